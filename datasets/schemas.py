@@ -1,0 +1,287 @@
+"""What each table holds: columns, key, and the closed vocabulary of reasons with a policy for each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import pyarrow as pa
+
+SCHEMA_VERSION = "1"
+MAX_DETAIL_CHARS = 500
+
+
+class Status(StrEnum):
+    """How an item came out of a stage."""
+
+    OK = "ok"
+    DROPPED = "dropped"
+    """Our rule rejected it."""
+    FAILED = "failed"
+    """The world did."""
+
+
+class Policy(StrEnum):
+    """What a reason means for the next run."""
+
+    NEVER = "never"
+    LATER = "later"
+    PERSON = "person"
+
+
+class TransientError(Exception):
+    """Trouble that may pass. The flow tries again; after the last try the row gets `reason`.
+
+    Args:
+        reason: a code of the table's vocabulary.
+        detail: what happened, for people.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+def dropped(reason: str, detail: str = "") -> dict[str, Any]:
+    """The outcome columns of a row that our rule rejected."""
+    return {"status": Status.DROPPED.value, "reason": reason, "detail": detail[:MAX_DETAIL_CHARS]}
+
+
+def failed(reason: str, detail: str = "") -> dict[str, Any]:
+    """The outcome columns of a row that the world rejected."""
+    return {"status": Status.FAILED.value, "reason": reason, "detail": detail[:MAX_DETAIL_CHARS]}
+
+
+OK: dict[str, Any] = {"status": Status.OK.value, "reason": None, "detail": None}
+
+COMMON_COLUMNS = [
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("reason", pa.string()),
+    pa.field("detail", pa.string()),
+    pa.field("recipe", pa.string(), nullable=False),
+    pa.field("attempt", pa.int32(), nullable=False),
+    pa.field("run_id", pa.string(), nullable=False),
+]
+
+NEVER, LATER, PERSON = Policy.NEVER, Policy.LATER, Policy.PERSON
+
+_UNEXPECTED = {"unexpected": PERSON}
+
+# Why a video has no media; `extract.reasons` maps yt-dlp's errors to these.
+MEDIA_REASONS: Mapping[str, Policy] = {
+    "removed": NEVER,
+    "private": NEVER,
+    "geo_blocked": NEVER,
+    "age_restricted": NEVER,
+    "members_only": NEVER,
+    "not_yet_live": LATER,
+    "bot_check": LATER,
+    "rate_limited": LATER,
+    "no_js_runtime": PERSON,
+    "po_token_required": PERSON,
+    "no_original_audio": NEVER,
+    "wrong_language": NEVER,
+    "video_too_long": NEVER,
+    "video_too_short": NEVER,
+    "no_audio": NEVER,
+    "decode_failed": NEVER,
+    "network": LATER,
+    "disk_full": LATER,
+    "tombstoned": NEVER,
+    **_UNEXPECTED,
+}
+VIDEO_REASONS: Mapping[str, Policy] = {
+    **MEDIA_REASONS,
+    "too_few_views": NEVER,
+    "license_not_allowed": NEVER,
+}
+SPEECH_REASONS: Mapping[str, Policy] = {
+    "no_audio": NEVER,
+    "decode_failed": NEVER,
+    "media_missing": LATER,
+    **_UNEXPECTED,
+}
+CLIP_REASONS: Mapping[str, Policy] = {"clip_too_short": NEVER, "clip_too_long": NEVER, "no_speech": NEVER}
+FEATURE_REASONS: Mapping[str, Policy] = {
+    "no_audio": NEVER,
+    "no_video": NEVER,
+    "decode_failed": NEVER,
+    "clip_past_end": NEVER,
+    "media_missing": LATER,
+    **_UNEXPECTED,
+}
+PAIR_REASONS: Mapping[str, Policy] = {"media_missing": LATER, "decode_failed": NEVER, **_UNEXPECTED}
+SEARCH_REASONS: Mapping[str, Policy] = {"rate_limited": LATER, "bot_check": LATER, "network": LATER, **_UNEXPECTED}
+
+
+def list_of_vectors(num_dims: int, value_type: pa.DataType) -> pa.DataType:
+    """Type of a column that holds [T, num_dims] values a row."""
+    return pa.list_(pa.list_(value_type, num_dims))
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table: its key, its own columns and its reasons."""
+
+    key: tuple[str, ...]
+    columns: tuple[pa.Field, ...]
+    """Own columns, without the common ones. A `values` column of type null stands for any list of vectors."""
+    reasons: Mapping[str, Policy] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Own columns, then the common ones."""
+        return pa.schema([*self.columns, *COMMON_COLUMNS])
+
+
+def _columns(**types: pa.DataType) -> tuple[pa.Field, ...]:
+    return tuple(pa.field(name, type_) for name, type_ in types.items())
+
+
+_string, _int64, _int32, _float32, _float64, _bool = (
+    pa.string(),
+    pa.int64(),
+    pa.int32(),
+    pa.float32(),
+    pa.float64(),
+    pa.bool_(),
+)
+_time = pa.timestamp("ms", tz="UTC")
+_any_vectors = pa.null()
+
+TABLES: Mapping[str, TableSpec] = {
+    "searches": TableSpec(
+        ("query",),
+        _columns(query=_string, dish=_string, technique=_string, region=_string, num_results=_int32, searched_at=_time),
+        SEARCH_REASONS,
+    ),
+    "discoveries": TableSpec(
+        ("query", "video_id"),
+        _columns(query=_string, video_id=_string, rank=_int32, title=_string, duration_ms=_int64, view_count=_int64),
+    ),
+    "videos": TableSpec(
+        ("video_id",),
+        _columns(
+            video_id=_string,
+            source=_string,
+            url=_string,
+            title=_string,
+            channel_id=_string,
+            duration_ms=_int64,
+            upload_date=_string,
+            view_count=_int64,
+            license=_string,
+            metadata_language=_string,
+            script_share=_float64,
+            has_original_caption=_bool,
+            discovered_at=_time,
+        ),
+        VIDEO_REASONS,
+    ),
+    "media": TableSpec(
+        ("video_id",),
+        _columns(
+            video_id=_string,
+            media_path=_string,
+            num_bytes=_int64,
+            sha256=_string,
+            format_id=_string,
+            video_codec=_string,
+            audio_codec=_string,
+            width=_int32,
+            height=_int32,
+            fps=_float64,
+            duration_ms=_int64,
+            audio_language=_string,
+            is_original_audio=_bool,
+            fetched_at=_time,
+        ),
+        MEDIA_REASONS,
+    ),
+    "segmentations": TableSpec(
+        ("video_id",),
+        _columns(
+            video_id=_string,
+            num_segments=_int32,
+            engine=_string,
+            duration_ms=_int64,
+            speech_ms=_int64,
+            fingerprint=pa.binary(),
+        ),
+        SPEECH_REASONS,
+    ),
+    "segments": TableSpec(
+        ("video_id", "start_ms"), _columns(video_id=_string, start_ms=_int64, end_ms=_int64, label=_string)
+    ),
+    "clips": TableSpec(
+        ("clip_id",),
+        _columns(clip_id=_string, video_id=_string, start_ms=_int64, end_ms=_int64, speech_ms=_int64),
+        CLIP_REASONS,
+    ),
+    "splits": TableSpec(("clip_id",), _columns(clip_id=_string, video_id=_string, split=_string)),
+    "features_2d": TableSpec(
+        ("clip_id",),
+        _columns(clip_id=_string, video_id=_string, values=_any_vectors, row_start_ms=pa.list_(_int64)),
+        FEATURE_REASONS,
+    ),
+    "features_3d": TableSpec(
+        ("clip_id",),
+        _columns(
+            clip_id=_string,
+            video_id=_string,
+            values=_any_vectors,
+            row_start_ms=pa.list_(_int64),
+            num_valid_frames=_int32,
+        ),
+        FEATURE_REASONS,
+    ),
+    "log_mel": TableSpec(
+        ("clip_id",),
+        _columns(clip_id=_string, video_id=_string, values=_any_vectors, num_frames=_int32),
+        FEATURE_REASONS,
+    ),
+    "pooled": TableSpec(
+        ("clip_id",),
+        _columns(clip_id=_string, video_id=_string, pooled_2d=pa.list_(_float32), pooled_3d=pa.list_(_float32)),
+        FEATURE_REASONS,
+    ),
+    "pairs": TableSpec(
+        ("pair_id",),
+        _columns(pair_id=_string, image_path=_string, audio_path=_string, language=_string, split=_string),
+        PAIR_REASONS,
+    ),
+    "evaluations": TableSpec(
+        ("checkpoint", "release", "split", "direction"),
+        _columns(
+            checkpoint=_string,
+            release=_string,
+            split=_string,
+            direction=_string,
+            num_queries=_int32,
+            recall_at_1=_float64,
+            recall_at_5=_float64,
+            recall_at_10=_float64,
+            median_rank=_float64,
+            recall_at_1_low=_float64,
+            recall_at_1_high=_float64,
+            recall_at_5_low=_float64,
+            recall_at_5_high=_float64,
+            recall_at_10_low=_float64,
+            recall_at_10_high=_float64,
+        ),
+    ),
+    "requests": TableSpec(
+        ("day", "source"), _columns(day=_string, source=_string, num_requests=_int64, breaker_open_until=_time)
+    ),
+    "tombstones": TableSpec(
+        ("hashed_id",), _columns(hashed_id=_string, kind=_string, why=_string, tombstoned_at=_time)
+    ),
+}
+
+VOLATILE_COLUMNS = frozenset({"detail", "view_count", "run_id", "attempt"})
+
+
+def is_volatile(column: str) -> bool:
+    """True for columns that two equal runs may differ in; `table_digest` leaves them out."""
+    return column in VOLATILE_COLUMNS or column.endswith("_at")

@@ -1,0 +1,289 @@
+"""Working tables: read, write whole, subtract, digest.
+
+A table is a folder of immutable Parquet parts, `ROOT/NAME/RECIPE/PART.parquet`. The root is a local folder or any
+fsspec URL. `ROOT/NAME/_run.json` names the current recipe with the settings and the code behind it; the underscore
+keeps pyarrow and pandas from reading it as data. Nothing here knows what a stage does.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from datasets.schemas import MAX_DETAIL_CHARS, SCHEMA_VERSION, TABLES, Status, TableSpec, is_volatile
+
+RUN_FILE = "_run.json"
+ROW_GROUP_BYTES = 8 << 20
+_DIGEST_ROWS = 4096
+
+
+class TableError(ValueError):
+    """Rows that a table must not hold."""
+
+
+def make_table(name: str, rows: Iterable[dict[str, Any]], *, recipe: str, run_id: str, attempt: int = 0) -> pa.Table:
+    """Rows of a stage, as dicts, to a table of the schema of `name`; absent columns become null.
+
+    For tables without vectors; feature tables are built column by column (`add_common_columns`).
+    """
+    common = {"recipe": recipe, "run_id": run_id, "attempt": attempt}
+    return pa.Table.from_pylist([{**row, **common} for row in rows], schema=TABLES[name].schema)
+
+
+def add_common_columns(table: pa.Table, *, recipe: str, run_id: str, attempt: int = 0) -> pa.Table:
+    """A stage's columns plus recipe, attempt and run id."""
+    n = table.num_rows
+    table = table.append_column(pa.field("recipe", pa.string(), False), pa.repeat(recipe, n))
+    table = table.append_column(pa.field("attempt", pa.int32(), False), pa.repeat(pa.scalar(attempt, pa.int32()), n))
+    return table.append_column(pa.field("run_id", pa.string(), False), pa.repeat(run_id, n))
+
+
+def write_part(root: str | Path, name: str, table: pa.Table, input_keys: Sequence[str] | None = None) -> str | None:
+    """Write one immutable part, whole or not at all, and return its path; an empty table writes nothing.
+
+    The part's name is the hash of the batch's sorted input keys, recipe and attempt, so that doing a batch again
+    replaces its part.
+
+    Args:
+        root: folder or fsspec URL of the dataset root.
+        name: a table of `datasets.schemas.TABLES`.
+        table: rows of the table's schema, all of one recipe.
+        input_keys: what the batch was made from; the rows' own keys when not given.
+
+    Raises:
+        TableError: a column, key, status or reason that the table must not hold.
+    """
+    check_table(name, table)
+    if table.num_rows == 0:
+        return None
+    recipes = table["recipe"].unique().to_pylist()
+    if len(recipes) != 1:
+        raise TableError(f"{name}: a part holds one recipe, got {recipes}")
+    keys = sorted(input_keys) if input_keys is not None else sorted(_key_strings(TABLES[name], table))
+    attempts = sorted(set(table["attempt"].to_pylist()))
+    part = hashlib.sha256(json.dumps([keys, recipes[0], attempts]).encode()).hexdigest()[:20]
+    path = _join(root, name, recipes[0], f"{part}.parquet")
+    write_bytes(path, parquet_bytes(table.replace_schema_metadata({"table": name, "schema_version": SCHEMA_VERSION})))
+    return path
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """One Parquet file in memory: no dictionaries, row groups of at most 8 MB so that a random row is cheap."""
+    rows_per_group = max(1, min(table.num_rows, table.num_rows * ROW_GROUP_BYTES // max(1, table.nbytes)))
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, row_group_size=rows_per_group, use_dictionary=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def check_table(name: str, table: pa.Table) -> None:
+    """Raise `TableError` unless `table` fits the schema, key and vocabulary of `name`."""
+    spec = TABLES[name]
+    if table.column_names != spec.schema.names:
+        raise TableError(f"{name}: columns must be {spec.schema.names}, got {table.column_names}")
+    for expected, actual in zip(spec.schema, table.schema, strict=True):
+        if expected.type != pa.null() and expected.type != actual.type:
+            raise TableError(f"{name}.{expected.name}: type must be {expected.type}, got {actual.type}")
+    for column in (*spec.key, "status", "recipe", "attempt", "run_id"):
+        if table[column].null_count:
+            raise TableError(f"{name}.{column}: must not be null")
+    _check_vocabulary(name, spec, table)
+
+
+def _check_vocabulary(name: str, spec: TableSpec, table: pa.Table) -> None:
+    unknown = set(table["status"].unique().to_pylist()) - {status.value for status in Status}
+    if unknown:
+        raise TableError(f"{name}.status: unknown {sorted(unknown)}")
+    unknown = set(table["reason"].unique().to_pylist()) - set(spec.reasons) - {None}
+    if unknown:
+        raise TableError(f"{name}.reason: not in the vocabulary: {sorted(unknown)}")
+    ok = pc.equal(table["status"], Status.OK.value)
+    if table.num_rows and not pc.all(pc.equal(ok, pc.is_null(table["reason"]))).as_py():
+        raise TableError(f"{name}.reason: must be null for ok rows and set for all others")
+    longest = pc.max(pc.utf8_length(table["detail"])).as_py() if table.num_rows else None
+    if longest is not None and longest > MAX_DETAIL_CHARS:
+        raise TableError(f"{name}.detail: at most {MAX_DETAIL_CHARS} characters, got {longest}")
+
+
+def read_table(
+    root: str | Path, name: str, columns: Sequence[str] | None = None, recipe: str | None = None
+) -> pa.Table:
+    """Read a table, one row per key: the highest attempt wins.
+
+    Args:
+        root: folder or fsspec URL of the dataset root.
+        name: a table of `datasets.schemas.TABLES`.
+        columns: only these; all when not given.
+        recipe: only rows of this recipe; when not given, the current one (every recipe if none was recorded).
+
+    Returns:
+        The rows in the order of part names and rows within them; an empty table of the schema if there are no parts.
+    """
+    spec = TABLES[name]
+    wanted = list(columns) if columns is not None else spec.schema.names
+    needed = [*dict.fromkeys([*wanted, *spec.key, "attempt"])]
+    recipe = recipe or current_recipe(root, name)
+    paths = list_parts(root, name, recipe)
+    if not paths:
+        return pa.schema([spec.schema.field(column) for column in wanted]).empty_table()
+    fs = fsspec.core.url_to_fs(str(root))[0]
+    parts = []
+    for path in paths:
+        with fs.open(path, "rb") as file:
+            parts.append(pq.ParquetFile(file).read(columns=needed))
+    table = pa.concat_tables([part.replace_schema_metadata(None) for part in parts], promote_options="permissive")
+    return _highest_attempt(spec, table).select(wanted)
+
+
+def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[str]:
+    """Paths of a table's parts, sorted; of all recipes when none is given."""
+    fs, _, _ = fsspec.get_fs_token_paths(str(root))
+    pattern = _join(fs._strip_protocol(str(root)), name, recipe or "*", "*.parquet")
+    return sorted(fs.glob(pattern))
+
+
+def _highest_attempt(spec: TableSpec, table: pa.Table) -> pa.Table:
+    keys = table.select(spec.key)
+    if keys.group_by(list(spec.key)).aggregate([]).num_rows == table.num_rows:
+        return table
+    indexed = table.select([*spec.key, "attempt"]).append_column("_row", pa.array(np.arange(table.num_rows)))
+    order = pc.sort_indices(
+        indexed, [*((key, "ascending") for key in spec.key), ("attempt", "descending"), ("_row", "ascending")]
+    )
+    indexed = indexed.take(order)
+    is_first = np.zeros(table.num_rows, bool)
+    is_first[0] = True
+    for key in spec.key:
+        column = indexed[key].combine_chunks()
+        is_first[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
+    return table.take(np.sort(indexed["_row"].to_numpy()[is_first]))
+
+
+def subtract(
+    keys: pa.Table, root: str | Path, name: str, recipe: str, again: Iterable[str] = ()
+) -> tuple[pa.Table, pa.Table]:
+    """What of `keys` the table `name` lacks under `recipe`: the one mechanism of resuming.
+
+    Args:
+        keys: a table whose columns include the join key of `name` (one column, its first key).
+        root: the dataset root.
+        name: the table to subtract.
+        recipe: rows of other recipes do not count.
+        again: reasons whose rows are to be done again.
+
+    Returns:
+        (rows never done, rows to be done again with the column `attempt` of the next attempt).
+    """
+    key = TABLES[name].key[0]
+    done = read_table(root, name, [key, "reason", "attempt"], recipe=recipe)
+    is_again = pc.fill_null(pc.is_in(done["reason"], pa.array(list(again), pa.string())), False)
+    retry = done.filter(is_again).group_by(key).aggregate([("attempt", "max")])
+    new = keys.filter(pc.invert(pc.is_in(keys[key], done[key].combine_chunks())))
+    again_keys = keys.join(retry, keys=key, join_type="inner")
+    attempt = pc.cast(pc.add(again_keys["attempt_max"], 1), pa.int32())
+    return new, again_keys.drop_columns("attempt_max").append_column("attempt", attempt)
+
+
+def current_recipe(root: str | Path, name: str) -> str | None:
+    """The recipe whose rows a reader gets by default; None before the first recorded run."""
+    run = read_json(_join(root, name, RUN_FILE))
+    return run["recipe"] if run else None
+
+
+def record_run(root: str | Path, name: str, recipe: str, provenance: dict[str, Any]) -> None:
+    """Make `recipe` current for the table and keep what made it; an unchanged recipe leaves the file as it is."""
+    path = _join(root, name, RUN_FILE)
+    run = read_json(path)
+    if run is None or run["recipe"] != recipe:
+        write_json(path, {"recipe": recipe, **provenance})
+
+
+def table_digest(root: str | Path, name: str, recipe: str | None = None) -> str:
+    """Hash of a table's rows sorted by key, without volatile columns: equal runs have equal digests.
+
+    Independent of how rows are spread over parts and of Parquet's encoding; nulls count, bytes under nulls do not.
+    """
+    table = read_table(root, name, recipe=recipe)
+    order = pc.sort_indices(table, [(key, "ascending") for key in TABLES[name].key])
+    digest = hashlib.sha256()
+    columns = sorted(column for column in table.column_names if not is_volatile(column))
+    for start in range(0, table.num_rows, _DIGEST_ROWS):
+        rows = table.take(order[start : start + _DIGEST_ROWS])
+        for column in columns:
+            digest.update(column.encode())
+            for chunk in _array_bytes(rows[column].combine_chunks()):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _array_bytes(array: pa.Array) -> Iterator[bytes]:
+    """Canonical bytes of an array's logical values."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    yield str(array.type).encode()
+    yield np.asarray(array.is_null()).tobytes()
+    if pa.types.is_null(array.type):
+        return
+    present = array.drop_null()
+    if pa.types.is_list(array.type):
+        yield pc.list_value_length(present).to_numpy(zero_copy_only=False).tobytes()
+        yield from _array_bytes(present.flatten())
+    elif pa.types.is_fixed_size_list(array.type):
+        yield from _array_bytes(present.flatten())
+    elif pa.types.is_string(array.type) or pa.types.is_binary(array.type):
+        yield pc.binary_length(present).to_numpy(zero_copy_only=False).tobytes()
+        yield b"".join(value.as_buffer().to_pybytes() for value in present)
+    else:
+        yield np.ascontiguousarray(present.to_numpy(zero_copy_only=False)).tobytes()
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file whole or not at all: temporary name, flush, rename; on object stores one PUT."""
+    fs, local = fsspec.core.url_to_fs(str(path))
+    if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
+        fs.pipe_file(local, data)
+        return
+    folder = Path(local).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(local)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: str | Path) -> Any:
+    """Content of a JSON file, or None if there is no such file."""
+    fs, local = fsspec.core.url_to_fs(str(path))
+    try:
+        with fs.open(local, "rb") as file:
+            return json.loads(file.read())
+    except FileNotFoundError:
+        return None
+
+
+def _key_strings(spec: TableSpec, table: pa.Table) -> list[str]:
+    return ["\t".join(str(value) for value in row.values()) for row in table.select(spec.key).to_pylist()]
+
+
+def _join(*parts: str | Path) -> str:
+    return "/".join(str(part).rstrip("/") for part in parts)

@@ -1,0 +1,1 @@
+"""Numbers to retrieval: AVLnet, its loss and metrics, loading, training, evaluation. Reads tables, never media."""

@@ -1,0 +1,14 @@
+"""Fixtures that every folder's tests share."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_media() -> Path:
+    """Real photographs and recordings of the neighbour folder; tests that need them are marked `media`."""
+    path = Path(__file__).parents[2] / "shared" / "media"
+    if not path.is_dir():
+        pytest.skip("needs ../shared/media")
+    return path
