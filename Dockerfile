@@ -1,0 +1,20 @@
+# ffmpeg (imageio-ffmpeg) and a JavaScript runtime for yt-dlp (deno) come with the pinned packages.
+FROM python:3.11.7-slim-bookworm
+
+RUN useradd --create-home --uid 10001 curator
+WORKDIR /app
+COPY requirements.lock .
+RUN pip install --no-cache-dir --no-deps --requirement requirements.lock
+COPY --chown=curator:curator . .
+RUN mkdir data weights && chown curator:curator data weights
+
+USER 10001
+# Ours wins over any package called `datasets`, from whatever folder a flow is started.
+ENV PYTHONPATH=/app \
+    PYTHONUNBUFFERED=1 \
+    PREFECT_HOME=/home/curator/.prefect
+ARG CODE_VERSION=unknown
+ENV CODE_VERSION=${CODE_VERSION}
+VOLUME ["/app/data", "/app/weights"]
+ENTRYPOINT ["python", "-m", "flows"]
+CMD ["--help"]

@@ -1,0 +1,207 @@
+"""The command line: `python -m flows COMMAND`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from flows.config import Config, ConfigError, load_config
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+out = Console()
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; see configs/")]
+RootOption = Annotated[str | None, typer.Option("--root", help="dataset root: a folder, or for tables a URL")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.field=value, over the file")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print machine-readable results")]
+
+
+class ExitCode(IntEnum):
+    """What a command ends with."""
+
+    DONE = 0
+    FAILURES_ABOVE_LIMIT = 1
+    BAD_USAGE = 2
+    STOPPED = 3
+    INTERRUPTED = 130
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what a person can mend into one line and an exit code; anything else keeps its traceback."""
+    from datasets.splits import SplitError
+    from flows.batches import RootBusyError
+
+    try:
+        yield
+    except ConfigError as error:
+        _stop(str(error), ExitCode.BAD_USAGE)
+    except (SplitError, RootBusyError, OSError, ValueError) as error:
+        _stop(str(error), ExitCode.STOPPED)
+    except KeyboardInterrupt:
+        _stop("interrupted; the same command goes on where this one stopped", ExitCode.INTERRUPTED)
+
+
+def _stop(message: str, code: ExitCode) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def read_config(config: Path | None, root: str | None, overrides: list[str] | None) -> Config:
+    """The configuration of a command, with one-line errors."""
+    with one_line_errors():
+        return load_config(config, root, tuple(overrides or ()))
+    raise AssertionError("unreachable: errors exit")
+
+
+@app.command()
+def curate(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    retry: Annotated[str, typer.Option(help='reasons to do again, separated by commas, or "transient"')] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print hours, disk and requests; do nothing")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Search, select, download, segment, clip and split.
+
+    Example: python -m flows curate --config configs/youcook_japanese.toml --dry-run
+    """
+    settings = read_config(config, root, overrides)
+    if dry_run:
+        from flows.forecast import forecast_curation
+
+        show(forecast_curation(settings), "what this configuration would cost", json)
+        return
+    from flows.curate import curate as curate_flow
+    from flows.status import transient_reasons
+
+    reasons = transient_reasons() if retry == "transient" else tuple(filter(None, retry.split(",")))
+    with one_line_errors():
+        curate_flow(settings, reasons)
+    finish(settings, json)
+
+
+@app.command()
+def featurize(
+    config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None, json: JsonOption = False
+) -> None:
+    """Compute 2D, 3D and audio features of the clips in the splits.
+
+    Example: python -m flows featurize --config configs/youcook_japanese.toml --set features.precision=bf16
+    """
+    from flows.featurize import featurize as featurize_flow
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        featurize_flow(settings)
+    finish(settings, json)
+
+
+@app.command()
+def finetune(config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None) -> None:
+    """Train AVLnet on the train clips, from the weights the configuration names or from scratch.
+
+    Example: python -m flows finetune --config configs/demo.toml --root data/demo
+    """
+    from flows.finetune import finetune as finetune_flow
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        out.print(f"checkpoint: {finetune_flow(settings)}")
+
+
+@app.command()
+def evaluate(
+    config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None, json: JsonOption = False
+) -> None:
+    """Measure retrieval in both directions with the checkpoint of this configuration.
+
+    Example: python -m flows evaluate --config configs/demo.toml --root data/demo
+    """
+    from flows.finetune import evaluate as evaluate_flow
+    from flows.status import read_retrieval
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        evaluate_flow(settings)
+    show(read_retrieval(settings.root), "retrieval", json)
+
+
+@app.command()
+def pipeline(
+    config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None, json: JsonOption = False
+) -> None:
+    """Curate, featurize, fine-tune and evaluate.
+
+    Example: python -m flows pipeline --config configs/youcook_japanese.toml
+    """
+    from flows.pipeline import pipeline as pipeline_flow
+    from flows.status import read_retrieval
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        pipeline_flow(settings)
+    show(read_retrieval(settings.root), "retrieval", json)
+    finish(settings, json)
+
+
+@app.command()
+def status(
+    config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None, json: JsonOption = False
+) -> None:
+    """Show the funnel and the failures by reason.
+
+    Example: python -m flows status --root data/demo
+    """
+    finish(read_config(config, root, overrides), json)
+
+
+@app.command()
+def demo(
+    root: RootOption = "data/demo",
+    media: Annotated[Path | None, typer.Option(help="folder with real photographs to show")] = None,
+    overrides: SetOption = None,
+) -> None:
+    """Render a small cooking channel, serve it here, and run the main job on it.
+
+    Example: python -m flows demo --root data/demo
+    """
+    from flows.small_world import run_demo
+
+    settings = read_config(Path(__file__).parents[1] / "configs" / "demo.toml", root, overrides)
+    with one_line_errors():
+        run_demo(settings, media)
+    finish(settings, False)
+
+
+def show(frame: "pd.DataFrame", title: str, as_json: bool) -> None:
+    """Print a table for people, or as JSON records."""
+    from flows.status import to_rich
+
+    if as_json:
+        print(frame.to_json(orient="records", force_ascii=False))
+    else:
+        out.print(to_rich(frame, title))
+
+
+def finish(config: Config, as_json: bool) -> None:
+    """Print funnel and failures, and end with code 1 when too many rows failed for an unexpected reason."""
+    from flows.status import read_failures, read_funnel, unexpected_share
+
+    show(read_funnel(config.root), "funnel", as_json)
+    show(read_failures(config.root), "not ok, by reason", as_json)
+    if unexpected_share(config.root) > config.run.max_unexpected_share:
+        raise typer.Exit(ExitCode.FAILURES_ABOVE_LIMIT)
+
+
+if __name__ == "__main__":
+    app()

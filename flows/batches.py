@@ -1,0 +1,156 @@
+"""What is left to do, in how large pieces, and how one row's failure stays one row."""
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from prefect.tasks import Task
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from datasets.schemas import TransientError, failed
+from datasets.tables import list_parts, record_run, subtract
+from flows.config import Config, RunSettings
+from flows.progress import logger, track
+
+T = TypeVar("T")
+TASK_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+
+class RootBusyError(RuntimeError):
+    """Another run works on this root."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run over one root: what every stage needs to know."""
+
+    config: Config
+    run_id: str
+    retry: tuple[str, ...] = ()
+    """Reasons whose rows are done again, as the next attempt."""
+
+    @property
+    def root(self) -> str:
+        """Folder or URL of the dataset root."""
+        return self.config.root
+
+    @property
+    def media_root(self) -> Path:
+        """Folder of the downloaded media; always local."""
+        return Path(self.config.run.media_root or Path(self.root) / "media")
+
+    def record(self, table: str, recipe: str) -> None:
+        """Make `recipe` current for `table`, with the configuration and code it comes from."""
+        provenance = {
+            "run_id": self.run_id,
+            "config": self.config.model_dump(mode="json"),
+            "code_version": code_version(),
+            "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        record_run(self.root, table, recipe, provenance)
+
+
+def start_run(config: Config, retry: tuple[str, ...] = ()) -> Run:
+    """The run of the Prefect flow that calls this."""
+    return Run(config, flow_run.get_id() or "outside-of-a-flow", retry)
+
+
+def code_version() -> str:
+    """Commit of the checkout, or what the image was built from, or "unknown"."""
+    here = Path(__file__).parent
+    found = subprocess.run(
+        ["git", "-C", str(here), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or os.environ.get("CODE_VERSION", "unknown")
+
+
+@contextmanager
+def hold_root(root: str) -> Iterator[None]:
+    """Keep other runs off a local root; the kernel lets go when this process dies, however it dies.
+
+    Raises:
+        RootBusyError: another run holds it.
+    """
+    if "://" in root:
+        yield
+        return
+    folder = Path(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RootBusyError(f"another run works on the root {root}: wait for it to end, or stop it") from error
+        _remove_leftovers(folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of a killed run; nobody else can be writing them while the root is held."""
+    for leftover in folder.glob("*/**/.*.tmp"):
+        leftover.unlink()
+
+
+def left_to_do(keys: pa.Table, run: Run, table: str, recipe: str) -> pa.Table:
+    """Rows of `keys` that `table` lacks under `recipe`, and those the run is to retry, with their `attempt`."""
+    new, again = subtract(keys, run.root, table, recipe, run.retry)
+    first = pa.repeat(pa.scalar(0, pa.int32()), new.num_rows)
+    return pa.concat_tables([new.append_column("attempt", first), again], promote_options="permissive")
+
+
+def cut_batches(todo: pa.Table, batch_size: int) -> list[pa.Table]:
+    """Disjoint batches of at most `batch_size` rows, in the order of `todo`, each of one attempt."""
+    batches = []
+    for attempt in pc.unique(todo["attempt"]).to_pylist() if "attempt" in todo.column_names else [None]:
+        same = todo if attempt is None else todo.filter(pc.equal(todo["attempt"], attempt))
+        batches += [same.slice(start, batch_size) for start in range(0, same.num_rows, batch_size)]
+    return batches
+
+
+def run_batches(
+    batch_task: Task[..., Any], batches: list[pa.Table], run: Run, *args: Any, description: str
+) -> list[Any]:
+    """Do every batch as one Prefect task, several at once, and return their results as they end."""
+    if not batches:
+        return []
+    futures = [batch_task.submit(batch, run, *args) for batch in batches]
+    return list(track(futures, description, [batch.num_rows for batch in batches]))
+
+
+def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]], T], settings: RunSettings) -> T:
+    """Do one row's work so that whatever happens it ends as a row.
+
+    Transient trouble is tried again with growing delays; after the last try its reason becomes the row's. This holds
+    the project's one broad `except`: a surprise is recorded as `unexpected`, and the run fails when there are many.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception_type(TransientError),
+        stop=stop_after_attempt(settings.max_tries),
+        wait=wait_exponential_jitter(initial=settings.first_retry_delay_s, max=settings.max_retry_delay_s),
+        reraise=True,
+    )
+    try:
+        return retrying(function)
+    except TransientError as error:
+        return on_failure(failed(error.reason, error.detail))
+    except Exception as error:  # noqa: BLE001 - the row boundary, see above
+        logger.exception("unexpected")
+        return on_failure(failed("unexpected", f"{type(error).__name__}: {error}"))
+
+
+def has_parts(root: str, table: str, recipe: str) -> bool:
+    """True if the table has any rows of this recipe."""
+    return bool(list_parts(root, table, recipe))

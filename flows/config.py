@@ -1,0 +1,125 @@
+"""One TOML file to one frozen configuration, composed of the settings of each stage."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, ClassVar
+
+from extract.clips import ClipSettings
+from extract.selection import SelectionSettings
+from extract.sources import SourceSettings
+from extract.speech import SpeechSettings
+from extract.youtube import DownloadSettings
+from features.clip_features import FeatureSettings
+from model.evaluate import EvaluateSettings
+from model.train import TrainSettings
+from pydantic import Field, ValidationError
+
+from datasets.settings import Settings
+from datasets.splits import SplitSettings
+
+
+class SearchSettings(Settings):
+    """What is searched for."""
+
+    queries: str = "japanese_cooking"
+    """Name of a shipped grammar of `datasets/queries`, or a file with one query a line."""
+    max_queries: int | None = Field(default=None, ge=1)
+    """Only the first so many queries; all when not set."""
+    depth: int = Field(default=200, ge=1, le=1000)
+    """Results taken per query; HowTo100M took the first 200."""
+
+    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"queries", "max_queries"})
+
+
+class RunSettings(Settings):
+    """How the work is spread; none of it changes a result."""
+
+    media_root: str | None = None
+    """Local folder of the downloaded media; ROOT/media when not set."""
+    num_workers: int = Field(default=2, ge=1)
+    """Batches done at once."""
+    queries_per_batch: int = Field(default=20, ge=1)
+    videos_per_batch: int = Field(default=50, ge=1)
+    clips_per_batch: int = Field(default=200, ge=1)
+    max_tries: int = Field(default=3, ge=1)
+    """Tries of a row that meets transient trouble, the first included."""
+    first_retry_delay_s: float = Field(default=2.0, ge=0)
+    max_retry_delay_s: float = Field(default=60.0, ge=0)
+    max_unexpected_share: float = Field(default=0.05, ge=0, le=1)
+    """A command ends with exit code 1 when more than this share of a table's rows failed for reason `unexpected`."""
+
+
+class Config(Settings):
+    """The whole configuration; also the parameter of every flow, so that Prefect's form shows it."""
+
+    root: str = "data/root"
+    """Dataset root: a local folder, or for the tables any fsspec URL."""
+    search: SearchSettings = SearchSettings()
+    source: SourceSettings = SourceSettings()
+    selection: SelectionSettings = SelectionSettings()
+    download: DownloadSettings = DownloadSettings()
+    speech: SpeechSettings = SpeechSettings()
+    clips: ClipSettings = ClipSettings()
+    splits: SplitSettings = SplitSettings()
+    features: FeatureSettings = FeatureSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    run: RunSettings = RunSettings()
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; one line a fault."""
+
+
+def load_config(path: Path | None = None, root: str | None = None, overrides: tuple[str, ...] = ()) -> Config:
+    """Read a TOML file, apply `--root` and `--set stage.field=value`, and check everything.
+
+    Raises:
+        ConfigError: no such file, not TOML, an unknown field or a value out of range; names field and value.
+    """
+    values = _read_toml(path) if path else {}
+    for override in overrides:
+        _apply_override(values, override)
+    if root is not None:
+        values["root"] = root
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        where = f" in {path}" if path else ""
+        raise ConfigError("\n".join(_explain(fault, where) for fault in error.errors())) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"no configuration file {path}: see configs/ for examples") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    name, separator, text = override.partition("=")
+    if not separator:
+        raise ConfigError(f"--set takes stage.field=value, got {override!r}")
+    *stages, field = name.strip().split(".")
+    for stage in stages:
+        values = values.setdefault(stage, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {name}: {stage} is a value, not a stage")
+    values[field] = _parse_value(text.strip())
+
+
+def _parse_value(text: str) -> Any:
+    """A TOML value, or the text itself, so that strings need no quotes on the command line."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(fault: Any, where: str) -> str:
+    field = ".".join(str(part) for part in fault["loc"]) or "configuration"
+    if fault["type"] == "extra_forbidden":
+        return f"{field}: no such field{where}, got {fault['input']!r}; remove it or correct its name"
+    return f"{field}: {fault['msg']}{where}, got {fault['input']!r}"

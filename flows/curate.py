@@ -1,0 +1,129 @@
+"""Queries to clips: search, download, segment, clip, split."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from extract.clips import cut_clips
+from extract.speech import segment_video, speech_weights_sha256
+from prefect import flow, task
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from datasets.schemas import OK
+from datasets.settings import recipe_of
+from datasets.splits import draw_splits
+from datasets.tables import add_common_columns, current_recipe, make_table, read_table, write_part
+from flows.acquire import fetch_videos, find_videos, media_table
+from flows.batches import (
+    TASK_OPTIONS,
+    Run,
+    cut_batches,
+    has_parts,
+    hold_root,
+    left_to_do,
+    run_batches,
+    settle_row,
+    start_run,
+)
+from flows.config import Config
+
+_VIDEOS_PER_CLIP_BATCH = 2000
+
+
+@flow(name="curate", task_runner=ThreadPoolTaskRunner(max_workers=2))
+def curate(config: Config, retry: tuple[str, ...] = ()) -> None:
+    """From queries to clips in splits; does only what is not done.
+
+    Args:
+        config: the whole configuration.
+        retry: reasons whose rows are done again.
+    """
+    run = start_run(config, retry)
+    with hold_root(config.root):
+        find_videos(run)
+        fetch_videos(run)
+        segment_videos(run)
+        make_clips(run)
+        assign_splits(run)
+
+
+def segment_videos(run: Run) -> None:
+    """Label the audio of every downloaded video: tables segmentations and segments."""
+    settings = run.config.speech
+    recipe = recipe_of(settings, speech_weights_sha256(settings), current_recipe(run.root, "media"))
+    todo = left_to_do(media_table(run), run, "segmentations", recipe)
+    batches = cut_batches(todo, run.config.run.videos_per_batch)
+    run_batches(segment_batch, batches, run, recipe, description="segment videos")
+    run.record("segments", recipe)
+    run.record("segmentations", recipe)
+
+
+@task(name="segment", **TASK_OPTIONS)
+def segment_batch(batch: pa.Table, run: Run, recipe: str) -> None:
+    """Segment a batch of videos; segments are written before the segmentations that say they are complete."""
+    segmentations, segments = [], []
+    for video in batch.to_pylist():
+        row, found = settle_row(
+            lambda video=video: segment_video(video["video_id"], video["media_path"], run.config.speech),
+            lambda outcome, video=video: ({"video_id": video["video_id"], **outcome}, []),
+            run.config.run,
+        )
+        segmentations.append(row)
+        segments.extend(found)
+    made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
+    write_part(run.root, "segments", make_table("segments", segments, **made), batch["video_id"].to_pylist())
+    write_part(run.root, "segmentations", make_table("segmentations", segmentations, **made))
+
+
+def make_clips(run: Run) -> None:
+    """Cut segments into clips: table clips. Pure arithmetic, so it runs in this process."""
+    recipe = recipe_of(run.config.clips, current_recipe(run.root, "segments"))
+    segmented = read_table(run.root, "segmentations", ["video_id", "duration_ms", "status"])
+    segmented = segmented.filter(pc.equal(segmented["status"], "ok"))
+    done = read_table(run.root, "clips", ["video_id"], recipe=recipe)["video_id"]
+    todo = segmented.filter(pc.invert(pc.is_in(segmented["video_id"], done.combine_chunks())))
+    segments = read_table(run.root, "segments", ["video_id", "start_ms", "end_ms", "label"])
+    for batch in cut_batches(todo, _VIDEOS_PER_CLIP_BATCH):
+        rows = _cut_batch(batch, segments, run)
+        write_part(
+            run.root,
+            "clips",
+            make_table("clips", rows, recipe=recipe, run_id=run.run_id),
+            batch["video_id"].to_pylist(),
+        )
+    run.record("clips", recipe)
+
+
+def _cut_batch(batch: pa.Table, segments: pa.Table, run: Run) -> list[dict[str, object]]:
+    wanted = segments.filter(pc.is_in(segments["video_id"], batch["video_id"].combine_chunks()))
+    by_video: dict[str, list[tuple[str, int, int]]] = {video_id: [] for video_id in batch["video_id"].to_pylist()}
+    for segment in wanted.sort_by([("video_id", "ascending"), ("start_ms", "ascending")]).to_pylist():
+        by_video[segment["video_id"]].append((segment["label"], segment["start_ms"], segment["end_ms"]))
+    durations = dict(zip(batch["video_id"].to_pylist(), batch["duration_ms"].to_pylist(), strict=True))
+    return [
+        row
+        for video_id, labelled in by_video.items()
+        for row in cut_clips(video_id, labelled, run.config.clips, durations[video_id])
+    ]
+
+
+def assign_splits(run: Run) -> None:
+    """Draw train, val and test from the clips there are: table splits.
+
+    The draw depends on the whole pool of clips, so the pool is part of its recipe: new clips mean a new draw.
+
+    Raises:
+        SplitError: the pool cannot give the asked numbers.
+    """
+    settings = run.config.splits
+    clips = read_table(run.root, "clips", ["clip_id", "video_id", "status"])
+    clips = clips.filter(pc.equal(clips["status"], "ok")).select(["clip_id", "video_id"]).sort_by("clip_id")
+    recipe = recipe_of(settings, clips["clip_id"].to_pylist())
+    if not has_parts(run.root, "splits", recipe):
+        drawn = draw_splits(clips, settings.sizes, settings.seed, max_per_video=settings.max_per_video)
+        outcome = pa.Table.from_pylist([OK] * drawn.num_rows, schema=_OUTCOME_SCHEMA)
+        for name in outcome.column_names:
+            drawn = drawn.append_column(_OUTCOME_SCHEMA.field(name), outcome[name])
+        write_part(run.root, "splits", add_common_columns(drawn, recipe=recipe, run_id=run.run_id))
+    run.record("splits", recipe)
+
+
+_OUTCOME_SCHEMA = pa.schema([pa.field("status", pa.string(), False), ("reason", pa.string()), ("detail", pa.string())])

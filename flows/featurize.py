@@ -1,0 +1,61 @@
+"""Clips to numbers: tables features_2d, features_3d, log_mel and pooled."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from features.clip_features import Encoders, feature_recipes, featurize_clips, load_encoders
+from prefect import flow, task
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from datasets.settings import recipe_of
+from datasets.tables import add_common_columns, current_recipe, read_table, write_part
+from flows.acquire import media_table
+from flows.batches import TASK_OPTIONS, Run, cut_batches, hold_root, left_to_do, run_batches, start_run
+from flows.config import Config
+
+
+# One batch at a time: the encoders use every core, or the GPU, within a batch.
+@flow(name="featurize", task_runner=ThreadPoolTaskRunner(max_workers=1))
+def featurize(config: Config, retry: tuple[str, ...] = ()) -> None:
+    """Features of every clip in the splits; does only what is not done.
+
+    Args:
+        config: the whole configuration.
+        retry: reasons whose rows are done again.
+    """
+    run = start_run(config, retry)
+    with hold_root(config.root):
+        compute_features(run)
+
+
+def compute_features(run: Run) -> None:
+    """Featurize the clips that any of the feature tables lacks."""
+    encoders = load_encoders(run.config.features)
+    media_recipe = current_recipe(run.root, "media")
+    recipes = {
+        table: recipe_of(recipe, media_recipe)
+        for table, recipe in feature_recipes(run.config.features, encoders).items()
+    }
+    clips = _clips_in_splits(run)
+    missing = pa.concat_tables([left_to_do(clips, run, table, recipe) for table, recipe in recipes.items()])
+    attempts = missing.group_by("clip_id").aggregate([("attempt", "max")]).rename_columns(["clip_id", "attempt"])
+    todo = clips.join(attempts, keys="clip_id", join_type="inner").sort_by("clip_id")
+    batches = cut_batches(todo, run.config.run.clips_per_batch)
+    run_batches(featurize_batch, batches, run, recipes, encoders, description="featurize clips")
+    for table, recipe in recipes.items():
+        run.record(table, recipe)
+
+
+def _clips_in_splits(run: Run) -> pa.Table:
+    """Clips that the splits use, with the file each is cut from; sorted, so that clips of a video are neighbours."""
+    drawn = read_table(run.root, "splits", ["clip_id"])["clip_id"].combine_chunks()
+    clips = read_table(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"])
+    clips = clips.filter(pc.is_in(clips["clip_id"], drawn))
+    return clips.join(media_table(run), keys="video_id", join_type="left outer").sort_by("clip_id")
+
+
+@task(name="featurize", **TASK_OPTIONS)
+def featurize_batch(batch: pa.Table, run: Run, recipes: dict[str, str], encoders: Encoders) -> None:
+    """Featurize a batch of clips into one part of each feature table."""
+    made = {"run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
+    for table, columns in featurize_clips(batch, encoders, run.config.features).items():
+        write_part(run.root, table, add_common_columns(columns, recipe=recipes[table], **made))

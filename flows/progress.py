@@ -1,0 +1,43 @@
+"""One wording for the progress of every long stage: a bar in a terminal, plain lines in a log."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from prefect.futures import PrefectFuture, as_completed
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(stderr=True)
+logger = logging.getLogger("curation")
+_LINES_PER_STAGE = 10
+
+
+def show_log() -> None:
+    """Send the project's log lines to standard error."""
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    logger.setLevel(logging.INFO)
+
+
+def track(futures: list[PrefectFuture[Any]], description: str, sizes: list[int]) -> Iterator[Any]:
+    """Results of batches as they end, with progress in items.
+
+    Args:
+        futures: one submitted task a batch.
+        description: what is done, with the plural of the item: "segment videos".
+        sizes: items of each batch.
+    """
+    size_of = {future.task_run_id: size for future, size in zip(futures, sizes, strict=True)}
+    total, done, told = sum(sizes), 0, 0
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(description, total=total)
+        for future in as_completed(futures):
+            result = future.result()
+            done += size_of[future.task_run_id]
+            progress.update(bar, completed=done)
+            if not console.is_terminal and done * _LINES_PER_STAGE // max(total, 1) > told:
+                told = done * _LINES_PER_STAGE // max(total, 1)
+                logger.info("%s: %d of %d", description, done, total)
+            yield result

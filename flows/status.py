@@ -1,0 +1,106 @@
+"""The state of a root as tables that people look at: the funnel, and failures by reason."""
+
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.table import Table
+
+from datasets.schemas import TABLES, Policy, Status
+from datasets.tables import list_parts, read_table
+
+_MS_PER_MINUTE = 60_000
+
+
+def read_funnel(root: str) -> pd.DataFrame:
+    """How many items, and minutes where they have a length, came out of each stage; one row a stage."""
+    discoveries = read_table(root, "discoveries", ["video_id"])["video_id"]
+    rows: list[dict[str, Any]] = [
+        _funnel_row("queries searched", _ok(root, "searches", ["query"])),
+        {"stage": "videos found", "items": pc.count_distinct(discoveries).as_py()},
+        _funnel_row("videos selected", _ok(root, "videos", ["duration_ms"]), "duration_ms"),
+        _funnel_row("videos downloaded", _ok(root, "media", ["duration_ms"]), "duration_ms"),
+        _funnel_row("videos segmented (speech)", _ok(root, "segmentations", ["speech_ms"]), "speech_ms"),
+        _funnel_row("clips", _with_length(_ok(root, "clips", ["start_ms", "end_ms"])), "length_ms"),
+    ]
+    rows += [_split_row(root, split) for split in ("train", "val", "test")]
+    rows.append(_funnel_row("clips with features", _ok(root, "pooled", ["clip_id"])))
+    return pd.DataFrame(rows, columns=["stage", "items", "minutes"]).astype({"items": "int64"})
+
+
+def _funnel_row(stage: str, table: pa.Table, length: str | None = None) -> dict[str, Any]:
+    minutes = (pc.sum(table[length]).as_py() or 0) / _MS_PER_MINUTE if length else None
+    return {"stage": stage, "items": table.num_rows, "minutes": minutes}
+
+
+def _split_row(root: str, split: str) -> dict[str, Any]:
+    splits = read_table(root, "splits", ["clip_id", "split"])
+    drawn = splits.filter(pc.equal(splits["split"], split))["clip_id"].combine_chunks()
+    clips = _ok(root, "clips", ["clip_id", "start_ms", "end_ms"])
+    return _funnel_row(f"  {split} clips", _with_length(clips.filter(pc.is_in(clips["clip_id"], drawn))), "length_ms")
+
+
+def _with_length(clips: pa.Table) -> pa.Table:
+    return clips.append_column("length_ms", pc.subtract(clips["end_ms"], clips["start_ms"]))
+
+
+def _ok(root: str, name: str, columns: list[str]) -> pa.Table:
+    table = read_table(root, name, [*columns, "status"])
+    return table.filter(pc.equal(table["status"], Status.OK.value))
+
+
+def read_failures(root: str) -> pd.DataFrame:
+    """Rows that are not ok, counted by table, status and reason, with what the reason means for the next run."""
+    counts = []
+    for name, spec in TABLES.items():
+        if not list_parts(root, name):
+            continue
+        table = read_table(root, name, ["status", "reason"])
+        table = table.filter(pc.not_equal(table["status"], Status.OK.value))
+        for row in table.group_by(["status", "reason"]).aggregate([([], "count_all")]).to_pylist():
+            policy = spec.reasons[row["reason"]].value
+            counts.append({"table": name, **row, "again": policy})
+    frame = pd.DataFrame(counts, columns=["table", "status", "reason", "count_all", "again"])
+    return frame.rename(columns={"count_all": "items"}).sort_values(
+        ["table", "items", "reason"], ascending=[True, False, True]
+    )
+
+
+def transient_reasons() -> tuple[str, ...]:
+    """Every reason whose policy is to try again later."""
+    return tuple(
+        sorted({r for spec in TABLES.values() for r, policy in spec.reasons.items() if policy is Policy.LATER})
+    )
+
+
+def read_retrieval(root: str) -> pd.DataFrame:
+    """Recall in percent, both directions, beside chance: one row a split and direction."""
+    table = read_table(root, "evaluations")
+    columns = ["split", "direction", "num_queries", "recall_at_1", "recall_at_5", "recall_at_10", "median_rank"]
+    frame = table.select(columns).sort_by([("split", "ascending"), ("direction", "ascending")]).to_pandas()
+    return frame
+
+
+def unexpected_share(root: str) -> float:
+    """Largest share of rows that failed for reason `unexpected` among the tables of a root."""
+    failures = read_failures(root)
+    unexpected = failures[failures["reason"] == "unexpected"]
+    shares = [row["items"] / read_table(root, row["table"], ["status"]).num_rows for _, row in unexpected.iterrows()]
+    return max(shares, default=0.0)
+
+
+def to_rich(frame: pd.DataFrame, title: str) -> Table:
+    """A data frame as a terminal table; floats with one decimal, absent values blank."""
+    table = Table(title=title, title_justify="left")
+    for column in frame.columns:
+        table.add_column(str(column), justify="right" if pd.api.types.is_numeric_dtype(frame[column]) else "left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
