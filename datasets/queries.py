@@ -1,0 +1,189 @@
+"""Query lists: what to search for, each query with its facets, so that yield per facet can be reported.
+
+A list is a plain text file, a TSV, or a grammar: dishes, and ingredients crossed with techniques, each with the phrases
+that people use. `datasets/queries/README.md` documents the grammar and the sources of the words.
+"""
+
+import csv
+import hashlib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, ValidationError, field_validator
+
+from datasets.settings import Settings
+
+GRAMMARS = Path(__file__).parent / "queries"
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query and what it is about; a facet that does not apply is None."""
+
+    query: str
+    dish: str | None = None
+    technique: str | None = None
+    region: str | None = None
+
+
+class Grammar(Settings):
+    """One language's words and how queries are made of them."""
+
+    language: str
+    """ISO 639-1 code of the language of the queries."""
+
+    dishes: str
+    """TSV beside the grammar: dish, region, technique (the last two may be empty)."""
+
+    ingredients: str
+    """TSV beside the grammar: ingredient, kind, source."""
+
+    dish_phrases: list[str] = Field(min_length=1)
+    """Query templates with the slot {dish}, for the dishes of the list."""
+
+    ingredient_phrases: list[str] = Field(min_length=1)
+    """Query templates with the slot {dish}, for dishes made of an ingredient and a technique."""
+
+    kinds: dict[str, dict[str, str]]
+    """For each kind of ingredient, technique to dish template with the slot {ingredient}."""
+
+    @field_validator("dish_phrases", "ingredient_phrases")
+    @classmethod
+    def _has_dish_slot(cls, phrases: list[str]) -> list[str]:
+        for phrase in phrases:
+            if phrase.count("{dish}") != 1:
+                raise ValueError(f"a phrase needs the slot {{dish}} once, got {phrase!r}")
+        return phrases
+
+    @field_validator("kinds")
+    @classmethod
+    def _has_ingredient_slot(cls, kinds: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for kind, dishes in kinds.items():
+            for technique, dish in dishes.items():
+                if dish.count("{ingredient}") != 1:
+                    raise ValueError(f"{kind}.{technique} needs the slot {{ingredient}} once, got {dish!r}")
+        return kinds
+
+
+def shipped_grammars() -> list[str]:
+    """Names that `load_queries` takes without a path."""
+    return sorted(path.stem for path in GRAMMARS.glob("*.toml"))
+
+
+def load_queries(path_or_name: str | Path) -> list[Query]:
+    """Queries of a file or of a shipped grammar, in the order to search them, no query twice.
+
+    Args:
+        path_or_name: a plain text file (one query a line, `#` starts a comment line), a TSV with a header (query and
+            any of dish, technique, region), a grammar of one's own (.toml), or a name of `shipped_grammars()`.
+
+    Raises:
+        ValueError: no such file or name, or the line or field that is wrong.
+    """
+    if str(path_or_name) in shipped_grammars():
+        return expand_grammar(GRAMMARS / f"{path_or_name}.toml")
+    path = Path(path_or_name)
+    if not path.is_file():
+        known = ", ".join(shipped_grammars())
+        raise ValueError(f"queries: no file and no shipped list {str(path_or_name)!r}; shipped are {known}")
+    if path.suffix == ".toml":
+        return expand_grammar(path)
+    queries = _read_query_table(path) if path.suffix == ".tsv" else _read_lines(path)
+    if not queries:
+        raise ValueError(f"queries: {path} holds no query")
+    return _without_repeats(queries)
+
+
+def expand_grammar(path: Path) -> list[Query]:
+    """All queries of a grammar; round by round over its dishes, so that every prefix is varied.
+
+    The order is the same on any machine: dishes go by the hash of their name, which mixes kinds and techniques, and
+    in each round neighbouring dishes get different phrases.
+    """
+    grammar = _read_grammar(path)
+    named = [(dish, grammar.dish_phrases) for dish in _named_dishes(path.parent / grammar.dishes)]
+    made = _ingredient_dishes(path.parent / grammar.ingredients, grammar.kinds)
+    # A dish that is listed by name keeps its region and all of its phrases.
+    known = {dish.query for dish, _ in named}
+    items = named + [(dish, grammar.ingredient_phrases) for dish in made if dish.query not in known]
+    items.sort(key=lambda item: hashlib.sha256(item[0].query.encode()).digest())
+    num_rounds = max(len(grammar.dish_phrases), len(grammar.ingredient_phrases))
+    return _without_repeats(
+        Query(phrases[(turn + place) % len(phrases)].format(dish=dish.query), dish.dish, dish.technique, dish.region)
+        for turn in range(num_rounds)
+        for place, (dish, phrases) in enumerate(items)
+        if turn < len(phrases)
+    )
+
+
+def _read_grammar(path: Path) -> Grammar:
+    try:
+        return Grammar.model_validate(tomllib.loads(_read_text(path)))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"queries: {path} is not TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ValueError(f"queries: {path}: {field}: {first['msg']}") from None
+
+
+def _named_dishes(path: Path) -> list[Query]:
+    rows = _read_rows(path, ("dish", "region", "technique"))
+    return _without_repeats(
+        Query(row["dish"], row["dish"], row["technique"] or None, row["region"] or None) for row in rows
+    )
+
+
+def _ingredient_dishes(path: Path, kinds: Mapping[str, Mapping[str, str]]) -> list[Query]:
+    """Every ingredient with every technique of its kind."""
+    dishes = []
+    for row in _read_rows(path, ("ingredient", "kind")):
+        if row["kind"] not in kinds:
+            raise ValueError(f"queries: {path}: kind of {row['ingredient']} must be one of {list(kinds)}")
+        for technique, template in kinds[row["kind"]].items():
+            dish = template.format(ingredient=row["ingredient"])
+            dishes.append(Query(dish, dish, technique))
+    return _without_repeats(dishes)
+
+
+def _read_query_table(path: Path) -> list[Query]:
+    return [
+        Query(row["query"], row.get("dish") or None, row.get("technique") or None, row.get("region") or None)
+        for row in _read_rows(path, ("query",))
+    ]
+
+
+def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a TSV; lines that start with # are left out, the first column is never empty."""
+    lines = [line for line in _read_text(path).splitlines() if line.strip() and not line.startswith("#")]
+    reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    missing = [name for name in required if name not in (reader.fieldnames or [])]
+    if missing:
+        raise ValueError(f"queries: {path} needs a header with {', '.join(required)}, missing {', '.join(missing)}")
+    rows = []
+    for row in reader:
+        if None in row or not (row[required[0]] or "").strip():
+            raise ValueError(f"queries: {path}: bad row {list(row.values())}")
+        rows.append({name: (value or "").strip() for name, value in row.items()})
+    return rows
+
+
+def _read_lines(path: Path) -> list[Query]:
+    lines = (line.strip() for line in _read_text(path).splitlines())
+    return [Query(line) for line in lines if line and not line.startswith("#")]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"queries: cannot read {path} as UTF-8 text: {error}") from None
+
+
+def _without_repeats(queries: Iterable[Query]) -> list[Query]:
+    first: dict[str, Query] = {}
+    for query in queries:
+        first.setdefault(query.query, query)
+    return list(first.values())
