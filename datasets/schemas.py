@@ -80,6 +80,8 @@ MEDIA_REASONS: Mapping[str, Policy] = {
     "rate_limited": LATER,
     "no_js_runtime": PERSON,
     "po_token_required": PERSON,
+    "drm_protected": NEVER,
+    "file_too_large": NEVER,
     "no_original_audio": NEVER,
     "wrong_language": NEVER,
     "video_too_long": NEVER,
@@ -172,6 +174,7 @@ TABLES: Mapping[str, TableSpec] = {
             upload_date=_string,
             view_count=_int64,
             license=_string,
+            audio_language=_string,
             metadata_language=_string,
             script_share=_float64,
             has_original_caption=_bool,
@@ -279,7 +282,8 @@ TABLES: Mapping[str, TableSpec] = {
     ),
 }
 
-VOLATILE_COLUMNS = frozenset({"detail", "view_count", "run_id", "attempt"})
+# A url says where the source was reached; the id is what identifies a video.
+VOLATILE_COLUMNS = frozenset({"detail", "view_count", "url", "run_id", "attempt"})
 
 
 def is_volatile(column: str) -> bool:

@@ -1,0 +1,98 @@
+"""Is it the language asked for? Evidence from metadata, each score by itself, and the cascade that weighs it.
+
+From strong to weak: the original audio track, the original-language automatic caption (the site's own speech
+recognition), the language the uploader declared, the script of title and description.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+ORIGINAL_TRACK = 10
+"""yt-dlp's `language_preference` of the original audio track; dubbed tracks have less."""
+
+# Letters that prove the language's script. Han is left out for Japanese: Chinese has it too.
+SCRIPTS: Mapping[str, re.Pattern[str]] = {
+    "ja": re.compile(r"[\u3041-\u3096\u309d\u309e\u30a1-\u30fa\u30fc-\u30fe\uff66-\uff9d]"),
+    "hi": re.compile(r"[\u0900-\u0963\u0970-\u097f]"),
+    "en": re.compile(r"[A-Za-z]"),
+}
+
+_NOT_PROSE = re.compile(r"https?://\S+|www\.\S+|\S+@\S+\.\S+|[@#＃][\w\-]+|\d+[a-zA-Z]{1,3}\b")
+
+
+@dataclass(frozen=True)
+class LanguageEvidence:
+    """What metadata say about the spoken language; None where they say nothing."""
+
+    audio_language: str | None
+    """Language of the original (or only) audio track."""
+    metadata_language: str | None
+    """As the uploader declared it."""
+    has_original_caption: bool | None
+    """The automatic caption of the original speech is in the language asked for; None without such a caption."""
+    script_share: float | None
+    """Share of letters of title and description in the language's script, 0 to 1."""
+
+
+def check_language(language: str) -> str:
+    """Return `language` if its script is known; raises ValueError otherwise."""
+    if language not in SCRIPTS:
+        raise ValueError(f"language must be one of {sorted(SCRIPTS)}, got {language!r}")
+    return language
+
+
+def script_share(text: str, language: str) -> float | None:
+    """Share of the letters of `text` in the language's script; addresses, hashtags and units do not count.
+
+    Returns:
+        0 to 1, or None for a text without letters.
+    """
+    prose = unicodedata.normalize("NFKC", _NOT_PROSE.sub(" ", text))
+    num_letters = sum(unicodedata.category(char)[0] in "LM" for char in prose)
+    if num_letters == 0:
+        return None
+    return min(1.0, len(SCRIPTS[check_language(language)].findall(prose)) / num_letters)
+
+
+def text_share(title: str, description: str, language: str) -> float | None:
+    """`script_share` of title and description together, the title counting as much as the description."""
+    shares = [
+        share for share in (script_share(title, language), script_share(description, language)) if share is not None
+    ]
+    return sum(shares) / len(shares) if shares else None
+
+
+def gather_evidence(metadata: Mapping[str, Any], language: str) -> LanguageEvidence:
+    """Evidence from yt-dlp's metadata of one video."""
+    originals = [key.removesuffix("-orig") for key in metadata.get("automatic_captions") or {} if key.endswith("-orig")]
+    return LanguageEvidence(
+        audio_language=_audio_language(metadata.get("formats") or []),
+        metadata_language=_base(metadata.get("language")),
+        has_original_caption=language in map(_base, originals) if originals else None,
+        script_share=text_share(metadata.get("title") or "", metadata.get("description") or "", language),
+    )
+
+
+def is_language(evidence: LanguageEvidence, language: str, min_script_share: float) -> bool:
+    """The cascade: the strongest evidence there is decides; without any the answer is no."""
+    if evidence.audio_language is not None:
+        return evidence.audio_language == language
+    if evidence.has_original_caption is not None:
+        return evidence.has_original_caption
+    if evidence.metadata_language is not None:
+        return evidence.metadata_language == language
+    return evidence.script_share is not None and evidence.script_share >= min_script_share
+
+
+def _audio_language(formats: Sequence[Mapping[str, Any]]) -> str | None:
+    audible = [item for item in formats if item.get("acodec") != "none" and item.get("language")]
+    originals = [item for item in audible if (item.get("language_preference") or -1) >= ORIGINAL_TRACK]
+    languages = {_base(item["language"]) for item in originals or audible}
+    return languages.pop() if len(languages) == 1 else None
+
+
+def _base(language: Any) -> str | None:
+    return str(language).split("-")[0].lower() if language else None

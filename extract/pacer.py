@@ -1,0 +1,185 @@
+"""A polite pace, shared by all threads and kept across runs; and a breaker that opens when the site says stop.
+
+What a day has spent and how long the breaker stays open lie in the table `requests`, one row per day and source, so
+that every command and every restart goes on where the last one left off.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from datasets.schemas import OK, TransientError
+from datasets.settings import Settings, recipe_of
+from datasets.tables import make_table, read_table, write_part
+
+STOP_REASONS = frozenset({"rate_limited", "bot_check"})
+"""Answers after which nothing more is asked for a while."""
+
+HOUR_S = 3600.0
+
+
+class PacerSettings(Settings):
+    """How politely a site is asked. None of it changes a result."""
+
+    not_in_recipe: ClassVar[frozenset[str]] = frozenset(
+        {"enabled", "max_videos_per_hour", "burst", "breaker_s", "max_breaker_s", "save_every"}
+    )
+
+    enabled: bool = True
+    """Off only for a site of your own, such as the demo's."""
+    max_videos_per_hour: int = Field(default=240, ge=1, le=300)
+    """Videos and searches asked for in an hour; yt-dlp's maintainers name about 300 for a guest session."""
+    burst: int = Field(default=4, ge=1, le=30)
+    """So many may be asked at once after a pause."""
+    breaker_s: float = Field(default=HOUR_S, gt=0)
+    """Pause after the first refusal, in seconds; each further refusal in a row doubles it."""
+    max_breaker_s: float = Field(default=24 * HOUR_S, gt=0)
+    """Longest pause, in seconds."""
+    save_every: int = Field(default=10, ge=1)
+    """Requests between two writings of the table; a kill forgets at most so many."""
+
+
+class Pacer:
+    """The limiter and breaker of one source; all threads of a run share one.
+
+    Args:
+        root: dataset root with the table `requests`.
+        source: name of the source.
+        settings: the pace.
+        run_id: written into the rows.
+        clock: seconds that never go back; for tests.
+        now: the time of day, UTC; for tests.
+        sleep: for tests.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        source: str,
+        settings: PacerSettings,
+        run_id: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._root, self._source, self._settings, self._run_id = root, source, settings, run_id
+        self._clock, self._now, self._sleep = clock, now, sleep
+        self._lock = threading.Lock()
+        self._tokens = float(settings.burst)
+        self._filled_at = clock()
+        self._num_unsaved = 0
+        self._num_refusals = 0
+        self._num_requests: dict[str, int] = {}
+        self._open_until: datetime | None = None
+        self._load()
+
+    @property
+    def open_until(self) -> datetime | None:
+        """When the breaker closes again; None while it is closed."""
+        return self._open_until if self._open_until is not None and self._now() < self._open_until else None
+
+    @property
+    def num_requests_today(self) -> int:
+        """Requests of this UTC day, all runs together."""
+        return self._num_requests.get(self._day(), 0)
+
+    def acquire(self) -> None:
+        """Wait for the turn of one request.
+
+        Raises:
+            TransientError: the breaker is open; `reason` is rate_limited.
+        """
+        if not self._settings.enabled:
+            return
+        while True:
+            with self._lock:
+                self._check_breaker()
+                wait_s = self._take_token()
+                if wait_s == 0:
+                    self._count_request()
+                    return
+            self._sleep(wait_s)
+
+    def observe(self, reason: str | None) -> None:
+        """Tell how a request ended: refusals open the breaker, a success ends the doubling."""
+        if not self._settings.enabled:
+            return
+        with self._lock:
+            if reason in STOP_REASONS and self.open_until is None:
+                pause_s = min(self._settings.breaker_s * 2**self._num_refusals, self._settings.max_breaker_s)
+                self._num_refusals += 1
+                self._open_until = self._now() + timedelta(seconds=pause_s)
+                self._save()
+            elif reason is None:
+                self._num_refusals = 0
+
+    def finish_time(self, num_videos: int) -> datetime:
+        """Forecast: when so many more videos will have been asked for at this pace."""
+        begin = self.open_until or self._now()
+        return begin + timedelta(seconds=num_videos * HOUR_S / self._settings.max_videos_per_hour)
+
+    def save(self) -> None:
+        """Write what was spent; call it at the end of a run."""
+        with self._lock:
+            if self._num_unsaved:
+                self._save()
+
+    def _check_breaker(self) -> None:
+        until = self.open_until
+        if until is not None:
+            raise TransientError(
+                "rate_limited", f"{self._source} asked us to stop; nothing is asked until {until:%F %H:%M} UTC"
+            )
+
+    def _take_token(self) -> float:
+        """Take one token and return 0, or return the seconds until there is one."""
+        per_second = self._settings.max_videos_per_hour / HOUR_S
+        now = self._clock()
+        self._tokens = min(float(self._settings.burst), self._tokens + (now - self._filled_at) * per_second)
+        self._filled_at = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return 0.0
+        return (1 - self._tokens) / per_second
+
+    def _count_request(self) -> None:
+        day = self._day()
+        self._num_requests = {day: self._num_requests.get(day, 0) + 1}
+        self._num_unsaved += 1
+        if self._num_unsaved >= self._settings.save_every:
+            self._save()
+
+    def _day(self) -> str:
+        return f"{self._now():%F}"
+
+    def _load(self) -> None:
+        rows = [row for row in read_table(self._root, "requests").to_pylist() if row["source"] == self._source]
+        today = self._day()
+        self._num_requests = {row["day"]: row["num_requests"] for row in rows if row["day"] == today}
+        openings = [row["breaker_open_until"] for row in rows if row["breaker_open_until"]]
+        self._open_until = max(openings, default=None)
+        # The table has no count of refusals: a breaker that has just closed is doubled if the next answer is a refusal.
+        if self._open_until is not None and self._now() - self._open_until < timedelta(
+            seconds=self._settings.breaker_s
+        ):
+            self._num_refusals = 1
+        # Starting again and again must not give a new burst each time.
+        if self._num_requests.get(today):
+            self._tokens = 0.0
+
+    def _save(self) -> None:
+        row: dict[str, Any] = {
+            "day": self._day(),
+            "source": self._source,
+            "num_requests": self.num_requests_today,
+            "breaker_open_until": self._open_until,
+            **OK,
+        }
+        recipe = recipe_of("requests", self._source)
+        write_part(self._root, "requests", make_table("requests", [row], recipe=recipe, run_id=self._run_id))
+        self._num_unsaved = 0

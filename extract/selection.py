@@ -1,0 +1,116 @@
+"""Which found videos are worth a download: rules over metadata, each with its reason."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from datasets.schemas import dropped
+from datasets.settings import Settings
+from extract.language import check_language, gather_evidence, is_language
+
+
+class SelectionSettings(Settings):
+    """Rules of selection."""
+
+    min_duration_ms: int = Field(default=10_000, ge=0)
+    """Shorter videos are dropped. Below the shortest clip there is nothing to cut."""
+    max_duration_ms: int = Field(default=2_000_000, gt=0)
+    """Longer videos are dropped: 2,000 s, as HowTo100M did."""
+    min_views: int = Field(default=100, ge=0)
+    """Videos with fewer views are dropped: 100, as HowTo100M did. An unknown count passes."""
+    language: str | None = "ja"
+    """Spoken language asked for: ja, hi or en; None takes any."""
+    min_script_share: float = Field(default=0.1, ge=0, le=1)
+    """Share of letters of title and description in the language's script that proves the language by itself."""
+    allow_age_restricted: bool = False
+    """Age-restricted videos cannot be had without an account."""
+    creative_commons_only: bool = False
+    """Take only videos whose licence says Creative Commons."""
+
+    @field_validator("language")
+    @classmethod
+    def _check_language(cls, value: str | None) -> str | None:
+        return None if value is None else check_language(value)
+
+    @model_validator(mode="after")
+    def _check_durations(self) -> "SelectionSettings":
+        if self.min_duration_ms >= self.max_duration_ms:
+            raise ValueError(
+                f"min_duration_ms must be below max_duration_ms, got {self.min_duration_ms} and {self.max_duration_ms}"
+            )
+        return self
+
+
+def select(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
+    """The first rule that rejects a video.
+
+    Args:
+        metadata: yt-dlp's metadata of one video (`duration` in seconds, `view_count`, `live_status` ...).
+        settings: the rules.
+
+    Returns:
+        The outcome columns of a dropped row, or None for a video to download.
+    """
+    for rule in (_check_access, _check_length, _check_views, _check_license, _check_spoken_language):
+        outcome = rule(metadata, settings)
+        if outcome is not None:
+            return outcome
+    return None
+
+
+def preselect(discovery: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
+    """The rules that a search result answers without a request for the video: length and views."""
+    duration_ms = discovery.get("duration_ms")
+    known = {
+        "duration": None if duration_ms is None else duration_ms / 1000,
+        "view_count": discovery.get("view_count"),
+    }
+    return _check_length(known, settings) or _check_views(known, settings)
+
+
+def _check_access(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
+    live_status = metadata.get("live_status")
+    if metadata.get("is_live") or live_status in ("is_live", "is_upcoming", "post_live"):
+        return dropped("not_yet_live", f"live status is {live_status or 'is_live'}")
+    if metadata.get("availability") in ("premium_only", "subscriber_only"):
+        return dropped("members_only", f"availability is {metadata['availability']}")
+    if metadata.get("availability") == "private":
+        return dropped("private", "availability is private")
+    if (metadata.get("age_limit") or 0) >= 18 and not settings.allow_age_restricted:
+        return dropped("age_restricted", f"age limit is {metadata['age_limit']}")
+    return None
+
+
+def _check_length(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
+    if metadata.get("duration") is None:
+        return None
+    duration_ms = round(float(metadata["duration"]) * 1000)
+    if duration_ms < settings.min_duration_ms:
+        return dropped("video_too_short", f"{duration_ms} ms")
+    if duration_ms > settings.max_duration_ms:
+        return dropped("video_too_long", f"{duration_ms} ms")
+    return None
+
+
+def _check_views(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
+    views = metadata.get("view_count")
+    if views is not None and views < settings.min_views:
+        return dropped("too_few_views", f"{views} views")
+    return None
+
+
+def _check_license(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
+    license_name = str(metadata.get("license") or "")
+    if settings.creative_commons_only and not license_name.lower().startswith(("creative commons", "cc-by", "cc by")):
+        return dropped("license_not_allowed", license_name or "no licence named")
+    return None
+
+
+def _check_spoken_language(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
+    if settings.language is None:
+        return None
+    evidence = gather_evidence(metadata, settings.language)
+    if is_language(evidence, settings.language, settings.min_script_share):
+        return None
+    return dropped("wrong_language", f"asked for {settings.language}: {evidence}")

@@ -1,0 +1,133 @@
+"""Where videos come from: a table of sources, each saying how a query becomes an address and which hosts may answer."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import Field, field_validator
+
+from datasets.ids import check_video_id
+from datasets.settings import Settings
+
+YOUTUBE_EXTRACTORS = tuple(
+    f"yt_dlp.extractor.youtube:{name}" for name in ("YoutubeIE", "YoutubeTabIE", "YoutubePlaylistIE", "YoutubeSearchIE")
+)
+YOUTUBE_HOSTS = ("youtube.com", "youtube-nocookie.com", "youtu.be", "googlevideo.com", "googleapis.com", "ytimg.com")
+
+
+class SourceSettings(Settings):
+    """Which site is asked, and how."""
+
+    # An address may change (the demo's port) without changing what is there.
+    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"watch_url", "allowed_hosts", "ids_file", "search_prefix"})
+
+    name: Literal["youtube", "site", "ids"] = "youtube"
+    """youtube: search YouTube. site: another site by its own extractors. ids: a file of ids, channels, playlists."""
+    search_prefix: str = Field(default="ytsearch", pattern=r"^[a-z][a-z0-9]*$")
+    """Search key of the extractor: `{search_prefix}{depth}:{query}`."""
+    watch_url: str = "https://www.youtube.com/watch?v={video_id}"
+    """Address of one video; `{video_id}` is replaced."""
+    extractors: tuple[str, ...] = ()
+    """Extractor classes "module:Class", asked before the source's own; the source `site` has only these."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts, with their subdomains, that may be asked at all; empty: YouTube's, or the host of `watch_url`."""
+    ids_file: Path | None = None
+    """For the source `ids`: one video id, watch address, channel or playlist address a line; `#` begins a comment."""
+
+    @field_validator("watch_url")
+    @classmethod
+    def _check_watch_url(cls, value: str) -> str:
+        if not re.match(r"https?://", value) or value.count("{video_id}") != 1:
+            raise ValueError(f"watch_url must be an http(s) address with one {{video_id}}, got {value!r}")
+        return value
+
+    @field_validator("extractors")
+    @classmethod
+    def _check_extractors(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+                raise ValueError(f'extractors must look like "module:Class", got {name!r}')
+        return value
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the yt-dlp door has to know of a source."""
+
+    find: Callable[[str, int, SourceSettings], str | list[dict[str, Any]]]
+    """(query, depth, settings) to an address to list, or to discoveries where no request is needed."""
+    extractors: tuple[str, ...]
+    hosts: tuple[str, ...]
+
+
+def _find_by_search(query: str, depth: int, settings: SourceSettings) -> str:
+    return f"{settings.search_prefix}{depth}:{query}"
+
+
+def _find_by_id(query: str, depth: int, settings: SourceSettings) -> str | list[dict[str, Any]]:
+    video_id = video_id_of(query)
+    return query if video_id is None else [{"id": video_id}]
+
+
+SOURCES: Mapping[str, Source] = {
+    "youtube": Source(_find_by_search, YOUTUBE_EXTRACTORS, YOUTUBE_HOSTS),
+    "site": Source(_find_by_search, (), ()),
+    "ids": Source(_find_by_id, YOUTUBE_EXTRACTORS, YOUTUBE_HOSTS),
+}
+
+
+def watch_url(video_id: str, settings: SourceSettings) -> str:
+    """Address of a video; raises ValueError for what is no video id."""
+    return settings.watch_url.replace("{video_id}", check_video_id(video_id))
+
+
+def extractor_names(settings: SourceSettings) -> tuple[str, ...]:
+    """Extractor classes in the order in which they are asked."""
+    return settings.extractors + SOURCES[settings.name].extractors
+
+
+def allowed_hosts(settings: SourceSettings) -> tuple[str, ...]:
+    """Hosts, with their subdomains, that this source may ask."""
+    own = urlsplit(settings.watch_url).hostname or ""
+    return settings.allowed_hosts or (*SOURCES[settings.name].hosts, own)
+
+
+def is_allowed_url(url: str, hosts: tuple[str, ...]) -> bool:
+    """True for http(s) addresses of `hosts` and their subdomains."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    return parts.scheme in ("http", "https") and any(host == name or host.endswith(f".{name}") for name in hosts)
+
+
+def video_id_of(text: str) -> str | None:
+    """The video id that a line names, bare or in a watch address; None for channels and playlists.
+
+    A bare word of 11 id characters is a YouTube id; channel ids are longer, handles begin with '@'.
+    """
+    parts = urlsplit(text)
+    if not parts.scheme:
+        return text if re.fullmatch(r"[A-Za-z0-9_-]{11}", text) else None
+    asked = parse_qs(parts.query).get("v", [])
+    if parts.hostname == "youtu.be" or parts.path.startswith(("/shorts/", "/embed/", "/live/")):
+        asked = [parts.path.rstrip("/").rsplit("/", 1)[-1]]
+    return asked[0] if asked and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", asked[0]) else None
+
+
+def read_ids_file(path: str | Path) -> list[str]:
+    """The queries of a source `ids`: lines of the file without comments, blank lines and repetitions.
+
+    Raises:
+        ValueError: the file cannot be read, or a line is neither id nor http(s) address.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"source.ids_file: cannot read {path}: {error}") from error
+    queries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    for query in queries:
+        if video_id_of(query) is None and not re.match(r"https?://", query):
+            raise ValueError(f"source.ids_file: {path}: neither a video id nor an address: {query[:80]!r}")
+    return list(dict.fromkeys(queries))
