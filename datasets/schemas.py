@@ -272,6 +272,9 @@ TABLES: Mapping[str, TableSpec] = {
             recall_at_5_high=_float64,
             recall_at_10_low=_float64,
             recall_at_10_high=_float64,
+            shuffled_recall_at_1=_float64,
+            shuffled_recall_at_5=_float64,
+            shuffled_recall_at_10=_float64,
         ),
     ),
     "requests": TableSpec(

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from extract.clips import ClipSettings
+from extract.pacer import PacerSettings
 from extract.selection import SelectionSettings
 from extract.sources import SourceSettings
 from extract.speech import SpeechSettings
-from extract.youtube import DownloadSettings
+from extract.download_settings import DownloadSettings
 from features.clip_features import FeatureSettings
 from model.evaluate import EvaluateSettings
 from model.train import TrainSettings
@@ -56,6 +57,7 @@ class Config(Settings):
     """Dataset root: a local folder, or for the tables any fsspec URL."""
     search: SearchSettings = SearchSettings()
     source: SourceSettings = SourceSettings()
+    pacer: PacerSettings = PacerSettings()
     selection: SelectionSettings = SelectionSettings()
     download: DownloadSettings = DownloadSettings()
     speech: SpeechSettings = SpeechSettings()

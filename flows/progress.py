@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prefect.futures import PrefectFuture, as_completed
@@ -29,15 +30,28 @@ def track(futures: list[PrefectFuture[Any]], description: str, sizes: list[int])
         sizes: items of each batch.
     """
     size_of = {future.task_run_id: size for future, size in zip(futures, sizes, strict=True)}
-    total, done, told = sum(sizes), 0, 0
-    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(description, total=total)
+    done = 0
+    with show_steps(description) as show:
         for future in as_completed(futures):
             result = future.result()
             done += size_of[future.task_run_id]
-            progress.update(bar, completed=done)
+            show(done, sum(sizes))
+            yield result
+
+
+@contextmanager
+def show_steps(description: str) -> Iterator[Callable[..., None]]:
+    """A function to call with (items done, items in all); it moves the bar, or logs about ten lines a stage."""
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    told = 0
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(description, total=None)
+
+        def show(done: int, total: int, *_: float) -> None:
+            nonlocal told
+            progress.update(bar, completed=done, total=total)
             if not console.is_terminal and done * _LINES_PER_STAGE // max(total, 1) > told:
                 told = done * _LINES_PER_STAGE // max(total, 1)
                 logger.info("%s: %d of %d", description, done, total)
-            yield result
+
+        yield show

@@ -40,9 +40,9 @@ def run_demo(config: Config, photographs: Path | None) -> None:
     console.print(f"demo ended after {time.monotonic() - began:.0f} s")
 
 
-def render_channel(channel: Path, photographs: Path | None) -> None:
+def render_channel(channel: Path, photographs: Path | None, num_videos: int = 14) -> None:
     """Render the videos of the channel that are not there yet."""
-    command = [sys.executable, "-m", "demo", "render", "--out", str(channel)]
+    command = [sys.executable, "-m", "demo", "render", "--out", str(channel), "--videos", str(num_videos)]
     subprocess.run([*command, "--media", str(photographs)] if photographs else command, check=True)
 
 

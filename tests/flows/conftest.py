@@ -1,0 +1,64 @@
+"""A real Prefect server for the flows, and one small root that the whole pipeline has run over."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.config import Config, load_config
+from flows.small_world import SITE_VARIABLE, render_channel, serve_channel
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+# The demo's configuration at the size of a test: few videos, a small embedding, two epochs.
+SMALL = (
+    "splits.train=8",
+    "splits.val=2",
+    "splits.test=4",
+    "train.epochs=1",
+    "train.batch_size=4",
+    "train.embedding_dim=64",
+    "run.first_retry_delay_s=0",
+    "run.max_retry_delay_s=0",
+)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Prefect's test harness: a temporary server and database, not the developer's."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+@pytest.fixture(scope="session")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rendered channel of four narrated videos."""
+    folder = tmp_path_factory.mktemp("world") / "channel"
+    render_channel(folder, None, num_videos=4)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(channel: Path) -> Iterator[str]:
+    """Address of the channel's web site."""
+    with serve_channel(channel) as address:
+        os.environ[SITE_VARIABLE] = address
+        yield address
+
+
+@pytest.fixture(scope="session")
+def small_config(site: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The demo's configuration at the size of a test."""
+    root = tmp_path_factory.mktemp("roots") / "small"
+    return load_config(CONFIGS / "demo.toml", str(root), SMALL)
+
+
+@pytest.fixture(scope="session")
+def small_root(small_config: Config, prefect_server: None) -> str:
+    """A root that the whole pipeline has run over."""
+    from flows.pipeline import pipeline
+
+    pipeline(small_config)
+    return small_config.root

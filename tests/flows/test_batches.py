@@ -1,0 +1,108 @@
+"""Batches: what is left to do, and one row's failure staying one row."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from datasets.schemas import OK, TransientError, failed
+from datasets.tables import make_table, write_part
+from flows.batches import RootBusyError, Run, cut_batches, hold_root, left_to_do, settle_row
+from flows.config import Config, RunSettings
+
+QUICK = RunSettings(max_tries=3, first_retry_delay_s=0, max_retry_delay_s=0)
+
+
+def test_transient_trouble_is_tried_again():
+    tries = []
+
+    def flaky():
+        tries.append(1)
+        if len(tries) < 3:
+            raise TransientError("network", "reset")
+        return "row"
+
+    assert settle_row(flaky, lambda outcome: outcome, QUICK) == "row"
+    assert len(tries) == 3
+
+
+def test_trouble_that_stays_becomes_a_row_with_its_reason():
+    def down():
+        raise TransientError("network", "reset")
+
+    assert settle_row(down, lambda outcome: outcome, QUICK) == failed("network", "reset")
+
+
+def test_a_surprise_becomes_an_unexpected_row():
+    def surprise():
+        raise KeyError("x")
+
+    outcome = settle_row(surprise, lambda outcome: outcome, QUICK)
+    assert (outcome["reason"], outcome["detail"]) == ("unexpected", "KeyError: 'x'")
+
+
+def test_an_interruption_is_not_a_row():
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        settle_row(interrupt, lambda outcome: outcome, QUICK)
+
+
+def _segmentations(**reasons):
+    rows = [{"video_id": video_id, **(failed(reason) if reason else OK)} for video_id, reason in reasons.items()]
+    return make_table("segmentations", rows, recipe="r", run_id="x")
+
+
+def test_what_is_done_is_not_left(tmp_path):
+    write_part(tmp_path, "segmentations", _segmentations(a=None, b="media_missing"))
+    run = Run(Config(root=str(tmp_path)), "x")
+    keys = pa.table({"video_id": ["a", "b", "c"]})
+    assert left_to_do(keys, run, "segmentations", "r").to_pylist() == [{"video_id": "c", "attempt": 0}]
+
+
+def test_a_reason_to_retry_is_left_as_the_next_attempt(tmp_path):
+    write_part(tmp_path, "segmentations", _segmentations(a=None, b="media_missing"))
+    run = Run(Config(root=str(tmp_path)), "x", retry=("media_missing",))
+    keys = pa.table({"video_id": ["a", "b"]})
+    assert left_to_do(keys, run, "segmentations", "r").to_pylist() == [{"video_id": "b", "attempt": 1}]
+
+
+def test_another_recipe_leaves_everything_to_do(tmp_path):
+    write_part(tmp_path, "segmentations", _segmentations(a=None))
+    run = Run(Config(root=str(tmp_path)), "x")
+    assert left_to_do(pa.table({"video_id": ["a"]}), run, "segmentations", "other").num_rows == 1
+
+
+def test_batches_are_disjoint_and_of_one_attempt():
+    todo = pa.table({"video_id": list("abcde"), "attempt": pa.array([0, 0, 0, 1, 1], pa.int32())})
+    batches = [batch["video_id"].to_pylist() for batch in cut_batches(todo, 2)]
+    assert batches == [["a", "b"], ["c"], ["d", "e"]]
+
+
+def test_a_root_in_use_refuses_a_second_run(tmp_path):
+    with (
+        hold_root(str(tmp_path)),
+        pytest.raises(RootBusyError, match="another run works on the root"),
+        hold_root(str(tmp_path)),
+    ):
+        pass
+
+
+def test_a_killed_run_leaves_its_root_free_and_clean(tmp_path):
+    script = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from flows.batches import hold_root\n"
+        f"with hold_root({str(tmp_path)!r}):\n"
+        f"    folder = Path({str(tmp_path)!r}) / 'clips' / 'r'\n"
+        "    folder.mkdir(parents=True)\n"
+        "    (folder / '.half.tmp').write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False, cwd=Path(__file__).parents[2])
+    assert (tmp_path / "clips" / "r" / ".half.tmp").exists()
+    with hold_root(str(tmp_path)):
+        assert not list(tmp_path.rglob("*.tmp"))
