@@ -1,11 +1,13 @@
-"""How a video is fetched: limits, patience and what may be used."""
+"""How a video is fetched: limits, patience and what may be used; and that as parameters of yt-dlp."""
 
+import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from datasets.settings import Settings
+from extract.media import ffmpeg_path
 
 
 class DownloadSettings(Settings):
@@ -36,3 +38,38 @@ class DownloadSettings(Settings):
     """Ceiling for all media, in bytes."""
     cookies_file: Path | None = None
     """A Netscape cookies file of your own. Never set by default, never logged; it ties your account to what is done."""
+
+
+def engine_parameters(download: DownloadSettings, depth: int | None) -> dict[str, Any]:
+    """yt-dlp's parameters; what would read or write elsewhere, or pretend to be elsewhere, stays off.
+
+    Args:
+        download: the settings.
+        depth: for a listing: its most entries; None for one video.
+    """
+    deno = Path(sys.executable).with_name("deno")
+    parameters: dict[str, Any] = {
+        "quiet": True,
+        "noprogress": True,
+        "color": "no_color",
+        "cachedir": False,
+        "geo_bypass": False,
+        "noplaylist": True,
+        "updatetime": False,
+        "hls_prefer_native": True,
+        "merge_output_format": "mp4",
+        "js_runtimes": {"deno": {"path": str(deno)} if deno.exists() else {}, "node": {}},
+        "ffmpeg_location": ffmpeg_path(),
+        "format_sort": [f"res:{download.max_height}", "vcodec:h264", "acodec:aac"],
+        "socket_timeout": download.socket_timeout_s,
+        "retries": download.retries,
+        "fragment_retries": download.retries,
+        "extractor_retries": download.retries,
+        "skip_unavailable_fragments": False,
+        "retry_sleep_functions": dict.fromkeys(
+            ("http", "fragment", "extractor"), lambda n: min(download.retry_sleep_s * 2**n, 30.0)
+        ),
+    }
+    if depth is not None:
+        parameters |= {"extract_flat": True, "playlistend": depth, "noplaylist": False}
+    return parameters

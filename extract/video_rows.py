@@ -1,12 +1,16 @@
-"""yt-dlp's metadata as rows of the tables discoveries and videos. Pure."""
+"""yt-dlp's metadata as rows of the tables discoveries, videos and media; and the record of a complete file. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from datasets.schemas import OK
+from extract.formats import Format
 from extract.language import gather_evidence
+from extract.media import MediaInfo
+from extract.media_store import sha256_of
 from extract.selection import SelectionSettings
 from extract.sources import SourceSettings, watch_url
 
@@ -40,3 +44,51 @@ def make_video(video_id: str, metadata: Mapping[str, Any], source: SourceSetting
 def to_ms(seconds: Any) -> int | None:
     """Seconds, as yt-dlp gives them, to whole milliseconds; None stays None."""
     return None if seconds is None else round(float(seconds) * 1000)
+
+
+def make_media(video_id: str, path: Path, partial: Path, chosen: Sequence[Format], found: MediaInfo) -> Row:
+    """Row of `media`, without the outcome columns.
+
+    Args:
+        video_id: the video.
+        path: the final path; the row holds it relative to the media root.
+        partial: the complete file, before it gets that name.
+        chosen: the formats it was made from. Their codec strings say more than the file's.
+        found: what the file says of itself.
+    """
+    codecs = {name: _named(chosen, name) for name in ("vcodec", "acodec")}
+    return {
+        "video_id": video_id,
+        "media_path": str(Path(*path.parts[-2:])),
+        "num_bytes": partial.stat().st_size,
+        "sha256": sha256_of(partial),
+        "format_id": "+".join(str(item["source_format_id"]) for item in chosen),
+        "video_codec": codecs["vcodec"] or found.video_codec,
+        "audio_codec": codecs["acodec"] or found.audio_codec,
+        "width": found.width,
+        "height": found.height,
+        "fps": found.fps,
+        "duration_ms": found.duration_ms,
+        "audio_language": next(item.get("language") for item in chosen if item.get("acodec") != "none"),
+        "is_original_audio": True,
+    }
+
+
+def _named(chosen: Sequence[Format], codec: str) -> str | None:
+    return next((item[codec] for item in chosen if item.get(codec) not in (None, "none")), None)
+
+
+def make_record(video: Row, media: Row, recipes: Row) -> Row:
+    """What lies beside a complete media file, in JSON's types."""
+    video = {name: value for name, value in video.items() if name != "discovered_at"}
+    return {"recipes": recipes, "video": video, "media": media, "fetched_at": datetime.now(UTC).isoformat()}
+
+
+def known_video(record: Row) -> Row:
+    """The row of `videos` that a record keeps."""
+    return {**record["video"], "discovered_at": datetime.fromisoformat(record["fetched_at"])}
+
+
+def known_media(record: Row) -> Row:
+    """The row of `media` that a record keeps."""
+    return {**record["media"], **OK, "fetched_at": datetime.fromisoformat(record["fetched_at"])}

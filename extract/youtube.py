@@ -7,9 +7,7 @@ configuration, no plugins and no cache of the user, and stops at a time limit an
 
 import importlib
 import logging
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,13 +18,15 @@ import yt_dlp
 from yt_dlp.cookies import load_cookies
 from yt_dlp.downloader.hls import HlsFD
 from yt_dlp.globals import plugin_dirs
-from yt_dlp.utils import DownloadCancelled, DownloadError, YoutubeDLError
+from yt_dlp.utils import DownloadError, YoutubeDLError
 
 from datasets.schemas import OK, TransientError, failed
 from datasets.settings import recipe_of
 from extract.download_settings import DownloadSettings as DownloadSettings
-from extract.formats import Format, NoFormatError, choose_formats, expected_bytes, format_key
-from extract.media import MediaError, MediaInfo, ffmpeg_path, probe_media
+from extract.download_settings import engine_parameters
+from extract.formats import NoFormatError, choose_formats, expected_bytes, format_key
+from extract.limits import LimitedBody, LimitError, Limits
+from extract.media import MediaError, probe_media
 from extract.media_store import (
     DiskFullError,
     IncompleteMediaError,
@@ -39,48 +39,14 @@ from extract.media_store import (
     partial_path,
     prepare_media_root,
     read_record,
-    sha256_of,
 )
 from extract.pacer import Pacer
 from extract.reasons import TRANSIENT, classify, clean_detail
 from extract.selection import SelectionSettings, select
 from extract.sources import SOURCES, SourceSettings, allowed_hosts, extractor_names, is_allowed_url, watch_url
-from extract.video_rows import Row, make_discovery, make_video
+from extract.video_rows import Row, known_media, known_video, make_discovery, make_media, make_record, make_video
 
-MAX_PAGE_BYTES = 64 << 20
-READ_BYTES = 1 << 16
 logger = logging.getLogger(__name__)
-
-
-class LimitError(DownloadCancelled):  # type: ignore[misc]
-    """A limit of ours that ends a transfer. It passes through yt-dlp, which would retry other errors.
-
-    Args:
-        reason: a code of MEDIA_REASONS.
-        detail: the limit and what passed it.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-
-class _Stream:
-    """A response's body that hands out what there is, so that a trickle cannot hold us past the time limit."""
-
-    def __init__(self, body: Any, check: Callable[[int], None]) -> None:
-        self._body = body
-        self._check = check
-
-    def read(self, amt: int | None = None, **options: Any) -> bytes:
-        read = getattr(self._body, "read1", self._body.read)
-        data: bytes = read(READ_BYTES if amt is None else amt, **options)
-        self._check(len(data))
-        return data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._body, name)
 
 
 class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
@@ -90,19 +56,22 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self.source, self.download_settings = source, download
         self.warnings: list[str] = []
         plugin_dirs.value = []
-        super().__init__(_parameters(self, download, depth), auto_init=False)
+        super().__init__(self._parameters(download, depth), auto_init=False)
         self.cookiejar = _guest_cookies(download.cookies_file)
         for name in extractor_names(source):
             module, class_name = name.split(":")
             self.add_info_extractor(getattr(importlib.import_module(module), class_name)())
+
+    def _parameters(self, download: DownloadSettings, depth: int | None) -> dict[str, Any]:
+        parameters = engine_parameters(download, depth)
+        return parameters | {"logger": self, "format": self.choose, "progress_hooks": [self.watch_progress]}
 
     def begin(self, media_root: str | Path = "", video_id: str = "") -> None:
         """Forget the last video; the clock starts."""
         self.media_root, self.video_id = media_root, video_id
         self.partial: Path | None = None
         self.warnings.clear()
-        self._deadline = time.monotonic() + self.download_settings.timeout_s
-        self._num_bytes = 0
+        self._limits = Limits(self.download_settings.timeout_s, self.download_settings.max_bytes)
 
     def debug(self, message: str) -> None:
         """yt-dlp's logger interface."""
@@ -118,23 +87,15 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
     def urlopen(self, request: Any) -> Any:
         """Ask, if the host may be asked; the answer is read within the limits."""
         self._check_url(request if isinstance(request, str) else request.url)
-        self._check_limits()
+        self._limits.check()
         response = super().urlopen(request)
         self._check_url(response.url)
-        response.fp = _Stream(response.fp, self._check_limits)
+        response.fp = LimitedBody(response.fp, self._limits)
         return response
 
     def _check_url(self, url: str) -> None:
         if not is_allowed_url(url, allowed_hosts(self.source)):
             raise LimitError("unexpected", f"refused to ask {clean_detail(url)[:200]}: not a host of the source")
-
-    def _check_limits(self, num_new_bytes: int = 0) -> None:
-        self._num_bytes += num_new_bytes
-        limits = self.download_settings
-        if time.monotonic() > self._deadline:
-            raise LimitError("network", f"time limit of {limits.timeout_s:g} s")
-        if self._num_bytes > limits.max_bytes + MAX_PAGE_BYTES:
-            raise LimitError("file_too_large", f"more than {limits.max_bytes} bytes")
 
     def extract(self, url: str) -> dict[str, Any]:
         """Full metadata of the video at `url`; nothing is downloaded."""
@@ -168,12 +129,10 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
 
     def choose(self, context: dict[str, Any]) -> Iterator[Any]:
         """yt-dlp's format selector: our choice, checked against size and disk; names the file."""
-        limits = self.download_settings
-        chosen = choose_formats(context["formats"], limits.max_height)
+        chosen = choose_formats(context["formats"], self.download_settings.max_height)
         if not chosen:
             return
-        if expected_bytes(chosen) > limits.max_bytes:
-            raise LimitError("file_too_large", f"{expected_bytes(chosen)} bytes announced, {limits.max_bytes} allowed")
+        self._limits.check_size(expected_bytes(chosen))
         self._check_room(expected_bytes(chosen))
         for item in chosen:
             self._check_playlist(item)
@@ -195,11 +154,9 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
 
     def watch_progress(self, progress: dict[str, Any]) -> None:
         """yt-dlp's progress hook: size, time, room, and what was received before ffmpeg may read it."""
-        self._check_limits()
-        limits = self.download_settings
         num_bytes = max(progress.get("downloaded_bytes") or 0, progress.get("total_bytes") or 0)
-        if num_bytes > limits.max_bytes:
-            raise LimitError("file_too_large", f"{num_bytes} bytes, {limits.max_bytes} allowed")
+        self._limits.check()
+        self._limits.check_size(num_bytes)
         if progress["status"] == "finished":
             check_media_start(Path(progress["filename"]))
         elif not progress.get("fragment_index"):
@@ -217,65 +174,7 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         found = probe_media(partial)
         if found.audio_codec is None:
             raise MediaError("no_audio", "the file has no sound")
-        sound = next(item for item in chosen if item.get("acodec") != "none")
-        return {
-            "video_id": self.video_id,
-            "media_path": str(Path(*media_path(self.media_root, self.video_id).parts[-2:])),
-            "num_bytes": partial.stat().st_size,
-            "sha256": sha256_of(partial),
-            "format_id": "+".join(item["source_format_id"] for item in chosen),
-            **_codecs(chosen, found),
-            "audio_language": sound.get("language"),
-            "is_original_audio": True,
-        }
-
-
-def _codecs(chosen: list[Format], found: MediaInfo) -> Row:
-    """The site's codec strings, which say more than the file's; sizes and duration as measured."""
-    named = {}
-    for ours, theirs in (("video_codec", "vcodec"), ("audio_codec", "acodec")):
-        named[ours] = next((item[theirs] for item in chosen if item.get(theirs) not in (None, "none")), None)
-    return {
-        "video_codec": named["video_codec"] or found.video_codec,
-        "audio_codec": named["audio_codec"] or found.audio_codec,
-        "width": found.width,
-        "height": found.height,
-        "fps": found.fps,
-        "duration_ms": found.duration_ms,
-    }
-
-
-def _parameters(session: _Session, download: DownloadSettings, depth: int | None) -> dict[str, Any]:
-    """yt-dlp's parameters; everything that would read or write elsewhere stays off."""
-    deno = Path(sys.executable).with_name("deno")
-    parameters = {
-        "quiet": True,
-        "noprogress": True,
-        "color": "no_color",
-        "logger": session,
-        "cachedir": False,
-        "geo_bypass": False,
-        "noplaylist": True,
-        "updatetime": False,
-        "hls_prefer_native": True,
-        "merge_output_format": "mp4",
-        "js_runtimes": {"deno": {"path": str(deno)} if deno.exists() else {}, "node": {}},
-        "ffmpeg_location": ffmpeg_path(),
-        "format": session.choose,
-        "format_sort": [f"res:{download.max_height}", "vcodec:h264", "acodec:aac"],
-        "progress_hooks": [session.watch_progress],
-        "socket_timeout": download.socket_timeout_s,
-        "retries": download.retries,
-        "fragment_retries": download.retries,
-        "extractor_retries": download.retries,
-        "skip_unavailable_fragments": False,
-        "retry_sleep_functions": dict.fromkeys(
-            ("http", "fragment", "extractor"), lambda n: min(download.retry_sleep_s * 2**n, 30.0)
-        ),
-    }
-    if depth is not None:
-        parameters |= {"extract_flat": True, "playlistend": depth, "noplaylist": False}
-    return parameters
+        return make_media(self.video_id, media_path(self.media_root, self.video_id), partial, chosen, found)
 
 
 @lru_cache
@@ -370,7 +269,7 @@ def fetch_video(
     record = read_record(media_root, video_id)
     recipes = {"videos": recipe_of(source, selection, download), "media": recipe_of(source, download)}
     if record is not None and record.get("recipes") == recipes:
-        return {**record["video"], "discovered_at": _time(record["fetched_at"])}, _known_media(record)
+        return known_video(record), known_media(record)
     session = _session(source, download)
     if pacer is not None:
         pacer.acquire()
@@ -383,11 +282,18 @@ def fetch_video(
     if rejected is not None:
         return {**video, **rejected}, None
     if record is not None and record.get("recipes", {}).get("media") == recipes["media"]:
-        return {**video, **OK}, _known_media(record)
+        return {**video, **OK}, known_media(record)
     media, outcome = _attempt(lambda: session.download_media(metadata), session, pacer)
     if media is None:
         return {**video, **OK}, {"video_id": video_id, **(outcome or {}), "fetched_at": datetime.now(UTC)}
     return _keep(session, {**video, **OK}, media, recipes)
+
+
+def _keep(session: _Session, video: Row, media: Row, recipes: Row) -> tuple[Row, Row]:
+    assert session.partial is not None
+    record = make_record(video, media, recipes)
+    keep_media(session.partial, session.media_root, session.video_id, record)
+    return video, known_media(record)
 
 
 def _attempt(work: Callable[[], Any], session: _Session, pacer: Pacer | None) -> tuple[Any, Row | None]:
@@ -413,21 +319,3 @@ def _attempt(work: Callable[[], Any], session: _Session, pacer: Pacer | None) ->
     if reason in TRANSIENT:
         raise TransientError(reason, detail)
     return None, failed(reason, detail)
-
-
-def _keep(session: _Session, video: Row, media: Row, recipes: Row) -> tuple[Row, Row]:
-    """Give the file its name and its record; the rows."""
-    fetched_at = datetime.now(UTC)
-    plain_video = {name: value for name, value in video.items() if name != "discovered_at"}
-    record = {"recipes": recipes, "video": plain_video, "media": media, "fetched_at": fetched_at.isoformat()}
-    assert session.partial is not None
-    keep_media(session.partial, session.media_root, session.video_id, record)
-    return video, _known_media(record)
-
-
-def _known_media(record: Row) -> Row:
-    return {**record["media"], **OK, "fetched_at": _time(record["fetched_at"])}
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

@@ -1,0 +1,64 @@
+"""The limits of one video's requests: time and bytes, checked while a body is read, not after it."""
+
+import time
+from typing import Any
+
+MAX_PAGE_BYTES = 64 << 20
+READ_BYTES = 1 << 16
+
+
+class LimitError(Exception):
+    """A limit of ours that ends a transfer; yt-dlp, which retries errors of its own, lets it pass.
+
+    Args:
+        reason: a code of MEDIA_REASONS.
+        detail: the limit and what passed it.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Limits:
+    """Time and bytes that one video may take, pages and media together.
+
+    Args:
+        timeout_s: seconds from now.
+        max_bytes: of media; pages may take `MAX_PAGE_BYTES` more.
+    """
+
+    def __init__(self, timeout_s: float, max_bytes: int) -> None:
+        self._timeout_s, self._max_bytes = timeout_s, max_bytes
+        self._deadline = time.monotonic() + timeout_s
+        self._num_bytes = 0
+
+    def check(self, num_new_bytes: int = 0) -> None:
+        """Count bytes received; raise LimitError (network, file_too_large) past a limit."""
+        self._num_bytes += num_new_bytes
+        if time.monotonic() > self._deadline:
+            raise LimitError("network", f"time limit of {self._timeout_s:g} s")
+        self.check_size(self._num_bytes - MAX_PAGE_BYTES)
+
+    def check_size(self, num_bytes: int) -> None:
+        """Raise LimitError if a file is, or is announced to be, too large."""
+        if num_bytes > self._max_bytes:
+            raise LimitError("file_too_large", f"{num_bytes} bytes, {self._max_bytes} allowed")
+
+
+class LimitedBody:
+    """A response's body that hands out what there is, so that a trickle cannot hold us past the time limit."""
+
+    def __init__(self, body: Any, limits: Limits) -> None:
+        self._body, self._limits = body, limits
+
+    def read(self, amt: int | None = None, **options: Any) -> bytes:
+        """At most `amt` bytes, as soon as there are any."""
+        read = getattr(self._body, "read1", self._body.read)
+        data: bytes = read(READ_BYTES if amt is None else amt, **options)
+        self._limits.check(len(data))
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
