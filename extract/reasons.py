@@ -16,7 +16,7 @@ TRANSIENT = frozenset({"network", "rate_limited", "bot_check"})
 _PATTERNS: Sequence[tuple[str, str]] = (
     ("rate_limited", r"content isn.t available|rate.?limited|too many requests|HTTP Error 429|error 429"),
     ("bot_check", r"not a bot|not a robot|captcha|IP is likely being blocked|unusual traffic|automated queries"),
-    ("bot_check", r"please sign in\b|sign in to continue|page needs to be reloaded"),
+    ("bot_check", r"^please sign in\b|sign in to continue|page needs to be reloaded"),
     (
         "age_restricted",
         r"confirm your age|age.?restricted|inappropriate for some users|age.verification|mature audience",
@@ -86,7 +86,7 @@ def classify(error: BaseException, warnings: Sequence[str] = ()) -> tuple[str, s
         reason = classify_message(message)
         if reason is not None:
             return reason, detail
-    if any(isinstance(item, ConnectionError | TimeoutError) for item in chain):
+    if any(isinstance(item, ConnectionError | TimeoutError) or _is_network_type(item) for item in chain):
         return "network", detail
     return "unexpected", detail
 
@@ -101,6 +101,11 @@ def clean_detail(message: str) -> str:
     """One line without control characters, colours, the bug-report plea, of at most MAX_DETAIL_CHARS characters."""
     line = _CONTROL.sub(" ", message).split("; please report this issue")[0].split(" Use --cookies")[0]
     return line.strip()[:MAX_DETAIL_CHARS]
+
+
+def _is_network_type(error: BaseException) -> bool:
+    """True for yt-dlp's own transport errors; known by their module, since yt-dlp has its one door elsewhere."""
+    return type(error).__module__ == "yt_dlp.networking.exceptions"
 
 
 def _message_of(error: Any) -> str:
