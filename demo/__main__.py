@@ -1,0 +1,62 @@
+"""Command line of the small world: `python -m demo render`, `python -m demo serve`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from demo.render import render_channel
+from demo.site import open_site, serve_until_told
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+
+
+@app.command()
+def render(
+    out: Annotated[Path, typer.Option(help="Folder of the channel.")],
+    media: Annotated[Path | None, typer.Option(help="Folder with images/grocery; without it food is drawn.")] = None,
+    videos: Annotated[int, typer.Option(min=1, max=500, help="Number of narrated videos.")] = 14,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same channel.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = max(1, os.cpu_count() or 1),
+) -> None:
+    """Render the channel; what is already there stays as it is.
+
+    Example: python -m demo render --out data/demo/channel --media ../shared/media
+    """
+    num_done = 0
+
+    def show(video_id: str, is_new: bool) -> None:
+        nonlocal num_done
+        num_done += 1
+        typer.echo(f"{num_done:4d}  {video_id}  {'rendered' if is_new else 'was there'}")
+
+    try:
+        catalog = render_channel(out, media, videos, seed, workers, show)
+    except (ValueError, RuntimeError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, ValueError) else 3) from error
+    typer.echo(f"{len(catalog['items'])} items in {out / 'catalog.json'}; next: python -m demo serve --dir {out}")
+
+
+@app.command()
+def serve(
+    dir: Annotated[Path, typer.Option(help="Folder of a rendered channel.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: the system chooses.")] = 0,
+    port_file: Annotated[Path | None, typer.Option(help="Written when the site answers; holds the port.")] = None,
+) -> None:
+    """Serve the channel on 127.0.0.1 until SIGTERM or Ctrl-C.
+
+    Example: python -m demo serve --dir data/demo/channel --port 8000
+    """
+    try:
+        site = open_site(dir, port)
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"{site.url} serves {dir}; search needs DEMO_SITE={site.url}")
+    serve_until_told(site, port_file)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m demo")
