@@ -1,0 +1,108 @@
+"""Checkpoint files: a plain state dict with the original's keys, and a separate one to resume from."""
+
+import pickle
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.avlnet import AVLNet
+
+
+class CheckpointError(ValueError):
+    """A file that is not a checkpoint of this model; the message says in what."""
+
+
+def write_whole(path: Path, content: Any) -> None:
+    """`torch.save` that leaves the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+        try:
+            torch.save(content, file)
+            file.flush()
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(path)
+
+
+def read_whole(path: Path) -> Any:
+    """Tensors and plain values of a file; nothing in it is executed.
+
+    Raises:
+        CheckpointError: no such file, or not a file of tensors.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"no checkpoint at {path}") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+        try:  # mmap needs the zip format; files older than torch 1.6 have another
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError):
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise CheckpointError(f"{path} is not a checkpoint of tensors only: {reason}") from None
+
+
+def load_avlnet(path: str | Path, mask_padding: bool = False) -> AVLNet:
+    """The model of a checkpoint, its sizes taken from the file.
+
+    Raises:
+        CheckpointError: the file is no state dict of the bimodal AVLnet; missing and unexpected keys are named.
+    """
+    path = Path(path)
+    state = read_whole(path)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(
+            f"{path} holds no state dict of tensors: give a .pth of the model, not one to resume from"
+        )
+    with torch.device("meta"):
+        model = AVLNet(**_sizes(path, state), mask_padding=mask_padding)
+    _check_state(path, model.state_dict(), state)
+    model.load_state_dict(state, assign=True)
+    for parameter in model.DAVEnet.batchnorm1.parameters():
+        parameter.requires_grad_(False)
+    return model.float()
+
+
+def check_video_dim(path: str | Path, model: AVLNet, video_dim: int) -> None:
+    """Refuse a checkpoint whose video head does not fit the features.
+
+    Raises:
+        CheckpointError: says both sizes and what to do.
+    """
+    if model.video_dim == video_dim:
+        return
+    raise CheckpointError(
+        f"{path} takes video features of {model.video_dim} values, the clips have {video_dim}: it was trained with "
+        "another encoder or set of features (4096 is ResNet 2D+3D, 2048 is 2D only, as made by pretrain --features 2d)"
+    )
+
+
+def _sizes(path: Path, state: dict[str, Tensor]) -> dict[str, Any]:
+    keys = ["DAVEnet.conv1.weight", *(f"DAVEnet.layer{stage}.0.conv1.weight" for stage in range(1, 5))]
+    head = "GU_video.fc.weight"
+    missing = [key for key in (*keys, head) if key not in state]
+    if missing:
+        raise CheckpointError(
+            f"{path} is not an AVLnet checkpoint: missing {_few(missing)}, it has {_few(list(state))}"
+        )
+    embedding_dim, video_dim = state[head].shape
+    return {"embedding_dim": embedding_dim, "video_dim": video_dim, "widths": [len(state[key]) for key in keys]}
+
+
+def _check_state(path: Path, expected: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+    missing, unexpected = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    if missing or unexpected:
+        raise CheckpointError(f"{path} does not fit AVLnet: missing {_few(missing)}; unexpected {_few(unexpected)}")
+    for key, value in expected.items():
+        if value.shape != state[key].shape:
+            raise CheckpointError(f"{path}: {key} must be {list(value.shape)}, got {list(state[key].shape)}")
+
+
+def _few(keys: list[str], limit: int = 8) -> str:
+    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
+    return (", ".join(keys[:limit]) or "nothing") + more

@@ -1,0 +1,162 @@
+"""Clips for the model: log-mel frames and pooled video features of one split, joined from a root's tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from datasets.schemas import Status
+from datasets.tables import read_table
+from model.avlnet import NUM_MELS
+
+MAX_FRAMES = 5120
+"""Frames of a clip that the model sees, 51.2 s; the original pads or cuts every clip to it."""
+RECEPTIVE_FRAMES = 420
+"""One-sided receptive field of the audio network: 28 + 56 + 112 + 224 frames."""
+FAMILIES = ("2d", "3d")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips padded to one length."""
+
+    audio: Tensor
+    """[B, 40, T] float32, padded with 0, as in the original (0 dB is the loudest value)."""
+    num_frames: Tensor
+    """int64 [B], before padding or cutting."""
+    video: Tensor
+    """[B, video_dim] float32."""
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """The clips of one split, sorted by clip_id."""
+
+    clip_ids: list[str]
+    video_ids: list[str]
+    frames: npt.NDArray[np.float32]
+    """[all frames, 40] dB relative to the clip's maximum."""
+    starts: npt.NDArray[np.int64]
+    """[N] first row of each clip in `frames`."""
+    num_frames: npt.NDArray[np.int64]
+    """[N] rows of each clip."""
+    video: npt.NDArray[np.float32]
+    """[N, video_dim] pooled features, each family L2-normalised, 2D before 3D."""
+    num_without_features: int = 0
+    """Clips of the split that have no features and are left out."""
+
+    def __len__(self) -> int:
+        return len(self.clip_ids)
+
+    @property
+    def video_dim(self) -> int:
+        """Size of the video feature."""
+        return int(self.video.shape[1])
+
+    def batch(self, indices: Sequence[int] | npt.NDArray[np.int64], num_padded: int | None = None) -> Batch:
+        """Clips by index, padded with 0 or cut to `num_padded` frames (the longest clip's frames when not given)."""
+        indices = np.asarray(indices, np.int64)
+        num_frames = self.num_frames[indices]
+        if num_padded is None:
+            num_padded = int(min(num_frames.max(), MAX_FRAMES))
+        audio = np.zeros((len(indices), num_padded, NUM_MELS), np.float32)
+        for row, (start, length) in enumerate(zip(self.starts[indices], num_frames, strict=True)):
+            length = min(length, num_padded, MAX_FRAMES)
+            audio[row, :length] = self.frames[start : start + length]
+        return Batch(
+            torch.from_numpy(audio).transpose(1, 2),
+            torch.from_numpy(num_frames),
+            torch.from_numpy(self.video[indices]),
+        )
+
+    def subset(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> "ClipSet":
+        """The clips at `indices`, in that order."""
+        indices = np.asarray(indices, np.int64)
+        clip_ids, video_ids = ([ids[i] for i in indices] for ids in (self.clip_ids, self.video_ids))
+        return ClipSet(
+            clip_ids, video_ids, self.frames, self.starts[indices], self.num_frames[indices], self.video[indices]
+        )
+
+
+def padded_length(num_frames: int) -> int:
+    """Frames to pad a clip to in eval mode for the embedding that padding to 5,120 gives.
+
+    Frames past the clip reach the pooled ones through the convolutions, but no further than the receptive field.
+    """
+    return min(MAX_FRAMES, round_up_to_16(min(num_frames, MAX_FRAMES) + RECEPTIVE_FRAMES))
+
+
+def round_up_to_16(num_frames: int) -> int:
+    """The network halves time four times."""
+    return -(-num_frames // 16) * 16
+
+
+def load_clips(root: str | Path, split: str, features: Sequence[str] = FAMILIES) -> ClipSet:
+    """Clips of a split that have log-mel and pooled features.
+
+    Args:
+        root: dataset root with the tables splits, log_mel and pooled.
+        split: train, val or test.
+        features: families of the video feature, in order; ("2d",) for the image variant.
+
+    Raises:
+        ValueError: an unknown family, no clip of that split has features, or features of several sizes.
+    """
+    unknown = set(features) - set(FAMILIES)
+    if unknown or not features:
+        raise ValueError(f"features must be some of {list(FAMILIES)}, got {list(features)}")
+    splits = _ok(read_table(root, "splits", ["clip_id", "video_id", "split", "status"]))
+    wanted = splits.filter(pc.equal(splits["split"], split)).sort_by("clip_id")
+    log_mel = _ok(read_table(root, "log_mel", ["clip_id", "values", "status"]))
+    pooled = _ok(read_table(root, "pooled", ["clip_id", *(f"pooled_{family}" for family in features), "status"]))
+    has_both = pc.and_(*(pc.is_in(wanted["clip_id"], _ids(table)) for table in (log_mel, pooled)))
+    clips = wanted.filter(has_both)
+    if clips.num_rows == 0:
+        raise ValueError(f"{root} has no features for split {split!r} ({wanted.num_rows} clips): run featurize first")
+    frames, starts, num_frames = _flat_frames(log_mel)
+    audio_rows, video_rows = (pc.index_in(clips["clip_id"], _ids(table)).to_numpy() for table in (log_mel, pooled))
+    halves = [_normalised(pooled[f"pooled_{family}"], f"pooled_{family}")[video_rows] for family in features]
+    return ClipSet(
+        clip_ids=clips["clip_id"].to_pylist(),
+        video_ids=clips["video_id"].to_pylist(),
+        frames=frames,
+        starts=starts[audio_rows],
+        num_frames=num_frames[audio_rows],
+        video=np.concatenate(halves, axis=1),
+        num_without_features=wanted.num_rows - clips.num_rows,
+    )
+
+
+def _ok(table: pa.Table) -> pa.Table:
+    return table.filter(pc.equal(table["status"], Status.OK.value))
+
+
+def _ids(table: pa.Table) -> pa.Array:
+    return table["clip_id"].combine_chunks()
+
+
+def _flat_frames(log_mel: pa.Table) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All frames [N, 40], and the first row and number of rows of each clip."""
+    values = log_mel["values"].combine_chunks()
+    if not values.type.value_type.equals(pa.list_(pa.float32(), NUM_MELS)):
+        raise ValueError(f"log_mel.values must hold lists of {NUM_MELS} float32, got {values.type}")
+    num_frames = pc.list_value_length(values).to_numpy(zero_copy_only=False).astype(np.int64)
+    frames = values.flatten().flatten().to_numpy().reshape(-1, NUM_MELS)
+    return frames, np.cumsum(num_frames) - num_frames, num_frames
+
+
+def _normalised(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
+    """Vectors of one size as an array, each of length 1 (0 stays 0)."""
+    values = column.combine_chunks()
+    sizes = pc.list_value_length(values).unique().to_pylist()
+    if len(sizes) != 1 or not sizes[0]:
+        raise ValueError(f"{name} must hold vectors of one size, got sizes {sizes}: recompute the features")
+    vectors = values.flatten().to_numpy().reshape(-1, sizes[0])
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)

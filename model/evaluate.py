@@ -1,0 +1,144 @@
+"""Retrieval by a model on the clips of a split, both directions, beside chance and shuffled pairs."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from datasets.settings import Settings
+from model.avlnet import AVLNet
+from model.checkpoints import check_video_dim, load_avlnet
+from model.data import ClipSet, padded_length
+from model.metrics import RECALL_AT, bootstrap_recall, chance_metrics, rank_embeddings, upstream_metrics
+
+DIRECTIONS = ("video_clip_retrieval", "language_retrieval")
+"""The paper's names: audio queries for video clips, and video queries for audio."""
+
+
+class EvaluateSettings(Settings):
+    """How a model is evaluated."""
+
+    metrics: Literal["expected", "upstream"] = "expected"
+    """expected: ties count as the chance of a random order; upstream: the original's figures, ties counted twice."""
+    num_bootstrap: int = Field(default=1000, ge=0)
+    """Samples of the bootstrap interval; 0 leaves it out."""
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Of the bootstrap interval."""
+    num_shuffles: int = Field(default=20, ge=0)
+    """Random pairings whose mean recall shows what the model gets without the right pairs; 0 leaves it out."""
+    seed: int = Field(default=1, ge=0)
+    """Of bootstrap and shuffles."""
+    batch_size: int = Field(default=16, ge=1)
+    """Clips embedded at once."""
+    device: str = "auto"
+    """auto, cpu, cuda."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the network."""
+
+    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"batch_size", "device"})
+
+
+def evaluate(
+    model: AVLNet | str | Path, clips: ClipSet, settings: EvaluateSettings | None = None
+) -> dict[str, dict[str, Any]]:
+    """Retrieval of each clip's match among all clips.
+
+    Args:
+        model: a model or the path of its checkpoint.
+        clips: at least one clip.
+        settings: defaults when not given.
+
+    Returns:
+        For each of `DIRECTIONS` {"num_queries", "metrics": {"R@1", "R@5", "R@10", "MedR"}, "chance": the same,
+        "interval": {"R@k": (low, high)}, "shuffled": like metrics}; fractions; without intervals or shuffles
+        where the settings leave them out.
+    """
+    settings = settings or EvaluateSettings()
+    if not isinstance(model, AVLNet):
+        path, model = model, load_avlnet(model)
+        check_video_dim(path, model, clips.video_dim)
+    audio, video = embed_clips(model, clips, settings)
+    return {
+        direction: retrieval_report(query, gallery, settings)
+        for direction, query, gallery in zip(DIRECTIONS, (audio, video), (video, audio), strict=True)
+    }
+
+
+def retrieval_report(query: Tensor, gallery: Tensor, settings: EvaluateSettings) -> dict[str, Any]:
+    """Metrics of one direction, see `evaluate`: query and gallery [N, D], pairs in the same row."""
+    ranks = rank_embeddings(query, gallery)
+    is_upstream = settings.metrics == "upstream"
+    report: dict[str, Any] = {
+        "num_queries": len(query),
+        "metrics": upstream_metrics(query @ gallery.T) if is_upstream else ranks.metrics(),
+        "chance": chance_metrics(len(query), len(gallery)),
+    }
+    if settings.num_bootstrap:
+        report["interval"] = bootstrap_recall(ranks, settings.num_bootstrap, settings.confidence, settings.seed)
+    if settings.num_shuffles:
+        report["shuffled"] = shuffled_metrics(query, gallery, settings.num_shuffles, settings.seed)
+    return report
+
+
+def shuffled_metrics(query: Tensor, gallery: Tensor, num_shuffles: int, seed: int) -> dict[str, float]:
+    """Mean metrics over random pairings: chance, unless something but the pairing gives matches away."""
+    generator = np.random.default_rng(seed)
+    runs = [
+        rank_embeddings(query, gallery, generator.permutation(len(gallery))[: len(query)]).metrics()
+        for _ in range(num_shuffles)
+    ]
+    return {name: float(np.mean([run[name] for run in runs])) for name in runs[0]}
+
+
+def evaluation_rows(
+    report: dict[str, dict[str, Any]], checkpoint: str, release: str, split: str
+) -> list[dict[str, Any]]:
+    """Rows of table evaluations, without outcome and common columns, of what `evaluate` returned."""
+    rows = []
+    for direction, figures in report.items():
+        row = {"checkpoint": checkpoint, "release": release, "split": split, "direction": direction}
+        row |= {"num_queries": figures["num_queries"], "median_rank": figures["metrics"]["MedR"]}
+        for k in RECALL_AT:
+            row[f"recall_at_{k}"] = figures["metrics"][f"R@{k}"]
+            low, high = figures.get("interval", {}).get(f"R@{k}", (None, None))
+            row |= {f"recall_at_{k}_low": low, f"recall_at_{k}_high": high}
+        rows.append(row)
+    return rows
+
+
+def mean_recall(model: AVLNet, clips: ClipSet) -> float:
+    """Mean of R@1, R@5 and R@10 over both directions: one figure to choose an epoch by."""
+    audio, video = embed_clips(model, clips, EvaluateSettings())
+    figures = [rank_embeddings(*pair).metrics() for pair in ((audio, video), (video, audio))]
+    return float(np.mean([metrics[f"R@{k}"] for metrics in figures for k in RECALL_AT]))
+
+
+def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tuple[Tensor, Tensor]:
+    """Embed each clip once, in eval mode, in small batches of clips of similar length.
+
+    Returns:
+        (audio, video) embeddings, float32 [N, embedding_dim] each, on the CPU, in the order of `clips`.
+    """
+    device = _device(settings.device)
+    was_training = model.training
+    model = model.to(device).eval()
+    order = np.argsort(clips.num_frames, kind="stable")
+    audio = torch.empty(len(clips), model.embedding_dim)
+    video = torch.empty(len(clips), model.embedding_dim)
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+        for start in range(0, len(clips), settings.batch_size):
+            indices = order[start : start + settings.batch_size]
+            batch = clips.batch(indices, padded_length(int(clips.num_frames[indices].max())))
+            embeddings = model(batch.audio.to(device), batch.num_frames.to(device), batch.video.to(device))
+            audio[indices], video[indices] = (embedding.float().cpu() for embedding in embeddings)
+    model.train(was_training)
+    return audio, video
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)

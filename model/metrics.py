@@ -1,0 +1,154 @@
+"""Retrieval metrics that ties cannot flatter.
+
+A match tied with others counts as the chance that a random order of the tied puts it among the first k, so constant
+scores give exactly chance. `upstream_metrics` reproduces the original's figures, ties counted several times and all.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+RECALL_AT = (1, 5, 10)
+QUERIES_PER_CHUNK = 1024
+Array = npt.NDArray[np.float32] | Tensor
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Where each query's match stands among the candidates."""
+
+    better: npt.NDArray[np.int64]
+    """[num_queries] candidates with a strictly higher score."""
+    tied: npt.NDArray[np.int64]
+    """[num_queries] other candidates with the same score."""
+
+    def hits(self, k: int) -> npt.NDArray[np.float64]:
+        """[num_queries] chance in [0, 1] that the match is among the first k under a random order of the tied."""
+        return np.clip((k - self.better) / (self.tied + 1), 0.0, 1.0)
+
+    def positions(self) -> npt.NDArray[np.float64]:
+        """[num_queries] expected rank, counted from 1."""
+        return 1 + self.better + self.tied / 2
+
+    def metrics(self) -> dict[str, float]:
+        """Recalls as fractions and the median rank."""
+        recalls = {f"R@{k}": float(self.hits(k).mean()) for k in RECALL_AT}
+        return {**recalls, "MedR": float(np.median(self.positions()))}
+
+
+def retrieval_metrics(scores: Array) -> dict[str, float]:
+    """Recall at 1, 5 and 10 and the median rank.
+
+    Args:
+        scores: [num_queries, num_candidates]; the match of query i is candidate i.
+
+    Returns:
+        {"R@1", "R@5", "R@10"} as fractions and {"MedR"}, 1 the best.
+
+    Raises:
+        ValueError: scores with NaN, without queries, or with fewer candidates than queries.
+    """
+    return rank_scores(scores).metrics()
+
+
+def rank_scores(scores: Array, matches: npt.NDArray[np.int64] | None = None) -> Ranks:
+    """Rank the match of each query.
+
+    Args:
+        scores: [num_queries, num_candidates].
+        matches: [num_queries] index of each query's match; i for query i when not given.
+    """
+    scores = torch.as_tensor(scores)
+    if scores.ndim != 2 or not 0 < scores.shape[0] <= scores.shape[1]:
+        raise ValueError(f"scores must be [num_queries, at least as many candidates], got {list(scores.shape)}")
+    _refuse_nan(scores)
+    columns = torch.arange(len(scores)) if matches is None else torch.as_tensor(matches)
+    return _rank_rows(scores, columns)
+
+
+def metrics_from_embeddings(query: Array, gallery: Array, chunk: int = QUERIES_PER_CHUNK) -> dict[str, float]:
+    """`retrieval_metrics(query @ gallery.T)` without the score matrix in memory.
+
+    Args:
+        query: [num_queries, D].
+        gallery: [num_candidates, D]; the match of query i is row i.
+        chunk: queries scored at once; memory is chunk x num_candidates x 6 bytes.
+    """
+    return rank_embeddings(query, gallery, chunk=chunk).metrics()
+
+
+def rank_embeddings(
+    query: Array, gallery: Array, matches: npt.NDArray[np.int64] | None = None, chunk: int = QUERIES_PER_CHUNK
+) -> Ranks:
+    """`rank_scores(query @ gallery.T, matches)` without the score matrix in memory."""
+    query, gallery = torch.as_tensor(query), torch.as_tensor(gallery)
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1, got {chunk}")
+    if query.ndim != 2 or gallery.ndim != 2 or query.shape[1] != gallery.shape[1]:
+        raise ValueError(f"query and gallery must be [N, D], got {list(query.shape)} and {list(gallery.shape)}")
+    if not 0 < len(query) <= len(gallery):
+        raise ValueError(f"need at least one query and a gallery as large, got {len(query)} and {len(gallery)}")
+    columns = torch.arange(len(query)) if matches is None else torch.as_tensor(matches)
+    parts = []
+    for start in range(0, len(query), chunk):
+        scores = query[start : start + chunk] @ gallery.T
+        _refuse_nan(scores)
+        parts.append(_rank_rows(scores, columns[start : start + chunk]))
+    return Ranks(np.concatenate([part.better for part in parts]), np.concatenate([part.tied for part in parts]))
+
+
+def _rank_rows(scores: Tensor, columns: Tensor) -> Ranks:
+    match = scores.gather(1, columns.to(scores.device)[:, None])
+    better = (scores > match).sum(dim=1)
+    tied = (scores == match).sum(dim=1) - 1
+    return Ranks(better.cpu().numpy(), tied.cpu().numpy())
+
+
+def _refuse_nan(scores: Tensor) -> None:
+    num_nan = int(torch.isnan(scores).sum())
+    if num_nan:
+        raise ValueError(f"scores hold NaN in {num_nan} of {scores.numel()} places: the model or its input is broken")
+
+
+def upstream_metrics(scores: Array, num_total: int | None = None) -> dict[str, float]:
+    """The original's figures: every position tied with the match is a hit, so recalls may exceed 1.
+
+    Args:
+        scores: [N, N], the pairs on the diagonal. A row whose match is NaN or infinite has no hit, as there.
+        num_total: what recalls are divided by; N when not given (the original divides MSR-VTT by 1,000).
+    """
+    scores = torch.as_tensor(scores)
+    ranks = _rank_rows(scores, torch.arange(len(scores)))
+    is_counted = torch.isfinite(scores.diagonal()).cpu().numpy()
+    better, num_equal = ranks.better[is_counted], ranks.tied[is_counted] + 1
+    hits = {k: int(np.clip(k - better, 0, num_equal).sum()) for k in RECALL_AT}
+    starts = np.repeat(np.cumsum(num_equal) - num_equal, num_equal)
+    positions = np.repeat(better, num_equal) + np.arange(num_equal.sum()) - starts
+    recalls = {f"R@{k}": hits[k] / (num_total or len(scores)) for k in RECALL_AT}
+    return {**recalls, "MedR": float(np.median(positions)) + 1 if len(positions) else float("nan")}
+
+
+def chance_metrics(num_queries: int, num_candidates: int) -> dict[str, float]:
+    """What scores without information give."""
+    constant = np.full(num_queries, num_candidates - 1)
+    return Ranks(np.zeros_like(constant), constant).metrics()
+
+
+def bootstrap_recall(
+    ranks: Ranks, num_samples: int = 1000, confidence: float = 0.95, seed: int = 1
+) -> dict[str, tuple[float, float]]:
+    """Percentile bootstrap over queries, the candidates fixed.
+
+    Returns:
+        {"R@k": (low, high)} as fractions.
+    """
+    generator = np.random.default_rng(seed)
+    num_queries = len(ranks.better)
+    hits = np.stack([ranks.hits(k) for k in RECALL_AT], axis=1)
+    means = np.stack([hits[generator.integers(num_queries, size=num_queries)].mean(axis=0) for _ in range(num_samples)])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    return {f"R@{k}": (float(low[i]), float(high[i])) for i, k in enumerate(RECALL_AT)}

@@ -1,0 +1,91 @@
+"""The gradient of one contrastive batch, in pieces that fit in memory and over several processes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.distributed
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from model.data import Batch
+from model.loss import mms_loss
+
+Embeddings = tuple[Tensor, Tensor]
+
+
+def backward_contrastive(fabric: Fabric, model: nn.Module, pieces: Sequence[Batch], recompute: bool = True) -> Tensor:
+    """Add the gradient of the loss over all clips of all pieces and processes to the parameters.
+
+    Every clip is a negative of every other, whichever piece or process it is in. With several pieces and `recompute`
+    the clips are embedded twice, first without a graph (cached embeddings), so that memory is that of one piece.
+
+    Args:
+        fabric: where the model runs.
+        model: as set up by `fabric`.
+        pieces: the clips of this process.
+        recompute: False keeps the graph of all pieces: one forward pass, memory of the whole batch.
+
+    Returns:
+        The loss over the whole batch, the same in every process.
+    """
+    if len(pieces) == 1 or not recompute:
+        embeddings = [_embed(fabric, model, piece) for piece in pieces]
+        loss, gradients = _loss_and_gradients(fabric, embeddings)
+        outputs = [tensor for pair in embeddings for tensor in pair]
+        _backward(fabric, outputs, [tensor for pair in gradients for tensor in pair])
+        return loss
+    with torch.no_grad(), _statistics_untouched(model):
+        embeddings = [_embed(fabric, model, piece) for piece in pieces]
+    loss, gradients = _loss_and_gradients(fabric, embeddings)
+    for i, (piece, gradient) in enumerate(zip(pieces, gradients, strict=True)):
+        with fabric.no_backward_sync(model, enabled=i < len(pieces) - 1):  # type: ignore[arg-type]
+            _backward(fabric, _embed(fabric, model, piece), gradient)
+    return loss
+
+
+def _embed(fabric: Fabric, model: nn.Module, piece: Batch) -> Embeddings:
+    batch = fabric.to_device((piece.audio, piece.num_frames, piece.video))
+    audio, video = model(*batch)
+    return audio.float(), video.float()
+
+
+def _backward(fabric: Fabric, outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    # Through one scalar, since Fabric sees to DDP and precision in its own `backward`.
+    products = [torch.sum(output * gradient) for output, gradient in zip(outputs, gradients, strict=True)]
+    fabric.backward(torch.stack(products).sum())
+
+
+def _loss_and_gradients(fabric: Fabric, embeddings: Sequence[Embeddings]) -> tuple[Tensor, list[Embeddings]]:
+    """Loss over the gathered batch, and its gradient with respect to each piece's embeddings."""
+    sizes = [len(audio) for audio, _ in embeddings]
+    own = [torch.cat(side).detach().requires_grad_() for side in zip(*embeddings, strict=True)]
+    audio, video = (_gather(fabric, side) for side in own)
+    loss = mms_loss(audio @ video.T)
+    # DDP averages over processes what has to be added up.
+    gradients = [g * fabric.world_size for g in torch.autograd.grad(loss, own)]
+    return loss.detach(), list(zip(*(torch.split(side, sizes) for side in gradients), strict=True))
+
+
+def _gather(fabric: Fabric, own: Tensor) -> Tensor:
+    """Embeddings of all processes in rank order; only this process's carry a gradient."""
+    if fabric.world_size == 1:
+        return own
+    parts = [torch.empty_like(own) for _ in range(fabric.world_size)]
+    torch.distributed.all_gather(parts, own.detach())
+    parts[fabric.global_rank] = own
+    return torch.cat(parts)
+
+
+@contextmanager
+def _statistics_untouched(model: nn.Module) -> Iterator[None]:
+    """Batch norm as in train mode, but without moving its running statistics: the second pass does that."""
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    training = [layer for layer in layers if layer.training]
+    for layer in training:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in training:
+            layer.track_running_stats = True

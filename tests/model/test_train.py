@@ -1,0 +1,80 @@
+"""Training on a small learnable world."""
+
+import pytest
+import small_clips as small
+import torch
+
+from model.data import ClipSet
+from model.evaluate import evaluate
+from model.train import PRESETS, TrainSettings, train
+
+
+def settings(**changes) -> TrainSettings:
+    base = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "embedding_dim": 16, "widths": small.NARROW}
+    return TrainSettings(**(base | changes))
+
+
+def weights(path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)
+
+
+def assert_same_weights(one, other) -> None:
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_training_learns_and_shuffled_pairs_do_not(clips: ClipSet, tmp_path):
+    result = train(clips, None, settings(epochs=12), tmp_path)
+    report = evaluate(result.checkpoint, clips)["video_clip_retrieval"]
+    assert report["metrics"]["R@5"] > 2 * report["chance"]["R@5"]
+    assert report["shuffled"]["R@5"] == pytest.approx(report["chance"]["R@5"], abs=0.1)
+
+
+def test_a_batch_larger_than_the_split_is_refused(clips: ClipSet, tmp_path):
+    with pytest.raises(ValueError, match="batch_size is 64, but the train split has 24 clips"):
+        train(clips, None, settings(batch_size=64), tmp_path)
+
+
+@pytest.mark.parametrize("recipe", ["upstream", "proper"])
+def test_a_killed_and_resumed_run_ends_with_the_same_weights(clips: ClipSet, tmp_path, recipe):
+    class KilledError(Exception):
+        pass
+
+    def kill(num_done: int, num_steps: int, loss: float) -> None:
+        if num_done == 5:
+            raise KilledError
+
+    whole = train(clips, clips, settings(recipe=recipe, epochs=3), tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(clips, clips, settings(recipe=recipe, epochs=3), tmp_path / "killed", on_step=kill)
+    resumed = train(clips, clips, settings(recipe=recipe, epochs=3), tmp_path / "killed")
+    assert resumed.history == whole.history
+    assert_same_weights(weights(whole.checkpoint), weights(resumed.checkpoint))
+
+
+def test_accumulation_equals_the_full_batch(clips: ClipSet, tmp_path):
+    full = train(clips, None, settings(micro_batch_size=8), tmp_path / "full")
+    cached = train(clips, None, settings(micro_batch_size=3), tmp_path / "cached")
+    assert [e.loss for e in cached.history] == pytest.approx([e.loss for e in full.history], rel=1e-5)
+
+
+def test_upstream_recipe_leaves_batch_norm_alone(clips: ClipSet, tmp_path):
+    state = weights(train(clips, None, settings(), tmp_path / "upstream").checkpoint)
+    assert state["DAVEnet.bn1.num_batches_tracked"] == 0
+    assert not state["DAVEnet.bn1.running_mean"].any()
+    state = weights(train(clips, None, settings(recipe="proper"), tmp_path / "proper").checkpoint)
+    assert state["DAVEnet.bn1.num_batches_tracked"] == 6
+
+
+def test_a_folder_with_another_training_is_refused(clips: ClipSet, tmp_path):
+    train(clips, None, settings(epochs=1), tmp_path)
+    with pytest.raises(ValueError, match="other settings"):
+        train(clips, None, settings(epochs=1, seed=2), tmp_path)
+
+
+def test_presets_carry_the_originals_hyperparameters():
+    rows = {name: (p.batch_size, p.epochs, p.learning_rate, p.lr_decay) for name, p in PRESETS.items()}
+    assert rows == {
+        "scratch": (64, 15, 1e-4, 1.0),
+        "finetune": (256, 5, 1e-4, 1.0),
+        "howto100m": (4096, 30, 1e-3, 0.9),
+    }
