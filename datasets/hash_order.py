@@ -63,11 +63,14 @@ def _hash_chunk(strings: pa.Array, start: Hashes) -> Hashes:
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.empty(0, np.uint8)
     lengths = np.diff(offsets)
     hashes = np.empty(len(strings), np.uint64)
-    for length in np.unique(lengths):
+    for length in np.flatnonzero(np.bincount(lengths)):
         rows = np.flatnonzero(lengths == length)
         # Zeros fill the last word; the length is hashed too, so that an id and the same id with zero bytes differ.
         padded = np.zeros((rows.size, -(-length // 8) * 8), np.uint8)
-        padded[:, :length] = data[offsets[rows][:, None] + np.arange(length)]
+        if rows.size == len(strings):
+            padded[:, :length] = data[offsets[0] : offsets[-1]].reshape(rows.size, length)
+        else:
+            padded[:, :length] = data[offsets[rows][:, None] + np.arange(length)]
         state = np.repeat(mix(start ^ np.uint64(length)), rows.size)
         for word in padded.view("<u8").T:
             state = mix(state ^ word)

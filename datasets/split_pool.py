@@ -97,8 +97,11 @@ def _require(table: pa.Table, name: str, *columns: str) -> pa.Table:
 
 def _encode(strings: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Integers]:
     """Distinct strings, and the index of each row's."""
-    encoded = strings.cast(pa.large_string()).combine_chunks().dictionary_encode()
-    return pa.chunked_array([encoded.dictionary]), encoded.indices.to_numpy().astype(np.int64)
+    encoded = strings.dictionary_encode().unify_dictionaries()
+    if encoded.num_chunks == 0:
+        return strings, np.empty(0, np.int64)
+    indices = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks]).astype(np.int64)
+    return pa.chunked_array([encoded.chunk(0).dictionary]), indices
 
 
 def group_pairs(groups: pa.Table) -> Iterator[pa.Table]:
@@ -117,7 +120,7 @@ def _group_videos(videos: pa.ChunkedArray, video_hash: Hashes, groups: pa.Table 
     # come first.
     smallest = np.full(component.max(initial=-1) + 1, np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(smallest, component, video_hash)
-    present = np.unique(component)
+    present = np.flatnonzero(np.bincount(component))
     rank = np.empty(len(smallest), np.int64)
     rank[present[np.argsort(mix(smallest[present]))]] = np.arange(len(present))
     return rank[component]
@@ -127,7 +130,7 @@ def _connect(videos: pa.ChunkedArray, groups: pa.Table) -> Integers:
     """Connected component of each video [V]; videos outside the pool connect too."""
     columns = [_as_text(pairs) for pairs in group_pairs(groups)]
     mentioned = [chunk for pairs in columns for chunk in pairs["video_id"].chunks]
-    _, node = _encode(pa.chunked_array([*videos.chunks, *mentioned], pa.large_string()))
+    _, node = _encode(pa.chunked_array([*videos.cast(pa.large_string()).chunks, *mentioned], pa.large_string()))
     num_nodes = node.max(initial=-1) + 1
     targets = [np.empty(0, np.int64)]
     for pairs in columns:
@@ -175,7 +178,9 @@ def _check_pinned_groups(
     if groups is None:
         return
     is_pinned = pa.array(video_split >= 0)
-    splits = pa.table({"video_id": videos.filter(is_pinned), "split": video_split[video_split >= 0]})
+    splits = pa.table(
+        {"video_id": videos.cast(pa.large_string()).filter(is_pinned), "split": video_split[video_split >= 0]}
+    )
     for pairs in group_pairs(groups):
         by_group = _as_text(pairs).join(splits, "video_id", join_type="inner").group_by("group_id")
         by_group = by_group.aggregate([("split", "min"), ("split", "max")])

@@ -10,13 +10,14 @@ be refused although a cleverer search would find a way.
 """
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from datasets.settings import Settings
-from datasets.split_pool import FREE, LEFT_OUT, Integers, Pool, SplitError, make_pool
+from datasets.split_pool import FREE, Integers, Pool, SplitError, make_pool
 
 __all__ = ["SplitError", "SplitSettings", "draw_splits", "draw_to_fit", "scale_sizes"]
 
@@ -72,7 +73,7 @@ def draw_splits(
         max_per_video: at most so many clips of one video.
 
     Returns:
-        clip_id, video_id, split; sorted by clip_id.
+        clip_id, video_id, split; in the hash order of the clips, so that every prefix is a random draw too.
 
     Raises:
         SplitError: which constraint binds, and how many clips are missing.
@@ -131,25 +132,26 @@ def _draw(pool: Pool, sizes: Mapping[str, int]) -> pa.Table:
     for name, size, num in zip(pool.names, asked, num_pinned, strict=True):
         if num > size:
             raise SplitError(f"splits: pinned holds {num} clips of {name}, asked for {size}: ask for at least {num}")
-    video_split = pool.video_split[pool.video]
-    is_usable = pool.within_limit & (pool.clip_split < 0) & (video_split != LEFT_OUT)
     need = asked - num_pinned
-    at_hand = np.bincount(video_split[is_usable & (video_split >= 0)], minlength=len(asked))
-    group = pool.group[pool.video]
-    group_size = np.bincount(group[is_usable & (video_split == FREE)], minlength=pool.num_groups)
+    is_usable = pool.within_limit & (pool.clip_split == FREE)
+    video_size = np.bincount(pool.video[is_usable], minlength=len(pool.video_split))
+    is_free = pool.video_split == FREE
+    at_hand = np.array([video_size[pool.video_split == index].sum() for index in range(len(asked))])
+    group_size = np.bincount(pool.group[is_free], video_size[is_free], pool.num_groups).astype(np.int64)
     assignment, missing = _assign_groups(group_size.tolist(), np.maximum(need - at_hand, 0).tolist())
     if missing:
         raise SplitError(_explain(pool, asked, need, at_hand, group_size, missing))
-    split = np.where(video_split >= 0, video_split, assignment[group])
-    rows = [np.flatnonzero(pool.clip_split >= 0)]
+    split = np.where(is_free, assignment[pool.group], pool.video_split).astype(np.int8)[pool.video]
+    rows = [np.flatnonzero(pool.clip_split != FREE)]
     for index, size in enumerate(need):
         candidates = np.flatnonzero(is_usable & (split == index))
         rows.append(
             candidates[np.argpartition(pool.clip_hash[candidates], size - 1)[:size]] if size else candidates[:0]
         )
     drawn = np.concatenate(rows)
+    drawn = drawn[np.argsort(pool.clip_hash[drawn])]
     names = pa.array(pool.names, pa.string()).take(pa.array(split[drawn]))
-    return pool.clips.take(pa.array(drawn)).append_column("split", names).sort_by("clip_id")
+    return pool.clips.take(pa.array(drawn)).append_column("split", names)
 
 
 def _assign_groups(group_size: Sequence[int], need: Sequence[int]) -> tuple[Integers, int]:
@@ -163,13 +165,14 @@ def _assign_groups(group_size: Sequence[int], need: Sequence[int]) -> tuple[Inte
         need: clips that each split lacks [S].
     """
     total, total_need = sum(group_size), sum(need)
-    shares = [size * total // total_need for size in need] if 0 < total_need <= total else list(need)
-    in_order = list(range(len(group_size)))
-    largest_first = sorted(in_order, key=lambda group: -group_size[group])
-    best = (np.full(len(group_size), FREE), total_need)
-    for order, targets in ((in_order, shares), (in_order, need), (largest_first, need)):
-        if best[1]:
-            best = min(best, _fill_splits(order, group_size, targets, need), key=lambda result: result[1])
+    in_order = range(len(group_size))
+    shares = [size * total // total_need for size in need] if 0 < total_need <= total else need
+    best = _fill_splits(in_order, group_size, shares, need)
+    if best[1]:
+        best = min(best, _fill_splits(in_order, group_size, need, need), key=itemgetter(1))
+    if best[1]:
+        largest_first = sorted(in_order, key=group_size.__getitem__, reverse=True)
+        best = min(best, _fill_splits(largest_first, group_size, need, need), key=itemgetter(1))
     return best
 
 
@@ -194,8 +197,13 @@ def _fill_splits(
 
 def _fill_split(waiting: Sequence[int], group_size: Sequence[int], target: int) -> tuple[list[int], list[int], int]:
     """Groups that fit into the target, taken in order; those that do not; clips taken."""
-    taken, passed, total = [], [], 0
-    for group in waiting:
+    taken: list[int] = []
+    passed: list[int] = []
+    total = 0
+    for place, group in enumerate(waiting):
+        if total == target:
+            passed.extend(waiting[place:])
+            break
         if total + group_size[group] <= target:
             taken.append(group)
             total += group_size[group]
