@@ -20,6 +20,10 @@ SCRIPTS: Mapping[str, re.Pattern[str]] = {
     "en": re.compile(r"[A-Za-z]"),
 }
 
+MIN_SHARES: Mapping[str, float] = {"ja": 0.25, "hi": 0.3, "en": 0.85}
+"""Share from which the script proves the language: from the tuning half of tests/extract/data_language.tsv. Latin
+letters prove little: for English, see to it that stronger evidence is there."""
+
 _NOT_PROSE = re.compile(r"https?://\S+|www\.\S+|\S+@\S+\.\S+|[@#＃][\w\-]+|\d+[a-zA-Z]{1,3}\b")
 
 
@@ -76,15 +80,22 @@ def gather_evidence(metadata: Mapping[str, Any], language: str) -> LanguageEvide
     )
 
 
-def is_language(evidence: LanguageEvidence, language: str, min_script_share: float) -> bool:
-    """The cascade: the strongest evidence there is decides; without any the answer is no."""
+def is_language(evidence: LanguageEvidence, language: str, min_script_share: float | None = None) -> bool:
+    """The cascade: the strongest evidence there is decides; without any the answer is no.
+
+    Args:
+        evidence: the scores.
+        language: the language asked for.
+        min_script_share: 0 to 1; None: the language's own of `MIN_SHARES`.
+    """
+    min_share = MIN_SHARES[check_language(language)] if min_script_share is None else min_script_share
     if evidence.audio_language is not None:
         return evidence.audio_language == language
     if evidence.has_original_caption is not None:
         return evidence.has_original_caption
     if evidence.metadata_language is not None:
         return evidence.metadata_language == language
-    return evidence.script_share is not None and evidence.script_share >= min_script_share
+    return evidence.script_share is not None and evidence.script_share >= min_share
 
 
 def _audio_language(formats: Sequence[Mapping[str, Any]]) -> str | None:

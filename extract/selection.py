@@ -21,8 +21,9 @@ class SelectionSettings(Settings):
     """Videos with fewer views are dropped: 100, as HowTo100M did. An unknown count passes."""
     language: str | None = "ja"
     """Spoken language asked for: ja, hi or en; None takes any."""
-    min_script_share: float = Field(default=0.1, ge=0, le=1)
-    """Share of letters of title and description in the language's script that proves the language by itself."""
+    min_script_share: float | None = Field(default=None, ge=0, le=1)
+    """Share of letters of title and description in the language's script from which that proves the language; None:
+    0.25 of kana for Japanese, 0.3 of Devanagari for Hindi, 0.85 of Latin for English."""
     allow_age_restricted: bool = False
     """Age-restricted videos cannot be had without an account."""
     creative_commons_only: bool = False

@@ -1,0 +1,112 @@
+"""What metadata say about the spoken language, and how often they are right."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extract.language import LanguageEvidence, gather_evidence, is_language, script_share, text_share
+
+SAMPLE = Path(__file__).with_name("data_language.tsv")
+
+
+def read_sample() -> list[tuple[str, str, str]]:
+    """(language, title, description) of every row, in the file's order."""
+    lines = [line for line in SAMPLE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    rows = [line.split("\t") for line in lines[1:]]
+    return [(language, title, description.replace("\\n", "\n")) for language, title, description in rows]
+
+
+def count_answers(rows: list[tuple[str, str, str]], asked: str) -> dict[tuple[bool, bool], int]:
+    """The confusion table (spoken in the language, taken for it) of title and description alone."""
+    table = dict.fromkeys([(True, True), (True, False), (False, True), (False, False)], 0)
+    for spoken, title, description in rows:
+        evidence = LanguageEvidence(None, None, None, text_share(title, description, asked))
+        table[spoken == asked, is_language(evidence, asked)] += 1
+    return table
+
+
+@pytest.mark.parametrize(
+    ("language", "min_precision", "min_recall"), [("ja", 0.9, 0.9), ("hi", 0.6, 0.6), ("en", 0.6, 0.9)]
+)
+def test_text_alone_on_the_half_never_used_for_tuning(
+    language: str, min_precision: float, min_recall: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = read_sample()
+    assert len(rows) >= 200
+    table = count_answers(rows[1::2], language)
+    precision = table[True, True] / (table[True, True] + table[False, True])
+    recall = table[True, True] / (table[True, True] + table[True, False])
+    with capsys.disabled():
+        print(
+            f"\n{language}: taken {table[True, True]} of {table[True, True] + table[True, False]} spoken in it, "
+            f"and {table[False, True]} of {table[False, True] + table[False, False]} others; "
+            f"precision {precision:.3f}, recall {recall:.3f}"
+        )
+    assert precision >= min_precision
+    assert recall >= min_recall
+
+
+def test_kana_are_counted_and_kanji_are_not() -> None:
+    assert script_share("肉じゃがの作り方", "ja") == 5 / 8
+
+
+def test_halfwidth_katakana_count_like_wide_ones() -> None:
+    assert script_share("ｶﾚｰ", "ja") == 1.0
+
+
+def test_addresses_hashtags_and_units_do_not_count() -> None:
+    assert script_share("カレー https://example.com/curry #cooking 200g foo@example.com", "ja") == 1.0
+
+
+def test_text_without_letters_has_no_share() -> None:
+    assert script_share("🍛 100% !!!", "ja") is None
+    assert text_share("123", "", "ja") is None
+
+
+def test_title_counts_as_much_as_a_long_description() -> None:
+    assert text_share("カレー", "word " * 500, "ja") == 0.5
+
+
+def test_unknown_language_is_refused() -> None:
+    with pytest.raises(ValueError, match="language must be one of"):
+        script_share("x", "xx")
+
+
+def metadata(**fields: Any) -> dict[str, Any]:
+    return {"title": "カレーの作り方", "description": "おいしいカレーです", **fields}
+
+
+def test_dubbed_japanese_track_does_not_make_a_video_japanese() -> None:
+    formats = [
+        {"acodec": "opus", "language": "en", "language_preference": 10},
+        {"acodec": "opus", "language": "ja", "language_preference": -1},
+    ]
+    evidence = gather_evidence(metadata(formats=formats, automatic_captions={"ja-orig": []}), "ja")
+    assert evidence.audio_language == "en"
+    assert not is_language(evidence, "ja")
+
+
+def test_recognised_speech_outweighs_declared_language_and_script() -> None:
+    evidence = gather_evidence(metadata(language="ja", automatic_captions={"en-orig": [], "ja": []}), "ja")
+    assert evidence.has_original_caption is False
+    assert not is_language(evidence, "ja")
+
+
+def test_original_caption_of_a_regional_code_counts() -> None:
+    assert gather_evidence(metadata(automatic_captions={"ja-JP-orig": []}), "ja").has_original_caption is True
+
+
+def test_declared_language_outweighs_script() -> None:
+    evidence = gather_evidence(metadata(title="Curry", description="", language="ja-JP"), "ja")
+    assert evidence == LanguageEvidence(None, "ja", None, 0.0)
+    assert is_language(evidence, "ja")
+
+
+def test_several_tracks_without_a_mark_say_nothing() -> None:
+    formats = [{"acodec": "opus", "language": "en"}, {"acodec": "opus", "language": "ja"}]
+    assert gather_evidence(metadata(formats=formats), "ja").audio_language is None
+
+
+def test_no_evidence_at_all_is_a_no() -> None:
+    assert not is_language(gather_evidence({}, "ja"), "ja")
