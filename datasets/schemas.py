@@ -278,7 +278,8 @@ TABLES: Mapping[str, TableSpec] = {
         ),
     ),
     "requests": TableSpec(
-        ("day", "source"), _columns(day=_string, source=_string, num_requests=_int64, breaker_open_until=_time)
+        ("day", "source"),
+        _columns(day=_string, source=_string, num_requests=_int64, num_refusals=_int32, breaker_open_until=_time),
     ),
     "tombstones": TableSpec(
         ("hashed_id",), _columns(hashed_id=_string, kind=_string, why=_string, tombstoned_at=_time)

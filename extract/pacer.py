@@ -115,8 +115,9 @@ class Pacer:
                 self._num_refusals += 1
                 self._open_until = self._now() + timedelta(seconds=pause_s)
                 self._save()
-            elif reason is None:
+            elif reason is None and self._num_refusals and self.open_until is None:
                 self._num_refusals = 0
+                self._save()
 
     def finish_time(self, num_videos: int) -> datetime:
         """Forecast: when so many more videos will have been asked for at this pace."""
@@ -161,13 +162,9 @@ class Pacer:
         rows = [row for row in read_table(self._root, "requests").to_pylist() if row["source"] == self._source]
         today = self._day()
         self._num_requests = {row["day"]: row["num_requests"] for row in rows if row["day"] == today}
-        openings = [row["breaker_open_until"] for row in rows if row["breaker_open_until"]]
-        self._open_until = max(openings, default=None)
-        # The table has no count of refusals: a breaker that has just closed is doubled if the next answer is a refusal.
-        if self._open_until is not None and self._now() - self._open_until < timedelta(
-            seconds=self._settings.breaker_s
-        ):
-            self._num_refusals = 1
+        if rows:
+            newest = max(rows, key=lambda row: str(row["day"]))
+            self._open_until, self._num_refusals = newest["breaker_open_until"], newest["num_refusals"] or 0
         # Starting again and again must not give a new burst each time.
         if self._num_requests.get(today):
             self._tokens = 0.0
@@ -177,6 +174,7 @@ class Pacer:
             "day": self._day(),
             "source": self._source,
             "num_requests": self.num_requests_today,
+            "num_refusals": self._num_refusals,
             "breaker_open_until": self._open_until,
             **OK,
         }
