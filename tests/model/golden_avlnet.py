@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ def shapes(variant: str = "AVLnet_4096") -> dict[str, list[int]]:
     return json.loads((FOLDER / "state_dict_shapes.json").read_text())[variant]
 
 
+@cache
 def state_dict(variant: str = "AVLnet_4096") -> dict[str, torch.Tensor]:
     return {key: torch.as_tensor(value) for key, value in RULE["fill"](shapes(variant)).items()}
 
 
 def golden_model() -> AVLNet:
-    model = AVLNet()
-    model.load_state_dict(state_dict(), strict=True)
+    with torch.device("meta"):
+        model = AVLNet()
+    model.load_state_dict({key: value.clone() for key, value in state_dict().items()}, strict=True, assign=True)
+    model.DAVEnet.batchnorm1.requires_grad_(False)
     return model.eval()
 
 
