@@ -103,16 +103,17 @@ def draw_to_fit(
     """
     _check_arguments(sizes, max_per_video)
     pool = make_pool(clips, sorted(sizes), seed, groups, pinned, max_per_video)
-    total = min(sum(sizes.values()), clips.num_rows)
-    while True:
-        scaled = scale_sizes(sizes, total)
-        is_smallest = any(scaled[name] == 0 < size for name, size in sizes.items())
+    total = min(sum(sizes.values()), len(pool.video))
+    problem: SplitError | None = None
+    while all(scaled > 0 or sizes[name] == 0 for name, scaled in scale_sizes(sizes, total).items()):
         try:
-            return _draw(pool, sizes if is_smallest else scaled)
-        except SplitError:
-            if is_smallest:
-                raise
+            return _draw(pool, scale_sizes(sizes, total))
+        except SplitError as error:
+            problem = error
             total = min(total - 1, total * 99 // 100)
+    if problem is None:
+        return _draw(pool, sizes)
+    raise problem
 
 
 def _check_arguments(sizes: Mapping[str, int], max_per_video: int | None) -> None:
