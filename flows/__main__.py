@@ -166,6 +166,22 @@ def status(
 
 
 @app.command()
+def verify(root: Annotated[Path, typer.Argument(help="dataset root")]) -> None:
+    """Recompute the certificate of the splits from the tables alone.
+
+    Example: python -m flows verify data/demo
+    """
+    from datasets.certificates import verify_certificate
+
+    problems = verify_certificate(root)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(ExitCode.STOPPED)
+    out.print(f"{root}: the splits are what their certificate says")
+
+
+@app.command()
 def demo(
     root: RootOption = "data/demo",
     media: Annotated[Path | None, typer.Option(help="folder with real photographs to show")] = None,

@@ -10,14 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from extract.pacer import Pacer
-from extract.youtube import fetch_video, search_videos
 from prefect import task
 
 from datasets.queries import load_queries
 from datasets.schemas import OK
 from datasets.settings import recipe_of
 from datasets.tables import make_table, read_table, write_part
+from extract.pacer import Pacer
+from extract.youtube import fetch_video, search_videos
 from flows.batches import TASK_OPTIONS, Run, cut_batches, left_to_do, run_batches, settle_row
 from flows.progress import logger
 

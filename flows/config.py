@@ -4,19 +4,19 @@ import tomllib
 from pathlib import Path
 from typing import Any, ClassVar
 
-from extract.clips import ClipSettings
-from extract.pacer import PacerSettings
-from extract.selection import SelectionSettings
-from extract.sources import SourceSettings
-from extract.speech import SpeechSettings
-from extract.download_settings import DownloadSettings
-from features.clip_features import FeatureSettings
-from model.evaluate import EvaluateSettings
-from model.train import TrainSettings
 from pydantic import Field, ValidationError
 
 from datasets.settings import Settings
 from datasets.splits import SplitSettings
+from extract.clips import ClipSettings
+from extract.download_settings import DownloadSettings
+from extract.pacer import PacerSettings
+from extract.selection import SelectionSettings
+from extract.sources import SourceSettings
+from extract.speech import SpeechSettings
+from features.clip_features import FeatureSettings
+from model.evaluate import EvaluateSettings
+from model.train import TrainSettings
 
 
 class SearchSettings(Settings):

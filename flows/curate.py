@@ -2,15 +2,16 @@
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from extract.clips import cut_clips
-from extract.speech import segment_video, speech_weights_sha256
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from datasets.certificates import read_groups, rows_digest, split_certificate, write_certificate
 from datasets.schemas import OK
 from datasets.settings import recipe_of
-from datasets.splits import draw_splits
+from datasets.splits import draw_splits, draw_to_fit
 from datasets.tables import add_common_columns, current_recipe, make_table, read_table, write_part
+from extract.clips import cut_clips
+from extract.speech import segment_video, speech_weights_sha256
 from flows.acquire import fetch_videos, find_videos, media_table
 from flows.batches import (
     TASK_OPTIONS,
@@ -106,7 +107,7 @@ def _cut_batch(batch: pa.Table, segments: pa.Table, run: Run) -> list[dict[str, 
 
 
 def assign_splits(run: Run) -> None:
-    """Draw train, val and test from the clips there are: table splits.
+    """Draw train, val and test from the clips there are: table splits, and the certificate that proves it.
 
     The draw depends on the whole pool of clips, so the pool is part of its recipe: new clips mean a new draw.
 
@@ -115,15 +116,27 @@ def assign_splits(run: Run) -> None:
     """
     settings = run.config.splits
     clips = read_table(run.root, "clips", ["clip_id", "video_id", "status"])
-    clips = clips.filter(pc.equal(clips["status"], "ok")).select(["clip_id", "video_id"]).sort_by("clip_id")
-    recipe = recipe_of(settings, clips["clip_id"].to_pylist())
+    clips = clips.filter(pc.equal(clips["status"], "ok")).sort_by("clip_id")
+    group_by = ("channel",) if settings.group_by_channel else ()
+    groups = read_groups(run.root, group_by)
+    recipe = recipe_of(settings, clips["clip_id"].to_pylist(), rows_digest(groups) if groups else None)
     if not has_parts(run.root, "splits", recipe):
-        drawn = draw_splits(clips, settings.sizes, settings.seed, max_per_video=settings.max_per_video)
-        outcome = pa.Table.from_pylist([OK] * drawn.num_rows, schema=_OUTCOME_SCHEMA)
-        for name in outcome.column_names:
-            drawn = drawn.append_column(_OUTCOME_SCHEMA.field(name), outcome[name])
-        write_part(run.root, "splits", add_common_columns(drawn, recipe=recipe, run_id=run.run_id))
+        draw = draw_to_fit if settings.scale else draw_splits
+        drawn = draw(clips, settings.sizes, settings.seed, groups, max_per_video=settings.max_per_video)
+        write_part(run.root, "splits", add_common_columns(_with_outcome(drawn), recipe=recipe, run_id=run.run_id))
+    if current_recipe(run.root, "splits") != recipe:
+        splits = read_table(run.root, "splits", ["clip_id", "video_id", "split"], recipe=recipe)
+        sizes = {name: pc.sum(pc.equal(splits["split"], name)).as_py() or 0 for name in settings.sizes}
+        limits = {"max_per_video": settings.max_per_video, "group_by": group_by}
+        write_certificate(run.root, split_certificate(splits, clips, sizes, settings.seed, groups, **limits))
     run.record("splits", recipe)
+
+
+def _with_outcome(table: pa.Table) -> pa.Table:
+    outcome = pa.Table.from_pylist([OK] * table.num_rows, schema=_OUTCOME_SCHEMA)
+    for field in _OUTCOME_SCHEMA:
+        table = table.append_column(field, outcome[field.name])
+    return table
 
 
 _OUTCOME_SCHEMA = pa.schema([pa.field("status", pa.string(), False), ("reason", pa.string()), ("detail", pa.string())])

@@ -2,12 +2,12 @@
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from features.clip_features import Encoders, feature_recipes, featurize_clips, load_encoders
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.settings import recipe_of
 from datasets.tables import add_common_columns, current_recipe, read_table, write_part
+from features.clip_features import Encoders, feature_recipes, featurize_clips, load_encoders
 from flows.acquire import media_table
 from flows.batches import TASK_OPTIONS, Run, cut_batches, hold_root, left_to_do, run_batches, start_run
 from flows.config import Config

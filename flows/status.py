@@ -78,8 +78,7 @@ def read_retrieval(root: str) -> pd.DataFrame:
     """Recall in percent, both directions, beside chance: one row a split and direction."""
     table = read_table(root, "evaluations")
     columns = ["split", "direction", "num_queries", "recall_at_1", "recall_at_5", "recall_at_10", "median_rank"]
-    frame = table.select(columns).sort_by([("split", "ascending"), ("direction", "ascending")]).to_pandas()
-    return frame
+    return table.select(columns).sort_by([("split", "ascending"), ("direction", "ascending")]).to_pandas()
 
 
 def unexpected_share(root: str) -> float:
