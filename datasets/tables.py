@@ -5,6 +5,7 @@ fsspec URL. `ROOT/NAME/_run.json` names the current recipe with the settings and
 keeps pyarrow and pandas from reading it as data. Nothing here knows what a stage does.
 """
 
+import glob
 import hashlib
 import io
 import json
@@ -147,7 +148,7 @@ def read_table(
 def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[str]:
     """Paths of a table's parts, sorted; of all recipes when none is given."""
     fs, _, _ = fsspec.get_fs_token_paths(str(root))
-    pattern = _join(fs._strip_protocol(str(root)), name, recipe or "*", "*.parquet")
+    pattern = _join(glob.escape(fs._strip_protocol(str(root))), name, recipe or "*", "*.parquet")
     return sorted(fs.glob(pattern))
 
 
