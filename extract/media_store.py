@@ -124,10 +124,11 @@ def sha256_of(path: Path) -> str:
 def check_media_start(path: Path) -> None:
     """Raise IncompleteMediaError for a file that does not begin like mp4, Matroska or MPEG-TS, such as a web page."""
     with path.open("rb") as file:
-        head = file.read(12)
-    is_media = head[4:8] in (b"ftyp", b"styp", b"moov", b"moof", b"sidx") or head[:4] == b"\x1aE\xdf\xa3"
-    if not is_media and head[:1] != b"\x47":
-        raise IncompleteMediaError(f"not a media file, it begins with {head!r}")
+        head = file.read(189)
+    is_mp4 = head[4:8] in (b"ftyp", b"styp", b"moov", b"moof", b"sidx")
+    is_matroska, is_mpeg_ts = head[:4] == b"\x1aE\xdf\xa3", head[:1] == head[188:] == b"\x47"
+    if not (is_mp4 or is_matroska or is_mpeg_ts):
+        raise IncompleteMediaError(f"not a media file, it begins with {head[:12]!r}")
 
 
 def check_boxes(path: Path) -> None:

@@ -18,6 +18,9 @@ YOUTUBE_EXTRACTORS = tuple(
 YOUTUBE_HOSTS = ("youtube.com", "youtube-nocookie.com", "youtu.be", "googlevideo.com", "googleapis.com", "ytimg.com")
 
 
+_CHANNEL = re.compile(r"^https?://[\w.-]+/(@[^/?#]+|(channel|c|user)/[^/?#]+)/?$")
+
+
 class SourceSettings(Settings):
     """Which site is asked, and how."""
 
@@ -69,7 +72,10 @@ def _find_by_search(query: str, depth: int, settings: SourceSettings) -> str:
 
 def _find_by_id(query: str, depth: int, settings: SourceSettings) -> str | list[dict[str, Any]]:
     video_id = video_id_of(query)
-    return query if video_id is None else [{"id": video_id}]
+    if video_id is not None:
+        return [{"id": video_id}]
+    # The address of a channel lists its tabs; its videos are one of them.
+    return f"{query.rstrip('/')}/videos" if _CHANNEL.search(query) else query
 
 
 SOURCES: Mapping[str, Source] = {

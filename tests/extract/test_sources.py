@@ -100,3 +100,8 @@ def test_sources_of_the_table() -> None:
     assert SOURCES["ids"].find("dQw4w9WgXcQ", 1, SourceSettings()) == [{"id": "dQw4w9WgXcQ"}]
     playlist = "https://www.youtube.com/playlist?list=PL1"
     assert SOURCES["ids"].find(playlist, 9, SourceSettings()) == playlist
+
+
+@pytest.mark.parametrize("channel", ["https://www.youtube.com/@kitchen", "https://www.youtube.com/channel/UC1/"])
+def test_channel_means_its_videos(channel: str) -> None:
+    assert SOURCES["ids"].find(channel, 9, SourceSettings(name="ids")) == channel.rstrip("/") + "/videos"

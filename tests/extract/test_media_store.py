@@ -1,0 +1,91 @@
+"""Names, records and room of media files."""
+
+from pathlib import Path
+
+import pytest
+
+from extract import media_store
+from extract.media_store import (
+    IncompleteMediaError,
+    check_boxes,
+    check_media_start,
+    drop_partials,
+    media_path,
+    partial_path,
+    prepare_media_root,
+    read_record,
+    remove_media,
+)
+
+
+@pytest.mark.parametrize("video_id", ["", "../x", "a/b", "a.b", "x" * 65, "a\nb", "ａ"])
+def test_path_is_made_of_checked_ids_only(video_id: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="video_id"):
+        media_path(tmp_path, video_id)
+
+
+def test_id_that_begins_with_a_dash_never_begins_an_argument(tmp_path: Path) -> None:
+    assert media_path(tmp_path, "-rf").is_absolute()
+
+
+def test_unfinished_downloads_of_two_encodings_have_two_names(tmp_path: Path) -> None:
+    assert partial_path(tmp_path, "abc", "18:1") != partial_path(tmp_path, "abc", "18:2")
+
+
+def test_unfinished_downloads_of_other_videos_stay(tmp_path: Path) -> None:
+    ours, other = (partial_path(tmp_path, video_id, "18") for video_id in ("abc", "abc-"))
+    other = ours.with_name(other.name)
+    ours.parent.mkdir()
+    for path in (ours, other):
+        path.touch()
+    drop_partials(tmp_path, "abc")
+    assert (ours.exists(), other.exists()) == (False, True)
+
+
+def test_file_without_a_record_is_not_complete(tmp_path: Path) -> None:
+    path = media_path(tmp_path, "abc")
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    assert read_record(tmp_path, "abc") is None
+
+
+def test_removal_leaves_nothing(tmp_path: Path) -> None:
+    path = media_path(tmp_path, "abc")
+    path.parent.mkdir()
+    for name in ("abc.mp4", "abc.json", ".abc.0123.mp4.part"):
+        (path.parent / name).touch()
+    remove_media(tmp_path, "abc")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_file_system_that_folds_case_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_store.Path, "exists", lambda path: True)
+    with pytest.raises(ValueError, match=r"media_root must lie on a file system that tells upper from lower case"):
+        prepare_media_root(tmp_path)
+
+
+def box(kind: bytes, size: int) -> bytes:
+    return size.to_bytes(4) + kind + b"\0" * (size - 8)
+
+
+def test_whole_file_passes(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(box(b"ftyp", 16) + box(b"moov", 100) + (1).to_bytes(4) + b"mdat" + (50).to_bytes(8) + b"\0" * 34)
+    check_boxes(path)
+    check_media_start(path)
+
+
+@pytest.mark.parametrize("lost", [1, 49, 60])
+def test_file_that_ends_inside_a_box_does_not(lost: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes((box(b"ftyp", 16) + box(b"moov", 100) + box(b"mdat", 50))[:-lost])
+    with pytest.raises(IncompleteMediaError):
+        check_boxes(path)
+
+
+@pytest.mark.parametrize("head", [b"<!doctype html>", b"#EXTM3U\n", b"", b"Good evening", b"ffconcat version 1.0"])
+def test_text_is_no_media(head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(head)
+    with pytest.raises(IncompleteMediaError, match="not a media file"):
+        check_media_start(path)
