@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Shape = Literal["round", "long", "taper", "curved", "mushroom", "bulb", "lobed", "knobby", "lemon"]
+Shape = Literal["round", "oval", "long", "taper", "curved", "mushroom", "bulb", "lobed", "knobby", "lemon"]
 Texture = Literal["plain", "rings", "stripes", "spots", "leafy"]
 Colour = tuple[int, int, int]
 
@@ -73,7 +73,7 @@ FOODS: tuple[Food, ...] = (
             "人参は油と一緒に食べると体に良いです。",
             "甘い人参は子供にも人気があります。",
         ),
-        "taper", (226, 116, 34), (84, 132, 50), "rings", 0.24,
+        "taper", (226, 116, 34), (84, 132, 50), "plain", 0.24,
     ),
     Food(
         "Cucumber", "きゅうり", "きゅうり",
@@ -145,7 +145,7 @@ FOODS: tuple[Food, ...] = (
             "ピーマンは縦に切ると歯ごたえが残ります。",
             "赤いピーマンは苦みが少なくて甘いです。",
         ),
-        "lobed", (196, 40, 36), (72, 112, 48), "plain", 1.05,
+        "lobed", (74, 140, 56), (190, 206, 130), "plain", 1.05,
     ),
     Food(
         "Potato", "じゃがいも", "じゃがいも",
@@ -154,7 +154,7 @@ FOODS: tuple[Food, ...] = (
             "じゃがいもは水から火にかけます。",
             "ほくほくのじゃがいもにはバターが合います。",
         ),
-        "round", (204, 172, 112), (150, 118, 70), "spots", 0.72,
+        "oval", (204, 172, 112), (150, 118, 70), "spots", 0.72,
     ),
     Food(
         "Tomato", "トマト", "とまと",

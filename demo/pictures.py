@@ -116,6 +116,7 @@ def _accent_part(shape: Shape, u: Grid, v: Grid) -> Grid:
 
 OUTLINES: dict[Shape, Callable[[Grid, Grid], NDArray[np.bool_]]] = {
     "round": lambda u, v: u**2 + v**2 < 0.95,
+    "oval": lambda u, v: u**2 + v**2 + 0.12 * np.sin(3 * u + 2 * v) < 0.85,
     "long": lambda u, v: u**8 + v**2 < 0.9,
     "taper": lambda u, v: (np.abs(v) < 0.75 - 0.5 * (u + 0.2)) & (np.abs(u) < 0.97) & (u**6 + v**2 < 0.98),
     "curved": lambda u, v: np.abs(v + 0.9 * u**2 - 0.45) < 0.42 * np.sqrt(np.clip(1 - u**4, 0, 1)),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from demo.foods import FOODS, Food
 
-PLAN_VERSION = 1  # part of every plan's digest: raise it when the renderer changes what a plan looks or sounds like
+PLAN_VERSION = 2  # part of every plan's digest: raise it when the renderer changes what a plan looks or sounds like
 
 ACTIONS: dict[str, tuple[str, ...]] = {
     "peel": (
@@ -62,7 +62,12 @@ TITLES = (
     "プロが教える{a}と{b}の{dish} レシピ",
     "{a}たっぷり！{dish}の簡単な作り方",
 )
-VOICES = ("mei:-4:1.0", "mei:0:1.05", "mei:3:0.95", "mei:5:1.1")  # mei:<half tones>:<speed>
+VOICES = (
+    "mei:-4:1.0",
+    "mei:0:1.05",
+    "mei:2:0.95",
+    "mei:-2:1.1",
+)  # mei:<half tones>:<speed>; higher voices are called music
 
 
 @dataclass(frozen=True)

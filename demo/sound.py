@@ -12,7 +12,7 @@ SAMPLING_RATE = 24_000
 TTS_SAMPLING_RATE = 48_000
 PAUSE_MS = 300
 """Between two sentences of a step: shorter than the 700 ms that the demo bridges."""
-MIN_NARRATION_MS, MAX_NARRATION_MS = 6500, 11000
+MIN_NARRATION_MS, MAX_NARRATION_MS = 7500, 11000
 
 Waveform = NDArray[np.float32]
 
