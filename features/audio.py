@@ -1,0 +1,110 @@
+"""AVLnet's audio front end: log-mel spectrograms, numerically those of its release (librosa 0.7/0.8, reflect padding)."""
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+import scipy.signal
+
+SAMPLING_RATE = 16000
+NUM_MELS = 40
+FFT_SIZE = 400
+HOP = 160
+MIN_HZ = 20.0
+MAX_HZ = 8000.0
+PREEMPHASIS = 0.97
+FLOOR_DB = 80.0
+MIN_POWER = 1e-10
+EMPTY_SAMPLES = 200
+"""What the reference takes for a file without samples: this many zeros."""
+_FRAMES_PER_CHUNK = 4096
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+
+def log_mel(waveform: npt.ArrayLike) -> Float32:
+    """Log-mel spectrogram in dB re the waveform's own maximum: mean removed, pre-emphasis, Hamming 400, hop 160.
+
+    The recipe is `audio_to_spectrograms.LoadAudio` of AVLnet without its padding to a target length. Centre padding
+    is by reflection, as in the librosa of its day (newer ones pad with zeros: 22 dB off in the first two frames).
+
+    Args:
+        waveform: float [N] in [-1, 1), 16 kHz, mono. Empty counts as 200 zeros, as in the reference.
+
+    Returns:
+        float32 [40, 1 + N // 160] in [-80, 0] dB; silence gives 0 dB everywhere, the loudest value, as the reference.
+
+    Raises:
+        ValueError: not one-dimensional, or with samples that are not finite.
+    """
+    samples = np.asarray(waveform, np.float32)
+    if samples.ndim != 1:
+        raise ValueError(f"waveform must have one dimension, got shape {samples.shape}")
+    if not np.isfinite(samples).all():
+        raise ValueError(f"waveform must be finite, got {np.count_nonzero(~np.isfinite(samples))} samples that are not")
+    if samples.size == 0:
+        samples = np.zeros(EMPTY_SAMPLES, np.float32)
+    return _to_db(_mel_power(_preemphasise(samples - samples.mean())))
+
+
+def _preemphasise(samples: Float32) -> Float32:
+    return np.concatenate([samples[:1], samples[1:] - np.float32(PREEMPHASIS) * samples[:-1]])
+
+
+def _mel_power(samples: Float32) -> Float64:
+    """[40, T] mel power; a chunk of frames at a time, so that memory does not grow with the FFT of a long waveform."""
+    padded = _pad_by_reflection(samples, FFT_SIZE // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FFT_SIZE)[::HOP]
+    window, basis = _window(), mel_basis()
+    chunks = []
+    for start in range(0, len(frames), _FRAMES_PER_CHUNK):
+        spectrum = np.fft.rfft(frames[start : start + _FRAMES_PER_CHUNK] * window, axis=1)
+        chunks.append((spectrum.real**2 + spectrum.imag**2) @ basis.T)
+    return np.concatenate(chunks).T
+
+
+def _pad_by_reflection(samples: Float32, width: int) -> Float32:
+    if len(samples) == 1:
+        return np.repeat(samples, 2 * width + 1)
+    return np.pad(samples, width, mode="reflect")
+
+
+def _to_db(power: Float64) -> Float32:
+    decibels = 10.0 * np.log10(np.maximum(power, MIN_POWER))
+    decibels -= 10.0 * np.log10(max(power.max(), MIN_POWER))
+    return np.asarray(np.maximum(decibels, decibels.max() - FLOOR_DB), np.float32)
+
+
+@functools.cache
+def _window() -> Float64:
+    """Symmetric Hamming window (end points 0.08): the reference passes scipy's function, whose default that was."""
+    return np.asarray(scipy.signal.windows.hamming(FFT_SIZE, sym=True), np.float64)
+
+
+@functools.cache
+def mel_basis() -> Float64:
+    """[40, 201] triangles on the Slaney mel scale, each divided by its width in Hz, as librosa makes them."""
+    fft_hz = np.linspace(0, SAMPLING_RATE / 2, FFT_SIZE // 2 + 1)
+    edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(MIN_HZ), _hz_to_mel(MAX_HZ), NUM_MELS + 2))
+    widths = np.diff(edges_hz)
+    ramps = edges_hz[:, None] - fft_hz[None, :]
+    triangles = np.minimum(-ramps[:-2] / widths[:-1, None], ramps[2:] / widths[1:, None])
+    return np.asarray(np.maximum(triangles, 0) * (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None], np.float64)
+
+
+_HZ_PER_MEL = 200.0 / 3
+_LOG_FROM_HZ = 1000.0
+_LOG_STEP = np.log(6.4) / 27.0
+
+
+def _hz_to_mel(frequency: float) -> float:
+    """Slaney's scale: linear below 1 kHz, logarithmic above."""
+    if frequency < _LOG_FROM_HZ:
+        return frequency / _HZ_PER_MEL
+    return float(_LOG_FROM_HZ / _HZ_PER_MEL + np.log(frequency / _LOG_FROM_HZ) / _LOG_STEP)
+
+
+def _mel_to_hz(mels: Float64) -> Float64:
+    log_from = _LOG_FROM_HZ / _HZ_PER_MEL
+    return np.where(mels < log_from, mels * _HZ_PER_MEL, _LOG_FROM_HZ * np.exp(_LOG_STEP * (mels - log_from)))

@@ -1,0 +1,151 @@
+"""Encoded clips to rows of features_2d, features_3d, log_mel and pooled, column by column from NumPy."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from datasets.schemas import MAX_DETAIL_CHARS, Status, list_of_vectors
+from features.audio import NUM_MELS, log_mel
+
+Float16 = npt.NDArray[np.float16]
+Float32 = npt.NDArray[np.float32]
+_EPSILON = 1e-12
+
+FEATURE_TABLES = ("features_2d", "features_3d", "log_mel", "pooled")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a clip has no row of values."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class ClipFeatures:
+    """One clip after decoding and encoding; a Problem stands for what could not be had."""
+
+    clip_id: str
+    video_id: str
+    start_ms: int
+    rows_2d: Float16 | Problem
+    """[T2, D], L2-normalised."""
+    rows_3d: Float16 | Problem
+    """[T3, D], L2-normalised."""
+    num_valid_frames: int
+    """Of the last 3D window."""
+    mel: Float32 | Problem
+    """[T, 40] dB."""
+    detail: str | None = None
+    """What is worth knowing of a clip that is ok: damaged packets."""
+
+
+def normalise_rows(features: Float32) -> Float16:
+    """Rows divided by their L2 norm (at least 1e-12), then float16, as the reference stores them."""
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(norms, _EPSILON), np.float32).astype(np.float16)
+
+
+def pool_rows(rows: Float16) -> Float32:
+    """Stored rows [T, D] -> maximum over time, then L2: float32 [D], one half of AVLnet's video input."""
+    highest = rows.astype(np.float32).max(axis=0)
+    return np.asarray(highest / max(float(np.linalg.norm(highest)), _EPSILON), np.float32)
+
+
+def spectrogram(waveform: Float32, has_audio: bool) -> Float32 | Problem:
+    """[T, 40] of a waveform, or why there is none."""
+    return log_mel(waveform).T if has_audio else Problem("no_audio", "the clip has no audio")
+
+
+def build_tables(
+    clips: Sequence[ClipFeatures], dims: tuple[int, int], steps_ms: Callable[[str, int], list[int]]
+) -> dict[str, pa.Table]:
+    """The four feature tables, one row per clip in each.
+
+    Args:
+        clips: encoded clips.
+        dims: of the 2D and of the 3D encoder.
+        steps_ms: (table, number of rows) -> start of each row in milliseconds from the clip's start.
+    """
+    tables = {}
+    for name, rows, dim in (
+        ("features_2d", [clip.rows_2d for clip in clips], dims[0]),
+        ("features_3d", [clip.rows_3d for clip in clips], dims[1]),
+    ):
+        columns = {
+            "values": vectors_column(rows, dim, pa.float16()),
+            "row_start_ms": _starts(name, clips, rows, steps_ms),
+        }
+        if name == "features_3d":
+            num_valid = [None if isinstance(clip.rows_3d, Problem) else clip.num_valid_frames for clip in clips]
+            columns["num_valid_frames"] = pa.array(num_valid, pa.int32())
+        tables[name] = _with_keys(clips, columns, rows)
+    mels = [clip.mel for clip in clips]
+    columns = {"values": vectors_column(mels, NUM_MELS, pa.float32()), "num_frames": _lengths(mels)}
+    tables["log_mel"] = _with_keys(clips, columns, mels)
+    tables["pooled"] = _build_pooled(clips)
+    return tables
+
+
+def _build_pooled(clips: Sequence[ClipFeatures]) -> pa.Table:
+    problems = [_first_problem(clip.rows_2d, clip.rows_3d) for clip in clips]
+    columns = {}
+    for name, rows in (("pooled_2d", [c.rows_2d for c in clips]), ("pooled_3d", [c.rows_3d for c in clips])):
+        pooled = [None if problem else pool_rows(row) for problem, row in zip(problems, rows, strict=True)]
+        columns[name] = pa.array(pooled, pa.list_(pa.float32()))
+    return _with_keys(clips, columns, problems)
+
+
+def _first_problem(*values: Any) -> Problem | None:
+    return next((value for value in values if isinstance(value, Problem)), None)
+
+
+def vectors_column(values: Sequence[Any], dim: int, value_type: pa.DataType) -> pa.Array:
+    """Arrays [T, dim], or Problem for null -> list<fixed_size_list<value_type>[dim]>, without a Python object a row."""
+    is_null = np.array([isinstance(value, Problem) for value in values], bool)
+    present = [value for value in values if not isinstance(value, Problem)]
+    flat = np.concatenate([np.ascontiguousarray(value).reshape(-1) for value in present]) if present else np.zeros(0)
+    lengths = np.array([0 if isinstance(value, Problem) else len(value) for value in values], np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    flat = flat.astype(value_type.to_pandas_dtype(), copy=False)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, value_type), dim)
+    column = pa.ListArray.from_arrays(pa.array(offsets), vectors, mask=pa.array(is_null))
+    return column.cast(list_of_vectors(dim, value_type))
+
+
+def _starts(
+    table: str, clips: Sequence[ClipFeatures], rows: Sequence[Any], steps_ms: Callable[[str, int], list[int]]
+) -> pa.Array:
+    starts = [
+        None if isinstance(row, Problem) else [clip.start_ms + step for step in steps_ms(table, len(row))]
+        for clip, row in zip(clips, rows, strict=True)
+    ]
+    return pa.array(starts, pa.list_(pa.int64()))
+
+
+def _lengths(values: Sequence[Any]) -> pa.Array:
+    return pa.array([None if isinstance(value, Problem) else len(value) for value in values], pa.int32())
+
+
+def _with_keys(clips: Sequence[ClipFeatures], columns: dict[str, pa.Array], values: Sequence[Any]) -> pa.Table:
+    """Keys, the table's own columns, and the outcome that `values` tell (a Problem is a failed row)."""
+    problems = [value if isinstance(value, Problem) else None for value in values]
+    details = [
+        (problem.detail if problem else clip.detail or "")[:MAX_DETAIL_CHARS] or None
+        for clip, problem in zip(clips, problems, strict=True)
+    ]
+    statuses = [Status.FAILED.value if problem else Status.OK.value for problem in problems]
+    arrays = {
+        "clip_id": pa.array([clip.clip_id for clip in clips], pa.string()),
+        "video_id": pa.array([clip.video_id for clip in clips], pa.string()),
+        **columns,
+        "status": pa.array(statuses, pa.string()),
+        "reason": pa.array([problem.reason if problem else None for problem in problems], pa.string()),
+        "detail": pa.array(details, pa.string()),
+    }
+    return pa.table(arrays)
