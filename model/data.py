@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from datasets.schemas import Status
-from datasets.tables import read_table
+from datasets.tables import current_recipe, list_parts, read_table
 from model.avlnet import NUM_MELS
+from model.frames import Frames, read_frames
 
 MAX_FRAMES = 5120
 """Frames of a clip that the model sees, 51.2 s; the original pads or cuts every clip to it."""
@@ -40,10 +42,12 @@ class ClipSet:
 
     clip_ids: list[str]
     video_ids: list[str]
-    frames: npt.NDArray[np.float32]
-    """[all frames, 40] dB relative to the clip's maximum."""
+    chunks: tuple[npt.NDArray[np.float32], ...]
+    """Each [frames of many clips, 40] dB relative to the clip's maximum; may lie in a memory map."""
+    chunk: npt.NDArray[np.int64]
+    """[N] index into `chunks`."""
     starts: npt.NDArray[np.int64]
-    """[N] first row of each clip in `frames`."""
+    """[N] first row of each clip in its chunk."""
     num_frames: npt.NDArray[np.int64]
     """[N] rows of each clip."""
     video: npt.NDArray[np.float32]
@@ -53,6 +57,12 @@ class ClipSet:
 
     def __len__(self) -> int:
         return len(self.clip_ids)
+
+    def frames(self, index: int) -> npt.NDArray[np.float32]:
+        """[T, 40] frames of one clip, not copied."""
+        start, stop = self.starts[index], self.starts[index] + self.num_frames[index]
+        chunk = self.chunks[self.chunk[index]]
+        return chunk[start:stop]
 
     @property
     def video_dim(self) -> int:
@@ -66,9 +76,9 @@ class ClipSet:
         if num_padded is None:
             num_padded = int(min(num_frames.max(), MAX_FRAMES))
         audio = np.zeros((len(indices), num_padded, NUM_MELS), np.float32)
-        for row, (start, length) in enumerate(zip(self.starts[indices], num_frames, strict=True)):
-            length = min(length, num_padded, MAX_FRAMES)
-            audio[row, :length] = self.frames[start : start + length]
+        for row, index in enumerate(indices):
+            frames = self.frames(index)[:num_padded]
+            audio[row, : len(frames)] = frames
         return Batch(
             torch.from_numpy(audio).transpose(1, 2),
             torch.from_numpy(num_frames),
@@ -79,9 +89,8 @@ class ClipSet:
         """The clips at `indices`, in that order."""
         indices = np.asarray(indices, np.int64)
         clip_ids, video_ids = ([ids[i] for i in indices] for ids in (self.clip_ids, self.video_ids))
-        return ClipSet(
-            clip_ids, video_ids, self.frames, self.starts[indices], self.num_frames[indices], self.video[indices]
-        )
+        rows = (array[indices] for array in (self.chunk, self.starts, self.num_frames))
+        return ClipSet(clip_ids, video_ids, self.chunks, *rows, video=self.video[indices])
 
 
 def padded_length(num_frames: int) -> int:
@@ -97,13 +106,16 @@ def round_up_to_16(num_frames: int) -> int:
     return -(-num_frames // 16) * 16
 
 
-def load_clips(root: str | Path, split: str, features: Sequence[str] = FAMILIES) -> ClipSet:
+def load_clips(
+    root: str | Path, split: str, features: Sequence[str] = FAMILIES, cache_dir: str | Path | None = None
+) -> ClipSet:
     """Clips of a split that have log-mel and pooled features.
 
     Args:
-        root: dataset root with the tables splits, log_mel and pooled.
+        root: dataset root with the tables splits, log_mel and pooled, or a release with shards of them.
         split: train, val or test.
         features: families of the video feature, in order; ("2d",) for the image variant.
+        cache_dir: local folder for memory-mapped copies of the log-mel parts; in memory when not given.
 
     Raises:
         ValueError: an unknown family, no clip of that split has features, or features of several sizes.
@@ -111,26 +123,42 @@ def load_clips(root: str | Path, split: str, features: Sequence[str] = FAMILIES)
     unknown = set(features) - set(FAMILIES)
     if unknown or not features:
         raise ValueError(f"features must be some of {list(FAMILIES)}, got {list(features)}")
-    splits = _ok(read_table(root, "splits", ["clip_id", "video_id", "split", "status"]))
-    wanted = splits.filter(pc.equal(splits["split"], split)).sort_by("clip_id")
-    log_mel = _ok(read_table(root, "log_mel", ["clip_id", "values", "status"]))
-    pooled = _ok(read_table(root, "pooled", ["clip_id", *(f"pooled_{family}" for family in features), "status"]))
-    has_both = pc.and_(*(pc.is_in(wanted["clip_id"], _ids(table)) for table in (log_mel, pooled)))
+    columns = ["clip_id", "video_id", *(f"pooled_{family}" for family in features)]
+    shards = sorted(Path(str(root)).glob(f"data/log_mel/{split}-*.parquet"))
+    if shards:
+        pooled = _read_shards(sorted(Path(str(root)).glob(f"data/pooled/{split}-*.parquet")), columns)
+        wanted, paths = pooled, [str(path) for path in shards]
+    else:
+        pooled = _ok(read_table(root, "pooled", [*columns, "status"]))
+        wanted = _ok(read_table(root, "splits", ["clip_id", "video_id", "split", "status"]))
+        wanted = wanted.filter(pc.equal(wanted["split"], split))
+        paths = list_parts(root, "log_mel", current_recipe(root, "log_mel"))
+    return _join(root, split, wanted.sort_by("clip_id"), pooled, read_frames(paths, _ids(wanted), cache_dir))
+
+
+def _join(root: str | Path, split: str, wanted: pa.Table, pooled: pa.Table, frames: Frames) -> ClipSet:
+    has_both = pc.and_(pc.is_in(wanted["clip_id"], frames.clip_ids), pc.is_in(wanted["clip_id"], _ids(pooled)))
     clips = wanted.filter(has_both)
     if clips.num_rows == 0:
         raise ValueError(f"{root} has no features for split {split!r} ({wanted.num_rows} clips): run featurize first")
-    frames, starts, num_frames = _flat_frames(log_mel)
-    audio_rows, video_rows = (pc.index_in(clips["clip_id"], _ids(table)).to_numpy() for table in (log_mel, pooled))
-    halves = [_normalised(pooled[f"pooled_{family}"], f"pooled_{family}")[video_rows] for family in features]
+    audio_rows, video_rows = (pc.index_in(clips["clip_id"], ids).to_numpy() for ids in (frames.clip_ids, _ids(pooled)))
+    halves = [_normalised(pooled[name], name) for name in pooled.column_names if name.startswith("pooled_")]
     return ClipSet(
         clip_ids=clips["clip_id"].to_pylist(),
         video_ids=clips["video_id"].to_pylist(),
-        frames=frames,
-        starts=starts[audio_rows],
-        num_frames=num_frames[audio_rows],
-        video=np.concatenate(halves, axis=1),
+        chunks=frames.chunks,
+        chunk=frames.chunk[audio_rows],
+        starts=frames.starts[audio_rows],
+        num_frames=frames.num_frames[audio_rows],
+        video=np.concatenate([half[video_rows] for half in halves], axis=1),
         num_without_features=wanted.num_rows - clips.num_rows,
     )
+
+
+def _read_shards(paths: list[Path], columns: list[str]) -> pa.Table:
+    if not paths:
+        return pa.table({name: pa.array([], pa.string()) for name in columns})
+    return pa.concat_tables([pq.read_table(path, columns=columns, partitioning=None) for path in paths])
 
 
 def _ok(table: pa.Table) -> pa.Table:
@@ -139,16 +167,6 @@ def _ok(table: pa.Table) -> pa.Table:
 
 def _ids(table: pa.Table) -> pa.Array:
     return table["clip_id"].combine_chunks()
-
-
-def _flat_frames(log_mel: pa.Table) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """All frames [N, 40], and the first row and number of rows of each clip."""
-    values = log_mel["values"].combine_chunks()
-    if not values.type.value_type.equals(pa.list_(pa.float32(), NUM_MELS)):
-        raise ValueError(f"log_mel.values must hold lists of {NUM_MELS} float32, got {values.type}")
-    num_frames = pc.list_value_length(values).to_numpy(zero_copy_only=False).astype(np.int64)
-    frames = values.flatten().flatten().to_numpy().reshape(-1, NUM_MELS)
-    return frames, np.cumsum(num_frames) - num_frames, num_frames
 
 
 def _normalised(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:

@@ -18,4 +18,4 @@ def make_clips(num_clips: int, seed: int = 0, dim: int = 16, min_frames: int = 3
     video = np.concatenate([half / np.linalg.norm(half, axis=1, keepdims=True) for half in halves], axis=1)
     clip_ids = [f"clip{i:04d}" for i in range(num_clips)]
     starts = np.cumsum(num_frames) - num_frames
-    return ClipSet(clip_ids, clip_ids, frames, starts, num_frames, video)
+    return ClipSet(clip_ids, clip_ids, (frames,), np.zeros(num_clips, np.int64), starts, num_frames, video)

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.schemas import OK, dropped
-from datasets.tables import add_common_columns, make_table, write_part
+from datasets.tables import add_common_columns, make_table, read_table, write_part
 from model.data import load_clips, padded_length
 
 COMMON = {"recipe": "r", "run_id": "run"}
@@ -49,13 +51,13 @@ def write_tables(root, sizes: tuple[int, int] = (6, 8)) -> None:
     write_part(root, "pooled", with_types(columns))
 
 
-def with_types(columns: dict) -> pa.Table:
+def with_types(columns: dict, attempt: int = 0) -> pa.Table:
     for name in ("reason", "detail"):
         columns[name] = pa.array(columns[name], pa.string())
     table = pa.table(columns)
     status = pa.field("status", pa.string(), nullable=False)
     table = table.set_column(table.column_names.index("status"), status, table["status"])
-    return add_common_columns(table, recipe="r", run_id="run")
+    return add_common_columns(table, recipe="r", run_id="run", attempt=attempt)
 
 
 def test_clips_come_sorted_with_their_own_frames_and_vectors(tmp_path):
@@ -112,3 +114,47 @@ def test_batches_are_float32_tensors(tmp_path):
     write_tables(tmp_path)
     batch = load_clips(tmp_path, "test").batch([0])
     assert (batch.audio.dtype, batch.num_frames.dtype, batch.video.dtype) == (torch.float32, torch.int64, torch.float32)
+
+
+def test_a_cache_gives_the_same_batches_from_a_memory_map(tmp_path):
+    write_tables(tmp_path / "root")
+    plain = load_clips(tmp_path / "root", "train").batch([0, 1])
+    first = load_clips(tmp_path / "root", "train", cache_dir=tmp_path / "cache").batch([0, 1])
+    written = sorted((tmp_path / "cache").iterdir())
+    times = [path.stat().st_mtime_ns for path in written]
+    again = load_clips(tmp_path / "root", "train", cache_dir=tmp_path / "cache")
+    assert [path.stat().st_mtime_ns for path in written] == times
+    assert not again.chunks[0].flags.owndata
+    for batch in (first, again.batch([0, 1])):
+        assert torch.equal(batch.audio, plain.audio)
+
+
+def test_the_highest_attempt_of_a_clip_wins(tmp_path):
+    write_tables(tmp_path)
+    columns = {
+        "clip_id": pa.array(["d_4", "a_1"]),
+        "video_id": pa.array(["d", "a"]),
+        "values": pa.array([frames_of("d_4", 4).tolist(), None], pa.list_(pa.list_(pa.float32(), 40))),
+        "num_frames": pa.array([4, None], pa.int32()),
+        **outcomes([OK, dropped("no_audio")]),
+    }
+    write_part(tmp_path, "log_mel", with_types(columns, attempt=1))
+    assert load_clips(tmp_path, "train").clip_ids == ["b_2", "d_4"]
+
+
+def test_shards_of_a_release_load_like_its_tables(tmp_path):
+    write_tables(tmp_path / "root")
+    expected = load_clips(tmp_path / "root", "train")
+    for name, columns in (
+        ("log_mel", ["clip_id", "video_id", "values"]),
+        ("pooled", ["clip_id", "video_id", "pooled_2d", "pooled_3d"]),
+    ):
+        table = read_table(tmp_path / "root", name, [*columns, "status"])
+        table = table.filter(pc.is_in(table["clip_id"], pa.array(expected.clip_ids))).select(columns)
+        folder = tmp_path / "release" / "data" / name
+        folder.mkdir(parents=True)
+        pq.write_table(table, folder / "train-00000-of-00001.parquet")
+    clips = load_clips(tmp_path / "release", "train")
+    assert clips.clip_ids == expected.clip_ids
+    assert torch.equal(clips.batch([0, 1]).audio, expected.batch([0, 1]).audio)
+    np.testing.assert_array_equal(clips.video, expected.video)

@@ -1,0 +1,113 @@
+"""The original's pickles in and out, and hostile ones refused."""
+
+import os
+import pickle
+
+import golden_avlnet as golden
+import numpy as np
+import pytest
+import torch
+
+from datasets.tables import add_common_columns, write_part
+from model.data import load_clips
+from model.legacy import LegacyError, read_pickle, tables_of_pickle, write_pickle
+
+NUM_FRAMES = (300, 1024, 5120, 6000)
+
+
+def clip(i: int) -> dict:
+    """Item i of the golden YouCook cases."""
+    vectors = {family: golden.RULE["arr"](f"b/yc/{family}/{i}", (2048,)) for family in ("2d", "3d")}
+    if i == 3:
+        vectors["3d"] = np.zeros(2048, np.float32)
+    audio = torch.from_numpy(golden.RULE["arr"](f"b/yc/a/{i}", (40, NUM_FRAMES[i]), 20.0, -40.0))
+    times = {"video_id": f"v{i}", "start": 1.5, "end": 1.5 + NUM_FRAMES[i] / 100}
+    return {**vectors, "audio": audio, "id": f"v{i}_0", "caption": "x", **times}
+
+
+def write_root(root, path) -> None:
+    for name, table in tables_of_pickle(path, "train").items():
+        write_part(root, name, add_common_columns(table, recipe="legacy", run_id="run"))
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    path = tmp_path_factory.mktemp("legacy") / "youcook.pkl"
+    path.write_bytes(pickle.dumps([clip(i) for i in range(4)], protocol=2))
+    return path
+
+
+@pytest.mark.parametrize(("multiple", "num_padded"), [(1, 1024), (5, 5120)])
+def test_clips_of_a_pickle_are_what_the_originals_loader_gives(original, tmp_path, multiple, num_padded):
+    write_root(tmp_path, original)
+    clips = load_clips(tmp_path, "train")
+    batch = clips.batch(range(4), num_padded=num_padded)
+    expected = golden.load("b_video_and_loaders.npz")
+    assert batch.num_frames.tolist() == list(NUM_FRAMES)
+    for i in range(4):
+        np.testing.assert_allclose(batch.video[i], expected[f"yc{multiple}_{i}_video"], atol=1e-6)
+        np.testing.assert_allclose(batch.audio[i].sum(0), expected[f"yc{multiple}_{i}_audiosum"], rtol=1e-5, atol=2e-3)
+
+
+def test_clips_are_named_by_video_and_milliseconds(original):
+    tables = tables_of_pickle(original, "val")
+    assert tables["splits"]["clip_id"][0].as_py() == "v0_000001500_000004500"
+    assert tables["splits"]["split"].unique().to_pylist() == ["val"]
+
+
+def test_clips_survive_the_way_there_and_back(original, tmp_path):
+    write_root(tmp_path / "one", original)
+    clips = load_clips(tmp_path / "one", "train")
+    write_pickle(clips, 2048, tmp_path / "back.pkl")
+    write_root(tmp_path / "two", tmp_path / "back.pkl")
+    again = load_clips(tmp_path / "two", "train")
+    assert again.clip_ids == clips.clip_ids
+    np.testing.assert_array_equal(again.batch(range(4)).audio, clips.batch(range(4)).audio)
+    np.testing.assert_allclose(again.video, clips.video, atol=1e-7)
+
+
+def test_what_we_write_names_nothing_that_old_numpy_lacks(original, tmp_path):
+    write_root(tmp_path, original)
+    write_pickle(load_clips(tmp_path, "train"), 2048, tmp_path / "back.pkl")
+    assert b"numpy._core" not in (tmp_path / "back.pkl").read_bytes()
+
+
+class Hostile:
+    def __init__(self, target) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+
+def in_storage(target) -> object:
+    """Hidden in the second pickle, which torch reads for a tensor's storage."""
+
+    class Storage:
+        def __reduce__(self):
+            return torch.storage._load_from_bytes, (pickle.dumps(Hostile(target), protocol=2),)
+
+    return Storage()
+
+
+@pytest.mark.parametrize("hide", [Hostile, in_storage], ids=["plain", "in_storage"])
+def test_a_hostile_pickle_is_refused_and_not_run(tmp_path, hide):
+    target = tmp_path / "run"
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps([hide(target)]))
+    with pytest.raises(LegacyError):
+        read_pickle(tmp_path / "evil.pkl")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["eval", "getattr", "exec", "__import__"])
+def test_builtins_that_run_code_are_refused(tmp_path, name):
+    (tmp_path / "evil.pkl").write_bytes(f"cbuiltins\n{name}\n(S'1'\ntR.".encode())
+    with pytest.raises(LegacyError, match=rf"builtins\.{name}, which is not data"):
+        read_pickle(tmp_path / "evil.pkl")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps({"2d": 1}), pickle.dumps([{"id": 1}])])
+def test_what_is_no_list_of_clips_is_refused(tmp_path, content):
+    (tmp_path / "bad.pkl").write_bytes(content)
+    with pytest.raises(LegacyError, match=r"bad\.pkl"):
+        read_pickle(tmp_path / "bad.pkl")
