@@ -1,7 +1,7 @@
 """Clips for the model: log-mel frames and pooled video features of one split, joined from a root's tables."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +61,8 @@ class ClipSet:
     def frames(self, index: int) -> npt.NDArray[np.float32]:
         """[T, 40] frames of one clip, not copied."""
         start, stop = self.starts[index], self.starts[index] + self.num_frames[index]
-        chunk = self.chunks[self.chunk[index]]
-        return chunk[start:stop]
+        frames: npt.NDArray[np.float32] = self.chunks[self.chunk[index]][start:stop]
+        return frames
 
     @property
     def video_dim(self) -> int:
@@ -88,9 +88,15 @@ class ClipSet:
     def subset(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> "ClipSet":
         """The clips at `indices`, in that order."""
         indices = np.asarray(indices, np.int64)
-        clip_ids, video_ids = ([ids[i] for i in indices] for ids in (self.clip_ids, self.video_ids))
-        rows = (array[indices] for array in (self.chunk, self.starts, self.num_frames))
-        return ClipSet(clip_ids, video_ids, self.chunks, *rows, video=self.video[indices])
+        return replace(
+            self,
+            clip_ids=[self.clip_ids[i] for i in indices],
+            video_ids=[self.video_ids[i] for i in indices],
+            chunk=self.chunk[indices],
+            starts=self.starts[indices],
+            num_frames=self.num_frames[indices],
+            video=self.video[indices],
+        )
 
 
 def padded_length(num_frames: int) -> int:
