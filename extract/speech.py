@@ -8,32 +8,19 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from datasets.schemas import OK, failed
 from datasets.settings import Settings
 from extract.media import MediaError, audio_chunks, ffmpeg_path, last_line, probe_media
-from extract.speech_decoding import decode_states, find_runs, gate_energy
+from extract.speech_engine import Segment, segment_features
 from extract.speech_features import SpeechFeatures, compute_features
-from extract.speech_network import SpeechNetwork, load_network
-from extract.speech_patches import measure_patches, patch_of_labels, score_patches
+from extract.speech_network import load_network
 from extract.weights import CHECKOUT, WEIGHTS, WEIGHTS_DIR
 
-Segment = tuple[str, int, int]
-"""(label, start_ms, end_ms), half-open; labels are speech, music, noise and no_energy."""
-
-LABEL_MS = 20
-LABELS = {"smn": ("speech", "music", "noise"), "sm": ("speech", "music")}
-CHANGE_EXPONENTS = {"smn": 80, "sm": 150}
-"""A change of label costs this many decades of probability: the library's own values."""
-GROUP_SIZE = 16
 LIBRARY_PYTHON = CHECKOUT / ".venv-tensorflow" / "bin" / "python"
 
 
@@ -86,9 +73,9 @@ def segment_speech(
     """
     settings = settings or SpeechSettings()
     if (engine or settings.engine) == "library":
-        return _segment_with_library([Path(media_path)], settings)[0]
+        return _segment_with_library(Path(media_path), settings)
     features, _ = _decode_features(media_path, settings.model_copy(update={"fingerprint_ms": 0}))
-    return segment_features(features, settings)
+    return _segment_fast(features, settings)
 
 
 def segment_video(
@@ -106,9 +93,9 @@ def segment_video(
     try:
         features, fingerprint = _decode_features(media_path, settings)
         segments = (
-            _segment_with_library([Path(media_path)], settings)[0]
+            _segment_with_library(Path(media_path), settings)
             if settings.engine == "library"
-            else segment_features(features, settings)
+            else _segment_fast(features, settings)
         )
     except MediaError as error:
         empty = {"num_segments": 0, "duration_ms": None, "speech_ms": None, "fingerprint": None}
@@ -122,46 +109,6 @@ def segment_video(
     return {**row, **OK}, [
         {"video_id": video_id, "start_ms": start, "end_ms": end, "label": label, **OK} for label, start, end in segments
     ]
-
-
-def segment_features(features: SpeechFeatures, settings: SpeechSettings) -> list[Segment]:
-    """Label the front-end features of one whole file with the fast engine."""
-    network = _load(settings)
-    has_energy = gate_energy(features.log_energy)
-    if not has_energy.any():
-        return [("no_energy", 0, len(has_energy) * LABEL_MS)] if len(has_energy) else []
-    with _torch_threads(settings.num_threads):
-        log_probabilities = _score_labels(features, has_energy, network, settings)
-    return _decode_labels(has_energy, log_probabilities, settings.network)
-
-
-def _score_labels(
-    features: SpeechFeatures, has_energy: NDArray[np.bool_], network: SpeechNetwork, settings: SpeechSettings
-) -> NDArray[np.float32]:
-    """Log probabilities [num_labels, num_classes]; meaningless where there is no energy."""
-    patches = measure_patches(features.log_mel)
-    patch_of_label = patch_of_labels(len(has_energy), len(patches.means))
-    wanted = np.zeros(len(patches.means), bool)
-    wanted[patch_of_label[has_energy]] = True
-    probabilities = score_patches(patches, wanted, network, 1 if settings.exact else GROUP_SIZE)
-    with np.errstate(divide="ignore"):
-        return np.log(probabilities)[patch_of_label]
-
-
-def _decode_labels(
-    has_energy: NDArray[np.bool_], log_probabilities: NDArray[np.float32], network: str
-) -> list[Segment]:
-    """Silence as it is; each stretch with energy decoded on its own."""
-    segments: list[Segment] = []
-    for start, stop in find_runs(has_energy):
-        if not has_energy[start]:
-            segments.append(("no_energy", start * LABEL_MS, stop * LABEL_MS))
-            continue
-        states = decode_states(log_probabilities[start:stop], CHANGE_EXPONENTS[network])
-        for first, last in find_runs(states):
-            label = LABELS[network][states[first]]
-            segments.append((label, (start + first) * LABEL_MS, (start + last) * LABEL_MS))
-    return segments
 
 
 def _decode_features(media_path: str | Path, settings: SpeechSettings) -> tuple[SpeechFeatures, bytes | None]:
@@ -179,36 +126,23 @@ def _decode_features(media_path: str | Path, settings: SpeechSettings) -> tuple[
         return features, (fingerprint_path.read_bytes() or None) if fingerprint_path and has_fingerprint else None
 
 
-def _load(settings: SpeechSettings) -> SpeechNetwork:
+def _segment_fast(features: SpeechFeatures, settings: SpeechSettings) -> list[Segment]:
     name, sha256 = WEIGHTS[settings.network]
-    return load_network((settings.weights_dir or WEIGHTS_DIR) / name, sha256, settings.device)
+    network = load_network((settings.weights_dir or WEIGHTS_DIR) / name, sha256, settings.device)
+    return segment_features(features, network, settings.network, settings.exact, settings.num_threads)
 
 
-@contextmanager
-def _torch_threads(num_threads: int) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _segment_with_library(media_path: Path, settings: SpeechSettings) -> list[Segment]:
+    if probe_media(media_path).audio_codec is None:
+        raise MediaError("no_audio", f"no audio stream in {media_path.name}")
+    result = run_library([media_path], settings)[0]
+    if "error" in result:
+        raise MediaError("decode_failed", result["error"])
+    return [to_segment(*segment) for segment in result["segments"]]
 
 
-def _segment_with_library(media_paths: list[Path], settings: SpeechSettings) -> list[list[Segment]]:
-    """Segments of each file by the package itself, in one subprocess."""
-    for path in media_paths:
-        if probe_media(path).audio_codec is None:
-            raise MediaError("no_audio", f"no audio stream in {path.name}")
-    results = run_library(media_paths, settings)
-    for result in results:
-        if "error" in result:
-            raise MediaError("decode_failed", result["error"])
-    return [[_to_segment(*segment) for segment in result["segments"]] for result in results]
-
-
-def _to_segment(label: str, start_s: float, end_s: float) -> Segment:
+def to_segment(label: str, start_s: float, end_s: float) -> Segment:
+    """A segment in the library's words and seconds, in ours."""
     return ("no_energy" if label == "noEnergy" else label, round(start_s * 1000), round(end_s * 1000))
 
 

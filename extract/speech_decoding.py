@@ -1,10 +1,13 @@
 """From scores to labels: the energy gate and the Viterbi decoder of the segmenter, on plain arrays.
 
 The numbers (transition costs of 150 and 80, energy ratio 0.03) are inaSpeechSegmenter's own; every sum is made in the
-same order and precision as there, so that ties fall the same way.
+same order and precision as there, so that ties fall the same way (the gate has exact ties).
 """
 
+from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,33 +50,77 @@ def decode_states(
     Returns:
         int64 [num_steps]; among equal paths the one with the lowest state numbers, looking back from the end.
     """
-    num_steps, num_states = log_probabilities.shape
-    if num_steps == 0:
+    if len(log_probabilities) == 0:
         return np.zeros(0, np.int64)
-    change = -exponent * np.log(10.0)
-    stay = stay_scores or (0.0,) * num_states
-    moves = [[stay[to] if to == origin else float(change) for origin in range(num_states)] for to in range(num_states)]
-    rows = (log_probabilities.astype(np.float64)).tolist()
-    start = float(np.log(1.0 / num_states))
-    values = [score + start for score in rows[0]]
-    came_from: list[list[int]] = []
-    for row in rows[1:]:
-        origins, best = [], []
-        for move, score in zip(moves, row, strict=True):
-            reached = [value + step for value, step in zip(values, move, strict=True)]
-            top = max(reached)
-            origins.append(reached.index(top))
-            best.append(score + top)
-        came_from.append(origins)
-        values = best
-    return _trace_back(came_from, values.index(max(values)))
+    scores = log_probabilities.astype(np.float64)
+    best_path, _ = _compiled()
+    return np.asarray(best_path(scores, _move_scores(scores.shape[1], exponent, stay_scores)))
 
 
-def _trace_back(came_from: list[list[int]], last_state: int) -> NDArray[np.int64]:
-    states = [last_state]
-    for origins in reversed(came_from):
-        states.append(origins[states[-1]])
-    return np.array(states[::-1], np.int64)
+def label_margins(log_probabilities: NDArray[np.floating], exponent: float) -> NDArray[np.float64]:
+    """How much the best path loses, in nats, when a step takes another label than the path's.
+
+    Args:
+        log_probabilities: [num_steps, num_states]
+        exponent: as in `decode_states`.
+
+    Returns:
+        float64 [num_steps]; small near a change of label, and all over a stretch whose label is in doubt.
+    """
+    scores = log_probabilities.astype(np.float64)
+    _, path_scores = _compiled()
+    moves = _move_scores(scores.shape[1], exponent, None)
+    before = path_scores(scores, moves)
+    after = path_scores(scores[::-1], moves.T)[::-1]
+    ranked = np.sort(before + after - scores, axis=1)
+    return np.asarray(ranked[:, -1] - ranked[:, -2])
+
+
+def _move_scores(num_states: int, exponent: float, stay_scores: tuple[float, ...] | None) -> NDArray[np.float64]:
+    """[from, to]"""
+    moves = np.full((num_states, num_states), -exponent * np.log(10.0))
+    np.fill_diagonal(moves, stay_scores or 0.0)
+    return moves
+
+
+def _path_scores(scores: NDArray[np.float64], moves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[num_steps, num_states]: the best score of a path that ends in a state at a step."""
+    num_steps, num_states = scores.shape
+    values = np.empty((num_steps, num_states))
+    values[0] = scores[0] + np.log(1.0 / num_states)
+    for step in range(1, num_steps):
+        for state in range(num_states):
+            best = values[step - 1, 0] + moves[0, state]
+            for origin in range(1, num_states):
+                best = max(best, values[step - 1, origin] + moves[origin, state])
+            values[step, state] = scores[step, state] + best
+    return values
+
+
+def _best_path(scores: NDArray[np.float64], moves: NDArray[np.float64]) -> NDArray[np.int64]:
+    num_steps, num_states = scores.shape
+    values = scores[0] + np.log(1.0 / num_states)
+    came_from = np.zeros((num_steps, num_states), np.int8)
+    for step in range(1, num_steps):
+        following = np.empty(num_states)
+        for state in range(num_states):
+            reached = values + moves[:, state]
+            came_from[step, state] = np.argmax(reached)
+            following[state] = scores[step, state] + reached[came_from[step, state]]
+        values = following
+    path = np.empty(num_steps, np.int64)
+    path[-1] = np.argmax(values)
+    for step in range(num_steps - 1, 0, -1):
+        path[step - 1] = came_from[step, path[step]]
+    return path
+
+
+@cache
+def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The two loops as machine code, which leaves other threads running; not cached on disk, where it may not write."""
+    import numba
+
+    return numba.njit(nogil=True)(_best_path), numba.njit(nogil=True)(_path_scores)
 
 
 def find_runs(values: NDArray[np.generic]) -> list[tuple[int, int]]:
@@ -81,5 +128,4 @@ def find_runs(values: NDArray[np.generic]) -> list[tuple[int, int]]:
     if len(values) == 0:
         return []
     edges = np.flatnonzero(values[1:] != values[:-1]) + 1
-    bounds = [0, *edges.tolist(), len(values)]
-    return list(pairwise(bounds))
+    return list(pairwise([0, *edges.tolist(), len(values)]))

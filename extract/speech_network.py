@@ -2,7 +2,7 @@
 
 The network looks at patches of 68 frames x 21 bands every 2 frames, each normalised by its own mean and deviation.
 Neighbouring patches are nearly the same, so a group of them is normalised once and convolved once: pooling with a
-stride becomes pooling at every patch position, and what follows it is dilated. One group of one patch is the network
+stride becomes pooling at every patch position, and what follows it is dilated. A group of one patch is the network
 itself. torch and h5py are loaded when a network is.
 """
 
@@ -65,12 +65,12 @@ class SpeechNetwork:
     device: str
     weights_sha256: str
 
-    def predict(self, patches: NDArray[np.float32], group_size: int) -> NDArray[np.float32]:
+    def predict(self, groups: NDArray[np.float32], step: int = PATCH_STEP) -> NDArray[np.float32]:
         """Class probabilities of the patches of groups.
 
         Args:
-            patches: float32 [num_groups, 68 + 2 * (group_size - 1), 21], normalised.
-            group_size: number of patches in each group.
+            groups: float32 [num_groups, 68 + step * (group_size - 1), 21], normalised.
+            step: frames from one patch of a group to the next: 2, 4 or (network smn) 8.
 
         Returns:
             float32 [num_groups, group_size, num_classes]
@@ -78,8 +78,8 @@ class SpeechNetwork:
         import torch
 
         with torch.inference_mode():
-            x = torch.from_numpy(patches).to(self.device)[:, None].contiguous(memory_format=torch.channels_last)
-            x = _run_single(self.layers, x) if group_size == 1 else _run_shared(self.layers, x)
+            x = torch.from_numpy(groups).to(self.device)[:, None].contiguous(memory_format=torch.channels_last)
+            x = _run_single(self.layers, x) if x.shape[2] == PATCH_FRAMES else _run_shared(self.layers, x, step)
             return x.float().cpu().numpy()
 
 
@@ -98,26 +98,27 @@ def _run_single(layers: tuple[Layer, ...], x: "torch.Tensor") -> "torch.Tensor":
     return x
 
 
-def _run_shared(layers: tuple[Layer, ...], x: "torch.Tensor") -> "torch.Tensor":
-    """Groups [n, 1, 66 + 2 G, 21] to probabilities [n, G, num_classes].
+def _run_shared(layers: tuple[Layer, ...], x: "torch.Tensor", step: int) -> "torch.Tensor":
+    """Groups [n, 1, 68 + step * (G - 1), 21] to probabilities [n, G, num_classes].
 
-    `dilation` is the distance, in positions of x, between neighbours of the patch-by-patch network. The first pool
-    steps by one patch instead of by its size; from there on a position is a patch. Inside a group the padding of a
+    `dilation` is the distance, in positions of x, between neighbours of the patch-by-patch network. A pool steps by
+    one patch where that is less than its size; from there on a position is a patch. Inside a group the padding of a
     patch's first and last window is replaced by the neighbours' frames: the one approximation beside normalisation.
     """
     from torch.nn import functional
 
-    dilation, step, frames = 1, PATCH_STEP, PATCH_FRAMES
+    dilation, frames = 1, PATCH_FRAMES
     for layer in layers:
         match layer:
             case Convolution():
                 x = functional.conv2d(x, layer.weight, layer.bias, dilation=(dilation, 1)).relu_()
                 frames -= layer.weight.shape[2] - 1
             case Pool():
+                stride = min(step, layer.size[0])
                 x = _pad(x, layer, _padding(frames, layer))
-                x = functional.max_pool2d(x, layer.size, (step, layer.size[1]), dilation=(dilation, 1))
+                x = functional.max_pool2d(x, layer.size, (stride, layer.size[1]), dilation=(dilation, 1))
                 frames = _pooled_frames(frames, layer)
-                dilation, step = dilation * layer.size[0] // step, 1
+                dilation, step = dilation * layer.size[0] // stride, step // stride
             case Dense():
                 x = _run_dense(layer, x)
     return x

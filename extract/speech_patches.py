@@ -61,7 +61,7 @@ def patch_of_labels(num_labels: int, num_patches: int) -> NDArray[np.int64]:
 
 
 def score_patches(
-    patches: Patches, wanted: NDArray[np.bool_], network: SpeechNetwork, group_size: int
+    patches: Patches, wanted: NDArray[np.bool_], network: SpeechNetwork, group_size: int, every: int = 1
 ) -> NDArray[np.float32]:
     """Run the CNN on the wanted patches.
 
@@ -70,6 +70,7 @@ def score_patches(
         wanted: bool [num_patches]; patches that are not finite are left out in any case.
         network: the CNN.
         group_size: neighbouring patches that share one normalisation and one convolution; 1 is the network itself.
+        every: 2 or 4 computes each second or fourth patch of a group and repeats it; divides group_size.
 
     Returns:
         float32 [num_patches, num_classes] probabilities; 0.5 for every class where nothing was computed.
@@ -77,8 +78,8 @@ def score_patches(
     probabilities = np.full((len(wanted), network.num_classes), 0.5, np.float32)
     starts, sizes = _group_runs(wanted & patches.is_finite, group_size)
     for batch in _batches(len(starts), max(1, PATCHES_PER_BATCH // group_size)):
-        groups = _cut_groups(patches, starts[batch], sizes[batch], group_size)
-        scores = network.predict(groups, group_size)
+        groups = _cut_groups(patches, starts[batch], sizes[batch], group_size, every)
+        scores = network.predict(groups, PATCH_STEP * every).repeat(every, axis=1)
         for start, size, score in zip(starts[batch], sizes[batch], scores, strict=True):
             probabilities[start : start + size] = score[:size]
     return probabilities
@@ -104,11 +105,12 @@ def _group_runs(wanted: NDArray[np.bool_], group_size: int) -> tuple[NDArray[np.
 
 
 def _cut_groups(
-    patches: Patches, starts: NDArray[np.int64], sizes: NDArray[np.int64], group_size: int
+    patches: Patches, starts: NDArray[np.int64], sizes: NDArray[np.int64], group_size: int, every: int
 ) -> NDArray[np.float32]:
-    """[num_groups, 66 + 2 * group_size, 21]: frames of each group under the mean normalisation of its patches."""
-    num_frames = PATCH_FRAMES + PATCH_STEP * (group_size - 1)
-    frames = np.minimum(starts[:, None] * PATCH_STEP + np.arange(num_frames), len(patches.bands) - 1)
+    """[num_groups, num_frames, 21]: frames of each group under the mean normalisation of its patches."""
+    num_frames = PATCH_FRAMES + PATCH_STEP * (group_size - every)
+    first_frames = (starts + every // 2) * PATCH_STEP
+    frames = np.minimum(first_frames[:, None] + np.arange(num_frames), len(patches.bands) - 1)
     members = np.minimum(starts[:, None] + np.arange(group_size), len(patches.means) - 1)
     weights = (np.arange(group_size) < sizes[:, None]) / sizes[:, None]
     means = (patches.means[members] * weights).sum(axis=1).astype(np.float32)
