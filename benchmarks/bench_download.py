@@ -1,0 +1,171 @@
+"""What our download adds to a bare yt-dlp loop, and bookkeeping for a million known videos.
+
+    python benchmarks/bench_download.py [--videos 24] [--seconds 20] [--workers 4] [--rounds 3] [--known 1000000]
+
+Both loops fetch the same files from the demo's site in a process of its own on 127.0.0.1, with as many threads, the
+pacer off. Ours adds selection, the limits, a look at the file's boxes and header, sha256, the record and two rows.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import yt_dlp
+
+from datasets.schemas import TABLES
+from datasets.tables import read_table, subtract, write_part
+from demo.extractor import DemoVideoIE
+from extract.media import ffmpeg_path
+from extract.selection import SelectionSettings
+from extract.sources import SourceSettings
+from extract.youtube import DownloadSettings, fetch_video
+
+
+def make_channel(folder: Path, num_videos: int, seconds: int) -> list[str]:
+    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-f", "lavfi", "-i"]
+    command += [f"testsrc2=s=640x360:r=15:d={seconds},noise=alls=30:allf=t", "-f", "lavfi", "-i", f"sine=d={seconds}"]
+    subprocess.run(
+        [*command, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", str(folder / "a.mp4")], check=True
+    )
+    ids = [f"video{i:06d}" for i in range(num_videos)]
+    item = {"title": "肉じゃがの作り方", "description": "レシピ", "duration_ms": seconds * 1000, "view_count": 500}
+    item |= {"channel": "c", "channel_id": "UC1", "upload_date": "20240101", "license": None, "language": "ja"}
+    item |= {"availability": "public", "kind": "narrated", "file": "a.mp4"}
+    (folder / "catalog.json").write_text(json.dumps({"items": [{**item, "id": video_id} for video_id in ids]}))
+    return ids
+
+
+@contextmanager
+def serve(folder: Path):
+    port_file = folder / "port"
+    command = [
+        sys.executable,
+        "-m",
+        "demo",
+        "serve",
+        "--dir",
+        str(folder),
+        "--port",
+        "0",
+        "--port-file",
+        str(port_file),
+    ]
+    server = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+    try:
+        while not port_file.exists():
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port_file.read_text().strip()}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def run_bare(ids: list[str], url: str, folder: Path, workers: int) -> float:
+    def work(mine: list[str]) -> None:
+        parameters = {"quiet": True, "noprogress": True, "format": "b", "cachedir": False}
+        parameters |= {"outtmpl": str(folder / "%(id)s.%(ext)s"), "ffmpeg_location": ffmpeg_path()}
+        with yt_dlp.YoutubeDL(parameters, auto_init=False) as engine:
+            engine.add_info_extractor(DemoVideoIE())
+            engine.download([f"{url}/watch?v={video_id}" for video_id in mine])
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(workers) as threads:
+        list(threads.map(work, [ids[i::workers] for i in range(workers)]))
+    return time.perf_counter() - start
+
+
+def run_ours(ids: list[str], url: str, folder: Path, workers: int) -> float:
+    source = SourceSettings(
+        name="site", watch_url=url + "/watch?v={video_id}", extractors=("demo.extractor:DemoVideoIE",)
+    )
+    download, selection = DownloadSettings(min_free_bytes=0), SelectionSettings()
+
+    def work(video_id: str) -> str:
+        media = fetch_video(video_id, folder, source, selection, download)[1]
+        return media["status"] if media else "dropped"
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(workers) as threads:
+        outcomes = list(threads.map(work, ids))
+    assert outcomes == ["ok"] * len(ids), outcomes
+    return time.perf_counter() - start
+
+
+def compare_loops(num_videos: int, seconds: int, workers: int, rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ids = make_channel(folder, num_videos, seconds)
+        megabytes = num_videos * (folder / "a.mp4").stat().st_size / 1e6
+        bare, ours = [], []
+        with serve(folder) as url:
+            for i in range(rounds):
+                (folder / f"bare{i}").mkdir()
+                bare.append(run_bare(ids, url, folder / f"bare{i}", workers))
+                ours.append(run_ours(ids, url, folder / f"ours{i}", workers))
+                subprocess.run(["rm", "-r", str(folder / f"bare{i}"), str(folder / f"ours{i}")], check=True)
+        print(f"{num_videos} videos, {megabytes:.0f} MB, {workers} threads, best of {rounds}")
+        print(f"bare yt-dlp {min(bare):.2f} s, ours {min(ours):.2f} s: {min(bare) / min(ours):.1%} of its speed")
+        print(f"ours adds {1000 * (min(ours) - min(bare)) / num_videos:.0f} ms a video")
+
+
+def write_known(root: Path, num_known: int, rows_per_part: int = 20_000) -> None:
+    """`num_known` videos that were decided, and as many discoveries plus a tenth that were not."""
+    for name in ("videos", "discoveries"):
+        total = num_known if name == "videos" else num_known + num_known // 10
+        for start in range(0, total, rows_per_part):
+            ids = pa.array([f"{i:011d}" for i in range(start, min(start + rows_per_part, total))])
+            write_part(root, name, _fill(name, ids), [str(start)])
+
+
+def _fill(name: str, ids: pa.Array) -> pa.Table:
+    given = {"video_id": ids, "query": pa.repeat("肉じゃが 作り方", len(ids)), "status": pa.repeat("ok", len(ids))}
+    given |= {"rank": pa.array(np.arange(len(ids)) % 200, pa.int32()), "title": pa.repeat("肉じゃがの作り方", len(ids))}
+    given |= {"recipe": pa.repeat("r", len(ids)), "run_id": pa.repeat("run", len(ids))}
+    given |= {"attempt": pa.repeat(pa.scalar(0, pa.int32()), len(ids))}
+    schema = TABLES[name].schema
+    return pa.table([given.get(field.name, pa.nulls(len(ids), field.type)) for field in schema], schema=schema)
+
+
+def choose_batch(root: Path, size: int = 50) -> int:
+    found = read_table(root, "discoveries", ["video_id", "rank"])
+    best = found.group_by("video_id").aggregate([("rank", "min")])
+    new, _ = subtract(best, root, "videos", "r")
+    order = pc.sort_indices(new, [("rank_min", "ascending"), ("video_id", "ascending")])
+    return new.take(order[:size]).num_rows
+
+
+def measure_bookkeeping(num_known: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write_known(root, num_known)
+        folders = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+        code = (
+            f"import sys, time, resource; sys.path[:0] = {folders!r}\nfrom pathlib import Path\n"
+            f"from bench_download import choose_batch\nstart = time.perf_counter()\nn = choose_batch(Path({name!r}))\n"
+            "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6\n"
+            "print(f'load, subtract, choose {n}: {time.perf_counter() - start:.1f} s, {peak:.2f} GB at most')"
+        )
+        print(f"{num_known:,} known videos")
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for option, default in (("videos", 24), ("seconds", 20), ("workers", 4), ("rounds", 3), ("known", 1_000_000)):
+        parser.add_argument(f"--{option}", type=int, default=default)
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    measure_bookkeeping(options.known)
+    compare_loops(options.videos, options.seconds, options.workers, options.rounds)
