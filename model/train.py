@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def train(
         settings: hyper-parameters.
         checkpoint_dir: local folder for avlnet.pth, resume.pt and history.csv.
         on_step: called after each step with (steps done, steps in all, loss), for a progress bar.
-        fabric: for several processes or GPUs; one process when not given.
+        fabric: where to run; one process, or those that torchrun started, when not given.
 
     Raises:
         ValueError: more clips in a batch than in the train split, a checkpoint of other sizes, or a folder that holds
@@ -126,8 +127,15 @@ def train(
 
 
 def _fabric(settings: TrainSettings) -> Fabric:
+    """One process, or as many as torchrun started."""
     precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
-    return Fabric(accelerator=settings.device, devices=1, precision=precision)
+    local_size, num_nodes = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
+    strategy = "ddp" if local_size * num_nodes > 1 else "auto"
+    fabric = Fabric(
+        accelerator=settings.device, devices=local_size, num_nodes=num_nodes, strategy=strategy, precision=precision
+    )
+    fabric.launch()
+    return fabric
 
 
 class _Run:

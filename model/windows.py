@@ -1,0 +1,142 @@
+"""Windows of whole videos for pre-training, as the original's HowTo100M loader draws them.
+
+A video's log-mel is taken over the whole file; a window of it is cut together with the 2D and 3D rows of the same time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model.avlnet import NUM_MELS
+
+SAMPLING_RATE = 16000
+HOP = 160
+WINDOW = 400
+ROWS_PER_S = {"2d": 1.0, "3d": 1.5}
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """Features of one whole video."""
+
+    rows_2d: npt.NDArray[np.float32]
+    """[T2, D2] one row a second."""
+    rows_3d: npt.NDArray[np.float32]
+    """[T3, D3] 1.5 rows a second."""
+    log_mel: npt.NDArray[np.float32]
+    """[T, 40] dB, 100 frames a second."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a video, in the seconds and frames the original computes."""
+
+    start_s: float
+    end_s: float
+    frame: int
+    """First log-mel frame."""
+    num_frames: int
+    """Frames before padding, at most those wanted."""
+
+
+def seconds_of_frames(num_frames: int) -> float:
+    """Time at the centre of a frame, as librosa's frames_to_time with n_fft 400 gives it."""
+    return (num_frames * HOP + WINDOW // 2) / SAMPLING_RATE
+
+
+def frame_of_seconds(seconds: float) -> int:
+    """First frame of a time; -2 at 0 s, as librosa's time_to_frames with n_fft 400 gives it."""
+    return int((int(seconds * SAMPLING_RATE) - WINDOW // 2) // HOP)
+
+
+def random_windows(
+    video_frames: int, num_windows: int, num_frames: int, generator: np.random.RandomState | np.random.Generator
+) -> list[Window]:
+    """Windows that start at random whole seconds, drawn with replacement.
+
+    Args:
+        video_frames: log-mel frames of the video; a video shorter than a window gives windows at 0 s, to be padded.
+        num_windows: how many (the original's n_pair).
+        num_frames: frames of a window (1,000 or 1,024 in the original).
+        generator: the source of chance; the original's draws come from `numpy.random.RandomState`.
+    """
+    duration_s, window_s = int(seconds_of_frames(video_frames)), int(seconds_of_frames(num_frames))
+    starts = generator.choice(range(max(1, duration_s - (window_s + 1))), num_windows, replace=True)
+    windows = []
+    for start_s in starts:
+        frame = max(0, frame_of_seconds(float(start_s)))
+        length = min(num_frames, video_frames - frame)
+        windows.append(Window(float(start_s), float(start_s + window_s), frame, length))
+    return windows
+
+
+def caption_window(
+    starts_s: Sequence[float],
+    ends_s: Sequence[float],
+    index: int,
+    min_s: float,
+    video_frames: int,
+    num_frames: int,
+    clamp: bool = True,
+) -> tuple[Window, list[int]]:
+    """A caption, grown by its neighbours until it lasts long enough.
+
+    The neighbour that gives the shorter whole is taken, the previous one of two equals.
+
+    Args:
+        starts_s: of all captions of the video, in order.
+        ends_s: of all captions.
+        index: the caption to start from.
+        min_s: shortest window.
+        video_frames: log-mel frames of the video.
+        num_frames: most frames of a window.
+        clamp: begin at frame 0 where the original, for a caption at 0 s, slices from -2 and gets no audio at all.
+
+    Returns:
+        The window, and the captions in it in order of growth.
+    """
+    first = last = index
+    grown = [index]
+    while ends_s[last] - starts_s[first] < min_s and (first > 0 or last < len(starts_s) - 1):
+        previous_s = ends_s[last] - starts_s[first - 1] if first > 0 else float("inf")
+        next_s = ends_s[last + 1] - starts_s[first] if last < len(starts_s) - 1 else float("inf")
+        if previous_s <= next_s:
+            first -= 1
+            grown.append(first)
+        else:
+            last += 1
+            grown.append(last)
+    start_s, end_s = float(starts_s[first]), float(ends_s[last])
+    frames = range(video_frames)[_slice(start_s, end_s, clamp)]
+    return Window(start_s, end_s, frames.start if frames else 0, min(len(frames), num_frames)), grown
+
+
+def _slice(start_s: float, end_s: float, clamp: bool) -> slice:
+    start, end = frame_of_seconds(start_s), frame_of_seconds(end_s)
+    return slice(max(0, start), max(0, end)) if clamp else slice(start, end)
+
+
+def cut_audio(video: VideoFeatures, window: Window, num_frames: int) -> npt.NDArray[np.float32]:
+    """[num_frames, 40] log-mel of a window, padded with 0."""
+    audio = np.zeros((num_frames, NUM_MELS), np.float32)
+    audio[: window.num_frames] = video.log_mel[window.frame : window.frame + window.num_frames]
+    return audio
+
+
+def cut_video(video: VideoFeatures, window: Window) -> npt.NDArray[np.float32]:
+    """[D2 + D3] maximum over the window's rows of each family, each L2-normalised; zeros where there are no rows."""
+    return np.concatenate(
+        [
+            _pooled(rows[int(window.start_s * rate) : int(window.end_s * rate) + 1])
+            for rows, rate in ((video.rows_2d, ROWS_PER_S["2d"]), (video.rows_3d, ROWS_PER_S["3d"]))
+        ]
+    )
+
+
+def _pooled(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    if len(rows) == 0:
+        return np.zeros(rows.shape[1], np.float32)
+    highest = rows.max(axis=0).astype(np.float32)
+    return np.asarray(highest / max(float(np.linalg.norm(highest)), 1e-12), np.float32)
