@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from datasets.schemas import MAX_DETAIL_CHARS, SCHEMA_VERSION, TABLES, Status, TableSpec, is_volatile
 
 RUN_FILE = "_run.json"
-ROW_GROUP_BYTES = 8 << 20
+# A random row costs the reading of its group: 10 ms of CPU at 2 MB, 42 ms at 8 MB (benchmarks/bench_tables.py).
+ROW_GROUP_BYTES = 2 << 20
 _DIGEST_ROWS = 4096
 
 
@@ -79,7 +80,7 @@ def write_part(root: str | Path, name: str, table: pa.Table, input_keys: Sequenc
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """One Parquet file in memory: no dictionaries, row groups of at most 8 MB so that a random row is cheap."""
+    """One Parquet file in memory: no dictionaries, row groups of at most 2 MB so that a random row is cheap."""
     rows_per_group = max(1, min(table.num_rows, table.num_rows * ROW_GROUP_BYTES // max(1, table.nbytes)))
     buffer = io.BytesIO()
     pq.write_table(table, buffer, row_group_size=rows_per_group, use_dictionary=False, compression="zstd")
@@ -226,7 +227,7 @@ def table_digest(root: str | Path, name: str, recipe: str | None = None) -> str:
     return digest.hexdigest()
 
 
-def _array_bytes(array: pa.Array) -> Iterator[bytes]:
+def _array_bytes(array: pa.Array) -> Iterator[Any]:
     """Canonical bytes of an array's logical values."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -242,7 +243,8 @@ def _array_bytes(array: pa.Array) -> Iterator[bytes]:
         yield from _array_bytes(present.flatten())
     elif pa.types.is_string(array.type) or pa.types.is_binary(array.type):
         yield pc.binary_length(present).to_numpy(zero_copy_only=False).tobytes()
-        yield b"".join(value.as_buffer().to_pybytes() for value in present)
+        whole = pa.ListArray.from_arrays(pa.array([0, len(present)], pa.int32()), present)
+        yield pc.binary_join(whole, pa.scalar("", array.type))[0].as_buffer()
     else:
         yield np.ascontiguousarray(present.to_numpy(zero_copy_only=False)).tobytes()
 

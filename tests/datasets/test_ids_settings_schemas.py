@@ -126,8 +126,8 @@ def test_every_reason_has_a_policy_and_is_a_code():
 
 def test_the_agreed_reasons_for_missing_media_are_there():
     agreed = """removed private geo_blocked age_restricted members_only not_yet_live bot_check rate_limited
-        no_js_runtime po_token_required no_original_audio wrong_language video_too_long video_too_short no_audio decode_failed
-        network disk_full tombstoned unexpected"""
+        no_js_runtime po_token_required no_original_audio wrong_language video_too_long video_too_short no_audio
+        decode_failed network disk_full tombstoned unexpected"""
     assert set(agreed.split()) <= set(TABLES["media"].reasons)
 
 
