@@ -197,8 +197,14 @@ def subtract(
 
 def current_recipe(root: str | Path, name: str) -> str | None:
     """The recipe whose rows a reader gets by default; None before the first recorded run."""
-    run = read_json(_join(root, name, RUN_FILE))
+    run = read_run(root, name)
     return run["recipe"] if run else None
+
+
+def read_run(root: str | Path, name: str) -> dict[str, Any] | None:
+    """What `record_run` kept of the table's current recipe: configuration, code version, provenance."""
+    run: dict[str, Any] | None = read_json(_join(root, name, RUN_FILE))
+    return run
 
 
 def record_run(root: str | Path, name: str, recipe: str, provenance: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The command line: `python -m flows COMMAND`."""
 
+import json as json_module
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,7 +80,7 @@ def curate(
     if dry_run:
         from flows.forecast import forecast_curation
 
-        show(forecast_curation(settings), "what this configuration would cost", json)
+        show({"forecast": forecast_curation(settings)}, json)
         return
     from flows.curate import curate as curate_flow
     from flows.status import transient_reasons
@@ -133,7 +134,7 @@ def evaluate(
     settings = read_config(config, root, overrides)
     with one_line_errors():
         evaluate_flow(settings)
-    show(read_retrieval(settings.root), "retrieval", json)
+    show({"retrieval": read_retrieval(settings.root)}, json)
 
 
 @app.command()
@@ -150,8 +151,7 @@ def pipeline(
     settings = read_config(config, root, overrides)
     with one_line_errors():
         pipeline_flow(settings)
-    show(read_retrieval(settings.root), "retrieval", json)
-    finish(settings, json)
+    finish(settings, json, retrieval=read_retrieval(settings.root))
 
 
 @app.command()
@@ -192,29 +192,37 @@ def demo(
     Example: python -m flows demo --root data/demo
     """
     from flows.small_world import run_demo
+    from flows.status import read_retrieval
 
     settings = read_config(Path(__file__).parents[1] / "configs" / "demo.toml", root, overrides)
     with one_line_errors():
         run_demo(settings, media)
-    finish(settings, False)
+    finish(settings, False, retrieval=read_retrieval(settings.root))
+    print(
+        f"Everything lies in {settings.root}: channel/ with its truth, media/, tables, checkpoints/.\n"
+        f"Next: python -m flows evaluate --config configs/demo.toml --root {settings.root}"
+    )
 
 
-def show(frame: "pd.DataFrame", title: str, as_json: bool) -> None:
-    """Print a table for people, or as JSON records."""
+def show(frames: dict[str, "pd.DataFrame"], as_json: bool) -> None:
+    """Print tables for people, or as one JSON document."""
     from flows.status import to_rich
 
     if as_json:
-        print(frame.to_json(orient="records", force_ascii=False))
-    else:
-        out.print(to_rich(frame, title))
+        records = {title: json_module.loads(frame.to_json(orient="records")) for title, frame in frames.items()}
+        print(json_module.dumps(records, ensure_ascii=False))
+        return
+    for title, frame in frames.items():
+        out.print(to_rich(frame, title.replace("_", " ")))
 
 
-def finish(config: Config, as_json: bool) -> None:
+def finish(config: Config, as_json: bool, **more: "pd.DataFrame") -> None:
     """Print funnel and failures, and end with code 1 when too many rows failed for an unexpected reason."""
-    from flows.status import read_failures, read_funnel, unexpected_share
+    from flows.status import read_failures, read_funnel, read_notes, unexpected_share
 
-    show(read_funnel(config.root), "funnel", as_json)
-    show(read_failures(config.root), "not ok, by reason", as_json)
+    show({"funnel": read_funnel(config.root), "not_ok": read_failures(config.root), **more}, as_json)
+    for note in read_notes(config.root):
+        print(f"note: {note}", file=sys.stderr if as_json else sys.stdout)
     if unexpected_share(config.root) > config.run.max_unexpected_share:
         raise typer.Exit(ExitCode.FAILURES_ABOVE_LIMIT)
 

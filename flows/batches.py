@@ -49,13 +49,14 @@ class Run:
         """Folder of the downloaded media; always local."""
         return Path(self.config.run.media_root or Path(self.root) / "media")
 
-    def record(self, table: str, recipe: str) -> None:
-        """Make `recipe` current for `table`, with the configuration and code it comes from."""
+    def record(self, table: str, recipe: str, **more: Any) -> None:
+        """Make `recipe` current for `table`, with the configuration and code it comes from, and what else is told."""
         provenance = {
             "run_id": self.run_id,
             "config": self.config.model_dump(mode="json"),
             "code_version": code_version(),
             "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            **more,
         }
         record_run(self.root, table, recipe, provenance)
 

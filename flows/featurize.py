@@ -1,5 +1,7 @@
 """Clips to numbers: tables features_2d, features_3d, log_mel and pooled."""
 
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow, task
@@ -8,6 +10,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from datasets.settings import recipe_of
 from datasets.tables import add_common_columns, current_recipe, read_table, write_part
 from features.clip_features import Encoders, feature_recipes, featurize_clips, load_encoders
+from features.encoders import Encoder
 from flows.acquire import media_table
 from flows.batches import TASK_OPTIONS, Run, cut_batches, hold_root, left_to_do, run_batches, start_run
 from flows.config import Config
@@ -41,8 +44,13 @@ def compute_features(run: Run) -> None:
     todo = clips.join(attempts, keys="clip_id", join_type="inner").sort_by("clip_id")
     batches = cut_batches(todo, run.config.run.clips_per_batch)
     run_batches(featurize_batch, batches, run, recipes, encoders, description="featurize clips")
+    used = {"features_2d": encoders.encoder_2d, "features_3d": encoders.encoder_3d}
     for table, recipe in recipes.items():
-        run.record(table, recipe)
+        run.record(table, recipe, **({"encoder": _describe(used[table])} if table in used else {}))
+
+
+def _describe(encoder: Encoder) -> dict[str, Any]:
+    return {name: getattr(encoder, name) for name in ("name", "weights_sha256", "trained", "engine", "precision")}
 
 
 def _clips_in_splits(run: Run) -> pa.Table:

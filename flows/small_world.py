@@ -34,10 +34,16 @@ def run_demo(config: Config, photographs: Path | None) -> None:
     render_channel(channel, photographs)
     console.print(f"channel rendered in {time.monotonic() - began:.0f} s: {channel}")
     with serve_channel(channel) as address:
-        os.environ[SITE_VARIABLE] = address
         console.print(f"channel served at {address}")
-        pipeline(config)
+        pipeline(point_at(config, address))
     console.print(f"demo ended after {time.monotonic() - began:.0f} s")
+
+
+def point_at(config: Config, address: str) -> Config:
+    """The configuration with the site's address in it, also where the site's search extractor looks for it."""
+    os.environ[SITE_VARIABLE] = address
+    source = config.source.model_copy(update={"watch_url": f"{address}/watch?v={{video_id}}"})
+    return config.model_copy(update={"source": source})
 
 
 def render_channel(channel: Path, photographs: Path | None, num_videos: int = 14) -> None:

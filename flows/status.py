@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 
 from datasets.schemas import TABLES, Policy, Status
-from datasets.tables import list_parts, read_table
+from datasets.tables import list_parts, read_run, read_table
 
 _MS_PER_MINUTE = 60_000
 
@@ -67,6 +68,19 @@ def read_failures(root: str) -> pd.DataFrame:
     )
 
 
+def read_notes(root: str) -> list[str]:
+    """What a reader of the figures must know, in words."""
+    notes = []
+    for table in ("features_2d", "features_3d"):
+        encoder = (read_run(root, table) or {}).get("encoder")
+        if encoder and not encoder["trained"]:
+            notes.append(
+                f"{table}: {encoder['name']} ran with deterministic UNTRAINED weights, because no trained ones were "
+                "named: these features carry no learned knowledge; figures that use them prove the path, not quality"
+            )
+    return notes
+
+
 def transient_reasons() -> tuple[str, ...]:
     """Every reason whose policy is to try again later."""
     return tuple(
@@ -75,10 +89,19 @@ def transient_reasons() -> tuple[str, ...]:
 
 
 def read_retrieval(root: str) -> pd.DataFrame:
-    """Recall in percent, both directions, beside chance: one row a split and direction."""
-    table = read_table(root, "evaluations")
-    columns = ["split", "direction", "num_queries", "recall_at_1", "recall_at_5", "recall_at_10", "median_rank"]
-    return table.select(columns).sort_by([("split", "ascending"), ("direction", "ascending")]).to_pandas()
+    """Recall in percent beside chance and beside shuffled pairs: one row a split and direction.
+
+    Chance at k is k of the queries there are; with the pairs shuffled, nothing but a leak is better than that.
+    """
+    table = read_table(root, "evaluations").sort_by([("split", "descending"), ("direction", "descending")]).to_pandas()
+    frame = table[["split", "direction", "num_queries"]].rename(columns={"num_queries": "queries"})
+    for k in (1, 5, 10):
+        frame[f"R@{k}"] = 100 * table[f"recall_at_{k}"]
+    for k in (1, 5, 10):
+        frame[f"chance@{k}"] = 100 * np.minimum(k / table["num_queries"], 1)
+    frame["shuffled R@1"] = 100 * table["shuffled_recall_at_1"]
+    frame["MedR"] = table["median_rank"]
+    return frame
 
 
 def unexpected_share(root: str) -> float:

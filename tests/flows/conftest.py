@@ -1,13 +1,12 @@
 """A real Prefect server for the flows, and one small root that the whole pipeline has run over."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flows.config import Config, load_config
-from flows.small_world import SITE_VARIABLE, render_channel, serve_channel
+from flows.small_world import point_at, render_channel, serve_channel
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 # The demo's configuration at the size of a test: few videos, a small embedding, two epochs.
@@ -44,7 +43,6 @@ def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(channel: Path) -> Iterator[str]:
     """Address of the channel's web site."""
     with serve_channel(channel) as address:
-        os.environ[SITE_VARIABLE] = address
         yield address
 
 
@@ -52,7 +50,7 @@ def site(channel: Path) -> Iterator[str]:
 def small_config(site: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """The demo's configuration at the size of a test."""
     root = tmp_path_factory.mktemp("roots") / "small"
-    return load_config(CONFIGS / "demo.toml", str(root), SMALL)
+    return point_at(load_config(CONFIGS / "demo.toml", str(root), SMALL), site)
 
 
 @pytest.fixture(scope="session")

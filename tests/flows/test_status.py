@@ -1,0 +1,75 @@
+"""What people look at: funnel, failures, forecast, exit codes."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from datasets.schemas import OK, failed
+from datasets.tables import make_table, write_part
+from flows.__main__ import app
+from flows.status import read_failures, read_funnel, transient_reasons, unexpected_share
+
+
+def write_media(root, *reasons):
+    rows = [
+        {"video_id": f"v{i}", "duration_ms": 60_000, **(failed(reason) if reason else OK)}
+        for i, reason in enumerate(reasons)
+    ]
+    write_part(root, "media", make_table("media", rows, recipe="r", run_id="x"))
+
+
+def test_an_empty_root_has_an_empty_funnel(tmp_path):
+    assert set(read_funnel(str(tmp_path))["items"]) == {0}
+    assert read_failures(str(tmp_path)).empty
+
+
+def test_failures_are_counted_by_reason_with_their_policy(tmp_path):
+    write_media(tmp_path, None, "network", "network", "removed")
+    rows = read_failures(str(tmp_path)).to_dict("records")
+    assert [(row["reason"], row["items"], row["again"]) for row in rows] == [
+        ("network", 2, "later"),
+        ("removed", 1, "never"),
+    ]
+
+
+def test_minutes_count_ok_rows_only(tmp_path):
+    write_media(tmp_path, None, None, "removed")
+    funnel = read_funnel(str(tmp_path)).set_index("stage")
+    assert (funnel.loc["videos downloaded", "items"], funnel.loc["videos downloaded", "minutes"]) == (2, 2.0)
+
+
+def test_transient_reasons_are_those_whose_policy_is_later():
+    assert {"network", "rate_limited", "bot_check"} <= set(transient_reasons())
+    assert "removed" not in transient_reasons()
+
+
+def test_too_many_unexpected_rows_end_with_code_1(tmp_path):
+    write_media(tmp_path, None, "unexpected")
+    assert unexpected_share(str(tmp_path)) == 0.5
+    assert CliRunner().invoke(app, ["status", "--root", str(tmp_path)]).exit_code == 1
+
+
+def test_status_as_json_can_be_read_by_machines(tmp_path):
+    write_media(tmp_path, None, "removed")
+    result = CliRunner().invoke(app, ["status", "--root", str(tmp_path), "--json"])
+    document = json.loads(result.stdout)
+    assert {row["stage"] for row in document["funnel"]} >= {"videos downloaded"}
+    assert document["not_ok"] == [
+        {"table": "media", "status": "failed", "reason": "removed", "items": 1, "again": "never"}
+    ]
+
+
+@pytest.mark.parametrize("flag", [["--set", "clips.bridge_gap=1"], ["--config", "nowhere.toml"]])
+def test_bad_configuration_is_one_line_and_code_2(flag):
+    result = CliRunner().invoke(app, ["curate", *flag])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+
+
+def test_dry_run_of_the_japanese_configuration_forecasts_requests_hours_and_disk():
+    result = CliRunner().invoke(app, ["curate", "--config", "configs/youcook_japanese.toml", "--dry-run", "--json"])
+    amounts = {row["what"]: row["amount"] for row in json.loads(result.stdout)["forecast"]}
+    assert amounts["queries"] >= 1500
+    assert amounts["hours of download"] == pytest.approx(amounts["videos tried"] / 240)
+    assert amounts["search requests"] == amounts["queries"] * 10
