@@ -9,42 +9,17 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from datasets.schemas import OK, failed
-from datasets.settings import Settings
 from extract.media import MediaError, audio_chunks, ffmpeg_path, last_line, probe_media
 from extract.speech_engine import Segment, segment_features
 from extract.speech_features import SpeechFeatures, compute_features
 from extract.speech_network import load_network
+from extract.speech_settings import SpeechSettings
 from extract.weights import CHECKOUT, WEIGHTS, WEIGHTS_DIR
 
 LIBRARY_PYTHON = CHECKOUT / ".venv-tensorflow" / "bin" / "python"
-
-
-class SpeechSettings(Settings):
-    """How speech is found."""
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"weights_dir", "device", "num_threads", "timeout_s"})
-
-    engine: Literal["fast", "library"] = "fast"
-    """`library` runs the inaSpeechSegmenter package: the reference, five or more times slower."""
-    network: Literal["smn", "sm"] = "smn"
-    """Speech/music/noise, or speech/music, which calls less speech over music "music"."""
-    exact: bool = False
-    """Run the CNN patch by patch: the library's labels on every frame, several times slower."""
-    fingerprint_ms: int = Field(default=120_000, ge=0, le=3_600_000)
-    """How much of a file's beginning goes into its audio fingerprint, in ms (fpcalc's default); 0 makes none."""
-    weights_dir: Path | None = None
-    """Folder of the CNN weights; by default `weights/` of the checkout."""
-    device: str = "cpu"
-    """Where torch runs the CNN: "cpu", "cuda" or "cuda:N"."""
-    num_threads: int = Field(default=1, ge=1, le=64)
-    """CPU threads for one file. More files at once use more cores better than more threads."""
-    timeout_s: float = Field(default=3600.0, gt=0)
-    """Longest time for one file's decoding, or for the library's whole call, in seconds."""
 
 
 def speech_weights_sha256(settings: SpeechSettings) -> str:

@@ -4,51 +4,20 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import pyarrow as pa
-from pydantic import Field
 
-from datasets.settings import Settings, recipe_of
+from datasets.settings import recipe_of
 from features.encoders import Encoder, load_encoder
 from features.feature_tables import ClipFeatures, Problem, build_tables, normalise_rows, spectrogram
 from features.frames import FPS_3D, ClipError, DecodedClip, decode_clip
+from features.settings import FeatureSettings
 
 CODE_VERSION = 1
 """Part of every recipe: raise it when the code changes what comes out."""
 _WINDOWS_PER_GROUP = 64
 """Encode when this many 3D windows have been decoded: memory stays under 150 MB, batches stay full."""
-
-
-class FeatureSettings(Settings):
-    """What turns a clip into features; defaults are AVLnet's own."""
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset(
-        {"engine", "device", "precision", "weights_2d", "weights_3d", "num_threads", "decode_ahead"}
-    )
-
-    encoder_2d: str = "resnet152"
-    """A 2D network: resnet152, efficientnet_lite0 or torchvision/NAME."""
-    encoder_3d: str = "resnext101_3d"
-    """A 3D network: resnext101_3d."""
-    window_step_3d: int = Field(16, ge=16, le=240)
-    """Frames (of 24 a second) from one 3D window to the next; 16 as in the paper: no gap, no overlap."""
-    max_damaged_share: float = Field(0.1, ge=0, le=1)
-    """Share of a clip's frames that may be damaged before the clip counts as decode_failed."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the encoders; bf16 falls back to fp32 where the hardware lacks it. The recipe has what was done."""
-    engine: Literal["auto", "torch", "openvino"] = "auto"
-    """auto: OpenVINO on a CPU, torch on a GPU. The recipe has what was chosen."""
-    device: str = "auto"
-    """A torch device; auto: the first GPU, else the CPU."""
-    weights_2d: str | None = None
-    """File of the 2D network's weights, "untrained", or none for the published ones. The recipe has their sha256."""
-    weights_3d: str | None = None
-    """File of the 3D network's weights, or "untrained". The recipe has their sha256."""
-    num_threads: int | None = Field(None, ge=1)
-    """Cores to use; all when none is given."""
-    decode_ahead: int = Field(2, ge=0, le=64)
-    """Clips decoded while others are encoded."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from extract.download_settings import DownloadSettings
 from extract.pacer import PacerSettings
 from extract.selection import SelectionSettings
 from extract.sources import SourceSettings
-from extract.speech import SpeechSettings
-from features.clip_features import FeatureSettings
-from model.evaluate import EvaluateSettings
-from model.train import TrainSettings
+from extract.speech_settings import SpeechSettings
+from features.settings import FeatureSettings
+from model.settings import EvaluateSettings, TrainSettings
 
 
 class SearchSettings(Settings):

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.settings import AUDIO_WIDTHS
+
 NUM_MELS = 40
-AUDIO_WIDTHS = (128, 128, 256, 512, 1024)
-"""Channels of the first convolution and of the four stages, the original's."""
 _BLOCKS_PER_STAGE = 2
 _KERNEL = 9
 

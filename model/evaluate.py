@@ -1,44 +1,20 @@
 """Retrieval by a model on the clips of a split, both directions, beside chance and shuffled pairs."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from datasets.settings import Settings
 from model.avlnet import AVLNet
 from model.checkpoints import check_video_dim, load_avlnet
 from model.data import ClipSet, padded_length
 from model.metrics import RECALL_AT, bootstrap_recall, chance_metrics, rank_embeddings, upstream_metrics
+from model.settings import EvaluateSettings
 
 DIRECTIONS = ("video_clip_retrieval", "language_retrieval")
 """The paper's names: audio queries for video clips, and video queries for audio."""
-
-
-class EvaluateSettings(Settings):
-    """How a model is evaluated."""
-
-    metrics: Literal["expected", "upstream"] = "expected"
-    """expected: ties count as the chance of a random order; upstream: the original's figures, ties counted twice."""
-    num_bootstrap: int = Field(default=1000, ge=0)
-    """Samples of the bootstrap interval; 0 leaves it out."""
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    """Of the bootstrap interval."""
-    num_shuffles: int = Field(default=20, ge=0)
-    """Random pairings whose mean recall shows what the model gets without the right pairs; 0 leaves it out."""
-    seed: int = Field(default=1, ge=0)
-    """Of bootstrap and shuffles."""
-    batch_size: int = Field(default=16, ge=1)
-    """Clips embedded at once."""
-    device: str = "auto"
-    """auto, cpu, cuda."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Of the network."""
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"batch_size", "device"})
 
 
 def evaluate(

@@ -3,75 +3,27 @@
 import csv
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from pydantic import Field
 from torch import nn
 
-from datasets.settings import Settings, recipe_of
+from datasets.settings import recipe_of
 from datasets.tables import write_bytes
-from model.avlnet import AUDIO_WIDTHS, AVLNet
+from model.avlnet import AVLNet
 from model.checkpoints import check_video_dim, load_avlnet, read_whole, write_whole
 from model.data import Batch, ClipSet, padded_length, round_up_to_16
 from model.evaluate import mean_recall
+from model.settings import PRESETS as PRESETS
+from model.settings import TrainSettings
 from model.steps import backward_contrastive
 
 MODEL_FILE, RESUME_FILE, HISTORY_FILE = "avlnet.pth", "resume.pt", "history.csv"
-
-
-class TrainSettings(Settings):
-    """How AVLnet is trained; the defaults fine-tune as the original does."""
-
-    recipe: Literal["upstream", "proper"] = "upstream"
-    """upstream: eval mode (batch norm frozen, padding masked), as the original fine-tunes; proper: train mode."""
-    epochs: int = Field(default=5, ge=1)
-    """Passes over the train clips."""
-    batch_size: int = Field(default=256, ge=2)
-    """Clips that are each other's negatives, over all processes."""
-    learning_rate: float = Field(default=1e-4, gt=0)
-    """Adam's, in the first epoch."""
-    lr_decay: float = Field(default=1.0, gt=0, le=1)
-    """Factor on the learning rate after each epoch."""
-    embedding_dim: int = Field(default=4096, ge=1)
-    """Size of the embeddings of a model made from scratch."""
-    widths: tuple[int, int, int, int, int] = AUDIO_WIDTHS
-    """Channels of the audio network of a model made from scratch; the default is the original's."""
-    mask_padding: bool = True
-    """In recipe proper, average only over the frames of the clip; False averages over padding as the original does."""
-    init_checkpoint: str | None = None
-    """Model to start from (.pth); None starts from random weights."""
-    seed: int = Field(default=1, ge=0)
-    """Of the first weights and of the order of clips."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16: mixed precision; weights stay float32."""
-    selection: Literal["best_val", "last"] = "best_val"
-    """Which epoch's model is kept: best mean recall on the val clips, or the last."""
-    patience: int | None = Field(default=None, ge=1)
-    """Stop after so many epochs without a better mean recall on val; None never stops early."""
-    micro_batch_size: int = Field(default=16, ge=1)
-    """Clips that go through the network at once."""
-    recompute: bool = True
-    """Embed twice to need the memory of one micro batch only; False is faster and needs that of the whole batch."""
-    device: str = "auto"
-    """Lightning's accelerator: auto, cpu, cuda."""
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"recompute", "device", "init_checkpoint"})
-
-
-PRESETS: Mapping[str, TrainSettings] = {
-    "scratch": TrainSettings(batch_size=64, epochs=15),
-    "finetune": TrainSettings(),
-    "howto100m": TrainSettings(
-        recipe="proper", batch_size=4096, epochs=30, learning_rate=1e-3, lr_decay=0.9, mask_padding=False
-    ),
-}
-"""The original's hyper-parameters by name."""
 
 
 @dataclass(frozen=True)

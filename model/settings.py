@@ -1,0 +1,83 @@
+"""Settings of training and evaluation; importing them loads no torch."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from datasets.settings import Settings
+
+AUDIO_WIDTHS = (128, 128, 256, 512, 1024)
+"""Channels of the audio network's stem and four stages, as the original has them."""
+
+
+class TrainSettings(Settings):
+    """How AVLnet is trained; the defaults fine-tune as the original does."""
+
+    recipe: Literal["upstream", "proper"] = "upstream"
+    """upstream: eval mode (batch norm frozen, padding masked), as the original fine-tunes; proper: train mode."""
+    epochs: int = Field(default=5, ge=1)
+    """Passes over the train clips."""
+    batch_size: int = Field(default=256, ge=2)
+    """Clips that are each other's negatives, over all processes."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Adam's, in the first epoch."""
+    lr_decay: float = Field(default=1.0, gt=0, le=1)
+    """Factor on the learning rate after each epoch."""
+    embedding_dim: int = Field(default=4096, ge=1)
+    """Size of the embeddings of a model made from scratch."""
+    widths: tuple[int, int, int, int, int] = AUDIO_WIDTHS
+    """Channels of the audio network of a model made from scratch; the default is the original's."""
+    mask_padding: bool = True
+    """In recipe proper, average only over the frames of the clip; False averages over padding as the original does."""
+    init_checkpoint: str | None = None
+    """Model to start from (.pth); None starts from random weights."""
+    seed: int = Field(default=1, ge=0)
+    """Of the first weights and of the order of clips."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: mixed precision; weights stay float32."""
+    selection: Literal["best_val", "last"] = "best_val"
+    """Which epoch's model is kept: best mean recall on the val clips, or the last."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many epochs without a better mean recall on val; None never stops early."""
+    micro_batch_size: int = Field(default=16, ge=1)
+    """Clips that go through the network at once."""
+    recompute: bool = True
+    """Embed twice to need the memory of one micro batch only; False is faster and needs that of the whole batch."""
+    device: str = "auto"
+    """Lightning's accelerator: auto, cpu, cuda."""
+
+    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"recompute", "device", "init_checkpoint"})
+
+
+PRESETS: Mapping[str, TrainSettings] = {
+    "scratch": TrainSettings(batch_size=64, epochs=15),
+    "finetune": TrainSettings(),
+    "howto100m": TrainSettings(
+        recipe="proper", batch_size=4096, epochs=30, learning_rate=1e-3, lr_decay=0.9, mask_padding=False
+    ),
+}
+"""The original's hyper-parameters by name."""
+
+
+class EvaluateSettings(Settings):
+    """How a model is evaluated."""
+
+    metrics: Literal["expected", "upstream"] = "expected"
+    """expected: ties count as the chance of a random order; upstream: the original's figures, ties counted twice."""
+    num_bootstrap: int = Field(default=1000, ge=0)
+    """Samples of the bootstrap interval; 0 leaves it out."""
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Of the bootstrap interval."""
+    num_shuffles: int = Field(default=20, ge=0)
+    """Random pairings whose mean recall shows what the model gets without the right pairs; 0 leaves it out."""
+    seed: int = Field(default=1, ge=0)
+    """Of bootstrap and shuffles."""
+    batch_size: int = Field(default=16, ge=1)
+    """Clips embedded at once."""
+    device: str = "auto"
+    """auto, cpu, cuda."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the network."""
+
+    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"batch_size", "device"})
