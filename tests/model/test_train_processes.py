@@ -34,7 +34,8 @@ def losses(folder: Path) -> list[float]:
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize(("micro_batch_size", "recompute"), [("4", "recompute"), ("2", "recompute"), ("2", "keep")])
+@pytest.mark.slow  # four starts of torchrun
+@pytest.mark.parametrize(("micro_batch_size", "recompute"), [("2", "recompute"), ("2", "keep")])
 def test_two_processes_equal_one(tmp_path, micro_batch_size, recompute):
     for num_processes in (1, 2):
         run_processes(num_processes, tmp_path / str(num_processes), micro_batch_size, recompute)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
-from small_clips import NARROW, make_clips
+from small_clips import NARROW, make_clips  # noqa: E402
 
-from model.train import TrainSettings, train
+from model.train import TrainSettings, train  # noqa: E402
 
 if __name__ == "__main__":
     folder, micro_batch_size, recompute = sys.argv[1:]
