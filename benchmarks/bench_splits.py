@@ -45,9 +45,8 @@ def main(num_videos: int) -> None:
         drawn = draw_splits(clips, sizes, seed=0, **options)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
         peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(
-            f"{name}: {drawn.num_rows:,} drawn in {seconds:.1f} s ({cpu_seconds:.1f} of CPU); peak so far {peak_gb:.2f} GB"
-        )
+        took = f"{seconds:.1f} s ({cpu_seconds:.1f} of CPU)"
+        print(f"{name}: {drawn.num_rows:,} drawn in {took}; peak so far {peak_gb:.2f} GB", flush=True)
 
 
 if __name__ == "__main__":
