@@ -6,9 +6,6 @@ from typing import Annotated
 
 import typer
 
-from demo.render import render_channel
-from demo.site import open_site, serve_until_told
-
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 
 
@@ -24,6 +21,8 @@ def render(
 
     Example: python -m demo render --out data/demo/channel --media ../shared/media
     """
+    from demo.render import render_channel  # brings speech, drawing and ffmpeg: not for `serve` and `--help`
+
     num_done = 0
 
     def show(video_id: str, is_new: bool) -> None:
@@ -49,6 +48,8 @@ def serve(
 
     Example: python -m demo serve --dir data/demo/channel --port 8000
     """
+    from demo.site import open_site, serve_until_told
+
     try:
         site = open_site(dir, port)
     except (ValueError, OSError) as error:

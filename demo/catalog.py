@@ -30,14 +30,14 @@ class Extra:
 
 
 EXTRAS: tuple[Extra, ...] = (
-    Extra("silent", "トマトの飾り切り 音なし レシピ", "音声のない料理動画です。", "Tomato", "silence", 62_000),
+    Extra("silent", "トマトの飾り切り 音なし レシピ", "音声のない料理動画です。", "Tomato", "silence", 20_000),
     Extra(
         "no audio",
         "キャベツの千切り 料理の基本",
         "マイクが壊れていました。作り方だけどうぞ。",
         "Cabbage",
         "none",
-        62_000,
+        20_000,
     ),
     Extra("too short", "玉ねぎの切り方 5秒 レシピ", "短い料理動画です。", "Onion", "music", 5_000),
     Extra(
@@ -46,10 +46,10 @@ EXTRAS: tuple[Extra, ...] = (
         "In this video I show you how to make an easy carrot soup at home. Subscribe for a new recipe every week!",
         "Carrots",
         "music",
-        62_000,
+        20_000,
         language="en",
     ),
-    Extra("few views", "レモンの蜂蜜漬け 簡単レシピ", "はじめての投稿です。", "Lemon", "music", 61_000, view_count=7),
+    Extra("few views", "レモンの蜂蜜漬け 簡単レシピ", "はじめての投稿です。", "Lemon", "music", 20_000, view_count=7),
     Extra("private", "生姜のスープ レシピ", "", "Ginger", "none", 0, availability="private"),
     Extra("removed", "長ねぎの焼き方 レシピ", "", "Leek", "none", 0, availability="removed"),
 )

@@ -1,5 +1,6 @@
 """The demo's ffmpeg door: frames and a waveform into an mp4, whole or not at all, the same bytes every time."""
 
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -64,12 +65,7 @@ def _run_encoder(stream: "ffmpeg.nodes.OutputStream", frames: Iterable[bytes]) -
     with tempfile.TemporaryFile() as words:
         encoder = subprocess.Popen([command[0], "-nostdin", *command[1:]], stdin=subprocess.PIPE, stderr=words)
         try:
-            assert encoder.stdin is not None
-            for frame in frames:
-                encoder.stdin.write(frame)
-            encoder.stdin.close()
-            encoder.wait(timeout=END_TIME_LIMIT_S)
-        except BrokenPipeError:
+            _feed(encoder, frames)
             encoder.wait(timeout=END_TIME_LIMIT_S)
         finally:
             if encoder.poll() is None:
@@ -78,3 +74,13 @@ def _run_encoder(stream: "ffmpeg.nodes.OutputStream", frames: Iterable[bytes]) -
         if encoder.returncode:
             words.seek(0)
             raise RuntimeError(f"ffmpeg could not encode: {words.read().decode(errors='replace').strip()[-300:]}")
+
+
+def _feed(encoder: "subprocess.Popen[bytes]", frames: Iterable[bytes]) -> None:
+    """Write every frame; an encoder that has gone away says why through its exit code."""
+    assert encoder.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        for frame in frames:
+            encoder.stdin.write(frame)
+    with contextlib.suppress(BrokenPipeError):
+        encoder.stdin.close()

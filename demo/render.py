@@ -138,7 +138,7 @@ def _load_picture(plan: VideoPlan, number: int, media: Path | None) -> Image.Ima
 
 
 def _extra_digest(extra: Extra, seed: int) -> str:
-    return f"{PLAN_VERSION}/{extra.name}/{seed}"
+    return f"{PLAN_VERSION}/{extra.name}/{extra.duration_ms}/{seed}"
 
 
 def render_extra(extra: Extra, video_id: str, videos: Path, seed: int) -> None:

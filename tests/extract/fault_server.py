@@ -349,7 +349,7 @@ FAULTS: dict[str, Fault] = {
     "title_path": Fault("ok", metadata={"title": "../../../../../tmp/にんじん/../../etc/cron.d/料理 レシピ"}),
     "title_html": Fault("ok", metadata={"title": "</script><script>alert(1)</script> にんじんの料理 & レシピ"}),
     "title_control": Fault("ok", metadata={"title": "にんじん\x00\x07\x1b[31m\r\n\u202eの料理 レシピ"}),
-    "title_long": Fault("ok", metadata={"title": "にんじんの料理レシピ" * 200}),
+    "title_long": Fault("ok", metadata={"title": "にんじんの料理レシピ" * 3000}),
     "title_option": Fault("ok", metadata={"title": "--exec rm にんじんの料理 レシピ %(id)s $(id)"}),
     "format_path": Fault("ok", metadata={"formats": [media_format(format_id="../../../tmp/18")]}),
     "format_ext": Fault("unexpected", metadata={"formats": [media_format(ext="../../../tmp/evil.sh")]}),
