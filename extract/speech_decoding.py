@@ -57,23 +57,29 @@ def decode_states(
     return np.asarray(best_path(scores, _move_scores(scores.shape[1], exponent, stay_scores)))
 
 
-def label_margins(log_probabilities: NDArray[np.floating], exponent: float) -> NDArray[np.float64]:
+def label_margins(
+    log_probabilities: NDArray[np.floating], exponent: float, error_per_step: float = 0.0
+) -> NDArray[np.float64]:
     """How much the best path loses, in nats, when a step takes another label than the path's.
 
     Args:
-        log_probabilities: [num_steps, num_states]
+        log_probabilities: [num_steps, num_states], at least one step.
         exponent: as in `decode_states`.
+        error_per_step: what another path gains at each step where it differs from the best one, in nats.
 
     Returns:
         float64 [num_steps]; small near a change of label, and all over a stretch whose label is in doubt.
     """
     scores = log_probabilities.astype(np.float64)
-    _, path_scores = _compiled()
+    best_path, path_scores = _compiled()
     moves = _move_scores(scores.shape[1], exponent, None)
-    before = path_scores(scores, moves)
-    after = path_scores(scores[::-1], moves.T)[::-1]
-    ranked = np.sort(before + after - scores, axis=1)
-    return np.asarray(ranked[:, -1] - ranked[:, -2])
+    best = path_scores(scores, moves)[-1].max()
+    is_best = best_path(scores, moves)[:, None] == np.arange(scores.shape[1])
+    favoured = np.where(is_best, scores, scores + error_per_step)
+    before = path_scores(favoured, moves)
+    after = path_scores(favoured[::-1], moves.T)[::-1]
+    through = before + after - favoured - np.log(1.0 / scores.shape[1])
+    return np.asarray(best - np.where(is_best, -np.inf, through).max(axis=1))
 
 
 def _move_scores(num_states: int, exponent: float, stay_scores: tuple[float, ...] | None) -> NDArray[np.float64]:

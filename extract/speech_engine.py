@@ -1,11 +1,13 @@
 """The fast engine: features of a whole file to labels on a grid of 20 ms.
 
-First a coarse pass: the CNN over large groups of patches. Then the labels that errors of that pass could have turned
-(those whose path is hardly better than another) are computed again, finely, until none in doubt is left coarse.
+First a coarse pass: the CNN over large groups of patches, every second one. Its scores are off in one direction for
+seconds on end, which adds up. So the labels that such an error could have turned (those whose path
+is hardly better than another) are scored again in small groups, and what is still in doubt then, patch by patch.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +25,25 @@ LABELS = {"smn": ("speech", "music", "noise"), "sm": ("speech", "music")}
 CHANGE_EXPONENTS = {"smn": 80, "sm": 150}
 """A change of label costs this many decades of probability: the library's own values."""
 
-# Chosen on 69 minutes of mixed material (benchmarks/bench_speech.py).
-COARSE_GROUP = 64
-COARSE_EVERY = 2
-FINE_GROUP = 4
-DOUBT_NATS = 30.0
-MAX_ROUNDS = 5
+
+@dataclass(frozen=True)
+class Pass:
+    """One run of the CNN over what the runs before leave in doubt."""
+
+    doubt_nats: float
+    """A label is in doubt when another path through it scores less than this below the best one."""
+    error_per_label: float
+    """What that other path is given for each label where it differs: the scores' error in one direction, in nats."""
+    group_size: int
+    every: int = 1
+
+
+PASSES = (Pass(np.inf, 0.0, 48, 2), Pass(40.0, 0.2, 8), Pass(8.0, 0.04, 1))
+"""Chosen on 69 minutes of speech over music and noise (benchmarks/bench_speech.py). Scores of groups of 64 were off in
+one direction by up to 0.3 nats a label over 10 s, groups of 16 and 8 by up to 0.07 and 0.045 over 4 s."""
+EXACT_PASSES = (Pass(np.inf, 0.0, 1),)
+MAX_ROUNDS = 4
+"""New scores can bring new doubt; after so many rounds of one pass the rest stays as it is."""
 
 
 def segment_features(
@@ -52,35 +67,40 @@ def segment_features(
     patches = measure_patches(features.log_mel)
     exponent = CHANGE_EXPONENTS[network_name]
     with _torch_threads(num_threads):
-        if exact:
-            scores = score_patches(patches, _wanted_patches(patches, has_energy), network, group_size=1)
-        else:
-            scores = _score_in_doubt_again(patches, has_energy, network, exponent)
+        scores = _score_in_passes(patches, has_energy, network, exponent, EXACT_PASSES if exact else PASSES)
     return _decode_labels(has_energy, _log_of_labels(scores, len(has_energy)), exponent, LABELS[network_name])
 
 
-def _score_in_doubt_again(
-    patches: Patches, has_energy: NDArray[np.bool_], network: SpeechNetwork, exponent: float
+def _score_in_passes(
+    patches: Patches,
+    has_energy: NDArray[np.bool_],
+    network: SpeechNetwork,
+    exponent: float,
+    passes: tuple[Pass, ...],
 ) -> NDArray[np.float32]:
-    """Probabilities [num_patches, num_classes]: coarse where labels are sure, fine elsewhere."""
-    is_coarse = _wanted_patches(patches, has_energy)
-    scores = score_patches(patches, is_coarse, network, COARSE_GROUP, COARSE_EVERY)
-    for _ in range(MAX_ROUNDS):
-        in_doubt = is_coarse & _patches_in_doubt(scores, has_energy, exponent)
-        if not in_doubt.any():
-            break
-        scores[in_doubt] = score_patches(patches, in_doubt, network, FINE_GROUP)[in_doubt]
-        is_coarse &= ~in_doubt
+    """Probabilities [num_patches, num_classes]: coarse where labels are sure, finer elsewhere."""
+    wanted = _wanted_patches(patches, has_energy)
+    scores = score_patches(patches, wanted, network, passes[0].group_size, passes[0].every)
+    for step in passes[1:]:
+        is_coarser = wanted & patches.is_finite
+        for _ in range(MAX_ROUNDS):
+            in_doubt = is_coarser & _patches_in_doubt(scores, has_energy, exponent, step)
+            if not in_doubt.any():
+                break
+            scores[in_doubt] = score_patches(patches, in_doubt, network, step.group_size, step.every)[in_doubt]
+            is_coarser &= ~in_doubt
     return scores
 
 
-def _patches_in_doubt(scores: NDArray[np.float32], has_energy: NDArray[np.bool_], exponent: float) -> NDArray[np.bool_]:
-    """Patches of labels that would fall otherwise if the scores of their stretch were off by DOUBT_NATS in all."""
+def _patches_in_doubt(
+    scores: NDArray[np.float32], has_energy: NDArray[np.bool_], exponent: float, step: Pass
+) -> NDArray[np.bool_]:
+    """Patches of labels that could fall otherwise if the scores were off by as much as `step` allows for."""
     log_probabilities = _log_of_labels(scores, len(has_energy))
     in_doubt = np.zeros(len(scores), bool)
     patch_of_label = patch_of_labels(len(has_energy), len(scores))
     for start, stop in _energy_runs(has_energy):
-        unsure = label_margins(log_probabilities[start:stop], exponent) < DOUBT_NATS
+        unsure = label_margins(log_probabilities[start:stop], exponent, step.error_per_label) < step.doubt_nats
         in_doubt[patch_of_label[start:stop][unsure]] = True
     return in_doubt
 
