@@ -101,16 +101,18 @@ def rank_embeddings(
 
 
 def _rank_rows(scores: Tensor, columns: Tensor) -> Ranks:
-    match = scores.gather(1, columns.to(scores.device)[:, None])
-    better = (scores > match).sum(dim=1)
-    tied = (scores == match).sum(dim=1) - 1
-    return Ranks(better.cpu().numpy(), tied.cpu().numpy())
+    # numpy counts rows of booleans ten times as fast as torch adds them up
+    rows = scores.detach().cpu().contiguous().numpy()
+    match = np.take_along_axis(rows, columns.cpu().numpy()[:, None], axis=1)
+    better = np.count_nonzero(rows > match, axis=1)
+    return Ranks(better, np.count_nonzero(rows == match, axis=1) - 1)
 
 
 def _refuse_nan(scores: Tensor) -> None:
+    if not torch.isnan(scores.amin()):  # the smallest of values with NaN is NaN
+        return
     num_nan = int(torch.isnan(scores).sum())
-    if num_nan:
-        raise ValueError(f"scores hold NaN in {num_nan} of {scores.numel()} places: the model or its input is broken")
+    raise ValueError(f"scores hold NaN in {num_nan} of {scores.numel()} places: the model or its input is broken")
 
 
 def upstream_metrics(scores: Array, num_total: int | None = None) -> dict[str, float]:

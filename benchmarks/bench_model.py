@@ -1,0 +1,202 @@
+"""AVLnet's speed beside the original's way of working, written anew in a few lines, in one run.
+
+    python benchmarks/bench_model.py [--step-clips 8] [--embed-clips 16]
+
+CPU seconds, not wall time: other work on the machine moves them less. The original pads every clip to 5,120 frames,
+pools in a Python loop, scores by a full sort, and holds its clips as a pickled list.
+"""
+
+import argparse
+import pickle
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from lightning.fabric import Fabric
+from torch.utils.data import DataLoader, Dataset
+
+from datasets.schemas import OK
+from datasets.tables import add_common_columns, make_table, write_part
+from model.avlnet import AVLNet
+from model.data import MAX_FRAMES, Batch, ClipSet, load_clips, padded_length
+from model.evaluate import embed_clips
+from model.loss import mms_loss
+from model.metrics import rank_scores
+from model.settings import EvaluateSettings
+from model.steps import backward_contrastive
+from model.train import split_by_length
+
+REFERENCE = {"step": 12.54 / 8, "embed": 0.455, "loader": (244, 539), "metrics": (0.19, 0.23)}
+"""Of the original, from its account: CPU s a clip (step of 8, embedding of 8), clips/s, s a direction."""
+
+
+def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.process_time()
+    result = work()
+    return time.process_time() - start, result
+
+
+def speech_clips(num_clips: int, low: int = 500, high: int = 1500) -> ClipSet:
+    """Clips as long as those of the rendered channel, 5 to 15 s, with 4,096 video values."""
+    generator = np.random.default_rng(0)
+    num_frames = generator.integers(low, high, num_clips)
+    frames = generator.uniform(-80, 0, (num_frames.sum(), 40)).astype(np.float32)
+    ids = [f"clip{i:05d}" for i in range(num_clips)]
+    video = np.abs(generator.standard_normal((num_clips, 4096))).astype(np.float32)
+    video = np.concatenate([h / np.linalg.norm(h, axis=1, keepdims=True) for h in np.split(video, 2, axis=1)], axis=1)
+    starts = np.cumsum(num_frames) - num_frames
+    return ClipSet(ids, ids, (frames,), np.zeros(num_clips, np.int64), starts, num_frames, video)
+
+
+def original_embed(model: AVLNet, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The original's forward pass in eval mode: everything padded to 5,120 frames, pooled clip by clip."""
+    hidden = model.DAVEnet(batch.audio)
+    pool = torch.nn.AdaptiveAvgPool2d((1, 1))
+    pooled = [pool(hidden.unsqueeze(2)[i][:, :, : max(1, int(n) // 16)]) for i, n in enumerate(batch.num_frames)]
+    audio = torch.stack(pooled).squeeze(3).squeeze(2)
+    return model.DAVEnet_projection(model.GU_audio(audio)), model.GU_video(batch.video)
+
+
+def original_metrics(scores: np.ndarray) -> dict[str, float]:
+    """The original's full sort."""
+    sorted_scores = np.sort(-scores, axis=1)
+    positions = np.where(sorted_scores - np.diag(-scores)[:, None] == 0)[1]
+    return {f"R@{k}": float(np.sum(positions < k)) / len(scores) for k in (1, 5, 10)}
+
+
+def bench_step(num_clips: int) -> None:
+    clips = speech_clips(num_clips)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    model = AVLNet().eval()
+    optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=1e-4)
+    wrapped, optimizer = fabric.setup(model, optimizer)
+
+    def original() -> float:
+        batch = clips.batch(range(num_clips), MAX_FRAMES)
+        optimizer.zero_grad()
+        audio, video = original_embed(model, batch)
+        loss = mms_loss(audio @ video.T)
+        loss.backward()
+        return loss.item()
+
+    def ours() -> float:
+        groups = split_by_length(clips, np.arange(num_clips), 2)
+        pieces = [clips.batch(group, padded_length(int(clips.num_frames[group].max()))) for group in groups]
+        optimizer.zero_grad()
+        return backward_contrastive(fabric, wrapped, pieces, recompute=False).item()
+
+    theirs, expected = cpu_seconds(original)
+    own, loss = cpu_seconds(ours)
+    assert abs(loss - expected) < 1e-5 * abs(expected), (loss, expected)
+    report("fine-tune step", "CPU s/clip", theirs / num_clips, own / num_clips, REFERENCE["step"])
+
+
+def bench_embedding(num_clips: int) -> None:
+    clips = speech_clips(num_clips)
+    model = AVLNet().eval()
+
+    def original() -> torch.Tensor:
+        with torch.no_grad():
+            parts = [original_embed(model, clips.batch(range(i, i + 8), MAX_FRAMES))[0] for i in range(0, num_clips, 8)]
+            return torch.cat(parts)
+
+    theirs, expected = cpu_seconds(original)
+    # Among 3,000 clips those of a batch are of nearly one length; among these few only small batches are.
+    settings = EvaluateSettings(device="cpu", batch_size=2)
+    own, (audio, _) = cpu_seconds(lambda: embed_clips(model, clips, settings))
+    assert float((audio - expected).abs().max() / expected.abs().max()) < 1e-5
+    report("embedding", "CPU s/clip", theirs / num_clips, own / num_clips, REFERENCE["embed"])
+
+
+class _PickledClips(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """The original's loader: a pickled list of dicts in memory, padded item by item."""
+
+    def __init__(self, path: Path) -> None:
+        self.clips = pickle.loads(path.read_bytes())  # noqa: S301  made by this script
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        clip = self.clips[index]
+        audio = np.pad(clip["audio"].numpy(), ((0, 0), (0, MAX_FRAMES)), "constant")[:, :MAX_FRAMES]
+        halves = [torch.nn.functional.normalize(torch.from_numpy(clip[key]), dim=0) for key in ("2d", "3d")]
+        return torch.from_numpy(audio), torch.cat(halves)
+
+
+def bench_loader(num_clips: int = 500) -> None:
+    clips = speech_clips(num_clips)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clips.pkl"
+        rows = [
+            {"audio": torch.from_numpy(clips.frames(i).T.copy()), "2d": video[:2048], "3d": video[2048:]}
+            for i, video in enumerate(clips.video)
+        ]
+        path.write_bytes(pickle.dumps(rows))
+        original = _PickledClips(path)
+        theirs, _ = cpu_seconds(lambda: [None for _ in DataLoader(original, batch_size=128, shuffle=True)])
+        write_root(Path(folder), clips)
+        load_clips(folder, "train", cache_dir=Path(folder) / "cache")
+        cached = load_clips(folder, "train", cache_dir=Path(folder) / "cache")
+        read_all(cached)
+        own, _ = cpu_seconds(lambda: read_all(cached))
+    report("loader", "clips/CPU s", num_clips / theirs, num_clips / own, REFERENCE["loader"])
+
+
+def read_all(clips: ClipSet) -> None:
+    order = np.random.default_rng(0).permutation(len(clips))
+    for group in split_by_length(clips, order, 128):
+        clips.batch(group, padded_length(int(clips.num_frames[group].max())))
+
+
+def write_root(root: Path, clips: ClipSet) -> None:
+    ids = {"clip_id": pa.array(clips.clip_ids), "video_id": pa.array(clips.video_ids)}
+    rows = [{"clip_id": i, "video_id": i, "split": "train", **OK} for i in clips.clip_ids]
+    write_part(root, "splits", make_table("splits", rows, recipe="bench", run_id="bench"))
+    offsets = np.append(clips.starts, clips.starts[-1] + clips.num_frames[-1]).astype(np.int32)
+    frames = pa.FixedSizeListArray.from_arrays(pa.array(clips.chunks[0].reshape(-1)), 40)
+    values = {"values": pa.ListArray.from_arrays(offsets, frames), "num_frames": pa.array(clips.num_frames, pa.int32())}
+    write_part(root, "log_mel", with_outcome({**ids, **values}))
+    offsets = np.arange(len(clips) + 1, dtype=np.int32) * 2048
+    halves = [pa.array(np.ascontiguousarray(half).reshape(-1)) for half in np.split(clips.video, 2, axis=1)]
+    vectors = [pa.ListArray.from_arrays(offsets, half) for half in halves]
+    write_part(root, "pooled", with_outcome({**ids, "pooled_2d": vectors[0], "pooled_3d": vectors[1]}))
+
+
+def with_outcome(columns: dict[str, pa.Array]) -> pa.Table:
+    table = pa.table(columns)
+    table = table.append_column(pa.field("status", pa.string(), nullable=False), pa.repeat("ok", table.num_rows))
+    for name in ("reason", "detail"):
+        table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
+    return add_common_columns(table, recipe="bench", run_id="bench")
+
+
+def bench_metrics(num_clips: int = 3000) -> None:
+    scores = np.random.default_rng(0).standard_normal((num_clips, num_clips)).astype(np.float32)
+    scores += 2 * np.eye(num_clips, dtype=np.float32)
+    theirs, expected = cpu_seconds(lambda: [original_metrics(s) for s in (scores, scores.T)])
+    own, found = cpu_seconds(lambda: [rank_scores(s).metrics() for s in (scores, scores.T)])
+    assert all(abs(f[key] - e[key]) < 1e-3 for f, e in zip(found, expected, strict=True) for key in e)
+    report(f"metrics {num_clips} x {num_clips}, both ways", "CPU s", theirs, own, REFERENCE["metrics"])
+
+
+def report(name: str, unit: str, theirs: float, own: float, reference: object) -> None:
+    ratio = own / theirs if "clips/" in unit else theirs / own
+    print(f"{name:38} {unit:12} original {theirs:9.3f}  ours {own:9.3f}  {ratio:5.1f} x  (account: {reference})")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--step-clips", type=int, default=8)
+    parser.add_argument("--embed-clips", type=int, default=16)
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    bench_metrics()
+    bench_loader()
+    bench_embedding(arguments.embed_clips)
+    bench_step(arguments.step_clips)
