@@ -89,6 +89,14 @@ def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettin
     return build_tables(done, dims, lambda table, n: row_starts_ms(table, n, settings))
 
 
+def fail_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettings, problem: Problem) -> dict[str, pa.Table]:
+    """The four tables for clips that could not be featurized at all: each row has the problem's reason."""
+    rows = clips.select(["clip_id", "video_id", "start_ms"]).to_pylist()
+    done = [ClipFeatures(**row, rows_2d=problem, rows_3d=problem, num_valid_frames=0, mel=problem) for row in rows]
+    dims = encoders.encoder_2d.dim, encoders.encoder_3d.dim
+    return build_tables(done, dims, lambda table, n: row_starts_ms(table, n, settings))
+
+
 def row_starts_ms(table: str, num_rows: int, settings: FeatureSettings) -> list[int]:
     """Start of each row of features_2d or features_3d, in whole milliseconds from the clip's start."""
     if table == "features_2d":

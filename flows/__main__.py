@@ -1,6 +1,7 @@
 """The command line: `python -m flows COMMAND`."""
 
 import json as json_module
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,20 @@ from flows.config import Config, ConfigError, load_config
 if TYPE_CHECKING:
     import pandas as pd
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 out = Console()
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; see configs/")]
 RootOption = Annotated[str | None, typer.Option("--root", help="dataset root: a folder, or for tables a URL")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.field=value, over the file")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print machine-readable results")]
+
+
+@app.callback()
+def show_log() -> None:
+    """Curate narrated video into audio-visual features, and fine-tune AVLnet on them."""
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("curation").setLevel(logging.INFO)
 
 
 class ExitCode(IntEnum):

@@ -23,6 +23,7 @@ from flows.config import Config, RunSettings
 from flows.progress import logger, track
 
 T = TypeVar("T")
+F = TypeVar("F")
 TASK_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
@@ -131,7 +132,7 @@ def run_batches(
     return list(track(futures, description, [batch.num_rows for batch in batches]))
 
 
-def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]], T], settings: RunSettings) -> T:
+def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]], F], settings: RunSettings) -> T | F:
     """Do one row's work so that whatever happens it ends as a row.
 
     Transient trouble is tried again with growing delays; after the last try its reason becomes the row's. This holds

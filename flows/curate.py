@@ -1,5 +1,8 @@
 """Queries to clips: search, download, segment, clip, split."""
 
+from functools import partial
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow, task
@@ -26,10 +29,11 @@ from flows.batches import (
 )
 from flows.config import Config
 
+Row = dict[str, Any]
 _VIDEOS_PER_CLIP_BATCH = 2000
 
 
-@flow(name="curate", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(name="curate", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]  # invariant upstream
 def curate(config: Config, retry: tuple[str, ...] = ()) -> None:
     """From queries to clips in splits; does only what is not done.
 
@@ -62,9 +66,10 @@ def segment_batch(batch: pa.Table, run: Run, recipe: str) -> None:
     """Segment a batch of videos; segments are written before the segmentations that say they are complete."""
     segmentations, segments = [], []
     for video in batch.to_pylist():
+        video_id = video["video_id"]
         row, found = settle_row(
-            lambda video=video: segment_video(video["video_id"], video["media_path"], run.config.speech),
-            lambda outcome, video=video: ({"video_id": video["video_id"], **outcome}, []),
+            partial(segment_video, video_id, video["media_path"], run.config.speech),
+            partial(_failed_segmentation, video_id),
             run.config.run,
         )
         segmentations.append(row)
@@ -72,6 +77,10 @@ def segment_batch(batch: pa.Table, run: Run, recipe: str) -> None:
     made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
     write_part(run.root, "segments", make_table("segments", segments, **made), batch["video_id"].to_pylist())
     write_part(run.root, "segmentations", make_table("segmentations", segmentations, **made))
+
+
+def _failed_segmentation(video_id: str, outcome: Row) -> tuple[Row, list[Row]]:
+    return {"video_id": video_id, **outcome}, []
 
 
 def make_clips(run: Run) -> None:
@@ -93,7 +102,7 @@ def make_clips(run: Run) -> None:
     run.record("clips", recipe)
 
 
-def _cut_batch(batch: pa.Table, segments: pa.Table, run: Run) -> list[dict[str, object]]:
+def _cut_batch(batch: pa.Table, segments: pa.Table, run: Run) -> list[Row]:
     wanted = segments.filter(pc.is_in(segments["video_id"], batch["video_id"].combine_chunks()))
     by_video: dict[str, list[tuple[str, int, int]]] = {video_id: [] for video_id in batch["video_id"].to_pylist()}
     for segment in wanted.sort_by([("video_id", "ascending"), ("start_ms", "ascending")]).to_pylist():
@@ -119,7 +128,8 @@ def assign_splits(run: Run) -> None:
     clips = clips.filter(pc.equal(clips["status"], "ok")).sort_by("clip_id")
     group_by = ("channel",) if settings.group_by_channel else ()
     groups = read_groups(run.root, group_by)
-    recipe = recipe_of(settings, clips["clip_id"].to_pylist(), rows_digest(groups) if groups else None)
+    pool = rows_digest(clips.select(["clip_id", "video_id"]))
+    recipe = recipe_of(settings, pool, rows_digest(groups) if groups else None)
     if not has_parts(run.root, "splits", recipe):
         draw = draw_to_fit if settings.scale else draw_splits
         drawn = draw(clips, settings.sizes, settings.seed, groups, max_per_video=settings.max_per_video)
@@ -127,8 +137,10 @@ def assign_splits(run: Run) -> None:
     if current_recipe(run.root, "splits") != recipe:
         splits = read_table(run.root, "splits", ["clip_id", "video_id", "split"], recipe=recipe)
         sizes = {name: pc.sum(pc.equal(splits["split"], name)).as_py() or 0 for name in settings.sizes}
-        limits = {"max_per_video": settings.max_per_video, "group_by": group_by}
-        write_certificate(run.root, split_certificate(splits, clips, sizes, settings.seed, groups, **limits))
+        certificate = split_certificate(
+            splits, clips, sizes, settings.seed, groups, max_per_video=settings.max_per_video, group_by=group_by
+        )
+        write_certificate(run.root, certificate)
     run.record("splits", recipe)
 
 

@@ -1,5 +1,6 @@
 """Clips to numbers: tables features_2d, features_3d, log_mel and pooled."""
 
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -9,15 +10,19 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.settings import recipe_of
 from datasets.tables import add_common_columns, current_recipe, read_table, write_part
-from features.clip_features import Encoders, feature_recipes, featurize_clips, load_encoders
+from features.clip_features import Encoders, fail_clips, feature_recipes, featurize_clips, load_encoders
 from features.encoders import Encoder
+from features.feature_tables import Problem
+from features.settings import FeatureSettings
 from flows.acquire import media_table
-from flows.batches import TASK_OPTIONS, Run, cut_batches, hold_root, left_to_do, run_batches, start_run
+from flows.batches import TASK_OPTIONS, Run, cut_batches, hold_root, left_to_do, run_batches, settle_row, start_run
 from flows.config import Config
+
+Row = dict[str, Any]
 
 
 # One batch at a time: the encoders use every core, or the GPU, within a batch.
-@flow(name="featurize", task_runner=ThreadPoolTaskRunner(max_workers=1))
+@flow(name="featurize", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]  # invariant upstream
 def featurize(config: Config, retry: tuple[str, ...] = ()) -> None:
     """Features of every clip in the splits; does only what is not done.
 
@@ -64,6 +69,29 @@ def _clips_in_splits(run: Run) -> pa.Table:
 @task(name="featurize", **TASK_OPTIONS)
 def featurize_batch(batch: pa.Table, run: Run, recipes: dict[str, str], encoders: Encoders) -> None:
     """Featurize a batch of clips into one part of each feature table."""
+    features = settle_row(partial(featurize_clips, batch, encoders, run.config.features), _no_features, run.config.run)
+    if features is None:
+        features = _featurize_one_by_one(batch, run, encoders)
     made = {"run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
-    for table, columns in featurize_clips(batch, encoders, run.config.features).items():
+    for table, columns in features.items():
         write_part(run.root, table, add_common_columns(columns, recipe=recipes[table], **made))
+
+
+def _no_features(outcome: Row) -> None:
+    """A surprise in a batch: the clips are then done one by one, so that only the clip at fault loses its row."""
+
+
+def _featurize_one_by_one(batch: pa.Table, run: Run, encoders: Encoders) -> dict[str, pa.Table]:
+    settings = run.config.features
+    single = []
+    for index in range(batch.num_rows):
+        clip = batch.slice(index, 1)
+        work = partial(featurize_clips, clip, encoders, settings)
+        single.append(settle_row(work, partial(_failed_features, clip, encoders, settings), run.config.run))
+    return {table: pa.concat_tables([features[table] for features in single]) for table in single[0]}
+
+
+def _failed_features(
+    clip: pa.Table, encoders: Encoders, settings: FeatureSettings, outcome: Row
+) -> dict[str, pa.Table]:
+    return fail_clips(clip, encoders, settings, Problem(outcome["reason"], outcome["detail"]))

@@ -1,7 +1,6 @@
 """One wording for the progress of every long stage: a bar in a terminal, plain lines in a log."""
 
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,12 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 console = Console(stderr=True)
 logger = logging.getLogger("curation")
 _LINES_PER_STAGE = 10
-
-
-def show_log() -> None:
-    """Send the project's log lines to standard error."""
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    logger.setLevel(logging.INFO)
 
 
 def track(futures: list[PrefectFuture[Any]], description: str, sizes: list[int]) -> Iterator[Any]:

@@ -94,7 +94,7 @@ def read_retrieval(root: str) -> pd.DataFrame:
     Chance at k is k of the queries there are; with the pairs shuffled, nothing but a leak is better than that.
     """
     table = read_table(root, "evaluations").sort_by([("split", "descending"), ("direction", "descending")]).to_pandas()
-    frame = table[["split", "direction", "num_queries"]].rename(columns={"num_queries": "queries"})
+    frame: pd.DataFrame = table[["split", "direction", "num_queries"]].rename(columns={"num_queries": "queries"})
     for k in (1, 5, 10):
         frame[f"R@{k}"] = 100 * table[f"recall_at_{k}"]
     for k in (1, 5, 10):
