@@ -1,4 +1,4 @@
-"""AVLnet's audio front end: log-mel spectrograms, numerically those of its release (librosa 0.7/0.8, reflect padding)."""
+"""AVLnet's audio front end: log-mel spectrograms, numerically those of its release."""
 
 import functools
 

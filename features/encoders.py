@@ -107,7 +107,7 @@ class Encoder:
         padding = np.zeros((self.num_frames, *frames.shape[1:]), np.uint8)
         padded = np.concatenate([frames, padding])
         starts = np.arange(0, len(frames), step or self.num_frames)
-        return padded[starts[:, None] + np.arange(self.num_frames)]
+        return np.asarray(padded[starts[:, None] + np.arange(self.num_frames)], np.uint8)
 
 
 def load_encoder(

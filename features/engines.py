@@ -9,7 +9,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +75,7 @@ def fold_batch_norms(network: nn.Module) -> None:
     for name, child in network.named_children():
         is_norm = isinstance(child, nn.BatchNorm2d | nn.BatchNorm3d)
         if is_norm and isinstance(previous, nn.Conv2d | nn.Conv3d) and previous.out_channels == child.num_features:
-            setattr(network, previous_name, fuse_conv_bn_eval(previous, child))
+            setattr(network, previous_name, fuse_conv_bn_eval(previous, cast(nn.BatchNorm2d, child)))
             setattr(network, name, nn.Identity())
         fold_batch_norms(child)
         previous_name, previous = name, child
@@ -158,9 +158,11 @@ class OpenvinoEngine:
         import openvino
 
         example = self._inputs(np.zeros((1, *shape), np.uint8))
-        with warnings.catch_warnings():  # tracing is deprecated in torch but twice as quick to convert as exporting
+        with warnings.catch_warnings(), torch.no_grad():  # tracing is deprecated; exporting takes three times as long
             warnings.simplefilter("ignore")
-            model = openvino.convert_model(self.network, example_input=example)
+            trace: Any = torch.jit.trace
+            traced = torch.jit.freeze(trace(self.network, example, check_trace=False))
+            model = openvino.convert_model(traced, example_input=example)
         model.reshape(list(example.shape))
         hint = {"fp32": "f32", "bf16": "bf16"}[self.precision]
         threads = {"NUM_STREAMS": self.num_threads, "INFERENCE_NUM_THREADS": self.num_threads}
@@ -177,4 +179,6 @@ def _padded_batches(windows: UInt8, batch_size: int) -> Iterator[tuple[UInt8, in
 def _torch_has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    mkldnn: Any = torch.ops.mkldnn
+    has_bf16: bool = mkldnn._is_mkldnn_bf16_supported()
+    return has_bf16

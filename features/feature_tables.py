@@ -96,7 +96,10 @@ def _build_pooled(clips: Sequence[ClipFeatures]) -> pa.Table:
     problems = [_first_problem(clip.rows_2d, clip.rows_3d) for clip in clips]
     columns = {}
     for name, rows in (("pooled_2d", [c.rows_2d for c in clips]), ("pooled_3d", [c.rows_3d for c in clips])):
-        pooled = [None if problem else pool_rows(row) for problem, row in zip(problems, rows, strict=True)]
+        pooled = [
+            None if problem or isinstance(row, Problem) else pool_rows(row)
+            for problem, row in zip(problems, rows, strict=True)
+        ]
         columns[name] = pa.array(pooled, pa.list_(pa.float32()))
     return _with_keys(clips, columns, problems)
 

@@ -30,7 +30,7 @@ class _Block(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+        return torch.as_tensor(self.relu(self.bn3(self.conv3(x)) + shortcut))
 
 
 def _shortcut(num_in: int, num_out: int, stride: int) -> nn.Sequential:
@@ -62,6 +62,7 @@ class ResNeXt3D(nn.Module):
         self.fc = nn.Linear(FEATURE_DIM, num_classes)
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(clips))))
+        """Clips [N, 3, 16, 112, 112] -> features [N, 2048]."""
+        x: torch.Tensor = self.maxpool(self.relu(self.bn1(self.conv1(clips))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return x.mean((2, 3, 4))

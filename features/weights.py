@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ import torch
 from torch import nn
 
 UNTRAINED = "untrained"
+_NOT_WEIGHTS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError)
+"""What `torch.load(weights_only=True)` raises for files that are not weights, or hold more than tensors."""
 _SAFETENSORS_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 
 
@@ -27,7 +30,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         return _read_safetensors(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  torch raises a dozen types for files that are not weights
+    except _NOT_WEIGHTS as error:
         raise ValueError(f"weights: {path} is not a weights file of tensors only: {error}"[:300]) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]

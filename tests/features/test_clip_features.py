@@ -1,0 +1,147 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from datasets.ids import make_clip_id
+from datasets.schemas import TABLES
+from datasets.tables import add_common_columns, read_table, table_digest, write_part
+from features.clip_features import Encoders, FeatureSettings, feature_recipes, featurize_clips, load_encoders
+from features.encoders import Encoder
+
+SETTINGS = FeatureSettings(encoder_2d="efficientnet_lite0", weights_3d="untrained", engine="openvino", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def encoders(get_encoder: Callable[..., Encoder]) -> Encoders:
+    return Encoders(
+        get_encoder("efficientnet_lite0", None, "openvino", "cpu"),
+        get_encoder("resnext101_3d", "untrained", "openvino", "cpu"),
+    )
+
+
+def make_clips(*rows: tuple[str, Path, int, int]) -> pa.Table:
+    return pa.table(
+        {
+            "clip_id": [make_clip_id(video, start, end) for video, _, start, end in rows],
+            "video_id": [video for video, _, _, _ in rows],
+            "start_ms": pa.array([start for _, _, start, _ in rows], pa.int64()),
+            "end_ms": pa.array([end for _, _, _, end in rows], pa.int64()),
+            "media_path": [str(path) for _, path, _, _ in rows],
+        }
+    )
+
+
+def rows_of(table: pa.Table, row: int) -> np.ndarray:
+    value = table["values"][row].values
+    return value.flatten().to_numpy().reshape(len(value), -1)
+
+
+@pytest.fixture(scope="session")
+def good_clips(golden_clip: Path) -> pa.Table:
+    return make_clips(("g", golden_clip, 0, 1500), ("g", golden_clip, 1500, 3400), ("g", golden_clip, 1000, 1400))
+
+
+@pytest.fixture(scope="session")
+def good_tables(good_clips: pa.Table, encoders: Encoders) -> dict[str, pa.Table]:
+    return featurize_clips(good_clips, encoders, SETTINGS)
+
+
+def test_every_table_has_a_row_a_clip_in_order(good_clips: pa.Table, good_tables: dict[str, pa.Table]) -> None:
+    assert set(good_tables) == {"features_2d", "features_3d", "log_mel", "pooled"}
+    for name, table in good_tables.items():
+        assert table["clip_id"].to_pylist() == good_clips["clip_id"].to_pylist(), name
+        assert table["status"].to_pylist() == ["ok"] * 3, name
+
+
+def test_rows_are_normalised_and_have_times_in_the_video(good_tables: dict[str, pa.Table]) -> None:
+    rows = rows_of(good_tables["features_3d"], 1)
+    assert rows.dtype == np.float16
+    assert np.abs(np.linalg.norm(rows.astype(np.float32), axis=1) - 1).max() < 1e-3
+    assert good_tables["features_3d"]["row_start_ms"].to_pylist()[1] == [1500, 2166, 2833]
+    assert good_tables["features_2d"]["row_start_ms"].to_pylist()[1] == [1500, 2500]
+    assert good_tables["features_3d"]["num_valid_frames"].to_pylist() == [4, 14, 10]
+    assert good_tables["log_mel"]["num_frames"].to_pylist() == [151, 191, 41]
+
+
+def test_pooled_is_the_maximum_of_the_stored_rows(good_tables: dict[str, pa.Table]) -> None:
+    highest = rows_of(good_tables["features_2d"], 1).astype(np.float32).max(axis=0)
+    pooled = np.array(good_tables["pooled"]["pooled_2d"].to_pylist()[1], np.float32)
+    assert np.allclose(pooled, highest / np.linalg.norm(highest), atol=1e-7)
+
+
+def test_tables_are_written_and_read_back(tmp_path: Path, good_tables: dict[str, pa.Table]) -> None:
+    for name, table in good_tables.items():
+        write_part(tmp_path, name, add_common_columns(table, recipe="r", run_id="test"))
+        assert read_table(tmp_path, name).select(table.column_names).equals(table)
+
+
+def test_order_and_batches_change_no_digest(
+    tmp_path: Path, good_clips: pa.Table, good_tables: dict[str, pa.Table], encoders: Encoders
+) -> None:
+    parts = [good_clips.take([2]), good_clips.take([1, 0])]
+    for name, table in good_tables.items():
+        write_part(tmp_path / "one", name, add_common_columns(table, recipe="r", run_id="one"))
+    for part in parts:
+        for name, table in featurize_clips(part, encoders, SETTINGS).items():
+            write_part(tmp_path / "two", name, add_common_columns(table, recipe="r", run_id="two"))
+    for name in good_tables:
+        assert table_digest(tmp_path / "one", name) == table_digest(tmp_path / "two", name), name
+
+
+def test_whatever_is_wrong_with_a_clip_it_leaves_a_row_with_a_reason(
+    tmp_path: Path,
+    make_media: Callable[..., Path],
+    ffmpeg: Callable[..., bytes],
+    golden_clip: Path,
+    encoders: Encoders,
+) -> None:
+    sound = tmp_path / "sound.m4a"
+    ffmpeg("-i", str(golden_clip), "-vn", "-c:a", "copy", str(sound))
+    empty = tmp_path / "empty.mp4"
+    empty.write_bytes(b"")
+    one = make_media("one.mp4", "320x180", 0.02, "-frames:v", "1", rate=60, audio=False)
+    clips = make_clips(
+        ("missing", tmp_path / "none.mp4", 0, 1000),
+        ("empty", empty, 0, 1000),
+        ("sound", sound, 0, 1000),
+        ("one", one, 0, 17),
+        ("past", golden_clip, 9000, 9500),
+        ("half_past", golden_clip, 3000, 9500),
+    )
+    tables = featurize_clips(clips, encoders, SETTINGS)
+    reasons = ["media_missing", "decode_failed", "no_video", None, "clip_past_end", "clip_past_end"]
+    for name in ("features_2d", "features_3d", "pooled"):
+        assert tables[name]["reason"].to_pylist() == reasons, name
+    assert tables["log_mel"]["reason"].to_pylist() == [*reasons[:3], "no_audio", *reasons[4:]]
+    assert set(filter(None, reasons)) <= set(TABLES["pooled"].reasons)
+    assert all(detail for detail, reason in zip(tables["pooled"]["detail"].to_pylist(), reasons, strict=True) if reason)
+
+
+def test_no_clips_give_empty_tables(good_clips: pa.Table, encoders: Encoders) -> None:
+    tables = featurize_clips(good_clips.slice(0, 0), encoders, SETTINGS)
+    assert {name: table.num_rows for name, table in tables.items()} == dict.fromkeys(tables, 0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "tables"),
+    [
+        ({"window_step_3d": 48}, {"features_3d", "pooled"}),
+        ({"max_damaged_share": 0.5}, {"features_2d", "features_3d", "log_mel", "pooled"}),
+        ({"num_threads": 1, "decode_ahead": 0}, set()),
+    ],
+)
+def test_a_setting_changes_the_recipes_of_what_it_changes(
+    changed: dict[str, Any], tables: set[str], encoders: Encoders
+) -> None:
+    before = feature_recipes(SETTINGS, encoders)
+    after = feature_recipes(SETTINGS.model_copy(update=changed), encoders)
+    assert {name for name in before if before[name] != after[name]} == tables
+
+
+def test_an_encoder_of_the_wrong_kind_is_told_by_field() -> None:
+    with pytest.raises(ValueError, match=r"features\.encoder_3d must be a 3d network"):
+        load_encoders(SETTINGS.model_copy(update={"encoder_3d": "efficientnet_lite0", "weights_3d": None}))

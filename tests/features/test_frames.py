@@ -1,0 +1,159 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.frames import ClipError, decode_clip, scaled_size
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "features"
+
+
+def test_frames_of_the_golden_clip_are_the_references_byte_for_byte(golden_clip: Path) -> None:
+    golden = np.load(GOLDEN / "preprocess.npz")
+    clip = decode_clip(golden_clip)
+    assert np.array_equal(clip.frames_2d, golden["g1_2d_u8"].transpose(0, 2, 3, 1))
+    assert np.array_equal(clip.frames_3d, golden["g1_3d_u8"].transpose(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize(
+    ("start_ms", "end_ms"), [(0, 1000), (1, 1235), (333, 3210), (1016, 3394), (2000, 3400), (1700, 1750)]
+)
+def test_a_range_is_read_as_ffmpeg_cuts_it(
+    golden_clip: Path, reference_frames: Callable[..., tuple[np.ndarray, np.ndarray]], start_ms: int, end_ms: int
+) -> None:
+    cut = ("-ss", f"{start_ms / 1000}", "-t", f"{(end_ms - start_ms) / 1000}")
+    frames_2d, frames_3d = reference_frames(golden_clip, (426, 240), *cut)
+    clip = decode_clip(golden_clip, start_ms, end_ms)
+    assert np.array_equal(clip.frames_3d, frames_3d)
+    if len(frames_2d):
+        assert np.array_equal(clip.frames_2d, frames_2d)
+    else:
+        assert clip.frames_2d.shape == (1, 224, 397, 3)
+
+
+def test_a_range_has_sixteen_samples_a_millisecond(golden_clip: Path) -> None:
+    waveform = decode_clip(golden_clip, 500, 2500).waveform
+    assert waveform.dtype == np.float32
+    assert len(waveform) == 32000
+
+
+EDGE_MEDIA = {
+    "portrait.mp4": ("240x426", ()),
+    "odd.mp4": ("251x143", ("-vf", "scale=251:143", "-pix_fmt", "yuv444p")),
+    "square_pixels_not.mp4": ("320x240", ("-vf", "setsar=4/3")),
+    "tagged_bt709.mp4": ("320x240", ("-colorspace", "bt709", "-color_range", "tv", "-color_primaries", "bt709")),
+    "hdr.mp4": (
+        "320x180",
+        ("-pix_fmt", "yuv420p10le", "-colorspace", "bt2020nc", "-color_trc", "smpte2084", "-color_primaries", "bt2020"),
+    ),
+    "variable.mp4": ("320x180", ("-vf", "select='not(mod(n,7))+not(mod(n,3))'", "-fps_mode", "vfr")),
+    "hevc.mp4": ("320x180", ("-c:v", "libx265", "-x265-params", "log-level=none")),
+    "vp9.webm": ("320x180", ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")),
+    "av1.mp4": ("320x180", ("-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "lp=1")),
+}
+
+
+@pytest.mark.parametrize("name", EDGE_MEDIA)
+def test_whatever_the_media_frames_are_what_the_references_command_gives(
+    name: str, make_media: Callable[..., Path], reference_frames: Callable[..., tuple[np.ndarray, np.ndarray]]
+) -> None:
+    size, options = EDGE_MEDIA[name]
+    path = make_media(name, size, 1.6, *options)
+    width, height = map(int, size.split("x"))
+    frames_2d, frames_3d = reference_frames(path, (width, height))
+    clip = decode_clip(path)
+    assert np.array_equal(clip.frames_2d, frames_2d)
+    assert np.array_equal(clip.frames_3d, frames_3d)
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_rotation_is_applied_and_then_squeezed_as_by_the_reference(
+    rotation: int,
+    tmp_path: Path,
+    ffmpeg: Callable[..., bytes],
+    golden_clip: Path,
+    reference_frames: Callable[..., tuple[np.ndarray, np.ndarray]],
+) -> None:
+    path = tmp_path / "rotated.mp4"
+    ffmpeg("-display_rotation", str(rotation), "-i", str(golden_clip), "-c", "copy", str(path))
+    frames_2d, frames_3d = reference_frames(path, (426, 240))
+    clip = decode_clip(path)
+    assert np.array_equal(clip.frames_2d, frames_2d)
+    assert np.array_equal(clip.frames_3d, frames_3d)
+
+
+def test_a_clip_of_one_frame_gives_one_frame_of_each_kind(make_media: Callable[..., Path]) -> None:
+    path = make_media("one.mp4", "320x180", 0.02, "-frames:v", "1", rate=60, audio=False)
+    clip = decode_clip(path)
+    assert clip.frames_2d.shape == (1, 224, 398, 3)
+    assert clip.frames_3d.shape[1:] == (112, 112, 3)
+    assert len(clip.frames_3d) == 1
+    assert not clip.has_audio
+
+
+def test_a_clip_too_short_for_the_grid_gives_its_first_frame(golden_clip: Path) -> None:
+    assert decode_clip(golden_clip, 1000, 1400).frames_2d.shape == (1, 224, 397, 3)
+
+
+def test_a_missing_file_is_a_reason(tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match="media_missing"):
+        decode_clip(tmp_path / "none.mp4")
+
+
+def test_a_file_that_is_no_media_is_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "text.mp4"
+    path.write_text("this is no video")
+    with pytest.raises(ClipError, match="decode_failed"):
+        decode_clip(path)
+
+
+def test_audio_only_is_a_reason(tmp_path: Path, ffmpeg: Callable[..., bytes], golden_clip: Path) -> None:
+    path = tmp_path / "sound.m4a"
+    ffmpeg("-i", str(golden_clip), "-vn", "-c:a", "copy", str(path))
+    with pytest.raises(ClipError, match="no_video"):
+        decode_clip(path)
+
+
+def test_a_clip_past_the_end_is_a_reason(golden_clip: Path) -> None:
+    with pytest.raises(ClipError, match="clip_past_end"):
+        decode_clip(golden_clip, 5000, 9000)
+    with pytest.raises(ClipError, match="clip_past_end"):
+        decode_clip(golden_clip, 2000, 9000)
+
+
+def test_a_truncated_file_is_a_reason_where_it_breaks_off_and_not_before(
+    tmp_path: Path, make_media: Callable[..., Path]
+) -> None:
+    whole = make_media("long.mp4", "320x180", 12, "-movflags", "+faststart", "-g", "25", rate=10)
+    path = tmp_path / "truncated.mp4"
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert len(decode_clip(path, 1000, 3000).frames_2d) == 2
+    with pytest.raises(ClipError, match="decode_failed"):
+        decode_clip(path)
+    with pytest.raises(ClipError, match="decode_failed"):
+        decode_clip(path, 8000, 11000)
+
+
+def test_corrupt_packets_in_the_middle_are_counted(tmp_path: Path, make_media: Callable[..., Path]) -> None:
+    whole = make_media("long.mp4", "320x180", 12, "-movflags", "+faststart", "-g", "25", rate=10)
+    data = bytearray(whole.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = bytes(range(250)) * 12
+    path = tmp_path / "corrupt.mp4"
+    path.write_bytes(data)
+    clip = decode_clip(path)
+    assert clip.num_damaged > 0
+    assert len(clip.frames_2d) == 12
+
+
+@pytest.mark.parametrize(("start_ms", "end_ms"), [(-1, 5), (5, 5), (7, 3)])
+def test_an_empty_or_negative_range_is_refused(golden_clip: Path, start_ms: int, end_ms: int) -> None:
+    with pytest.raises(ValueError, match="start_ms < end_ms"):
+        decode_clip(golden_clip, start_ms, end_ms)
+
+
+def test_the_long_side_is_truncated() -> None:
+    assert scaled_size(426, 240, 224) == (397, 224)
+    assert scaled_size(240, 426, 224) == (224, 397)
+    assert scaled_size(100, 100, 112) == (112, 112)
