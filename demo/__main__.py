@@ -35,6 +35,9 @@ def render(
     except (ValueError, RuntimeError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, ValueError) else 3) from error
+    except KeyboardInterrupt as error:
+        typer.echo(f"stopped after {num_done}; what is finished stays: the same command goes on", err=True)
+        raise typer.Exit(130) from error
     typer.echo(f"{len(catalog['items'])} items in {out / 'catalog.json'}; next: python -m demo serve --dir {out}")
 
 

@@ -16,6 +16,8 @@ from demo.sound import SAMPLING_RATE, Waveform
 
 FPS = 15
 END_TIME_LIMIT_S = 60
+UNFINISHED_PREFIX = ".render-"
+"""Folders beside the videos that a killed run may leave; the next run removes them."""
 
 
 def encode_video(path: Path, frames: Iterable[bytes], waveform: Waveform | None) -> None:
@@ -29,7 +31,7 @@ def encode_video(path: Path, frames: Iterable[bytes], waveform: Waveform | None)
     Raises:
         RuntimeError: ffmpeg failed; holds its last words.
     """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".render-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED_PREFIX) as folder:
         unfinished = Path(folder) / "video.mp4"
         sources = [ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{WIDTH}x{HEIGHT}", r=FPS)]
         if waveform is not None:

@@ -12,23 +12,23 @@ from PIL import Image, ImageDraw, ImageFilter
 from demo.foods import FOOD_BY_NAME, Colour, Food, Shape
 
 WIDTH, HEIGHT = 640, 360
-CANVAS = 840  # square; leaves room for the widest motion
+CANVAS_WIDTH, CANVAS_HEIGHT = 840, 560  # leaves room for the widest motion
 
 Grid = NDArray[Any]
 
 
 def load_photograph(path: Path) -> Image.Image:
-    """A photograph as the square canvas: centre-cropped, scaled."""
+    """A photograph as the canvas: centre-cropped, scaled."""
     with Image.open(path) as photograph:
         image = photograph.convert("RGB")
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    box = (left, top, left + side, top + side)
-    return image.resize((CANVAS, CANVAS), Image.Resampling.BICUBIC, box=box)
+    scale = min(image.width / CANVAS_WIDTH, image.height / CANVAS_HEIGHT)
+    left, top = (image.width - scale * CANVAS_WIDTH) / 2, (image.height - scale * CANVAS_HEIGHT) / 2
+    box = (left, top, left + scale * CANVAS_WIDTH, top + scale * CANVAS_HEIGHT)
+    return image.resize((CANVAS_WIDTH, CANVAS_HEIGHT), Image.Resampling.BICUBIC, box=box)
 
 
 def draw_food(name: str, seed: int) -> Image.Image:
-    """A drawing of the food as the square canvas: a few pieces of its own shape and colours on a table.
+    """A drawing of the food as the canvas: a few pieces of its own shape and colours on a table.
 
     The seed varies number, size, place, angle, shade and the table, so that no two drawings are alike.
     """
@@ -45,11 +45,11 @@ def draw_food(name: str, seed: int) -> Image.Image:
 
 
 def _scatter(rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Centres of the pieces: on a jittered 4 x 4 grid, a few left out, in random order."""
-    step = CANVAS // 4
+    """Centres (row, column) of the pieces: on a jittered 3 x 4 grid, a few left out, in random order."""
+    step = CANVAS_WIDTH // 4
     centres = [
         (int(step * (r + 0.5) + rng.integers(-40, 41)), int(step * (c + 0.5) + rng.integers(-40, 41)))
-        for r in range(4)
+        for r in range(3)
         for c in range(4)
         if rng.random() > 0.15
     ]
@@ -60,13 +60,13 @@ def _draw_table(rng: np.random.Generator) -> Image.Image:
     """Wood, cloth or steel with a soft grain."""
     tables: tuple[Colour, ...] = ((150, 112, 74), (208, 200, 186), (118, 124, 130), (96, 74, 56), (176, 190, 196))
     base = np.array(tables[int(rng.integers(len(tables)))], np.float64)
-    grain = np.repeat(rng.normal(0, 7, (CANVAS, CANVAS // 40)), 40, axis=1)
+    grain = np.repeat(rng.normal(0, 7, (CANVAS_HEIGHT, CANVAS_WIDTH // 40)), 40, axis=1)
     return Image.fromarray(np.clip(base + grain[..., None], 0, 255).astype(np.uint8))
 
 
 def _draw_piece(food: Food, size: int, rng: np.random.Generator) -> Image.Image:
     """One piece as RGBA, `size` pixels wide, lit from above."""
-    span = np.linspace(-1.05, 1.05, size)
+    span = np.linspace(-1.05, 1.05, size, dtype=np.float32)
     u, v = np.meshgrid(span, span)
     v = v / max(food.aspect, 0.05)
     mask = OUTLINES[food.shape](u, v)
@@ -143,7 +143,7 @@ def draw_frame(canvas: Image.Image, action: str, t: float) -> Image.Image:
     """
     x, y, zoom = _camera(action, t)
     half_width, half_height = WIDTH / 2 / zoom, HEIGHT / 2 / zoom
-    left, top = CANVAS / 2 + x - half_width, CANVAS / 2 + y - half_height
+    left, top = CANVAS_WIDTH / 2 + x - half_width, CANVAS_HEIGHT / 2 + y - half_height
     if zoom == 1:  # a cut costs nothing, a resize 4 ms a frame
         frame = canvas.crop((int(left), int(top), int(left) + WIDTH, int(top) + HEIGHT))
     else:

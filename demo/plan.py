@@ -14,7 +14,7 @@ from pathlib import Path
 
 from demo.foods import FOODS, Food
 
-PLAN_VERSION = 2  # part of every plan's digest: raise it when the renderer changes what a plan looks or sounds like
+PLAN_VERSION = 3  # part of every plan's digest: raise it when the renderer changes what a plan looks or sounds like
 
 ACTIONS: dict[str, tuple[str, ...]] = {
     "peel": (

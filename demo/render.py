@@ -2,6 +2,11 @@
 
 import json
 import math
+import os
+import shutil
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -13,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from demo.catalog import EXTRAS, Extra, describe_extra, describe_video
-from demo.encode import FPS, encode_video
+from demo.encode import FPS, UNFINISHED_PREFIX, encode_video
 from demo.foods import FOOD_BY_NAME
 from demo.narration import Track, narrate
 from demo.pictures import draw_food, draw_frame, load_photograph
@@ -47,6 +52,8 @@ def render_channel(
     plans = plan_channel(num_videos, seed, find_photographs(media))
     videos = out / "videos"
     videos.mkdir(parents=True, exist_ok=True)
+    for leftover in videos.glob(f"{UNFINISHED_PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     jobs: dict[str, Callable[[], None]] = {
         plan.video_id: partial(render_video, plan, videos, media)
         for plan in plans
@@ -72,11 +79,27 @@ def render_channel(
 def _run_jobs(jobs: dict[str, Callable[[], None]], num_workers: int, progress: Progress) -> None:
     if not jobs:
         return
-    with ProcessPoolExecutor(min(num_workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+    num_processes = min(num_workers, len(jobs))
+    pool = ProcessPoolExecutor(num_processes, get_context("spawn"), _end_with_parent, (os.getpid(),))
+    try:
         futures = {pool.submit(job): video_id for video_id, job in jobs.items()}
         for future in as_completed(futures):
             future.result()
             progress(futures[future], True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent(parent: int) -> None:
+    """A worker's first act: end at once with Ctrl-C, and soon after a parent that was killed, so that none is left."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def is_rendered(videos: Path, video_id: str, digest: str) -> bool:

@@ -1,7 +1,10 @@
 import dataclasses
 import json
 import subprocess
+import sys
+import time
 from itertools import pairwise
+from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
@@ -65,6 +68,29 @@ def test_a_video_is_rendered_with_its_truth_and_again_with_the_same_bytes(short_
     assert int(hours) == int(minutes) == 0 and float(seconds) == pytest.approx(truth["duration_ms"] / 1000, abs=0.1)
 
 
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_worker(tmp_path):
+    command = [sys.executable, "-m", "demo", "render", "--out", str(tmp_path), "--videos", "2"]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("videos/.render-*/video.mp4")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = children(run.pid)
+    run.kill()
+    run.wait()
+    assert len(workers) >= 2
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def children(pid):
+    """Processes that `pid` started."""
+    return [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+
+
 def test_an_encoder_that_fails_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(encode, "WIDTH", 641)  # H.264 of this kind needs an even width
     with pytest.raises(RuntimeError, match="ffmpeg could not encode"):
@@ -74,13 +100,14 @@ def test_an_encoder_that_fails_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_channel_without_narration_holds_the_extras_and_a_second_run_touches_nothing(tmp_path):
     told = []
-    catalog = render_channel(tmp_path, None, 0, 1, 2, lambda video_id, is_new: told.append(is_new))
+    catalog = render_channel(tmp_path, None, 0, 1, 1, lambda video_id, is_new: told.append(is_new))
     assert [item["kind"] for item in catalog["items"]] == [extra.name for extra in EXTRAS]
     assert told == [True] * 5
-    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     told.clear()
-    assert render_channel(tmp_path, None, 0, 1, 2, lambda video_id, is_new: told.append(is_new)) == catalog
+    (tmp_path / "videos" / ".render-left-by-a-killed-run").mkdir()
+    assert render_channel(tmp_path, None, 0, 1, 1, lambda video_id, is_new: told.append(is_new)) == catalog
     assert told == [False] * 5
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == stamps
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == stamps
     files = {item["kind"]: tmp_path / item["file"] for item in catalog["items"] if item["file"]}
     assert "Audio" not in describe(files["no audio"]) and "Audio: aac" in describe(files["silent"])
