@@ -24,7 +24,10 @@ MIN_SHARES: Mapping[str, float] = {"ja": 0.25, "hi": 0.3, "en": 0.85}
 """Share from which the script proves the language: from the tuning half of tests/extract/data_language.tsv. Latin
 letters prove little: for English, see to it that stronger evidence is there."""
 
-_NOT_PROSE = re.compile(r"https?://\S+|www\.\S+|\S+@\S+\.\S+|[@#＃][\w\-]+|\d+[a-zA-Z]{1,3}\b")
+MAX_TEXT_CHARS = 5000
+"""As much of a text is looked at; the longest description that YouTube takes."""
+
+_NOT_PROSE = re.compile(r"https?://\S+|www\.\S+|[^\s@]{1,64}@[^\s@]{1,255}|[@#＃][\w\-]+|\d+[a-zA-Z]{1,3}\b")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def script_share(text: str, language: str) -> float | None:
     Returns:
         0 to 1, or None for a text without letters.
     """
-    prose = unicodedata.normalize("NFKC", _NOT_PROSE.sub(" ", text))
+    prose = unicodedata.normalize("NFKC", _NOT_PROSE.sub(" ", text[:MAX_TEXT_CHARS]))
     num_letters = sum(unicodedata.category(char)[0] in "LM" for char in prose)
     if num_letters == 0:
         return None

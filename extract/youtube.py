@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import yt_dlp
 from yt_dlp.cookies import load_cookies
 from yt_dlp.downloader.hls import HlsFD
 from yt_dlp.globals import plugin_dirs
+from yt_dlp.networking._requests import RequestsRH
+from yt_dlp.networking.exceptions import NoSupportingHandlers
 from yt_dlp.utils import DownloadError, YoutubeDLError
 
 from datasets.schemas import OK, TransientError, failed
@@ -88,10 +91,20 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         """Ask, if the host may be asked; the answer is read within the limits."""
         self._check_url(request if isinstance(request, str) else request.url)
         self._limits.check()
-        response = super().urlopen(request)
-        self._check_url(response.url)
+        try:
+            response = super().urlopen(request)
+        except NoSupportingHandlers as error:  # a refused redirect comes back wrapped
+            raise next((inner for inner in error.unexpected_errors if isinstance(inner, LimitError)), error) from error
         response.fp = LimitedBody(response.fp, self._limits)
         return response
+
+    def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:
+        """Only the handler that lets us look at a redirect before it is followed."""
+        return super().build_request_director([_checked_handler(self._check_redirect)], preferences)
+
+    def _check_redirect(self, response: Any, *_: Any, **__: Any) -> None:
+        if response.is_redirect:
+            self._check_url(urljoin(response.url, response.headers["location"]))
 
     def _check_url(self, url: str) -> None:
         if not is_allowed_url(url, allowed_hosts(self.source)):
@@ -175,6 +188,16 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         if found.audio_codec is None:
             raise MediaError("no_audio", "the file has no sound")
         return make_media(self.video_id, media_path(self.media_root, self.video_id), partial, chosen, found)
+
+
+def _checked_handler(check: Callable[..., None]) -> type[RequestsRH]:
+    class CheckedRH(RequestsRH):  # type: ignore[misc]
+        def _create_instance(self, *args: Any, **options: Any) -> Any:
+            session = super()._create_instance(*args, **options)
+            session.hooks["response"].append(check)
+            return session
+
+    return CheckedRH
 
 
 @lru_cache
