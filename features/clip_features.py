@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from datasets.settings import recipe_of
+from features.decoded import ClipError, DecodedClip
 from features.encoders import Encoder, load_encoder
 from features.feature_tables import ClipFeatures, Problem, build_tables, normalise_rows, spectrogram
-from features.frames import FPS_3D, ClipError, DecodedClip, decode_clip
+from features.frames import FPS_3D, decode_clip
 from features.settings import FeatureSettings
 
 CODE_VERSION = 1

@@ -178,7 +178,7 @@ def _padded_batches(windows: UInt8, batch_size: int) -> Iterator[tuple[UInt8, in
 
 def _torch_has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     mkldnn: Any = torch.ops.mkldnn
     has_bf16: bool = mkldnn._is_mkldnn_bf16_supported()
     return has_bf16

@@ -63,7 +63,10 @@ def spectrogram(waveform: Float32, has_audio: bool) -> Float32 | Problem:
 
 
 def build_tables(
-    clips: Sequence[ClipFeatures], dims: tuple[int, int], steps_ms: Callable[[str, int], list[int]]
+    clips: Sequence[ClipFeatures],
+    dims: tuple[int, int],
+    steps_ms: Callable[[str, int], list[int]],
+    is_3d_needed: bool = True,
 ) -> dict[str, pa.Table]:
     """The four feature tables, one row per clip in each.
 
@@ -71,6 +74,7 @@ def build_tables(
         clips: encoded clips.
         dims: of the 2D and of the 3D encoder.
         steps_ms: (table, number of rows) -> start of each row in milliseconds from the clip's start.
+        is_3d_needed: whether a clip without 3D rows has no pooled row either; not so for images.
     """
     tables = {}
     for name, rows, dim in (
@@ -88,12 +92,12 @@ def build_tables(
     mels = [clip.mel for clip in clips]
     columns = {"values": vectors_column(mels, NUM_MELS, pa.float32()), "num_frames": _lengths(mels)}
     tables["log_mel"] = _with_keys(clips, columns, mels)
-    tables["pooled"] = _build_pooled(clips)
+    tables["pooled"] = _build_pooled(clips, is_3d_needed)
     return tables
 
 
-def _build_pooled(clips: Sequence[ClipFeatures]) -> pa.Table:
-    problems = [_first_problem(clip.rows_2d, clip.rows_3d) for clip in clips]
+def _build_pooled(clips: Sequence[ClipFeatures], is_3d_needed: bool) -> pa.Table:
+    problems = [_first_problem(clip.rows_2d, clip.rows_3d if is_3d_needed else None) for clip in clips]
     columns = {}
     for name, rows in (("pooled_2d", [c.rows_2d for c in clips]), ("pooled_3d", [c.rows_3d for c in clips])):
         pooled = [

@@ -5,7 +5,7 @@ reference extractor's filters, whatever the media (rotation is applied, then the
 from the stored width and height; pixel aspect is ignored). Frames equal the reference's byte for byte on CPU.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 import av
 import av.filter
 import numpy as np
-import numpy.typing as npt
+
+from features.decoded import ClipError, DecodedClip, Float32, UInt8, scaled_size
 
 FPS_2D = 1
 FPS_3D = 24
@@ -29,40 +30,6 @@ _TIMEOUT_S = 60.0
 _COLOR_SPACES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
 _COLOR_RANGES = {1: "tv", 2: "pc"}
 _ROTATIONS = {90: ["transpose=cclock"], 180: ["hflip", "vflip"], 270: ["transpose=clock"]}
-
-UInt8 = npt.NDArray[np.uint8]
-Float32 = npt.NDArray[np.float32]
-
-
-class ClipError(Exception):
-    """A clip that gives no features.
-
-    Args:
-        reason: a code of `datasets.schemas.FEATURE_REASONS`.
-        detail: what was found, for people.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-
-@dataclass(frozen=True)
-class DecodedClip:
-    """What one pass over a clip gives."""
-
-    frames_2d: UInt8
-    """[T2, H, W, 3] RGB, 1 per second, short side 224, no crop."""
-    frames_3d: UInt8
-    """[T3, 112, 112, 3] RGB, 24 per second, short side 112, centre crop."""
-    waveform: Float32
-    """[N] mono, 16 kHz, in [-1, 1); empty without audio."""
-    has_audio: bool
-    num_frames: int
-    """Frames that the decoder gave between the seek point and the clip's end."""
-    num_damaged: int
-    """Packets and frames among them that were rejected or guessed."""
 
 
 def decode_clip(path: str | Path, start_ms: int | None = None, end_ms: int | None = None) -> DecodedClip:
@@ -87,11 +54,20 @@ def decode_clip(path: str | Path, start_ms: int | None = None, end_ms: int | Non
         return _collect(reader)
 
 
-def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Width and height with the short side at `short_side`; the long side is truncated, as the reference does."""
-    if height >= width:
-        return short_side, int(height * short_side / width)
-    return int(width * short_side / height), short_side
+def read_waveform(path: str | Path) -> Float32:
+    """All samples of a sound or video file, mono, 16 kHz, float32 [N].
+
+    Raises:
+        ClipError: with reason media_missing, no_audio or decode_failed.
+    """
+    with _open(Path(path)) as container:
+        reader = _Reader(container, None, None, with_video=False)
+        if reader.audio is None:
+            raise ClipError("no_audio", f"{Path(path).name} has no audio stream")
+        reader.read()
+        if reader.num_damaged or not reader.branches:
+            raise ClipError("decode_failed", f"{Path(path).name}: {reader.num_damaged} damaged packets of sound")
+        return _join_waveform(reader)
 
 
 @contextmanager
@@ -103,7 +79,10 @@ def _open(path: Path) -> Iterator[Any]:
     except av.FFmpegError as error:
         raise ClipError("decode_failed", f"cannot open {path.name}: {error.strerror}") from error
     with container:
-        yield container
+        try:
+            yield container
+        except av.FFmpegError as error:
+            raise ClipError("decode_failed", f"{path.name}: {error.strerror}") from error
 
 
 @dataclass
@@ -125,14 +104,15 @@ class _Branch:
 class _Reader:
     """Reads the packets of one clip, decodes each once, and feeds the branches."""
 
-    def __init__(self, container: Any, start_ms: int | None, end_ms: int | None) -> None:
+    def __init__(self, container: Any, start_ms: int | None, end_ms: int | None, *, with_video: bool = True) -> None:
         self.container = container
         self.start_ms = start_ms or 0
         self.clip_ms = None if end_ms is None else end_ms - self.start_ms
         self.is_range = start_ms is not None or end_ms is not None
         self.media_ms = None if container.duration is None else container.duration // 1000
         self.origin_us = container.start_time or 0
-        self.video, self.audio = _pick_streams(container)
+        self.video = _pick_video(container) if with_video else None
+        self.audio = max(_decodable(container.streams.audio), key=lambda stream: stream.channels, default=None)
         self.branches: dict[str, _Branch] = {}
         self.first_frame: Any = None
         self.next_pts: dict[int, int] = {}
@@ -219,14 +199,19 @@ class _Reader:
         return [f"{filter_name}=start=0" + ("" if self.clip_ms is None else f":duration={self.clip_ms}ms")]
 
 
-def _pick_streams(container: Any) -> tuple[Any, Any]:
-    """The first video stream that is not a cover picture, and the audio stream with most channels (or None)."""
-    pictures = av.stream.Disposition.attached_pic
-    video = next((stream for stream in container.streams.video if not stream.disposition & pictures), None)
-    if video is None:
+def _decodable(streams: Iterable[Any]) -> list[Any]:
+    return [stream for stream in streams if stream.codec_context is not None]
+
+
+def _pick_video(container: Any) -> Any:
+    """The first video stream that is not a cover picture."""
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
         raise ClipError("no_video", "the file has no video stream")
-    video.codec_context.thread_count = 1
-    return video, max(container.streams.audio, key=lambda stream: stream.channels, default=None)
+    if not _decodable(streams[:1]):
+        raise ClipError("decode_failed", "no decoder for the video stream")
+    streams[0].codec_context.thread_count = 1
+    return streams[0]
 
 
 def _video_chains(video: Any) -> dict[str, list[str]]:
@@ -286,16 +271,20 @@ def _check_complete(reader: _Reader) -> None:
 
 
 def _collect(reader: _Reader) -> DecodedClip:
-    audio = reader.branches.get("audio")
-    chunks = [chunk.reshape(-1) for chunk in audio.arrays] if audio else []
+    waveform = _join_waveform(reader)
     return DecodedClip(
         frames_2d=_stack(reader, "2d"),
         frames_3d=_stack(reader, "3d"),
-        waveform=np.concatenate(chunks) if chunks else np.zeros(0, np.float32),
-        has_audio=bool(chunks),
+        waveform=waveform,
+        has_audio=len(waveform) > 0,
         num_frames=reader.num_frames,
         num_damaged=reader.num_damaged,
     )
+
+
+def _join_waveform(reader: _Reader) -> Float32:
+    chunks = [chunk.reshape(-1) for chunk in reader.branches["audio"].arrays] if "audio" in reader.branches else []
+    return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
 
 
 def _stack(reader: _Reader, name: str) -> UInt8:

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.frames import ClipError, decode_clip, scaled_size
+from features.decoded import ClipError, scaled_size
+from features.frames import decode_clip
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features"
 
