@@ -54,15 +54,8 @@ def render_channel(
     videos.mkdir(parents=True, exist_ok=True)
     for leftover in videos.glob(f"{UNFINISHED_PREFIX}*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    jobs: dict[str, Callable[[], None]] = {
-        plan.video_id: partial(render_video, plan, videos, media)
-        for plan in plans
-        if not is_rendered(videos, plan.video_id, plan.digest)
-    }
     extras = {make_id(seed, extra.name): extra for extra in EXTRAS}
-    for video_id, extra in extras.items():
-        if extra.duration_ms and not is_rendered(videos, video_id, _extra_digest(extra, seed)):
-            jobs[video_id] = partial(render_extra, extra, video_id, videos, seed)
+    jobs = _choose_jobs(plans, extras, videos, media, seed)
     with_files = [plan.video_id for plan in plans] + [key for key, extra in extras.items() if extra.duration_ms]
     for video_id in with_files:
         if video_id not in jobs:
@@ -74,6 +67,21 @@ def render_channel(
     catalog = {"seed": seed, "items": items}
     write_whole(out / "catalog.json", catalog)
     return catalog
+
+
+def _choose_jobs(
+    plans: list[VideoPlan], extras: dict[str, Extra], videos: Path, media: Path | None, seed: int
+) -> dict[str, Callable[[], None]]:
+    """What is not rendered yet, per video id."""
+    jobs: dict[str, Callable[[], None]] = {
+        plan.video_id: partial(render_video, plan, videos, media)
+        for plan in plans
+        if not is_rendered(videos, plan.video_id, plan.digest)
+    }
+    for video_id, extra in extras.items():
+        if extra.duration_ms and not is_rendered(videos, video_id, _extra_digest(extra, seed)):
+            jobs[video_id] = partial(render_extra, extra, video_id, videos, seed)
+    return jobs
 
 
 def _run_jobs(jobs: dict[str, Callable[[], None]], num_workers: int, progress: Progress) -> None:

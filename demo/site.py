@@ -13,7 +13,6 @@ import json
 import re
 import signal
 import threading
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -23,7 +22,8 @@ from types import FrameType
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-Item = dict[str, Any]
+from demo.search import Item as Item
+from demo.search import search_items
 
 PAGE_SIZE = 10
 CHUNK_BYTES = 1 << 16
@@ -209,26 +209,6 @@ def describe_watch(item: Item, base_url: str) -> dict[str, Any]:
 def as_script(value: Any) -> str:
     """JSON that cannot end the script element it stands in."""
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def search_items(items: Any, words: str) -> list[Item]:
-    """Items that hold any of the words, best first.
-
-    A word in the title counts 2, in the description 1; more views go first among equals, then the smaller id.
-    """
-    wanted = [fold(word) for word in words.split()]
-
-    def score(item: Item) -> int:
-        title, description = fold(item["title"]), fold(item["description"])
-        return sum(2 * (word in title) + (word in description) for word in wanted)
-
-    found = [item for item in items if score(item)]
-    return sorted(found, key=lambda item: (-score(item), -item["view_count"], item["id"]))
-
-
-def fold(text: str) -> str:
-    """Text as search compares it: compatible forms and case made equal."""
-    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def parse_range(header: str | None, num_bytes: int) -> tuple[int, int] | None:

@@ -10,7 +10,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from demo.site import open_site, parse_range, search_items
+from demo.search import search_items
+from demo.site import open_site, parse_range
 
 
 def get(url, **headers):
