@@ -10,6 +10,9 @@ from torch import Tensor
 
 from model.avlnet import AVLNet
 
+# What torch raises for a file that is none of its own.
+_UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError)
+
 
 class CheckpointError(ValueError):
     """A file that is not a checkpoint of this model; the message says in what."""
@@ -39,10 +42,10 @@ def read_whole(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path}") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+    except _UNREADABLE as error:
         try:  # mmap needs the zip format; files older than torch 1.6 have another
             return torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError):
+        except _UNREADABLE:
             reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise CheckpointError(f"{path} is not a checkpoint of tensors only: {reason}") from None
 

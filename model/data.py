@@ -54,6 +54,8 @@ class ClipSet:
     """[N, video_dim] pooled features, each family L2-normalised, 2D before 3D."""
     num_without_features: int = 0
     """Clips of the split that have no features and are left out."""
+    padded_to: int | None = None
+    """Frames that training pads every batch to; as few as the recipe allows when not given."""
 
     def __len__(self) -> int:
         return len(self.clip_ids)

@@ -80,7 +80,15 @@ def _unpickle(path: str | Path, file: BinaryIO) -> Any:
         return _DataUnpickler(file).load()
     except LegacyError as error:
         raise LegacyError(f"{path}: {error}") from None
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+    ) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise LegacyError(f"{path} is no pickle of clips: {reason}") from None
 

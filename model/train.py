@@ -22,6 +22,7 @@ from model.evaluate import mean_recall
 from model.settings import PRESETS as PRESETS
 from model.settings import TrainSettings
 from model.steps import backward_contrastive
+from model.videos import VideoSet
 
 MODEL_FILE, RESUME_FILE, HISTORY_FILE = "avlnet.pth", "resume.pt", "history.csv"
 
@@ -50,7 +51,7 @@ class TrainResult:
 
 
 def train(
-    train_set: ClipSet,
+    train_set: ClipSet | VideoSet,
     val_set: ClipSet | None,
     settings: TrainSettings,
     checkpoint_dir: str | Path,
@@ -60,7 +61,8 @@ def train(
     """Train a model, or go on where a killed training of the same settings and clips stopped.
 
     Args:
-        train_set: clips to learn from; the last, incomplete batch of an epoch is left out, as in the original.
+        train_set: clips, or videos to draw windows from; the last, incomplete batch of an epoch is left out, as in
+            the original.
         val_set: clips that select the epoch; without them the last one is kept.
         settings: hyper-parameters.
         checkpoint_dir: local folder for avlnet.pth, resume.pt and history.csv.
@@ -94,15 +96,24 @@ class _Run:
     """The state of one training."""
 
     def __init__(
-        self, train_set: ClipSet, val_set: ClipSet | None, settings: TrainSettings, folder: Path, fabric: Fabric
+        self,
+        train_set: ClipSet | VideoSet,
+        val_set: ClipSet | None,
+        settings: TrainSettings,
+        folder: Path,
+        fabric: Fabric,
     ) -> None:
         if settings.batch_size > len(train_set):
             raise ValueError(
                 f"train.batch_size is {settings.batch_size}, but the train split has {len(train_set)} clips: "
                 "no batch can be filled; choose a smaller batch_size"
             )
-        if settings.batch_size % fabric.world_size:
-            raise ValueError(f"train.batch_size {settings.batch_size} is no multiple of {fabric.world_size} processes")
+        share = fabric.world_size * (train_set.windows_per_video if isinstance(train_set, VideoSet) else 1)
+        if settings.batch_size % share:
+            raise ValueError(
+                f"train.batch_size must be a multiple of {share} (processes times windows a video), "
+                f"got {settings.batch_size}"
+            )
         self.train_set, self.val_set, self.settings, self.folder, self.fabric = (
             train_set, val_set, settings, folder, fabric,
         )  # fmt: skip
@@ -161,18 +172,26 @@ class _Run:
 
     def _batches(self, epoch: int) -> Iterator[list[Batch]]:
         """This process's clips of each batch of the epoch, in micro batches of similar length."""
-        generator = np.random.default_rng([self.settings.seed, epoch])
-        order = generator.permutation(len(self.train_set))
-        size = self.settings.batch_size
+        per_item = self.train_set.windows_per_video if isinstance(self.train_set, VideoSet) else 1
+        num_items, size = len(self.train_set) // per_item, self.settings.batch_size // per_item
+        order = np.random.default_rng([self.settings.seed, epoch]).permutation(num_items)
         for step in range(self.steps_per_epoch):
             own = order[step * size : (step + 1) * size][self.fabric.global_rank :: self.fabric.world_size]
-            yield [self._pad(piece) for piece in split_by_length(self.train_set, own, self.settings.micro_batch_size)]
+            if isinstance(self.train_set, VideoSet):
+                clips = self.train_set.draw(own, [self.settings.seed, epoch])
+                own = np.arange(len(clips))
+            else:
+                clips = self.train_set
+            groups = split_by_length(clips, own, self.settings.micro_batch_size)
+            yield [clips.batch(group, self._num_padded(clips, group)) for group in groups]
 
-    def _pad(self, indices: np.ndarray[Any, np.dtype[np.int64]]) -> Batch:
-        longest = int(self.train_set.num_frames[indices].max())
+    def _num_padded(self, clips: ClipSet, indices: np.ndarray[Any, np.dtype[np.int64]]) -> int:
+        longest = int(clips.num_frames[indices].max())
+        if clips.padded_to is not None:
+            return clips.padded_to
         if self.settings.recipe == "upstream":
-            return self.train_set.batch(indices, padded_length(longest))
-        return self.train_set.batch(indices, min(padded_length(longest), round_up_to_16(longest)))
+            return padded_length(longest)
+        return min(padded_length(longest), round_up_to_16(longest))
 
     def _selects(self) -> bool:
         return self.settings.selection == "best_val" and self.val_set is not None and len(self.val_set) > 0

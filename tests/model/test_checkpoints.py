@@ -1,0 +1,89 @@
+"""Checkpoints load by their own sizes, and wrong files say what is wrong."""
+
+import os
+import pickle
+
+import golden_avlnet as golden
+import pytest
+import small_clips as small
+import torch
+
+from model.avlnet import AVLNet
+from model.checkpoints import CheckpointError, check_video_dim, load_avlnet, write_whole
+
+
+@pytest.fixture
+def state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return AVLNet(8, 32, small.NARROW).state_dict()
+
+
+def test_sizes_come_from_the_file(state, tmp_path):
+    write_whole(tmp_path / "model.pth", state)
+    model = load_avlnet(tmp_path / "model.pth")
+    assert (model.embedding_dim, model.video_dim) == (8, 32)
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+def test_a_file_of_the_old_format_loads(state, tmp_path):
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert load_avlnet(tmp_path / "old.pth").video_dim == 32
+
+
+def test_missing_and_unexpected_keys_are_named(state, tmp_path):
+    del state["GU_audio.fc.bias"]
+    state["text_pooling_caption.fc.weight"] = torch.zeros(2)
+    write_whole(tmp_path / "model.pth", state)
+    message = r"missing GU_audio\.fc\.bias; unexpected text_pooling_caption\.fc\.weight"
+    with pytest.raises(CheckpointError, match=message):
+        load_avlnet(tmp_path / "model.pth")
+
+
+def test_a_model_of_something_else_is_refused(tmp_path):
+    write_whole(tmp_path / "model.pth", {"fc.weight": torch.zeros(2)})
+    with pytest.raises(
+        CheckpointError, match=r"not an AVLnet checkpoint: missing DAVEnet\.conv1\.weight.*it has fc\.weight"
+    ):
+        load_avlnet(tmp_path / "model.pth")
+
+
+def test_a_tensor_of_another_size_is_named(state, tmp_path):
+    state["GU_audio.fc.bias"] = torch.zeros(3)
+    write_whole(tmp_path / "model.pth", state)
+    with pytest.raises(CheckpointError, match=r"GU_audio\.fc\.bias must be \[16\], got \[3\]"):
+        load_avlnet(tmp_path / "model.pth")
+
+
+class Hostile:
+    def __init__(self, target) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda target: b"", lambda target: b"text", lambda target: pickle.dumps(Hostile(target), 2)]
+)
+def test_what_holds_no_tensors_is_refused_and_not_run(tmp_path, make):
+    (tmp_path / "model.pth").write_bytes(make(tmp_path / "run"))
+    with pytest.raises(CheckpointError, match="not a checkpoint of tensors only"):
+        load_avlnet(tmp_path / "model.pth")
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_file_is_said_so(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        load_avlnet(tmp_path / "model.pth")
+
+
+def test_features_of_another_size_are_refused_with_both_sizes():
+    with torch.device("meta"):
+        model = AVLNet(8, 4096, small.NARROW)
+    with pytest.raises(CheckpointError, match="takes video features of 4096 values, the clips have 2048"):
+        check_video_dim("bimodal.pth", model, 2048)
+
+
+def test_the_2d_variant_of_the_original_has_our_sizes():
+    head = golden.shapes("AVLnet_2Donly_video_dim2048")["GU_video.fc.weight"]
+    assert head == [4096, 2048]

@@ -1,0 +1,68 @@
+"""Evaluation: one embedding a clip, whatever the batch; both directions; what shuffled pairs get."""
+
+import golden_avlnet as golden
+import pytest
+import small_clips as small
+import torch
+
+from datasets.schemas import OK, TABLES
+from datasets.tables import check_table, make_table
+from model.avlnet import AVLNet
+from model.data import MAX_FRAMES, padded_length
+from model.evaluate import DIRECTIONS, embed_clips, evaluate, evaluation_rows
+from model.settings import EvaluateSettings
+
+
+def narrow_model() -> AVLNet:
+    torch.manual_seed(0)
+    return AVLNet(16, 32, small.NARROW).eval()
+
+
+def closeness(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).abs().max() / other.abs().max())
+
+
+@pytest.mark.parametrize("num_frames", [1, 16, 63, 500, 4699, 4700, 5120, 6000])
+def test_the_short_padding_gives_the_embedding_of_the_long_one(num_frames):
+    model = narrow_model()
+    audio = golden.audio("padding", MAX_FRAMES, [num_frames])
+    counts = torch.tensor([num_frames])
+    with torch.no_grad():
+        short = model.embed_audio(audio[:, :, : padded_length(num_frames)], counts)
+        assert closeness(short, model.embed_audio(audio, counts)) < 2e-6
+
+
+def test_embeddings_do_not_depend_on_the_batch(clips):
+    model = narrow_model()
+    one, many = (embed_clips(model, clips, EvaluateSettings(batch_size=size, device="cpu")) for size in (1, 16))
+    for a, b in zip(one, many, strict=True):
+        assert closeness(a, b) < 5e-6
+
+
+def test_a_clip_comes_out_in_its_own_row(clips):
+    model = narrow_model()
+    audio, video = embed_clips(model, clips, EvaluateSettings(device="cpu"))
+    batch = clips.batch([7], padded_length(int(clips.num_frames[7])))
+    with torch.no_grad():
+        expected = model(batch.audio, batch.num_frames, batch.video)
+    assert closeness(audio[7], expected[0][0]) < 5e-6
+    assert closeness(video[7], expected[1][0]) < 5e-6
+
+
+def test_a_report_has_both_directions_chance_intervals_and_shuffles(clips):
+    report = evaluate(narrow_model(), clips, EvaluateSettings(num_bootstrap=50, device="cpu"))
+    assert tuple(report) == DIRECTIONS
+    for figures in report.values():
+        assert figures["num_queries"] == 24
+        assert figures["chance"]["R@1"] == pytest.approx(1 / 24)
+        low, high = figures["interval"]["R@10"]
+        assert low <= figures["metrics"]["R@10"] <= high
+        assert figures["shuffled"]["R@10"] == pytest.approx(10 / 24, abs=0.1)
+    assert evaluate(narrow_model(), clips, EvaluateSettings(num_bootstrap=50, device="cpu")) == report
+
+
+def test_rows_fit_the_table_evaluations(clips):
+    report = evaluate(narrow_model(), clips, EvaluateSettings(num_bootstrap=10, num_shuffles=2, device="cpu"))
+    rows = evaluation_rows(report, checkpoint="c", release="r", split="test")
+    assert {name for row in rows for name in row} <= {field.name for field in TABLES["evaluations"].columns}
+    check_table("evaluations", make_table("evaluations", [{**row, **OK} for row in rows], recipe="r", run_id="run"))
