@@ -1,5 +1,6 @@
 """Which of a video's formats to fetch. Pure: yt-dlp's format dicts in, one or two of them out."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -102,3 +103,10 @@ def format_key(chosen: Sequence[Format]) -> str:
 def expected_bytes(chosen: Sequence[Format]) -> int:
     """Announced size of what will be fetched, 0 where unknown."""
     return sum(int(item.get("filesize") or item.get("filesize_approx") or 0) for item in chosen)
+
+
+def playlist_addresses(playlist: str) -> list[str]:
+    """Every address that an HLS playlist names: its pieces, keys, maps and other playlists."""
+    lines = [line.strip() for line in playlist.splitlines()]
+    named = [address for line in lines if line.startswith("#") for address in re.findall(r'URI="([^"]*)"', line)]
+    return named + [line for line in lines if line and not line.startswith("#")]

@@ -20,14 +20,14 @@ from yt_dlp.cookies import load_cookies
 from yt_dlp.downloader.hls import HlsFD
 from yt_dlp.globals import plugin_dirs
 from yt_dlp.networking._requests import RequestsRH
-from yt_dlp.networking.exceptions import NoSupportingHandlers
+from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers
 from yt_dlp.utils import DownloadError, YoutubeDLError
 
 from datasets.schemas import OK, TransientError, failed
 from datasets.settings import recipe_of
 from extract.download_settings import DownloadSettings as DownloadSettings
 from extract.download_settings import engine_parameters
-from extract.formats import NoFormatError, choose_formats, expected_bytes, format_key
+from extract.formats import NoFormatError, choose_formats, expected_bytes, format_key, playlist_addresses
 from extract.limits import LimitedBody, LimitError, Limits
 from extract.media import MediaError, probe_media
 from extract.media_store import (
@@ -58,6 +58,7 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
     def __init__(self, source: SourceSettings, download: DownloadSettings, depth: int | None) -> None:
         self.source, self.download_settings = source, download
         self.warnings: list[str] = []
+        self._refusals: list[HTTPError] = []
         plugin_dirs.value = []
         super().__init__(self._parameters(download, depth), auto_init=False)
         self.cookiejar = _guest_cookies(download.cookies_file)
@@ -74,7 +75,13 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self.media_root, self.video_id = media_root, video_id
         self.partial: Path | None = None
         self.warnings.clear()
+        self.release()
         self._limits = Limits(self.download_settings.timeout_s, self.download_settings.max_bytes)
+
+    def release(self) -> None:
+        """Close the pages of refusals."""
+        while self._refusals:
+            self._refusals.pop().close()
 
     def debug(self, message: str) -> None:
         """yt-dlp's logger interface."""
@@ -93,6 +100,9 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self._limits.check()
         try:
             response = super().urlopen(request)
+        except HTTPError as error:  # yt-dlp may still read its page, and leaves it open
+            self._refusals.append(error)
+            raise
         except NoSupportingHandlers as error:  # a refused redirect comes back wrapped
             raise next((inner for inner in error.unexpected_errors if isinstance(inner, LimitError)), error) from error
         response.fp = LimitedBody(response.fp, self._limits)
@@ -104,6 +114,7 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
 
     def _check_redirect(self, response: Any, *_: Any, **__: Any) -> None:
         if response.is_redirect:
+            response.close()
             self._check_url(urljoin(response.url, response.headers["location"]))
 
     def _check_url(self, url: str) -> None:
@@ -163,6 +174,8 @@ class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
             item["url"], playlist = response.url, response.read().decode(errors="replace")
         if not HlsFD.can_download(playlist, {}) or "METHOD=AES" in playlist:
             raise LimitError("drm_protected", "the playlist is encrypted")
+        for address in playlist_addresses(playlist):
+            self._check_url(urljoin(item["url"], address))
         item["hls_media_playlist_data"] = playlist
 
     def watch_progress(self, progress: dict[str, Any]) -> None:
@@ -337,6 +350,8 @@ def _attempt(work: Callable[[], Any], session: _Session, pacer: Pacer | None) ->
         if pacer is not None:
             pacer.observe(None)
         return result, None
+    finally:
+        session.release()
     if pacer is not None:
         pacer.observe(reason)
     if reason in TRANSIENT:

@@ -19,7 +19,11 @@ LIMITS = DownloadSettings(
 )
 
 # A page in place of the file may be a portal or a bot wall: to be tried again later, so it is trouble of the network.
-OUTCOMES = {name: fault.outcome for name, fault in FAULTS.items()} | {"html": "network", "html_as_mp4": "network"}
+OUTCOMES = {name: fault.outcome for name, fault in FAULTS.items()} | {
+    "html": "network",
+    "html_as_mp4": "network",
+    "redirect_file": "unexpected",
+}
 
 
 @pytest.fixture(scope="module")
