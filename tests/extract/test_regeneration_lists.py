@@ -1,0 +1,79 @@
+"""Clip lists of others: the same clips whatever file they came in."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from extract.clip_lists import ClipListError, read_clip_list, read_video_ids
+
+
+def spans(path: Path, **options: str) -> list[tuple]:
+    return [(row["video_id"], row["start_ms"], row["end_ms"], row["split"]) for row in read_clip_list(path, **options)]
+
+
+def test_csv_in_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("end,start,task,video_id,split\n60,47.25,226,xHr8X2Wpmno,eval\n89,67,226,xHr8X2Wpmno,eval\n")
+    assert spans(path) == [("xHr8X2Wpmno", 47250, 60000, "test"), ("xHr8X2Wpmno", 67000, 89000, "test")]
+    assert read_video_ids(path) == ["xHr8X2Wpmno"]
+
+
+def test_youcook2_annotations(tmp_path: Path) -> None:
+    video = {"subset": "training", "duration": 200.1, "annotations": [{"id": 0, "segment": [90, 102], "sentence": "x"}]}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"database": {"GLd3aX16zBg": video}}))
+    assert spans(path) == [("GLd3aX16zBg", 90_000, 102_000, "train")]
+    assert read_clip_list(path)[0]["clip_id"] == "GLd3aX16zBg_000090000_000102000"
+
+
+def test_list_of_video_ids(tmp_path: Path) -> None:
+    path = tmp_path / "youcook_japanese_v1.json"
+    for ids in (["GLd3aX16zBg", "-abcdefghi_", "GLd3aX16zBg"], {"GLd3aX16zBg": {"url": "x"}, "-abcdefghi_": {}}):
+        path.write_text(json.dumps(ids))
+        assert read_video_ids(path) == ["GLd3aX16zBg", "-abcdefghi_"]
+
+
+def test_pickle_with_arrays_and_tensors(tmp_path: Path) -> None:
+    item = {"video_id": "GLd3aX16zBg", "start": 1.5, "end": 9, "2d": np.zeros(8), "audio": torch.zeros(4, 3)}
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps([item, {**item, "start": 20, "end": 30}]))
+    assert spans(path, split="val") == [("GLd3aX16zBg", 1500, 9000, "val"), ("GLd3aX16zBg", 20_000, 30_000, "val")]
+
+
+def test_pickle_runs_nothing(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps([{"video_id": "GLd3aX16zBg", "start": 1, "end": 2, "x": Evil()}]))
+    assert len(read_clip_list(path)) == 1
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("video_id,start,end\n../x,1,2\n", "entry 1: video_id must be"),
+        ("video_id,start,end\nabc,2,1\n", "start must be before end"),
+        ("video_id,start,end\nabc,x,1\n", "entry 1"),
+        ("video,from\nabc,1\n", "has none of video_id"),
+    ],
+)
+def test_bad_entry_is_named(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    with pytest.raises(ClipListError, match=message):
+        read_clip_list(path)
+
+
+@pytest.mark.media
+def test_real_lists(shared_media: Path) -> None:
+    # 3,350 lines; one clip stands in it twice.
+    assert len(read_clip_list(shared_media / "text" / "milnce_validation_youcook.csv")) == 3349
+    assert len(read_video_ids(shared_media / "text" / "youcook2_segments_en.json")) == 1739
