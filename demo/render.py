@@ -39,7 +39,7 @@ def render_channel(
         media: folder with images/grocery, or None for drawings.
         num_videos: narrated videos; the catalog holds seven small items more.
         seed: the same seed gives the same channel, byte for byte.
-        num_workers: processes; each uses one core and 200 MB.
+        num_workers: processes; each uses one core and 300 MB (measured), and its ffmpeg.
         progress: told of every video as it is finished.
 
     Returns:
