@@ -31,6 +31,7 @@ def show_log() -> None:
     """Curate narrated video into audio-visual features, and fine-tune AVLnet on them."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("curation").setLevel(logging.INFO)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
 
 
 class ExitCode(IntEnum):

@@ -141,7 +141,11 @@ def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]],
     retrying = Retrying(
         retry=retry_if_exception_type(TransientError),
         stop=stop_after_attempt(settings.max_tries),
-        wait=wait_exponential_jitter(initial=settings.first_retry_delay_s, max=settings.max_retry_delay_s),
+        wait=wait_exponential_jitter(
+            multiplier=settings.first_retry_delay_s,
+            max=settings.max_retry_delay_s,
+            jitter=settings.first_retry_delay_s,
+        ),
         reraise=True,
     )
     try:

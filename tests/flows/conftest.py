@@ -17,6 +17,7 @@ SMALL = (
     "train.epochs=1",
     "train.batch_size=4",
     "train.embedding_dim=64",
+    "train.widths=[16, 16, 32, 64, 128]",
     "run.first_retry_delay_s=0",
     "run.max_retry_delay_s=0",
 )
