@@ -23,7 +23,7 @@ from yt_dlp.networking._requests import RequestsRH
 from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers
 from yt_dlp.utils import DownloadError, YoutubeDLError
 
-from datasets.schemas import OK, TransientError, failed
+from datasets.schemas import MEDIA_REASONS, OK, Policy, TransientError, failed
 from datasets.settings import recipe_of
 from extract.download_settings import DownloadSettings as DownloadSettings
 from extract.download_settings import engine_parameters
@@ -294,7 +294,8 @@ def fetch_video(
 
     Returns:
         (row of `videos`, row of `media`). The media row is None when a rule dropped the video or when not even its
-        metadata could be had; the row of `videos` then has the reason.
+        metadata could be had; the row of `videos` then has the reason. It has the reason of a failed download too,
+        unless that is final.
 
     Raises:
         TransientError: network, rate_limited, bot_check: what was received stays, the next try goes on from there.
@@ -321,7 +322,11 @@ def fetch_video(
         return {**video, **OK}, known_media(record)
     media, outcome = _attempt(lambda: session.download_media(metadata), session, pacer)
     if media is None:
-        return {**video, **OK}, {"video_id": video_id, **(outcome or {}), "fetched_at": datetime.now(UTC)}
+        outcome = outcome or {}
+        # What may be mended is to be found again by who reads `videos` to see what is left.
+        is_final = MEDIA_REASONS[outcome["reason"]] == Policy.NEVER
+        failure = {"video_id": video_id, **outcome, "fetched_at": datetime.now(UTC)}
+        return {**video, **(OK if is_final else outcome)}, failure
     return _keep(session, {**video, **OK}, media, recipes)
 
 

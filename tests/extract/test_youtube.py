@@ -239,8 +239,8 @@ def test_too_large_a_file_is_refused_while_it_comes(site: Site, tmp_path: Path) 
 
 @pytest.mark.parametrize("limit", [{"max_total_bytes": 10_000}, {"min_free_bytes": 1 << 60}])
 def test_full_disk_is_said_before_the_download(limit: dict, site: Site, tmp_path: Path) -> None:
-    _, media = fetch_video("-abcdefgh_1", tmp_path, source_of(site), RULES, QUICK.model_copy(update=limit))
-    assert (media["status"], media["reason"]) == ("failed", "disk_full")
+    rows = fetch_video("-abcdefgh_1", tmp_path, source_of(site), RULES, QUICK.model_copy(update=limit))
+    assert [(row["status"], row["reason"]) for row in rows] == [("failed", "disk_full")] * 2
     assert not media_path(tmp_path, "-abcdefgh_1").exists()
 
 
