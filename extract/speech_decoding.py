@@ -78,8 +78,9 @@ def label_margins(
     favoured = np.where(is_best, scores, scores + error_per_step)
     before = path_scores(favoured, moves)
     after = path_scores(favoured[::-1], moves.T)[::-1]
-    through = before + after - favoured - np.log(1.0 / scores.shape[1])
-    return np.asarray(best - np.where(is_best, -np.inf, through).max(axis=1))
+    before += after - favoured
+    before[is_best] = -np.inf
+    return np.asarray(best - (before.max(axis=1) - np.log(1.0 / scores.shape[1])))
 
 
 def _move_scores(num_states: int, exponent: float, stay_scores: tuple[float, ...] | None) -> NDArray[np.float64]:
@@ -123,10 +124,13 @@ def _best_path(scores: NDArray[np.float64], moves: NDArray[np.float64]) -> NDArr
 
 @cache
 def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The two loops as machine code, which leaves other threads running; not cached on disk, where it may not write."""
+    """The two loops as machine code, which leaves other threads running; kept on disk where that may be written."""
     import numba
 
-    return numba.njit(nogil=True)(_best_path), numba.njit(nogil=True)(_path_scores)
+    try:
+        return numba.njit(nogil=True, cache=True)(_best_path), numba.njit(nogil=True, cache=True)(_path_scores)
+    except RuntimeError:  # numba found no folder for its cache
+        return numba.njit(nogil=True)(_best_path), numba.njit(nogil=True)(_path_scores)
 
 
 def find_runs(values: NDArray[np.generic]) -> list[tuple[int, int]]:

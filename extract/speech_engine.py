@@ -38,9 +38,13 @@ class Pass:
     every: int = 1
 
 
-PASSES = (Pass(np.inf, 0.0, 48, 2), Pass(40.0, 0.2, 8), Pass(8.0, 0.04, 1))
+PASSES = {
+    "smn": (Pass(np.inf, 0.0, 48, 2), Pass(40.0, 0.2, 8), Pass(8.0, 0.04, 1)),
+    "sm": (Pass(np.inf, 0.0, 48, 2), Pass(40.0, 0.4, 8), Pass(8.0, 0.08, 1)),
+}
 """Chosen on 69 minutes of speech over music and noise (benchmarks/bench_speech.py). Scores of groups of 64 were off in
-one direction by up to 0.3 nats a label over 10 s, groups of 16 and 8 by up to 0.07 and 0.045 over 4 s."""
+one direction by up to 0.4 nats a label over 4 s, groups of 16 and 8 by up to 0.07 and 0.045; network sm is off by
+more."""
 EXACT_PASSES = (Pass(np.inf, 0.0, 1),)
 MAX_ROUNDS = 4
 """New scores can bring new doubt; after so many rounds of one pass the rest stays as it is."""
@@ -67,7 +71,9 @@ def segment_features(
     patches = measure_patches(features.log_mel)
     exponent = CHANGE_EXPONENTS[network_name]
     with _torch_threads(num_threads):
-        scores = _score_in_passes(patches, has_energy, network, exponent, EXACT_PASSES if exact else PASSES)
+        scores = _score_in_passes(
+            patches, has_energy, network, exponent, EXACT_PASSES if exact else PASSES[network_name]
+        )
     return _decode_labels(has_energy, _log_of_labels(scores, len(has_energy)), exponent, LABELS[network_name])
 
 

@@ -10,7 +10,7 @@ from extract.speech_decoding import find_runs
 from extract.speech_network import PATCH_BANDS, PATCH_FRAMES, PATCH_STEP, SpeechNetwork
 
 PATCHES_PER_BATCH = 512
-STATISTICS_BLOCK = 65536
+STATISTICS_BLOCK = 16384
 EDGE_LABELS = PATCH_FRAMES // (2 * PATCH_STEP)
 """Labels before the middle of the first patch; they take the first patch's scores, and the last ones the last's."""
 
@@ -19,8 +19,8 @@ EDGE_LABELS = PATCH_FRAMES // (2 * PATCH_STEP)
 class Patches:
     """The normalisation of every patch of a file."""
 
-    bands: NDArray[np.float32]
-    """[num_frames, 21], at least 68 frames; 0 where the signal was digital silence."""
+    log_mel: NDArray[np.float32]
+    """[num_frames, 24], at least 68 frames; -inf where the signal was digital silence."""
     means: NDArray[np.float32]
     """[num_patches]"""
     deviations: NDArray[np.float32]
@@ -37,16 +37,24 @@ def measure_patches(log_mel: NDArray[np.float32]) -> Patches:
     missing = PATCH_FRAMES - len(log_mel)
     if missing > 0:
         log_mel = np.concatenate([log_mel, np.full((missing, log_mel.shape[1]), log_mel.min(), np.float32)])
-    bands = log_mel[:, :PATCH_BANDS]
-    frame_is_finite: NDArray[np.bool_] = np.all(np.isfinite(bands), axis=1)
-    bands = np.where(frame_is_finite[:, None], bands, np.float32(0))
     num_values = PATCH_FRAMES * PATCH_BANDS
-    means = _sum_windows(np.sum(bands, axis=1, dtype=np.float64)) / num_values
-    squares = _sum_windows(np.einsum("fb,fb->f", bands, bands, dtype=np.float64)) / num_values
-    deviations = np.sqrt(np.maximum(squares - means**2, 0))
-    all_finite = _sum_windows(frame_is_finite.astype(np.float64)) == PATCH_FRAMES
+    sums, squares, frame_is_finite = _measure_frames(log_mel)
+    means = _sum_windows(sums) / num_values
+    deviations = np.sqrt(np.maximum(_sum_windows(squares) / num_values - means**2, 0))
+    all_finite = _sum_windows(frame_is_finite) == PATCH_FRAMES
     is_finite = all_finite & (deviations > 1e-6)
-    return Patches(bands, means.astype(np.float32), deviations.astype(np.float32), is_finite)
+    return Patches(log_mel, means.astype(np.float32), deviations.astype(np.float32), is_finite)
+
+
+def _measure_frames(log_mel: NDArray[np.float32]) -> NDArray[np.float64]:
+    """[3, num_frames]: sum, sum of squares, and 1 where all is finite, of each frame; a block at a time."""
+    measured = np.zeros((3, len(log_mel)))
+    for start in range(0, len(log_mel), STATISTICS_BLOCK):
+        block = log_mel[start : start + STATISTICS_BLOCK, :PATCH_BANDS].astype(np.float64)
+        finite = np.isfinite(block).all(axis=1)
+        block[~finite] = 0
+        measured[:, start : start + STATISTICS_BLOCK] = block.sum(axis=1), (block**2).sum(axis=1), finite
+    return measured
 
 
 def _sum_windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -110,9 +118,11 @@ def _cut_groups(
     """[num_groups, num_frames, 21]: frames of each group under the mean normalisation of its patches."""
     num_frames = PATCH_FRAMES + PATCH_STEP * (group_size - every)
     first_frames = (starts + every // 2) * PATCH_STEP
-    frames = np.minimum(first_frames[:, None] + np.arange(num_frames), len(patches.bands) - 1)
+    frames = np.minimum(first_frames[:, None] + np.arange(num_frames), len(patches.log_mel) - 1)
     members = np.minimum(starts[:, None] + np.arange(group_size), len(patches.means) - 1)
     weights = (np.arange(group_size) < sizes[:, None]) / sizes[:, None]
     means = (patches.means[members] * weights).sum(axis=1).astype(np.float32)
     deviations = (patches.deviations[members] * weights).sum(axis=1).astype(np.float32)
-    return np.asarray((patches.bands[frames] - means[:, None, None]) / deviations[:, None, None], np.float32)
+    bands = patches.log_mel[frames, :PATCH_BANDS]
+    bands = np.where(np.isfinite(bands), bands, np.float32(0))
+    return np.asarray((bands - means[:, None, None]) / deviations[:, None, None], np.float32)

@@ -1,0 +1,151 @@
+"""The fast engine's parts against plain references, on signals made here."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from extract.speech_decoding import decode_states, find_runs, gate_energy, label_margins
+from extract.speech_engine import segment_features
+from extract.speech_features import compute_features
+from extract.speech_network import load_network
+from extract.speech_patches import measure_patches, patch_of_labels, score_patches
+from extract.weights import WEIGHTS, WEIGHTS_DIR
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "speech"
+needs_weights = pytest.mark.skipif(not (WEIGHTS_DIR / WEIGHTS["smn"][0]).is_file(), reason="needs `make weights`")
+
+
+def load(name):
+    file_name, sha256 = WEIGHTS[name]
+    return load_network(WEIGHTS_DIR / file_name, sha256)
+
+
+def make_signal(seconds=20, seed=7):
+    """Bursts of noise, chords and chirps between pauses, in 16-bit steps; the same on every machine."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    parts = []
+    for index in range(seconds):
+        time = np.arange(16000) / 16000
+        tone = sum(np.sin(2 * np.pi * pitch * time * (1 + 0.2 * time)) for pitch in random.integers(80, 3000, 3))
+        hiss = random.integers(-1000, 1000, 16000) / 1000
+        parts.append([0.2 * tone, 0.3 * hiss, 0.1 * tone + 0.05 * hiss, np.zeros(16000)][index * 7 // 3 % 4])
+    return (np.round(np.concatenate(parts) * 32767 / 2) / 32768).astype(np.float32)
+
+
+@pytest.mark.parametrize("chunk_samples", [401, 7777, 160_000])
+def test_features_do_not_depend_on_the_chunks(chunk_samples):
+    signal = make_signal(5)
+    whole = compute_features([signal])
+    cut = compute_features(signal[start : start + chunk_samples] for start in range(0, len(signal), chunk_samples))
+    np.testing.assert_allclose(cut.log_mel, whole.log_mel, atol=1e-5)
+    assert np.array_equal(cut.log_energy, whole.log_energy)
+    assert cut.num_samples == whole.num_samples == 80000
+
+
+@pytest.mark.parametrize(("num_samples", "num_frames"), [(0, 0), (399, 0), (400, 1), (559, 1), (560, 2), (16000, 98)])
+def test_a_frame_each_10_ms_where_25_ms_fit(num_samples, num_frames):
+    features = compute_features([np.ones(num_samples, np.float32)])
+    assert features.log_mel.shape == (num_frames, 24)
+    assert features.log_energy.shape == (num_frames,)
+
+
+def test_silence_has_no_energy():
+    log_energy = compute_features([np.zeros(16000, np.float32)]).log_energy
+    assert gate_energy(log_energy).tolist() == [False] * 49
+
+
+def brute_force(scores, exponent):
+    """The best path by trying all of them."""
+    num_steps, num_states = scores.shape
+    paths = np.array(np.meshgrid(*[range(num_states)] * num_steps, indexing="ij")).reshape(num_steps, -1).T
+    totals = scores[np.arange(num_steps), paths].sum(axis=1)
+    totals -= (paths[:, 1:] != paths[:, :-1]).sum(axis=1) * exponent * np.log(10)
+    return paths, totals
+
+
+@settings(max_examples=40, deadline=None)  # the first example compiles
+@given(
+    arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(2, 3)), elements=st.floats(-20, 0, width=32)),
+    st.floats(0, 5),
+)
+def test_decoded_path_is_the_best_of_all(scores, exponent):
+    paths, totals = brute_force(scores, exponent)
+    found = decode_states(scores, exponent)
+    score = totals[(paths == found).all(axis=1)][0]
+    assert score == pytest.approx(totals.max())
+
+
+@settings(max_examples=40, deadline=None)  # the first example compiles
+@given(
+    arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(2, 3)), elements=st.floats(-20, 0, width=32)),
+    st.floats(0, 5),
+    st.floats(0, 1),
+)
+def test_margin_is_the_loss_of_the_best_other_path(scores, exponent, error_per_step):
+    paths, totals = brute_force(scores, exponent)
+    best = decode_states(scores, exponent)
+    totals = totals + (paths != best).sum(axis=1) * error_per_step
+    best_total = brute_force(scores, exponent)[1].max()
+    expected = [best_total - totals[paths[:, step] != best[step]].max() for step in range(len(scores))]
+    np.testing.assert_allclose(label_margins(scores, exponent, error_per_step), expected, atol=1e-9)
+
+
+def test_runs_cover_everything():
+    assert find_runs(np.array([1, 1, 0, 2, 2])) == [(0, 2), (2, 3), (3, 5)]
+    assert find_runs(np.array([], bool)) == []
+
+
+def test_labels_near_the_ends_take_the_outer_patches():
+    assert patch_of_labels(40, 4).tolist() == [0] * 18 + [1, 2] + [3] * 20
+
+
+@needs_weights
+@pytest.mark.parametrize("name", ["smn", "sm"])
+def test_a_group_of_equal_patches_scores_as_each_alone(name):
+    # A periodic signal: every patch is the same, so sharing the normalisation changes nothing.
+    bands = np.tile(np.random.default_rng(1).normal(size=(2, 24)).astype(np.float32), (120, 1))
+    patches = measure_patches(bands)
+    wanted = np.ones(len(patches.means), bool)
+    alone, shared = (score_patches(patches, wanted, load(name), size) for size in (1, 16))
+    # The first and last pooling windows of a patch see one neighbour's frame more.
+    np.testing.assert_allclose(shared, alone, atol=0.05 if name == "smn" else 1e-4)
+
+
+@needs_weights
+def test_digital_silence_inside_a_patch_gives_no_opinion():
+    signal = make_signal(4)
+    signal[16000:17600] = 0
+    patches = measure_patches(compute_features([signal]).log_mel)
+    scores = score_patches(patches, np.ones(len(patches.means), bool), load("smn"), 16)
+    assert not patches.is_finite.all()
+    assert (scores[~patches.is_finite] == 0.5).all()
+    assert np.isfinite(scores).all()
+
+
+@needs_weights
+@pytest.mark.parametrize("name", ["smn", "sm"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_labels_equal_the_librarys_own(name, exact):
+    signal = make_signal()
+    golden = json.loads((GOLDEN / f"signal_{name}.json").read_text())
+    assert hashlib.sha256((signal * 32768).astype("<i2").tobytes()).hexdigest() == golden["sha256"]
+    found = segment_features(compute_features([signal]), load(name), name, exact)
+    assert [list(segment) for segment in found] == golden["segments"]
+
+
+def test_wrong_weights_are_refused(tmp_path):
+    path = tmp_path / "weights.hdf5"
+    path.write_bytes(b"not these")
+    with pytest.raises(ValueError, match="delete it and run `make weights`"):
+        load_network(path, WEIGHTS["smn"][1])
+
+
+def test_missing_weights_name_the_command(tmp_path):
+    with pytest.raises(ValueError, match="run `make weights`"):
+        load_network(tmp_path / "none.hdf5", WEIGHTS["smn"][1])
