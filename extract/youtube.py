@@ -1,241 +1,32 @@
-"""The door to yt-dlp: search, metadata and download, as rows.
+"""Search, metadata and download of videos, as rows; the engine is behind `extract.ytdlp_session`."""
 
-yt-dlp meets the web here and nowhere else. It may ask only the hosts of its source by http(s), writes only files whose
-names come from the checked video id, starts no program but our ffmpeg on files that are already here, reads no
-configuration, no plugins and no cache of the user, and stops at a time limit and a size.
-"""
-
-import importlib
 import logging
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
-
-import yt_dlp
-from yt_dlp.cookies import load_cookies
-from yt_dlp.downloader.hls import HlsFD
-from yt_dlp.globals import plugin_dirs
-from yt_dlp.networking._requests import RequestsRH
-from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers
-from yt_dlp.utils import DownloadError, YoutubeDLError
 
 from datasets.schemas import MEDIA_REASONS, OK, Policy, TransientError, failed
 from datasets.settings import recipe_of
 from extract.download_settings import DownloadSettings as DownloadSettings
-from extract.download_settings import engine_parameters
-from extract.formats import NoFormatError, choose_formats, expected_bytes, format_key, playlist_addresses
-from extract.limits import LimitedBody, LimitError, Limits
-from extract.media import MediaError, probe_media
+from extract.formats import NoFormatError
+from extract.limits import LimitError
+from extract.media import MediaError
 from extract.media_store import (
     DiskFullError,
     IncompleteMediaError,
-    check_boxes,
-    check_media_start,
-    check_room,
-    drop_partials,
     keep_media,
-    media_path,
-    partial_path,
     prepare_media_root,
     read_record,
 )
 from extract.pacer import Pacer
 from extract.reasons import TRANSIENT, classify, clean_detail
 from extract.selection import SelectionSettings, select
-from extract.sources import SOURCES, SourceSettings, allowed_hosts, extractor_names, is_allowed_url, watch_url
-from extract.video_rows import Row, known_media, known_video, make_discovery, make_media, make_record, make_video
+from extract.sources import SOURCES, SourceSettings, watch_url
+from extract.video_rows import Row, known_media, known_video, make_discovery, make_record, make_video
+from extract.ytdlp_session import EngineError, Session, open_session
 
 logger = logging.getLogger(__name__)
-
-
-class _Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
-    """A YoutubeDL for one thread, within the limits above. One video at a time."""
-
-    def __init__(self, source: SourceSettings, download: DownloadSettings, depth: int | None) -> None:
-        self.source, self.download_settings = source, download
-        self.warnings: list[str] = []
-        self._refusals: list[HTTPError] = []
-        plugin_dirs.value = []
-        super().__init__(self._parameters(download, depth), auto_init=False)
-        self.cookiejar = _guest_cookies(download.cookies_file)
-        for name in extractor_names(source):
-            module, class_name = name.split(":")
-            self.add_info_extractor(getattr(importlib.import_module(module), class_name)())
-
-    def _parameters(self, download: DownloadSettings, depth: int | None) -> dict[str, Any]:
-        parameters = engine_parameters(download, depth)
-        return parameters | {"logger": self, "format": self.choose, "progress_hooks": [self.watch_progress]}
-
-    def begin(self, media_root: str | Path = "", video_id: str = "") -> None:
-        """Forget the last video; the clock starts."""
-        self.media_root, self.video_id = media_root, video_id
-        self.partial: Path | None = None
-        self.warnings.clear()
-        self.release()
-        self._limits = Limits(self.download_settings.timeout_s, self.download_settings.max_bytes)
-
-    def release(self) -> None:
-        """Close the pages of refusals."""
-        while self._refusals:
-            self._refusals.pop().close()
-
-    def debug(self, message: str) -> None:
-        """yt-dlp's logger interface."""
-        logger.debug("%s", message)
-
-    def warning(self, message: str) -> None:
-        """yt-dlp's logger interface; warnings explain missing formats later."""
-        logger.info("%s", message)
-        self.warnings.append(message)
-
-    error = debug  # the exception that follows says the same
-
-    def urlopen(self, request: Any) -> Any:
-        """Ask, if the host may be asked; the answer is read within the limits."""
-        self._check_url(request if isinstance(request, str) else request.url)
-        self._limits.check()
-        try:
-            response = super().urlopen(request)
-        except HTTPError as error:  # yt-dlp may still read its page, and leaves it open
-            self._refusals.append(error)
-            raise
-        except NoSupportingHandlers as error:  # a refused redirect comes back wrapped
-            raise next((inner for inner in error.unexpected_errors if isinstance(inner, LimitError)), error) from error
-        response.fp = LimitedBody(response.fp, self._limits)
-        return response
-
-    def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:
-        """Only the handler that lets us look at a redirect before it is followed."""
-        return super().build_request_director([_checked_handler(self._check_redirect)], preferences)
-
-    def _check_redirect(self, response: Any, *_: Any, **__: Any) -> None:
-        if response.is_redirect:
-            response.close()
-            self._check_url(urljoin(response.url, response.headers["location"]))
-
-    def _check_url(self, url: str) -> None:
-        if not is_allowed_url(url, allowed_hosts(self.source)):
-            raise LimitError("unexpected", f"refused to ask {clean_detail(url)[:200]}: not a host of the source")
-
-    def extract(self, url: str) -> dict[str, Any]:
-        """Full metadata of the video at `url`; nothing is downloaded."""
-        metadata = self.extract_info(url, download=False, process=False)
-        if not isinstance(metadata, dict) or metadata.get("_type", "video") != "video":
-            raise DownloadError(f"{url} is no single video")
-        if metadata.get("id") != self.video_id:
-            raise DownloadError(f"asked for {self.video_id}, got another video")
-        return metadata
-
-    def list_entries(self, address: str) -> list[dict[str, Any]]:
-        """Search results, or videos of a channel or playlist, as flat entries."""
-        listing = self.extract_info(address, download=False)
-        entries = listing.get("entries") if isinstance(listing, dict) else None
-        return [entry for entry in entries or [] if isinstance(entry, dict) and _is_video(entry)]
-
-    def download_media(self, metadata: dict[str, Any]) -> Row:
-        """Fetch the formats chosen from `metadata` into `partial`; columns of `media` without the outcome."""
-        metadata = {**metadata, "is_live": False, "live_status": "not_live"}
-        for name in ("section_start", "section_end"):  # yt-dlp would hand the address to ffmpeg
-            metadata.pop(name, None)
-        for i, item in enumerate(metadata.get("formats") or []):
-            item["source_format_id"] = str(item.get("format_id") or i)
-            item["format_id"] = f"f{i}"  # becomes part of a file name
-        info = self.process_ie_result(metadata, download=True)
-        try:
-            return self._describe_media(info)
-        except (IncompleteMediaError, MediaError):
-            drop_partials(self.media_root, self.video_id)
-            raise
-
-    def choose(self, context: dict[str, Any]) -> Iterator[Any]:
-        """yt-dlp's format selector: our choice, checked against size and disk; names the file."""
-        chosen = choose_formats(context["formats"], self.download_settings.max_height)
-        if not chosen:
-            return
-        self._limits.check_size(expected_bytes(chosen))
-        self._check_room(expected_bytes(chosen))
-        for item in chosen:
-            self._check_playlist(item)
-        self.partial = partial_path(self.media_root, self.video_id, format_key(chosen))
-        self.partial.parent.mkdir(exist_ok=True)
-        self.params["outtmpl"]["default"] = str(self.partial).replace("%", "%%")
-        self._chosen = chosen
-        yield from self.build_format_selector("+".join(item["format_id"] for item in chosen))(context)
-
-    def _check_playlist(self, item: Any) -> None:
-        """Fetch an HLS playlist here: one that yt-dlp cannot take natively it would hand to ffmpeg."""
-        if item["protocol"] != "m3u8_native":
-            return
-        with self.urlopen(item["url"]) as response:
-            item["url"], playlist = response.url, response.read().decode(errors="replace")
-        if not HlsFD.can_download(playlist, {}) or "METHOD=AES" in playlist:
-            raise LimitError("drm_protected", "the playlist is encrypted")
-        for address in playlist_addresses(playlist):
-            self._check_url(urljoin(item["url"], address))
-        item["hls_media_playlist_data"] = playlist
-
-    def watch_progress(self, progress: dict[str, Any]) -> None:
-        """yt-dlp's progress hook: size, time, room, and what was received before ffmpeg may read it."""
-        num_bytes = max(progress.get("downloaded_bytes") or 0, progress.get("total_bytes") or 0)
-        self._limits.check()
-        self._limits.check_size(num_bytes)
-        if progress["status"] == "finished":
-            check_media_start(Path(progress["filename"]))
-        elif not progress.get("fragment_index"):
-            self._check_room(num_bytes - (progress.get("downloaded_bytes") or 0))
-
-    def _check_room(self, num_bytes: int) -> None:
-        limits = self.download_settings
-        check_room(self.media_root, num_bytes, limits.min_free_bytes, limits.max_total_bytes)
-
-    def _describe_media(self, info: dict[str, Any]) -> Row:
-        partial, chosen = self.partial, self._chosen
-        if partial is None or not partial.is_file():
-            raise IncompleteMediaError("yt-dlp ended without a file")
-        check_boxes(partial)
-        found = probe_media(partial)
-        if found.audio_codec is None:
-            raise MediaError("no_audio", "the file has no sound")
-        return make_media(self.video_id, media_path(self.media_root, self.video_id), partial, chosen, found)
-
-
-def _checked_handler(check: Callable[..., None]) -> type[RequestsRH]:
-    class CheckedRH(RequestsRH):  # type: ignore[misc]
-        def _create_instance(self, *args: Any, **options: Any) -> Any:
-            session = super()._create_instance(*args, **options)
-            session.hooks["response"].append(check)
-            return session
-
-    return CheckedRH
-
-
-@lru_cache
-def _guest_cookies(cookies_file: Path | None) -> Any:
-    """One cookie jar for all threads: to the site we are one guest, not one a thread."""
-    if cookies_file is not None and not cookies_file.is_file():
-        raise ValueError(f"download.cookies_file: no such file: {cookies_file}")
-    return load_cookies(str(cookies_file) if cookies_file else None, None, None)
-
-
-_SESSIONS = threading.local()
-
-
-def _session(source: SourceSettings, download: DownloadSettings, depth: int | None = None) -> _Session:
-    """This thread's session: connections are kept from one video to the next."""
-    key = (source, download, depth)
-    if getattr(_SESSIONS, "key", None) != key:
-        _SESSIONS.session, _SESSIONS.key = _Session(source, download, depth), key
-    session: _Session = _SESSIONS.session
-    return session
-
-
-def _is_video(entry: dict[str, Any]) -> bool:
-    kind = str(entry.get("ie_key") or "")
-    return entry.get("_type") != "playlist" and not kind.endswith(("Tab", "Playlist", "Search"))
 
 
 def search_videos(query: str, depth: int, source: SourceSettings, pacer: Pacer | None = None) -> list[Row]:
@@ -269,7 +60,7 @@ def search_videos(query: str, depth: int, source: SourceSettings, pacer: Pacer |
 
 
 def _list(address: str, depth: int, source: SourceSettings, pacer: Pacer | None) -> list[dict[str, Any]]:
-    session = _session(source, DownloadSettings(), depth)
+    session = open_session(source, DownloadSettings(), depth)
     if pacer is not None:
         pacer.acquire()
     session.begin()
@@ -307,7 +98,7 @@ def fetch_video(
     recipes = {"videos": recipe_of(source, selection, download), "media": recipe_of(source, download)}
     if record is not None and record.get("recipes") == recipes:
         return known_video(record), known_media(record)
-    session = _session(source, download)
+    session = open_session(source, download)
     if pacer is not None:
         pacer.acquire()
     session.begin(media_root, video_id)
@@ -330,14 +121,14 @@ def fetch_video(
     return _keep(session, {**video, **OK}, media, recipes)
 
 
-def _keep(session: _Session, video: Row, media: Row, recipes: Row) -> tuple[Row, Row]:
+def _keep(session: Session, video: Row, media: Row, recipes: Row) -> tuple[Row, Row]:
     assert session.partial is not None
     record = make_record(video, media, recipes)
     keep_media(session.partial, session.media_root, session.video_id, record)
     return video, known_media(record)
 
 
-def _attempt(work: Callable[[], Any], session: _Session, pacer: Pacer | None) -> tuple[Any, Row | None]:
+def _attempt(work: Callable[[], Any], session: Session, pacer: Pacer | None) -> tuple[Any, Row | None]:
     """(result, None), or (None, outcome columns); raises TransientError."""
     try:
         result = work()
@@ -349,7 +140,7 @@ def _attempt(work: Callable[[], Any], session: _Session, pacer: Pacer | None) ->
         reason, detail = "disk_full", str(error)
     except IncompleteMediaError as error:
         reason, detail = "network", str(error)
-    except (YoutubeDLError, OSError) as error:
+    except (EngineError, OSError) as error:
         reason, detail = classify(error, session.warnings)
     else:
         if pacer is not None:
