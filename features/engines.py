@@ -81,6 +81,12 @@ def fold_batch_norms(network: nn.Module) -> None:
         previous_name, previous = name, child
 
 
+def _exact_cudnn() -> Any:
+    """No TF32 (its fp32 is off by 1e-3), and the same kernels every time."""
+    flags: Any = torch.backends.cudnn.flags
+    return flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
 class TorchEngine:
     """Fixed-size batches on a torch device, channels last, bf16 by autocast where the hardware has it."""
 
@@ -104,6 +110,7 @@ class TorchEngine:
             pinned = pinned.pin_memory()
         with (
             torch.inference_mode(),
+            _exact_cudnn(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
         ):
             inputs = self.normalise(pinned.to(self.device, non_blocking=True))
