@@ -86,8 +86,9 @@ def evaluation_rows(
 
 
 def mean_recall(model: AVLNet, clips: ClipSet) -> float:
-    """Mean of R@1, R@5 and R@10 over both directions: one figure to choose an epoch by."""
-    audio, video = embed_clips(model, clips, EvaluateSettings())
+    """Mean of R@1, R@5 and R@10 over both directions: one figure to choose an epoch by, on the model's device."""
+    device = str(next(model.parameters()).device)
+    audio, video = embed_clips(model, clips, EvaluateSettings(device=device))
     figures = [rank_embeddings(*pair).metrics() for pair in ((audio, video), (video, audio))]
     return float(np.mean([metrics[f"R@{k}"] for metrics in figures for k in RECALL_AT]))
 

@@ -1,5 +1,7 @@
 """Training on a small learnable world."""
 
+from dataclasses import replace
+
 import pytest
 import small_clips as small
 import torch
@@ -78,3 +80,20 @@ def test_presets_carry_the_originals_hyperparameters():
         "finetune": (256, 5, 1e-4, 1.0),
         "howto100m": (4096, 30, 1e-3, 0.9),
     }
+
+
+def test_training_stops_early_and_keeps_the_best_epoch(clips: ClipSet, tmp_path):
+    result = train(clips, clips, settings(epochs=9, patience=2, learning_rate=1e-12), tmp_path)
+    assert [epoch.epoch for epoch in result.history] == [0, 1, 2]
+    assert result.selected_epoch == 0
+    again = train(clips, clips, settings(epochs=9, patience=2, learning_rate=1e-12), tmp_path)
+    assert again == result
+
+
+def test_training_goes_on_from_a_checkpoint_of_fitting_size_only(clips: ClipSet, tmp_path):
+    first = train(clips, None, settings(), tmp_path / "first").checkpoint
+    tuned = train(clips, None, settings(epochs=1, init_checkpoint=str(first)), tmp_path / "second")
+    assert tuned.history[0].loss < 4.2
+    images = replace(clips, video=clips.video[:, :16])
+    with pytest.raises(ValueError, match="takes video features of 32 values, the clips have 16"):
+        train(images, None, settings(init_checkpoint=str(first)), tmp_path / "third")
