@@ -42,6 +42,8 @@ from extract.video_rows import Row, make_media
 EngineError = YoutubeDLError
 """What yt-dlp raises; the rest of the project does not import it."""
 
+ROOM_STEP_BYTES = 64 << 20
+
 logger = logging.getLogger(__name__)
 
 
@@ -67,6 +69,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         """Forget the last video; the clock starts."""
         self.media_root, self.video_id = media_root, video_id
         self.partial: Path | None = None
+        self._num_bytes_with_room = 0
         self.warnings.clear()
         self.release()
         self._limits = Limits(self.download_settings.timeout_s, self.download_settings.max_bytes)
@@ -178,7 +181,8 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self._limits.check_size(num_bytes)
         if progress["status"] == "finished":
             check_media_start(Path(progress["filename"]))
-        elif not progress.get("fragment_index"):
+        elif num_bytes > self._num_bytes_with_room:  # counting the media folder at every block would cost more than it
+            self._num_bytes_with_room = num_bytes + ROOM_STEP_BYTES
             self._check_room(num_bytes - (progress.get("downloaded_bytes") or 0))
 
     def _check_room(self, num_bytes: int) -> None:
