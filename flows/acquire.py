@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
-from datasets.queries import load_queries
+from datasets.queries import Query, load_queries
 from datasets.schemas import OK
 from datasets.settings import recipe_of
 from datasets.tables import make_table, read_table, write_part
 from extract.pacer import Pacer
+from extract.selection import preselect
+from extract.sources import read_ids_file, watch_url
 from extract.youtube import fetch_video, search_videos
 from flows.batches import TASK_OPTIONS, Run, cut_batches, left_to_do, run_batches, settle_row
 from flows.progress import logger
@@ -28,7 +30,7 @@ def find_videos(run: Run) -> None:
     """Search every query that was not searched: tables searches and discoveries."""
     config = run.config
     recipe = recipe_of(config.search, config.source)
-    queries = load_queries(config.search.queries)[: config.search.max_queries]
+    queries = _list_queries(run)[: config.search.max_queries]
     asked = pa.Table.from_pylist([asdict(query) for query in queries], schema=_QUERY_SCHEMA)
     todo = left_to_do(asked, run, "searches", recipe)
     with open_pacer(run) as pacer:
@@ -36,6 +38,15 @@ def find_videos(run: Run) -> None:
         run_batches(search_batch, batches, run, recipe, pacer, description="search queries")
     run.record("discoveries", recipe)
     run.record("searches", recipe)
+
+
+def _list_queries(run: Run) -> list[Query]:
+    """What is asked: the queries of a list, or each id, channel and playlist of a file."""
+    if run.config.source.name == "ids":
+        if run.config.source.ids_file is None:
+            raise ValueError('source.ids_file is not set: with source.name = "ids", name a file with one id a line')
+        return [Query(address) for address in read_ids_file(run.config.source.ids_file)]
+    return load_queries(run.config.search.queries)
 
 
 _QUERY_SCHEMA = pa.schema([(name, pa.string()) for name in ("query", "dish", "technique", "region")])
@@ -91,17 +102,20 @@ def fetch_videos(run: Run) -> None:
 
 
 def _best_ranked(run: Run) -> pa.Table:
-    """Every discovered video once, the best rank it had in any query first."""
-    discoveries = read_table(run.root, "discoveries", ["video_id", "rank"])
-    ranked = discoveries.group_by("video_id").aggregate([("rank", "min")])
-    return ranked.sort_by([("rank_min", "ascending"), ("video_id", "ascending")]).select(["video_id"])
+    """Every discovered video once, as the query in which it ranked best found it; best ranks first."""
+    found = read_table(run.root, "discoveries", ["video_id", "rank", "title", "duration_ms", "view_count"])
+    found = found.sort_by([("rank", "ascending"), ("video_id", "ascending")])
+    first = found.group_by("video_id", use_threads=False).aggregate(
+        [(name, "first") for name in found.column_names[1:]]
+    )
+    return first.rename_columns(found.column_names)
 
 
 @task(name="download", **TASK_OPTIONS)
 def fetch_batch(batch: pa.Table, run: Run, recipes: dict[str, str], pacer: Pacer) -> None:
     """Fetch a batch of videos; media rows are written before the videos rows that say they are settled."""
     with ThreadPoolExecutor(run.config.download.num_threads) as threads:
-        rows = list(threads.map(partial(_fetch_row, run, pacer), batch["video_id"].to_pylist()))
+        rows = list(threads.map(partial(_fetch_row, run, pacer), batch.to_pylist()))
     videos = [video for video, _ in rows if video is not None]
     media = [found for _, found in rows if found is not None]
     made = {"run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
@@ -109,13 +123,18 @@ def fetch_batch(batch: pa.Table, run: Run, recipes: dict[str, str], pacer: Pacer
     write_part(run.root, "videos", make_table("videos", videos, recipe=recipes["videos"], **made))
 
 
-def _fetch_row(run: Run, pacer: Pacer, video_id: str) -> tuple[Row | None, Row | None]:
+def _fetch_row(run: Run, pacer: Pacer, discovery: Row) -> tuple[Row | None, Row | None]:
     """One video's rows; none while the breaker is open, so that the next run finds the video undecided."""
     if pacer.open_until is not None:
         return None, None
     config = run.config
-    fetch = partial(fetch_video, video_id, run.media_root, config.source, config.selection, config.download, pacer)
+    video_id = discovery["video_id"]
     identity = {"video_id": video_id, "source": config.source.name}
+    rejected = preselect(discovery, config.selection)
+    if rejected is not None:
+        known = {name: discovery[name] for name in ("title", "duration_ms", "view_count")}
+        return {**identity, **known, "url": watch_url(video_id, config.source), **rejected}, None
+    fetch = partial(fetch_video, video_id, run.media_root, config.source, config.selection, config.download, pacer)
     return settle_row(fetch, lambda outcome: ({**identity, **outcome}, None), config.run)
 
 
