@@ -33,7 +33,7 @@ def gate_energy(log_energy: NDArray[np.float32]) -> NDArray[np.bool_]:
     if len(finite) == 0:
         return np.zeros((len(log_energy) + 1) // 2, bool)
     loud = log_energy > np.mean(finite) + np.log(ENERGY_RATIO)
-    scores = np.log(np.where(np.stack([~loud, loud], axis=1), 1 - UNSURE, UNSURE))
+    scores = np.log([[1 - UNSURE, UNSURE], [UNSURE, 1 - UNSURE]])[loud.astype(np.int8)]
     return decode_states(scores, ENERGY_EXPONENT, (STAY_SILENT_SCORE, 0.0))[::2].astype(bool)
 
 
@@ -52,7 +52,7 @@ def decode_states(
     """
     if len(log_probabilities) == 0:
         return np.zeros(0, np.int64)
-    scores = log_probabilities.astype(np.float64)
+    scores = log_probabilities.astype(np.float64, copy=False)
     best_path, _ = _compiled()
     return np.asarray(best_path(scores, _move_scores(scores.shape[1], exponent, stay_scores)))
 
@@ -70,7 +70,7 @@ def label_margins(
     Returns:
         float64 [num_steps]; small near a change of label, and all over a stretch whose label is in doubt.
     """
-    scores = log_probabilities.astype(np.float64)
+    scores = log_probabilities.astype(np.float64, copy=False)
     best_path, path_scores = _compiled()
     moves = _move_scores(scores.shape[1], exponent, None)
     best = path_scores(scores, moves)[-1].max()
