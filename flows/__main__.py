@@ -215,14 +215,22 @@ def demo(
 
 def show(frames: dict[str, "pd.DataFrame"], as_json: bool) -> None:
     """Print tables for people, or as one JSON document."""
-    from flows.status import to_rich
+    from flows.status import fold_retrieval, to_rich
 
     if as_json:
         records = {title: json_module.loads(frame.to_json(orient="records")) for title, frame in frames.items()}
         print(json_module.dumps(records, ensure_ascii=False))
         return
     for title, frame in frames.items():
-        out.print(to_rich(frame, title.replace("_", " ")))
+        out.print(to_rich(fold_retrieval(frame) if title == "retrieval" else frame, _TITLES[title]))
+
+
+_TITLES = {
+    "funnel": "Funnel",
+    "not_ok": "Not ok, by reason",
+    "retrieval": "Retrieval, in percent (A→V: video clip retrieval, V→A: language retrieval)",
+    "forecast": "What this configuration would cost",
+}
 
 
 def finish(config: Config, as_json: bool, **more: "pd.DataFrame") -> None:

@@ -104,6 +104,18 @@ def read_retrieval(root: str) -> pd.DataFrame:
     return frame
 
 
+def fold_retrieval(retrieval: pd.DataFrame) -> pd.DataFrame:
+    """`read_retrieval` for a terminal: three recalls in one column."""
+    names = {"video_clip_retrieval": "A→V", "language_retrieval": "V→A"}
+    folded: pd.DataFrame = retrieval[["split", "direction", "queries"]].replace({"direction": names})
+    for title, prefix in (("R@1/5/10", "R@"), ("chance", "chance@")):
+        values = retrieval[[f"{prefix}{k}" for k in (1, 5, 10)]].itertuples(index=False)
+        folded[title] = ["/".join(f"{value:.1f}" for value in row) for row in values]
+    folded["R@1 shuffled"] = retrieval["shuffled R@1"]
+    folded["MedR"] = retrieval["MedR"]
+    return folded
+
+
 def unexpected_share(root: str) -> float:
     """Largest share of rows that failed for reason `unexpected` among the tables of a root."""
     failures = read_failures(root)
@@ -116,7 +128,8 @@ def to_rich(frame: pd.DataFrame, title: str) -> Table:
     """A data frame as a terminal table; floats with one decimal, absent values blank."""
     table = Table(title=title, title_justify="left")
     for column in frame.columns:
-        table.add_column(str(column), justify="right" if pd.api.types.is_numeric_dtype(frame[column]) else "left")
+        is_number = pd.api.types.is_numeric_dtype(frame[column])
+        table.add_column(str(column), justify="right" if is_number else "left", no_wrap=True)
     for row in frame.itertuples(index=False):
         table.add_row(*(_cell(value) for value in row))
     return table
