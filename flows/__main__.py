@@ -208,7 +208,7 @@ def demo(
         run_demo(settings, media)
     finish(settings, False, retrieval=read_retrieval(settings.root))
     print(
-        f"Everything lies in {settings.root}: channel/ with its truth, media/, tables, checkpoints/.\n"
+        f"Everything lies in {settings.root}: channel/ with its truth, media_files/, tables, checkpoints/.\n"
         f"Next: python -m flows evaluate --config configs/demo.toml --root {settings.root}"
     )
 

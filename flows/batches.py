@@ -47,8 +47,8 @@ class Run:
 
     @property
     def media_root(self) -> Path:
-        """Folder of the downloaded media; always local."""
-        return Path(self.config.run.media_root or Path(self.root) / "media")
+        """Folder of the downloaded media; always local, and apart from the table `media`, which others read whole."""
+        return Path(self.config.run.media_root or Path(self.root) / "media_files")
 
     def record(self, table: str, recipe: str, **more: Any) -> None:
         """Make `recipe` current for `table`, with the configuration and code it comes from, and what else is told."""

@@ -35,7 +35,7 @@ class RunSettings(Settings):
     """How the work is spread; none of it changes a result."""
 
     media_root: str | None = None
-    """Local folder of the downloaded media; ROOT/media when not set."""
+    """Local folder of the downloaded media; ROOT/media_files when not set."""
     num_workers: int = Field(default=2, ge=1)
     """Batches done at once."""
     queries_per_batch: int = Field(default=20, ge=1)

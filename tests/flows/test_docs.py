@@ -49,7 +49,7 @@ def small_settings(config):
     for stage in ("splits", "train"):
         for name, value in getattr(config, stage).model_dump(exclude_unset=True).items():
             if not isinstance(value, str):
-                yield stage, name, value
+                yield stage, name, list(value) if isinstance(value, tuple) else value
 
 
 def test_every_command_of_the_program_has_help_with_an_example():

@@ -84,7 +84,7 @@ def test_tables_open_in_pandas_pyarrow_and_duckdb(small_root, name):
     folder = f"{small_root}/{name}"
     assert len(pd.read_parquet(folder)) == num_rows
     assert pq.read_table(folder).num_rows == num_rows
-    assert duckdb.sql(f"select count(*) from '{folder}/*/*.parquet'").fetchone() == (num_rows,)
+    assert duckdb.sql(f"select count(*) from '{folder}/*/*.parquet'").fetchall() == [(num_rows,)]
 
 
 def test_a_second_run_leaves_every_file_as_it_was(small_root, small_config):
