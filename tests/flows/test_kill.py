@@ -18,8 +18,6 @@ TOP = Path(__file__).parents[2]
 # Batches of one, so that a stage is killed with some of its parts written and some not.
 ONE_BY_ONE = ("run.queries_per_batch=1", "run.videos_per_batch=1", "run.clips_per_batch=4")
 STAGE_FOLDERS = (
-    "discoveries", "media_files", "segments", "clips", "splits", "features_2d", "checkpoints", "evaluations",
-)  # fmt: skip
     "discoveries",
     "media_files",
     "segments",
