@@ -93,7 +93,8 @@ def fetch_videos(run: Run) -> None:
         "videos": recipe_of(config.source, config.selection, config.download),
         "media": recipe_of(config.source, config.download),
     }
-    todo = left_to_do(_best_ranked(run), run, "videos", recipes["videos"])
+    candidates = _best_ranked(run).slice(0, config.run.max_videos)
+    todo = left_to_do(candidates, run, "videos", recipes["videos"])
     with open_pacer(run) as pacer:
         batches = cut_batches(todo, config.run.videos_per_batch)
         run_batches(fetch_batch, batches, run, recipes, pacer, description="download videos")

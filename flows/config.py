@@ -36,6 +36,8 @@ class RunSettings(Settings):
 
     media_root: str | None = None
     """Local folder of the downloaded media; ROOT/media_files when not set."""
+    max_videos: int | None = Field(default=None, ge=1)
+    """Decide at most so many videos in this root, best-ranked first; the rest stays for when it is raised."""
     num_workers: int = Field(default=2, ge=1)
     """Batches done at once."""
     queries_per_batch: int = Field(default=20, ge=1)

@@ -34,20 +34,22 @@ def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFr
     search_requests = num_queries * math.ceil(config.search.depth / yields.results_per_request)
     num_found = int(num_queries * config.search.depth * yields.new_share)
     num_clips = sum(config.splits.sizes.values())
-    num_tried = math.ceil(num_clips / yields.clips_per_video / yields.selected_share)
-    num_downloaded = math.ceil(num_clips / yields.clips_per_video)
+    num_tried = min(num_found, config.run.max_videos or num_found)
+    num_downloaded = math.ceil(num_tried * yields.selected_share)
+    num_drawable = int(num_downloaded * yields.clips_per_video)
     gigabytes = num_downloaded * yields.minutes_per_video * yields.megabytes_per_minute / 1000
     rows = [
         ("queries", num_queries, config.search.queries),
         ("search requests", search_requests, f"depth {config.search.depth}, {yields.results_per_request} a page"),
         ("videos found", num_found, f"{yields.new_share:.0%} of results are new (assumed)"),
-        ("videos tried", num_tried, f"for {num_clips:,} clips at {yields.clips_per_video:g} a video (assumed)"),
+        ("videos tried", num_tried, "run.max_videos" if config.run.max_videos else "all that are found"),
         (
-            "hours of download",
-            num_tried / config.pacer.max_videos_per_hour,
-            f"{config.pacer.max_videos_per_hour} videos an hour at most",
+            "hours of search and download",
+            (num_queries + num_tried) / config.pacer.max_videos_per_hour,
+            f"{config.pacer.max_videos_per_hour} queries and videos an hour at most",
         ),
         ("GB of media", gigabytes, f"{num_downloaded:,} videos of {yields.minutes_per_video:g} min (assumed)"),
+        ("clips to draw from", num_drawable, f"{yields.clips_per_video:g} a video (assumed); {num_clips:,} are drawn"),
         ("GB of features", num_clips * yields.kilobytes_per_clip / 1e6, f"{num_clips:,} clips of 20 s (assumed)"),
     ]
     return pd.DataFrame(rows, columns=["what", "amount", "from"]).astype({"amount": float})

@@ -125,7 +125,7 @@ def unexpected_share(root: str) -> float:
 
 
 def to_rich(frame: pd.DataFrame, title: str) -> Table:
-    """A data frame as a terminal table; floats with one decimal, absent values blank."""
+    """A data frame as a terminal table; fractions with one decimal, absent values blank."""
     table = Table(title=title, title_justify="left")
     for column in frame.columns:
         is_number = pd.api.types.is_numeric_dtype(frame[column])
@@ -138,4 +138,6 @@ def to_rich(frame: pd.DataFrame, title: str) -> Table:
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
-    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:,.1f}"
+    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
