@@ -44,9 +44,9 @@ def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFr
         ("videos found", num_found, f"{yields.new_share:.0%} of results are new (assumed)"),
         ("videos tried", num_tried, "run.max_videos" if config.run.max_videos else "all that are found"),
         (
-            "hours of search and download",
+            "hours of asking",
             (num_queries + num_tried) / config.pacer.max_videos_per_hour,
-            f"{config.pacer.max_videos_per_hour} queries and videos an hour at most",
+            f"{config.pacer.max_videos_per_hour} requests an hour at most",
         ),
         ("GB of media", gigabytes, f"{num_downloaded:,} videos of {yields.minutes_per_video:g} min (assumed)"),
         ("clips to draw from", num_drawable, f"{yields.clips_per_video:g} a video (assumed); {num_clips:,} are drawn"),

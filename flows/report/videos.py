@@ -1,0 +1,117 @@
+"""The videos that the page shows as strips: which ones, and everything drawn for each."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from flows.report.links import clip_fragment, keep_web_address
+from flows.report.music import LABELS, spans_by_label, sum_labels
+from flows.report.strips import LABEL_HEIGHTS, Span, cut_to_row, draw_label, format_clock, place_on_row, split_rows
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A kept clip, or a dropped one when `reason` is set."""
+
+    span: Span
+    split: str
+    reason: str | None
+    href: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a strip."""
+
+    span: Span
+    paths: dict[str, str]
+    """Label to SVG path."""
+    clips: list[tuple[Clip, str, str]]
+    """Clips on this row, with left edge and width."""
+
+    @property
+    def length_ms(self) -> int:
+        """Width of the row's drawing."""
+        return self.span[1] - self.span[0]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One video of the page."""
+
+    video_id: str
+    title: str
+    url: str | None
+    media: str | None
+    duration_ms: int
+    label_ms: dict[str, int]
+    rows: list[Row]
+    clips: list[Clip]
+
+    @property
+    def kept(self) -> list[Clip]:
+        """Its clips without the dropped ones."""
+        return [clip for clip in self.clips if clip.reason is None]
+
+    @property
+    def text(self) -> str:
+        """The strip in words."""
+        labels = ", ".join(f"{label.replace('_', ' ')} {ms / 1000:.0f} s" for label, ms in self.label_ms.items())
+        return f"{format_clock(self.duration_ms)} in all: {labels}; {len(self.kept)} clips kept"
+
+
+def choose_videos(video_ids: Iterable[str], links: dict[str, str | None], num_videos: int) -> list[str]:
+    """At most `num_videos` ids in the order of a hash of the id, those with local media first."""
+    return sorted(video_ids, key=lambda video_id: (links.get(video_id) is None, _hash(video_id)))[:num_videos]
+
+
+def _hash(video_id: str) -> bytes:
+    return hashlib.sha256(video_id.encode()).digest()
+
+
+def make_strip(
+    video_id: str, video: dict[str, Any], media: str | None, segments: pd.DataFrame, clips: pd.DataFrame
+) -> Strip:
+    """Everything drawn for one video.
+
+    Args:
+        video_id: its id.
+        video: title and url, as the web gave them; duration_ms as segmented.
+        media: link to its file, if that is here.
+        segments: its segments; columns start_ms, end_ms, label.
+        clips: its clips; columns start_ms, end_ms, split, reason.
+    """
+    ends = [int(video.get("duration_ms") or 0), *segments["end_ms"], *clips["end_ms"]]
+    duration_ms = max(1, *(int(end) for end in ends))
+    drawn = [_make_clip(clip, media) for clip in clips.sort_values("start_ms").to_dict("records")]
+    spans = spans_by_label(segments)
+    rows = [_make_row(row, spans, drawn) for row in split_rows(duration_ms)]
+    return Strip(
+        video_id,
+        video.get("title") or video_id,
+        keep_web_address(video.get("url")),
+        media,
+        duration_ms,
+        sum_labels(segments),
+        rows,
+        drawn,
+    )
+
+
+def _make_clip(clip: dict[Any, Any], media: str | None) -> Clip:
+    start_ms, end_ms = int(clip["start_ms"]), int(clip["end_ms"])
+    reason = clip["reason"] or None
+    state = f"dropped: {reason}" if reason else clip["split"] or "in no split"
+    text = f"{format_clock(start_ms)}, {(end_ms - start_ms) / 1000:.1f} s, {state}"
+    href = media + clip_fragment(start_ms, end_ms) if media and not reason else None
+    return Clip((start_ms, end_ms), clip["split"], reason, href, text)
+
+
+def _make_row(row: Span, spans: dict[str, list[Span]], clips: list[Clip]) -> Row:
+    paths = {label: draw_label(cut_to_row(spans[label], row), LABEL_HEIGHTS[label]) for label in LABELS}
+    places = ((clip, place_on_row(clip.span, row)) for clip in clips)
+    return Row(row, paths, [(clip, *place) for clip, place in places if place])
