@@ -1,7 +1,7 @@
 """The proof that comes with splits: counts, disjointness, digests of what went in; and its check from tables alone."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +9,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets.duplicates import DuplicateSettings, find_duplicates
 from datasets.hash_order import hash_strings
+from datasets.pins import PINS_FILE, read_pins
 from datasets.split_pool import SplitError, drawable_clips, group_pairs
 from datasets.splits import draw_splits
 from datasets.tables import read_json, read_table, write_json
 
 CERTIFICATE_FILE = "splits.certificate.json"
-CERTIFICATE_VERSION = 1
-
-# What each way of grouping reads: the table, and its column of group ids.
-GROUPINGS: Mapping[str, tuple[str, str]] = {"channel": ("videos", "channel_id")}
+CERTIFICATE_VERSION = 2
 
 
-def read_groups(root: str | Path, group_by: Iterable[str]) -> pa.Table | None:
+def read_groups(
+    root: str | Path, group_by: Iterable[str], duplicates: DuplicateSettings | None = None
+) -> pa.Table | None:
     """The `groups` of `draw_splits` from a root's tables: video_id and a column for each way of grouping.
 
     Args:
         root: the dataset root.
         group_by: names of `GROUPINGS`; none gives None.
+        duplicates: when two videos count as one; only for the grouping `duplicate`.
 
     Raises:
         SplitError: an unknown way of grouping.
@@ -35,10 +37,28 @@ def read_groups(root: str | Path, group_by: Iterable[str]) -> pa.Table | None:
     for name in group_by:
         if name not in GROUPINGS:
             raise SplitError(f"splits: group_by must be of {', '.join(GROUPINGS)}, got {name!r}")
-        table, column = GROUPINGS[name]
-        rows = read_table(root, table, ["video_id", column]).rename_columns(["video_id", name])
-        tables.append(rows.filter(pc.is_valid(rows[name])))
+        tables.append(GROUPINGS[name](root, duplicates or DuplicateSettings()).rename_columns(["video_id", name]))
     return pa.concat_tables(tables, promote_options="default") if tables else None
+
+
+def _read_channels(root: str | Path, _: DuplicateSettings) -> pa.Table:
+    rows = read_table(root, "videos", ["video_id", "channel_id"])
+    return rows.filter(pc.is_valid(rows["channel_id"]))
+
+
+def _read_duplicates(root: str | Path, settings: DuplicateSettings) -> pa.Table:
+    """Each pair is a group of its own, so that a new video like two pinned ones does not make those two one group."""
+    pairs = find_duplicates(read_table(root, "segmentations", ["video_id", "duration_ms", "fingerprint"]), settings)
+    both = pc.binary_join_element_wise(pairs["video_id"], pairs["copy_id"], " ")
+    sides = [pa.table({"video_id": pairs[name], "group_id": both}) for name in pairs.column_names]
+    return pa.concat_tables(sides)
+
+
+# Each way of grouping, from the tables of a root to (video_id, group id).
+GROUPINGS: Mapping[str, Callable[[str | Path, DuplicateSettings], pa.Table]] = {
+    "channel": _read_channels,
+    "duplicate": _read_duplicates,
+}
 
 
 def split_certificate(
@@ -50,22 +70,26 @@ def split_certificate(
     pinned: pa.Table | None = None,
     max_per_video: int | None = None,
     group_by: Iterable[str] = (),
+    duplicates: DuplicateSettings | None = None,
+    asked: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Check an assignment and say what was checked.
 
     Args:
         splits: columns clip_id, video_id, split, as `draw_splits` gave them.
         clips: what they were drawn from.
-        sizes: clips asked for, by the split's name.
+        sizes: clips drawn, by the split's name.
         seed: the seed of the draw.
         groups: as given to `draw_splits`.
         pinned: as given to `draw_splits`.
         max_per_video: as given to `draw_splits`.
         group_by: how `groups` was read from the root's tables (`read_groups`), for `verify_certificate`.
+        duplicates: as given to `read_groups`.
+        asked: clips that were asked for, when the set was scaled down to `sizes`.
 
     Returns:
-        JSON-able: the request, counts by split, each check with its result, digests of the inputs and of the
-        assignment, and `passed`, which is true when every check is.
+        JSON-able: the request, counts by split, of the pool and of the groups, each check with its result, digests of
+        the inputs and of the assignment, and `passed`, which is true when every check is.
     """
     checks = _run_checks(splits, clips, sizes, groups, pinned, max_per_video)
     checks["drawn again with the same seed"] = _compare_redraw(
@@ -75,9 +99,12 @@ def split_certificate(
         "certificate_version": CERTIFICATE_VERSION,
         "seed": seed,
         "sizes": dict(sizes),
+        "asked": dict(asked or sizes),
         "max_per_video": max_per_video,
         "group_by": list(group_by),
+        "duplicates": duplicates.model_dump(mode="json") if duplicates is not None else None,
         "counts": {name: _count(splits, name) for name in sizes},
+        "pool": _count_pool(clips, groups, pinned),
         "checks": {name: {"passed": not problem, "problem": problem} for name, problem in checks.items()},
         "digests": {
             "splits": rows_digest(splits.select(["clip_id", "video_id", "split"])),
@@ -94,12 +121,11 @@ def write_certificate(root: str | Path, certificate: Mapping[str, Any]) -> None:
     write_json(f"{str(root).rstrip('/')}/{CERTIFICATE_FILE}", certificate)
 
 
-def verify_certificate(root: str | Path, pinned: pa.Table | None = None) -> list[str]:
-    """Recompute the certificate of a root from its tables and compare.
+def verify_certificate(root: str | Path) -> list[str]:
+    """Recompute the certificate of a root from its tables and its copy of the pins, and compare.
 
     Args:
         root: a dataset root with the tables splits and clips, and those that the certificate's `group_by` reads.
-        pinned: the earlier release's assignment, when the certificate names one.
 
     Returns:
         What does not hold, one line each; empty when the certificate is right.
@@ -108,15 +134,22 @@ def verify_certificate(root: str | Path, pinned: pa.Table | None = None) -> list
     if written is None:
         return [f"{CERTIFICATE_FILE} is missing in {root}"]
     try:
+        is_pinned = written["digests"]["pinned"] is not None
+        pinned = read_pins(root) if is_pinned else None
+        if is_pinned and pinned is None:
+            return [f"{PINS_FILE} is missing in {root}, and {CERTIFICATE_FILE} needs it"]
+        duplicates = DuplicateSettings(**written["duplicates"]) if written["duplicates"] is not None else None
         found = split_certificate(
             _ok_rows(read_table(root, "splits", ["clip_id", "video_id", "split", "status"])),
             read_table(root, "clips", ["clip_id", "video_id", "status"]),
             written["sizes"],
             written["seed"],
-            groups=read_groups(root, written["group_by"]),
+            groups=read_groups(root, written["group_by"], duplicates),
             pinned=pinned,
             max_per_video=written["max_per_video"],
             group_by=written["group_by"],
+            duplicates=duplicates,
+            asked=written["asked"],
         )
     except (KeyError, SplitError) as error:
         return [f"{CERTIFICATE_FILE} does not fit the tables: {error}"]
@@ -143,6 +176,21 @@ def _ok_rows(table: pa.Table) -> pa.Table:
 def _count(splits: pa.Table, name: str) -> dict[str, int]:
     rows = splits.filter(pc.equal(splits["split"], name))
     return {"clips": rows.num_rows, "videos": len(rows["video_id"].unique())}
+
+
+def _count_pool(clips: pa.Table, groups: pa.Table | None, pinned: pa.Table | None) -> dict[str, Any]:
+    """What the draw could choose from."""
+    clips = drawable_clips(clips)
+    pairs = dict(zip(_group_names(groups), group_pairs(groups) if groups is not None else (), strict=True))
+    return {
+        "clips": clips.num_rows,
+        "videos": len(clips["video_id"].unique()),
+        "pinned_clips": pinned.num_rows if pinned is not None else 0,
+        "groups": {
+            name: {"groups": len(rows["group_id"].unique()), "videos": len(rows["video_id"].unique())}
+            for name, rows in pairs.items()
+        },
+    }
 
 
 def _run_checks(

@@ -36,7 +36,9 @@ _MIN_SHARED_SHARE = 0.025
 # of copies still hang together as a chain.
 _NEIGHBOURS = 4
 # No video is uploaded so often; silence and stock jingles are in more.
-_MAX_VIDEOS_OF_KEY = 10_000
+_MAX_VIDEOS_OF_KEY = 1_000
+# A copy that keeps 8 % of 10 s whole names its offset six times.
+_MIN_VOTES = 3
 _VIDEOS_AT_ONCE = 8192
 _LOW_HALF = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -61,8 +63,8 @@ class DuplicateSettings(Settings):
     count, so that silence ties nothing together. Our choice; chance does not reach 0.2 in 80 items of 32 bits."""
 
 
-def group_duplicates(fingerprints: pa.Table, settings: DuplicateSettings) -> pa.Table:
-    """Groups of videos that are copies of one another.
+def find_duplicates(fingerprints: pa.Table, settings: DuplicateSettings) -> pa.Table:
+    """Pairs of videos that are copies of one another; of many copies only so many pairs that they hang together.
 
     Args:
         fingerprints: columns video_id, duration_ms and fingerprint (raw little-endian uint32 items; null or torn ones
@@ -70,16 +72,39 @@ def group_duplicates(fingerprints: pa.Table, settings: DuplicateSettings) -> pa.
         settings: when two videos count as one.
 
     Returns:
-        video_id and group_id of the videos that have a copy, sorted by video_id; the group's id is its smallest
-        video_id. The same in any order of rows.
+        video_id and copy_id, the smaller id first, sorted. The same in any order of rows.
     """
     videos = _comparable(fingerprints)
     order = pc.sort_indices(videos, [("duration_ms", "ascending"), ("video_id", "ascending")]).to_numpy()
     order = order.astype(np.int64)
     duration_ms = videos["duration_ms"].to_numpy()[order]
     pairs = _find_candidates(_index_items(videos["fingerprint"], order), duration_ms, settings)
-    pairs = _keep_copies(pairs, videos["fingerprint"], order, settings)
-    return _name_groups(videos["video_id"].take(pa.array(order)), pairs)
+    pairs = order[_keep_copies(pairs, videos["fingerprint"], order, settings)]
+    first, second = (videos["video_id"].take(pa.array(pairs[:, side])) for side in (0, 1))
+    columns = [pc.min_element_wise(first, second), pc.max_element_wise(first, second)]
+    return pa.table(columns, ["video_id", "copy_id"]).sort_by([("video_id", "ascending"), ("copy_id", "ascending")])
+
+
+def group_duplicates(fingerprints: pa.Table, settings: DuplicateSettings) -> pa.Table:
+    """Groups of videos that are copies of one another, or of copies of one another.
+
+    Args:
+        fingerprints: as of `find_duplicates`.
+        settings: when two videos count as one.
+
+    Returns:
+        video_id and group_id of the videos that have a copy, sorted by video_id; the group's id is its smallest
+        video_id. The same in any order of rows.
+    """
+    pairs = find_duplicates(fingerprints, settings)
+    video_ids = pa.chunked_array([*pairs["video_id"].chunks, *pairs["copy_id"].chunks], pairs["video_id"].type)
+    video_ids = video_ids.unique()
+    first, second = (pc.index_in(pairs[name], video_ids).to_numpy() for name in pairs.column_names)
+    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(video_ids), len(video_ids)))
+    group = connected_components(links, directed=False)[1] if len(video_ids) else np.empty(0, np.int64)
+    grouped = pa.table({"video_id": video_ids, "group": group})
+    smallest = grouped.group_by("group").aggregate([("video_id", "min")]).rename_columns({"video_id_min": "group_id"})
+    return grouped.join(smallest, "group").select(["video_id", "group_id"]).sort_by("video_id")
 
 
 def bit_error_rate(first: Items, second: Items, settings: DuplicateSettings) -> float:
@@ -136,7 +161,9 @@ def _read_items(fingerprints: pa.ChunkedArray) -> Iterator[tuple[Items, Integers
 
 def _is_change(items: Items) -> npt.NDArray[np.bool_]:
     """True where an item differs from the one before it [N]."""
-    return np.r_[True, items[1:] != items[:-1]] if len(items) else np.empty(0, bool)
+    is_change = np.ones(len(items), bool)
+    np.not_equal(items[1:], items[:-1], out=is_change[1:])
+    return is_change
 
 
 def _find_candidates(entries: Hashes, duration_ms: Integers, settings: DuplicateSettings) -> Pairs:
@@ -192,7 +219,7 @@ def _vote_offsets(first: Items, second: Items, max_offset: int) -> Integers:
     offsets = others[np.repeat(left, num_equal) + within] - np.repeat(places, num_equal)
     offsets = offsets[np.abs(offsets) <= max_offset]
     votes = np.bincount(offsets + max_offset, minlength=2 * max_offset + 1)
-    return np.flatnonzero((votes > 0) & (2 * votes >= votes.max())) - max_offset
+    return np.flatnonzero((votes >= _MIN_VOTES) & (2 * votes >= votes.max())) - max_offset
 
 
 def _error_rate_at(first: Items, second: Items, offset: int, min_items: int) -> float:
@@ -204,15 +231,3 @@ def _error_rate_at(first: Items, second: Items, offset: int, min_items: int) -> 
     if num_items < max(1, min_items):
         return 1.0
     return float(np.bitwise_count(ours[changes] ^ theirs[changes]).sum()) / (32 * num_items)
-
-
-def _name_groups(video_ids: pa.ChunkedArray, pairs: Pairs) -> pa.Table:
-    """Name each chain of pairs by its smallest video_id."""
-    ranks, place = np.unique(pairs, return_inverse=True)
-    place = place.reshape(-1, 2)
-    links = coo_array((np.ones(len(place), bool), (place[:, 0], place[:, 1])), shape=(len(ranks), len(ranks)))
-    group = connected_components(links, directed=False)[1] if len(ranks) else np.empty(0, np.int64)
-    grouped = pa.table({"video_id": video_ids.take(pa.array(ranks)), "group": group})
-    smallest = grouped.group_by("group").aggregate([("video_id", "min")])
-    named = grouped.join(smallest, "group").rename_columns({"video_id_min": "group_id"})
-    return named.select(["video_id", "group_id"]).sort_by("video_id")

@@ -11,11 +11,13 @@ be refused although a cleverer search would find a way.
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from datasets.duplicates import DuplicateSettings
 from datasets.settings import Settings
 from datasets.split_pool import FREE, Integers, Pool, SplitError, make_pool
 
@@ -40,16 +42,35 @@ class SplitSettings(Settings):
     group_by_channel: bool = False
     """No channel in two splits; the paper asks only for videos."""
 
+    group_by_duplicates: bool = False
+    """No re-upload of a video in another split than the video; the paper does not look for them."""
+
+    duplicates: DuplicateSettings = DuplicateSettings()
+    """When two videos count as one, for `group_by_duplicates`."""
+
     max_per_video: int | None = Field(default=None, ge=1)
     """At most so many clips of one video; the paper has no such limit."""
 
     scale: bool = False
     """When the pool is too small, draw a proportionally smaller set instead of stopping."""
 
+    pinned_from: str | None = None
+    """An earlier root, or a folder with the parts of its splits table: its clips keep their split. The run's own root
+    keeps what its last run drew, so that growing it never moves a clip."""
+
+    # The rows that are pinned are part of the recipe, not where they were read.
+    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"pinned_from"})
+
     @property
     def sizes(self) -> dict[str, int]:
         """Clips asked for in each split."""
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    @property
+    def group_by(self) -> tuple[str, ...]:
+        """What is never divided besides videos: names of `datasets.certificates.GROUPINGS`."""
+        chosen = {"channel": self.group_by_channel, "duplicate": self.group_by_duplicates}
+        return tuple(name for name, is_chosen in chosen.items() if is_chosen)
 
 
 def draw_splits(
@@ -98,6 +119,8 @@ def draw_to_fit(
 ) -> pa.Table:
     """As `draw_splits`, but when the pool is too small, the largest proportionally smaller set that can be drawn.
 
+    Pinned clips are kept even where that departs from the proportion.
+
     Raises:
         SplitError: the pool cannot give one clip to every split that asks for any.
     """
@@ -107,13 +130,23 @@ def draw_to_fit(
     problem: SplitError | None = None
     while all(scaled > 0 or sizes[name] == 0 for name, scaled in scale_sizes(sizes, total).items()):
         try:
-            return _draw(pool, scale_sizes(sizes, total))
+            return _draw(pool, _at_least_pinned(pool, sizes, scale_sizes(sizes, total)))
         except SplitError as error:
             problem = error
             total = min(total - 1, total * 99 // 100)
     if problem is None:
         return _draw(pool, sizes)
     raise problem
+
+
+def _at_least_pinned(pool: Pool, sizes: Mapping[str, int], scaled: Mapping[str, int]) -> dict[str, int]:
+    """Scaled sizes that leave room for the pinned clips that are still there."""
+    num_pinned = dict(zip(pool.names, _count_pinned(pool), strict=True))
+    return {name: min(sizes[name], max(size, int(num_pinned[name]))) for name, size in scaled.items()}
+
+
+def _count_pinned(pool: Pool) -> Integers:
+    return np.bincount(pool.clip_split[pool.clip_split >= 0], minlength=len(pool.names))
 
 
 def _check_arguments(sizes: Mapping[str, int], max_per_video: int | None) -> None:
@@ -129,7 +162,7 @@ def _check_arguments(sizes: Mapping[str, int], max_per_video: int | None) -> Non
 def _draw(pool: Pool, sizes: Mapping[str, int]) -> pa.Table:
     """Assign groups to splits, then take the clips of each split that come first in hash order."""
     asked = np.array([sizes[name] for name in pool.names], np.int64)
-    num_pinned = np.bincount(pool.clip_split[pool.clip_split >= 0], minlength=len(asked))
+    num_pinned = _count_pinned(pool)
     for name, size, num in zip(pool.names, asked, num_pinned, strict=True):
         if num > size:
             raise SplitError(f"splits: pinned holds {num} clips of {name}, asked for {size}: ask for at least {num}")

@@ -8,19 +8,16 @@ import pyarrow.compute as pc
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from datasets.certificates import read_groups, rows_digest, split_certificate, write_certificate
-from datasets.schemas import OK
 from datasets.settings import recipe_of
-from datasets.splits import draw_splits, draw_to_fit
-from datasets.tables import add_common_columns, current_recipe, make_table, read_table, write_part
+from datasets.tables import current_recipe, make_table, read_table, write_part
 from extract.clips import cut_clips
 from extract.speech import segment_video, speech_weights_sha256
 from flows.acquire import fetch_videos, find_videos, media_table
+from flows.assign import assign_splits
 from flows.batches import (
     TASK_OPTIONS,
     Run,
     cut_batches,
-    has_parts,
     hold_root,
     left_to_do,
     run_batches,
@@ -113,42 +110,3 @@ def _cut_batch(batch: pa.Table, segments: pa.Table, run: Run) -> list[Row]:
         for video_id, labelled in by_video.items()
         for row in cut_clips(video_id, labelled, run.config.clips, durations[video_id])
     ]
-
-
-def assign_splits(run: Run) -> None:
-    """Draw train, val and test from the clips there are: table splits, and the certificate that proves it.
-
-    The draw depends on the whole pool of clips, so the pool is part of its recipe: new clips mean a new draw.
-
-    Raises:
-        SplitError: the pool cannot give the asked numbers.
-    """
-    settings = run.config.splits
-    clips = read_table(run.root, "clips", ["clip_id", "video_id", "status"])
-    clips = clips.filter(pc.equal(clips["status"], "ok")).sort_by("clip_id")
-    group_by = ("channel",) if settings.group_by_channel else ()
-    groups = read_groups(run.root, group_by)
-    pool = rows_digest(clips.select(["clip_id", "video_id"]))
-    recipe = recipe_of(settings, pool, rows_digest(groups) if groups else None)
-    if not has_parts(run.root, "splits", recipe):
-        draw = draw_to_fit if settings.scale else draw_splits
-        drawn = draw(clips, settings.sizes, settings.seed, groups, max_per_video=settings.max_per_video)
-        write_part(run.root, "splits", add_common_columns(_with_outcome(drawn), recipe=recipe, run_id=run.run_id))
-    if current_recipe(run.root, "splits") != recipe:
-        splits = read_table(run.root, "splits", ["clip_id", "video_id", "split"], recipe=recipe)
-        sizes = {name: pc.sum(pc.equal(splits["split"], name)).as_py() or 0 for name in settings.sizes}
-        certificate = split_certificate(
-            splits, clips, sizes, settings.seed, groups, max_per_video=settings.max_per_video, group_by=group_by
-        )
-        write_certificate(run.root, certificate)
-    run.record("splits", recipe)
-
-
-def _with_outcome(table: pa.Table) -> pa.Table:
-    outcome = pa.Table.from_pylist([OK] * table.num_rows, schema=_OUTCOME_SCHEMA)
-    for field in _OUTCOME_SCHEMA:
-        table = table.append_column(field, outcome[field.name])
-    return table
-
-
-_OUTCOME_SCHEMA = pa.schema([pa.field("status", pa.string(), False), ("reason", pa.string()), ("detail", pa.string())])

@@ -304,6 +304,17 @@ def test_a_small_pool_gives_a_proportionally_smaller_set(clips):
     assert drawn.num_rows > 0.9 * clips.num_rows
 
 
+def test_scaling_never_drops_a_pinned_clip():
+    """The pool lost clips of train, so that the proportional val would be smaller than what val already holds."""
+    clips = make_clips([1] * 160)
+    first = draw_to_fit(clips, {"train": 10_000, "val": 3_000, "test": 3_000}, seed=0)
+    is_train = pc.equal(first["split"], "train")
+    gone = first.filter(is_train)["clip_id"].slice(0, 20).combine_chunks()
+    left = clips.filter(pc.invert(pc.is_in(clips["clip_id"], gone)))
+    drawn = draw_to_fit(left, {"train": 10_000, "val": 3_000, "test": 3_000}, seed=0, pinned=first)
+    assert counts(drawn) == {"train": 80, "val": 30, "test": 30}
+
+
 def test_a_pool_too_small_for_one_clip_each_is_an_error():
     with pytest.raises(SplitError, match="no video may be divided"):
         draw_to_fit(make_clips([90]), {"train": 10_000, "val": 3_000, "test": 3_000}, seed=0)

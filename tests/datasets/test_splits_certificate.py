@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -14,6 +15,8 @@ from datasets.certificates import (
     verify_certificate,
     write_certificate,
 )
+from datasets.duplicates import DuplicateSettings
+from datasets.pins import PINS_FILE, read_assignment, read_pins, write_pins
 from datasets.schemas import OK, dropped
 from datasets.splits import SplitError, draw_splits
 from datasets.tables import list_parts, make_table, read_table, write_part
@@ -136,6 +139,100 @@ def test_a_pinned_release_is_checked_too(root):
     redrawn = draw_splits(clips, sizes, 9)
     checks = split_certificate(redrawn, clips, sizes, 9, pinned=pinned)["checks"]
     assert not checks["pinned clips keep their split"]["passed"]
+
+
+@pytest.fixture
+def pinned_root(root):
+    """The root drawn again, larger, with its first draw as pins."""
+    clips, pinned = read_table(root, "clips"), read_assignment(root)
+    sizes = {**SIZES, "train": 25}
+    splits = draw_splits(clips, sizes, 9, pinned=pinned)
+    write_splits(root, splits.to_pylist())
+    write_pins(root, pinned)
+    write_certificate(root, split_certificate(splits, clips, sizes, 9, pinned=pinned))
+    return root
+
+
+def test_pins_are_verified_from_their_copy(pinned_root):
+    assert read_certificate(pinned_root)["checks"]["pinned clips keep their split"]["passed"]
+    assert read_certificate(pinned_root)["pool"]["pinned_clips"] == sum(SIZES.values())
+    assert verify_certificate(pinned_root) == []
+
+
+def test_changed_pins_are_found(pinned_root):
+    write_pins(pinned_root, read_pins(pinned_root).slice(1))
+    assert any("digests differs" in problem for problem in verify_certificate(pinned_root))
+
+
+def test_absent_pins_are_said(pinned_root):
+    (pinned_root / PINS_FILE).unlink()
+    assert verify_certificate(pinned_root) == [
+        f"{PINS_FILE} is missing in {pinned_root}, and {CERTIFICATE_FILE} needs it"
+    ]
+
+
+def test_an_assignment_is_read_from_a_root_or_from_a_folder_of_parts(root):
+    from_root = read_assignment(root)
+    assert from_root.num_rows == sum(SIZES.values())
+    assert read_assignment(root / "splits" / "r") == from_root
+
+
+def test_a_place_without_splits_is_refused_in_one_line(root, tmp_path):
+    for place in (root / "clips" / "r", tmp_path / "nowhere"):
+        with pytest.raises(SplitError, match=r"splits\.pinned_from: no splits table in '.*'; name a root"):
+            read_assignment(place)
+
+
+def write_fingerprints(root, copies):
+    """Random sounds of two minutes; videos of one tuple share theirs."""
+    rng = np.random.default_rng(0)
+    sounds = {f"v{video:02d}": rng.integers(0, 1 << 32, 900, dtype=np.uint32) for video in range(20)}
+    for first, *others in copies:
+        sounds |= dict.fromkeys(others, sounds[first])
+    rows = [
+        {"video_id": video, "duration_ms": 120_000, "fingerprint": sound.tobytes(), **OK}
+        for video, sound in sounds.items()
+    ]
+    write_part(root, "segmentations", make_table("segmentations", rows, recipe="r", run_id="run"))
+
+
+def test_no_copy_is_in_two_splits_and_the_tables_prove_it(root):
+    write_fingerprints(root, [("v00", "v07", "v13"), ("v02", "v03")])
+    clips, settings = read_table(root, "clips"), DuplicateSettings()
+    groups = read_groups(root, ["channel", "duplicate"], settings)
+    splits = draw_splits(clips, SIZES, 3, groups=groups)
+    write_splits(root, splits.to_pylist())
+    certificate = split_certificate(
+        splits, clips, SIZES, 3, groups, group_by=["channel", "duplicate"], duplicates=settings
+    )
+    write_certificate(root, certificate)
+    assert certificate["checks"]["no duplicate in two splits"]["passed"]
+    assert certificate["pool"]["groups"]["duplicate"]["videos"] == 5
+    assert verify_certificate(root) == []
+
+
+def test_a_copy_in_another_split_is_found(root):
+    splits = read_table(root, "splits", ["video_id", "split"]).to_pylist()
+    videos = {row["split"]: row["video_id"] for row in splits}
+    write_fingerprints(root, [(videos["train"], videos["test"])])
+    certificate = read_certificate(root) | {"group_by": ["duplicate"], "duplicates": {}}
+    write_certificate(root, certificate)
+    assert any("no duplicate in two splits: 1 duplicates in" in problem for problem in verify_certificate(root))
+
+
+def test_a_new_copy_of_two_pinned_videos_is_left_out(root):
+    """Longer than the one and shorter than the other by the most that is allowed: alike to both, not they."""
+    pinned = read_assignment(root)
+    videos = {row["split"]: row["video_id"] for row in pinned.to_pylist()}
+    rng = np.random.default_rng(0)
+    sound = rng.integers(0, 1 << 32, 900, dtype=np.uint32).tobytes()
+    lengths = {videos["train"]: 100_000, "v50": 115_000, videos["test"]: 130_000}
+    rows = [{"video_id": v, "duration_ms": ms, "fingerprint": sound, **OK} for v, ms in lengths.items()]
+    write_part(root, "segmentations", make_table("segmentations", rows, recipe="r", run_id="run"))
+    write_part(root, "clips", make_table("clips", [clip_row(50, 0)], recipe="r", run_id="later"))
+    groups = read_groups(root, ["duplicate"])
+    splits = draw_splits(read_table(root, "clips"), SIZES, 5, groups=groups, pinned=pinned)
+    assert rows_digest(splits) == rows_digest(pinned)
 
 
 def test_an_empty_root_does_not_fit_a_certificate(root):
