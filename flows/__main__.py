@@ -175,6 +175,27 @@ def status(
 
 
 @app.command()
+def report(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    videos: Annotated[int, typer.Option(min=0, help="most label strips to show")] = 20,
+    compare_networks: Annotated[
+        int, typer.Option(min=0, help="videos on which to ask the segmenter's other network; seconds of CPU for each")
+    ] = 0,
+) -> None:
+    """Write ROOT/report.html: figures, and label strips with clips to listen to; needs no server.
+
+    Example: python -m flows report --root data/demo
+    """
+    from flows.report.build import build_report
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        print(build_report(settings, videos, compare_networks))
+
+
+@app.command()
 def verify(root: Annotated[Path, typer.Argument(help="dataset root")]) -> None:
     """Recompute the certificate of the splits from the tables alone.
 

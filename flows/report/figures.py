@@ -15,7 +15,7 @@ _MS_PER_HOUR = 3_600_000
 
 # Written for the person who reads the page; the codes are `datasets.schemas.Policy`.
 POLICY_MEANING = {
-    "never": "stays as it is: another try would end the same way",
+    "never": "stays as it is; another try would end the same way",
     "later": "may pass: done again when --retry names the reason, or with --retry transient",
     "person": "needs a person: its rows say in `detail` what happened; done again when --retry names the reason",
 }

@@ -1,6 +1,7 @@
 """The geometry of label strips: integer milliseconds in, SVG paths and percentages out."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from math import ceil
 
 # One row a strip up to this length: a clip of 5 s is then 20 px wide on a screen and 6 px on a phone.
@@ -16,7 +17,7 @@ def split_rows(duration_ms: int, row_ms: int = ROW_MS) -> list[Span]:
     """Rows [start_ms, end_ms) that cover a video: as few as hold `row_ms` each, of equal length but for rounding."""
     num_rows = max(1, ceil(duration_ms / row_ms))
     edges = [duration_ms * i // num_rows for i in range(num_rows + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def cut_to_row(spans: Iterable[Span], row: Span) -> list[Span]:

@@ -1,0 +1,126 @@
+"""Read a root, fill the page, write it whole."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datasets.schemas import TABLES, Status
+from datasets.tables import list_parts, read_table, write_bytes
+from flows.config import Config
+from flows.report.figures import count_lengths, read_provenance, sum_splits
+from flows.report.links import link_media
+from flows.report.music import Comparison, sum_between_speech, sum_labels
+from flows.report.page import render_page
+from flows.report.videos import Strip, choose_videos, make_strip
+from flows.status import read_failures, read_funnel, read_notes, read_retrieval
+
+REPORT_FILE = "report.html"
+
+
+def build_report(config: Config, num_videos: int = 20, num_compared: int = 0) -> str:
+    """Write ROOT/report.html: one page without server or outside assets; equal tables and media give equal bytes.
+
+    Args:
+        config: names the root, and where its media are.
+        num_videos: at most so many label strips.
+        num_compared: on so many videos with local media, ask the other network how much music is speech; 0 asks none.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        ValueError: the root holds no tables.
+    """
+    if not any(list_parts(config.root, name) for name in TABLES):
+        raise ValueError(f"{config.root} holds no tables: give --root, or run `python -m flows curate` first")
+    path = f"{config.root.rstrip('/')}/{REPORT_FILE}"
+    write_bytes(path, render_page(read_page(config, num_videos, num_compared)).encode())
+    return path
+
+
+def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, Any]:
+    """Everything the page's template is filled with."""
+    root = config.root
+    media_paths = _read_media_paths(root)
+    media_root = Path(config.run.media_root or Path(root) / "media_files")
+    links = {video_id: link_media(root, media_root, path) for video_id, path in media_paths.items()}
+    segments = _read_ok(root, "segments", ["video_id", "start_ms", "end_ms", "label"])
+    clips = _read_clips(root)
+    kept = clips[clips["reason"] == ""]
+    segmented = _read_ok(root, "segmentations", ["video_id", "engine", "duration_ms"])
+    compared = choose_videos((v for v in segmented["video_id"] if links.get(v)), links, num_compared)
+    compared_media = {video_id: media_root / media_paths[video_id] for video_id in compared}
+    return {
+        "funnel": read_funnel(root),
+        "failures": read_failures(root),
+        "notes": read_notes(root),
+        "bars": count_lengths(kept["length_ms"]),
+        "kept_ms": int(kept["length_ms"].sum()),
+        "splits": sum_splits(kept),
+        "num_segmented": len(segmented),
+        "strips": list(
+            _read_strips(root, choose_videos(segmented["video_id"], links, num_videos), links, segments, clips)
+        ),
+        "label_ms": sum_labels(segments),
+        "between_ms": sum_between_speech(segments),
+        "comparison": _compare(config, compared_media, segments, segmented["engine"]),
+        "retrieval": read_retrieval(root),
+        "provenance": read_provenance(root),
+    }
+
+
+def _read_ok(root: str, name: str, columns: list[str]) -> pd.DataFrame:
+    table = read_table(root, name, [*columns, "status"])
+    return _to_frame(table.filter(pc.equal(table["status"], Status.OK.value)).select(columns))
+
+
+def _to_frame(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _read_media_paths(root: str) -> dict[str, str]:
+    media = _read_ok(root, "media", ["video_id", "media_path"])
+    return dict(zip(media["video_id"], media["media_path"], strict=True))
+
+
+def _read_clips(root: str) -> pd.DataFrame:
+    """Clips with length_ms and split; split and reason are empty text where there is none."""
+    clips = _to_frame(read_table(root, "clips", ["clip_id", "video_id", "start_ms", "end_ms", "reason"]))
+    splits = _to_frame(read_table(root, "splits", ["clip_id", "split"]))
+    clips = clips.merge(splits, on="clip_id", how="left")
+    clips["length_ms"] = clips["end_ms"] - clips["start_ms"]
+    clips[["split", "reason"]] = clips[["split", "reason"]].fillna("").astype(str)
+    return clips
+
+
+def _read_strips(
+    root: str, video_ids: list[str], links: dict[str, str | None], segments: pd.DataFrame, clips: pd.DataFrame
+) -> Iterator[Strip]:
+    chosen = pa.array(video_ids, pa.string())
+    facts: dict[str, dict[str, Any]] = {video_id: {} for video_id in video_ids}
+    for name, columns in (("videos", ["title", "url"]), ("segmentations", ["duration_ms"])):
+        table = read_table(root, name, ["video_id", *columns])
+        for row in table.filter(pc.is_in(table["video_id"], chosen)).to_pylist():
+            facts[row.pop("video_id")] |= row
+    segments = segments[segments["video_id"].isin(video_ids)]
+    clips = clips[clips["video_id"].isin(video_ids)]
+    for video_id in video_ids:
+        own_segments, own_clips = (frame[frame["video_id"] == video_id] for frame in (segments, clips))
+        yield make_strip(video_id, facts[video_id], links.get(video_id), own_segments, own_clips)
+
+
+def _compare(
+    config: Config, media: dict[str, Path], segments: pd.DataFrame, engines: "pd.Series[str]"
+) -> Comparison | None:
+    """The other network's view of some videos; None when there are none. Engines are named like fast-smn."""
+    if not media:
+        return None
+    from flows.report.second_opinion import compare_networks
+
+    videos = [(path, segments[segments["video_id"] == video_id]) for video_id, path in media.items()]
+    return compare_networks(videos, engines.iloc[0].rpartition("-")[2], config.speech)
