@@ -151,8 +151,8 @@ def verify_certificate(root: str | Path) -> list[str]:
             duplicates=duplicates,
             asked=written["asked"],
         )
-    except (KeyError, SplitError) as error:
-        return [f"{CERTIFICATE_FILE} does not fit the tables: {error}"]
+    except (KeyError, ValueError) as error:
+        return [f"{CERTIFICATE_FILE} does not fit the tables: {str(error).splitlines()[0]}"]
     problems = [f"{name}: {check['problem']}" for name, check in found["checks"].items() if not check["passed"]]
     changed = [name for name, value in found.items() if written.get(name) != value and name not in ("checks", "passed")]
     return problems + [f"{CERTIFICATE_FILE}: {name} differs from what the tables say" for name in changed]

@@ -250,7 +250,7 @@ def _explain(pool: Pool, asked: Integers, need: Integers, at_hand: Integers, gro
     """One line: which constraint binds, and what is missing."""
     wanted, num_clips, within_limit = int(asked.sum()), len(pool.video), int(pool.within_limit.sum())
     request = f"splits: {wanted} clips asked for ({', '.join(map('{}: {}'.format, pool.names, asked))})"
-    advice = "add videos, ask for less, or set splits.scale"
+    advice = "add videos, ask for less, or give --scale (splits.scale)"
     if num_clips < wanted:
         return f"{request}, the pool has {num_clips}: {wanted - num_clips} missing; {advice}"
     if within_limit < wanted:

@@ -79,13 +79,18 @@ def curate(
     overrides: SetOption = None,
     retry: Annotated[str, typer.Option(help='reasons to do again, separated by commas, or "transient"')] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print hours, disk and requests; do nothing")] = False,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="too few clips: draw a proportionally smaller set (splits.scale=true)")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Search, select, download, segment, clip and split.
 
     Example: python -m flows curate --config configs/youcook_japanese.toml --dry-run
+
+    Example: python -m flows curate --config configs/youcook_japanese.toml --scale
     """
-    settings = read_config(config, root, overrides)
+    settings = read_config(config, root, [*(overrides or []), *(["splits.scale=true"] if scale else [])])
     if dry_run:
         from flows.forecast import forecast_curation
 
