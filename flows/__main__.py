@@ -254,7 +254,7 @@ def show(frames: dict[str, "pd.DataFrame"], as_json: bool) -> None:
 _TITLES = {
     "funnel": "Funnel",
     "not_ok": "Not ok, by reason",
-    "retrieval": "Retrieval, in percent (A→V: video clip retrieval, V→A: language retrieval)",
+    "retrieval": "Retrieval in percent: A→V video clips, V→A language",
     "forecast": "What this configuration would cost",
 }
 

@@ -105,13 +105,14 @@ def read_retrieval(root: str) -> pd.DataFrame:
 
 
 def fold_retrieval(retrieval: pd.DataFrame) -> pd.DataFrame:
-    """`read_retrieval` for a terminal: three recalls in one column."""
+    """`read_retrieval` for a terminal: three recalls in one column; `shuffled` is R@1 with the pairs shuffled."""
     names = {"video_clip_retrieval": "A→V", "language_retrieval": "V→A"}
     folded: pd.DataFrame = retrieval[["split", "direction", "queries"]].replace({"direction": names})
+    folded.columns = pd.Index(["split", "", "queries"])
     for title, prefix in (("R@1/5/10", "R@"), ("chance", "chance@")):
         values = retrieval[[f"{prefix}{k}" for k in (1, 5, 10)]].itertuples(index=False)
-        folded[title] = ["/".join(f"{value:.1f}" for value in row) for row in values]
-    folded["R@1 shuffled"] = retrieval["shuffled R@1"]
+        folded[title] = ["/".join(f"{value:.1f}".removesuffix(".0") for value in row) for row in values]
+    folded["shuffled"] = retrieval["shuffled R@1"]
     folded["MedR"] = retrieval["MedR"]
     return folded
 
