@@ -22,7 +22,7 @@ if (player) {
     const clip = clips[index];
     clip.classList.add("playing");
     const card = clip.closest("article");
-    start(clip.getAttribute("href"), card.querySelector("h3").textContent + ": " + clip.title);
+    start(clip.getAttribute("href"), `${clip.title}: ${card.querySelector("h3").textContent}`);
     card.scrollIntoView({ block: "nearest" });
   };
   const cardOf = (index) => clips[index].closest("article");
@@ -62,7 +62,7 @@ if (player) {
       const length = Number(strip.dataset.end) - from;
       const at = from + (length * (event.clientX - box.left)) / box.width;
       const title = strip.closest("article").querySelector("h3").textContent;
-      start(`${strip.dataset.media}#t=${at.toFixed(1)},${strip.dataset.end}`, `${title}: from ${at.toFixed(0)} s`);
+      start(`${strip.dataset.media}#t=${at.toFixed(1)},${strip.dataset.end}`, `from ${at.toFixed(0)} s: ${title}`);
     }
     const button = event.target.closest("#player button");
     if (button) actions[button.dataset.action]();

@@ -60,7 +60,7 @@ class Strip:
     @property
     def text(self) -> str:
         """The strip in words."""
-        labels = ", ".join(f"{label.replace('_', ' ')} {ms / 1000:.0f} s" for label, ms in self.label_ms.items())
+        labels = ", ".join(f"{label.replace('_', ' ')} {format_clock(ms)}" for label, ms in self.label_ms.items())
         return f"{format_clock(self.duration_ms)} in all: {labels}; {len(self.kept)} clips kept"
 
 
