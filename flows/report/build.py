@@ -79,6 +79,11 @@ def _read_ok(root: str, name: str, columns: list[str]) -> pd.DataFrame:
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:
+    """Text that many rows share becomes categories: tens of millions of segments then fit in memory."""
+    for name in ("video_id", "label", "split", "reason"):
+        if name in table.column_names:
+            position = table.column_names.index(name)
+            table = table.set_column(position, name, table[name].dictionary_encode().unify_dictionaries())
     frame: pd.DataFrame = table.to_pandas()
     return frame
 
@@ -90,12 +95,12 @@ def _read_media_paths(root: str) -> dict[str, str]:
 
 def _read_clips(root: str) -> pd.DataFrame:
     """Clips with length_ms and split; split and reason are empty text where there is none."""
-    clips = _to_frame(read_table(root, "clips", ["clip_id", "video_id", "start_ms", "end_ms", "reason"]))
-    splits = _to_frame(read_table(root, "splits", ["clip_id", "split"]))
-    clips = clips.merge(splits, on="clip_id", how="left")
-    clips["length_ms"] = clips["end_ms"] - clips["start_ms"]
-    clips[["split", "reason"]] = clips[["split", "reason"]].fillna("").astype(str)
-    return clips
+    clips = read_table(root, "clips", ["clip_id", "video_id", "start_ms", "end_ms", "reason"])
+    splits = read_table(root, "splits", ["clip_id", "split"])
+    split = splits["split"].take(pc.index_in(clips["clip_id"], splits["clip_id"].combine_chunks()))
+    clips = clips.drop_columns("clip_id").append_column("split", pc.fill_null(split, ""))
+    clips = clips.append_column("length_ms", pc.subtract(clips["end_ms"], clips["start_ms"]))
+    return _to_frame(clips.set_column(3, "reason", pc.fill_null(clips["reason"], "")))
 
 
 def _read_strips(

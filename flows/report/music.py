@@ -16,7 +16,7 @@ NEAR_SPEECH_MS = 10_000
 
 def sum_labels(segments: pd.DataFrame) -> dict[str, int]:
     """Milliseconds of each label over all videos; columns label, start_ms, end_ms."""
-    lengths = (segments["end_ms"] - segments["start_ms"]).groupby(segments["label"]).sum()
+    lengths = (segments["end_ms"] - segments["start_ms"]).groupby(segments["label"], observed=True).sum()
     return {label: int(lengths.get(label, 0)) for label in LABELS}
 
 
@@ -32,9 +32,9 @@ def sum_between_speech(segments: pd.DataFrame, longest_ms: int = NEAR_SPEECH_MS)
     """
     ordered = segments.sort_values(["video_id", "start_ms"], ignore_index=True)
     speech = ordered[ordered["label"] == "speech"]
-    pause_ms = speech.groupby("video_id")["start_ms"].shift(-1) - speech["end_ms"]
+    pause_ms = speech.groupby("video_id", observed=True)["start_ms"].shift(-1) - speech["end_ms"]
     # Each row takes the pause that follows the last speech before it in its video; none gives NaN, and is not short.
-    pause_ms = pause_ms.fillna(np.inf).reindex(ordered.index).groupby(ordered["video_id"]).ffill()
+    pause_ms = pause_ms.fillna(np.inf).reindex(ordered.index).groupby(ordered["video_id"], observed=True).ffill()
     inside = sum_labels(ordered[(pause_ms <= longest_ms) & (ordered["label"] != "speech")])
     return {label: inside[label] for label in ("music", "noise")}
 
