@@ -78,8 +78,8 @@ def find_duplicates(fingerprints: pa.Table, settings: DuplicateSettings) -> pa.T
     order = pc.sort_indices(videos, [("duration_ms", "ascending"), ("video_id", "ascending")]).to_numpy()
     order = order.astype(np.int64)
     duration_ms = videos["duration_ms"].to_numpy()[order]
-    pairs = _find_candidates(_index_items(videos["fingerprint"], order), duration_ms, settings)
-    pairs = order[_keep_copies(pairs, videos["fingerprint"], order, settings)]
+    pairs = order[_find_candidates(_index_items(videos["fingerprint"], order), duration_ms, settings)]
+    pairs = _keep_copies(pairs, videos["fingerprint"], settings)
     first, second = (videos["video_id"].take(pa.array(pairs[:, side])) for side in (0, 1))
     columns = [pc.min_element_wise(first, second), pc.max_element_wise(first, second)]
     return pa.table(columns, ["video_id", "copy_id"]).sort_by([("video_id", "ascending"), ("copy_id", "ascending")])
@@ -193,10 +193,14 @@ def _drop_common(entries: Hashes) -> Hashes:
     return kept
 
 
-def _keep_copies(pairs: Pairs, fingerprints: pa.ChunkedArray, order: Integers, settings: DuplicateSettings) -> Pairs:
-    """The pairs whose fingerprints agree."""
-    ranks, place = np.unique(pairs, return_inverse=True)
-    items = [part for batch in _read_items(fingerprints.take(pa.array(order[ranks]))) for part in _cut_items(*batch)]
+def _keep_copies(pairs: Pairs, fingerprints: pa.ChunkedArray, settings: DuplicateSettings) -> Pairs:
+    """The pairs of rows [P, 2] whose fingerprints agree."""
+    rows, place = np.unique(pairs, return_inverse=True)
+    # A filter works chunk by chunk; `take` would join the chunks, and binary ends at 2 GB.
+    is_needed = np.zeros(len(fingerprints), bool)
+    is_needed[rows] = True
+    needed = fingerprints.filter(pa.array(is_needed))
+    items = [part for batch in _read_items(needed) for part in _cut_items(*batch)]
     is_copy = [
         bit_error_rate(items[first], items[second], settings) <= settings.max_bit_error_rate
         for first, second in place.reshape(-1, 2)

@@ -139,6 +139,25 @@ def test_hundreds_of_copies_are_one_group():
     assert group(rows) == {"v000": {row["video_id"] for row in rows}}
 
 
+@pytest.mark.slow
+def test_fingerprints_of_more_than_2_gb_are_searched():
+    """One chunk named again and again: binary arrays end at 2 GB, tables do not."""
+    rng = np.random.default_rng(0)
+    long = rng.integers(0, 1 << 32, 1 << 22, dtype=np.uint32).tobytes()
+    copied = random_items(rng, 300).tobytes()
+    chunk = pa.array([long] * 8, pa.binary())
+    fingerprints = pa.chunked_array([pa.array([copied]), *[chunk] * 17, pa.array([copied])])
+    assert fingerprints.nbytes > 1 << 31
+    table = pa.table(
+        {
+            "video_id": [f"v{number:03d}" for number in range(len(fingerprints))],
+            "duration_ms": [1000, *range(100_000, 100_000 + 136 * 20_000, 20_000), 1000],
+            "fingerprint": fingerprints,
+        }
+    )
+    assert group_duplicates(table, DEFAULTS)["video_id"].to_pylist() == ["v000", "v137"]
+
+
 def random_items(rng, num_items):
     return rng.integers(0, 1 << 32, num_items, dtype=np.uint32)
 
