@@ -106,12 +106,7 @@ def split_certificate(
         "counts": {name: _count(splits, name) for name in sizes},
         "pool": _count_pool(clips, groups, pinned),
         "checks": {name: {"passed": not problem, "problem": problem} for name, problem in checks.items()},
-        "digests": {
-            "splits": rows_digest(splits.select(["clip_id", "video_id", "split"])),
-            "clips": rows_digest(drawable_clips(clips)),
-            "groups": [rows_digest(pairs) for pairs in group_pairs(groups)] if groups is not None else None,
-            "pinned": rows_digest(pinned.select(["clip_id", "video_id", "split"])) if pinned is not None else None,
-        },
+        "digests": _digest_inputs(splits, clips, groups, pinned),
         "passed": not any(checks.values()),
     }
 
@@ -176,6 +171,18 @@ def _ok_rows(table: pa.Table) -> pa.Table:
 def _count(splits: pa.Table, name: str) -> dict[str, int]:
     rows = splits.filter(pc.equal(splits["split"], name))
     return {"clips": rows.num_rows, "videos": len(rows["video_id"].unique())}
+
+
+def _digest_inputs(
+    splits: pa.Table, clips: pa.Table, groups: pa.Table | None, pinned: pa.Table | None
+) -> dict[str, Any]:
+    assignment = ["clip_id", "video_id", "split"]
+    return {
+        "splits": rows_digest(splits.select(assignment)),
+        "clips": rows_digest(drawable_clips(clips)),
+        "groups": [rows_digest(pairs) for pairs in group_pairs(groups)] if groups is not None else None,
+        "pinned": rows_digest(pinned.select(assignment)) if pinned is not None else None,
+    }
 
 
 def _count_pool(clips: pa.Table, groups: pa.Table | None, pinned: pa.Table | None) -> dict[str, Any]:

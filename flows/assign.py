@@ -7,12 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.certificates import read_groups, rows_digest, split_certificate, write_certificate
+from datasets.certificates import CERTIFICATE_FILE, read_groups, rows_digest, split_certificate, write_certificate
 from datasets.pins import read_assignment, read_pins, write_pins
 from datasets.schemas import OK
 from datasets.settings import recipe_of
 from datasets.split_pool import group_pairs
-from datasets.splits import draw_splits, draw_to_fit
+from datasets.splits import SplitError, draw_splits, draw_to_fit
 from datasets.tables import add_common_columns, current_recipe, read_table, write_part
 from flows.batches import Run, has_parts
 
@@ -84,6 +84,8 @@ def _certify(run: Run, recipe: str, clips: pa.Table, request: Mapping[str, Any])
         **request,
     )
     write_certificate(run.root, certificate)
+    if not certificate["passed"]:
+        raise SplitError(f"{CERTIFICATE_FILE}: the draw fails a check; delete the table splits, and run again")
 
 
 def _with_outcome(table: pa.Table) -> pa.Table:

@@ -8,7 +8,7 @@ from datasets.certificates import verify_certificate
 from datasets.ids import make_clip_id
 from datasets.pins import read_assignment
 from datasets.schemas import OK
-from datasets.splits import SplitError, SplitSettings
+from datasets.splits import SplitError, SplitSettings, draw_splits
 from datasets.tables import current_recipe, make_table, read_json, write_part
 from flows.__main__ import app
 from flows.assign import assign_splits
@@ -105,6 +105,15 @@ def test_a_draw_killed_before_it_was_recorded_keeps_the_same_pins(tmp_path, monk
     assign(tmp_path, train=30, **own)
     assert set(tmp_path.glob("splits/*/*.parquet")) == killed
     assert verify_certificate(tmp_path) == []
+
+
+def test_a_draw_that_fails_a_check_is_not_recorded(tmp_path, monkeypatch):
+    add_videos(tmp_path, range(30), lambda number: number % 15)
+    monkeypatch.setattr("flows.assign.draw_splits", lambda *args, **request: draw_splits(*args))
+    with pytest.raises(SplitError, match="the draw fails a check"):
+        assign(tmp_path, group_by_duplicates=True)
+    assert current_recipe(tmp_path, "splits") is None
+    assert any("no duplicate in two splits" in problem for problem in verify_certificate(tmp_path))
 
 
 def test_other_pins_are_another_recipe(tmp_path):
