@@ -5,6 +5,7 @@ scores give exactly chance. `upstream_metrics` reproduces the original's figures
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +84,11 @@ def metrics_from_embeddings(query: Array, gallery: Array, chunk: int = QUERIES_P
 def rank_embeddings(
     query: Array, gallery: Array, matches: npt.NDArray[np.int64] | None = None, chunk: int = QUERIES_PER_CHUNK
 ) -> Ranks:
-    """`rank_scores(query @ gallery.T, matches)` without the score matrix in memory."""
+    """`rank_scores(query @ gallery.T, matches)` without the score matrix in memory.
+
+    Scores that differ by no more than rounding count as tied: a matrix product gives equal candidates scores that
+    differ in their last bits, by where in the matrix they stand, and a collapsed model would not get exactly chance.
+    """
     query, gallery = torch.as_tensor(query), torch.as_tensor(gallery)
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
@@ -96,16 +101,24 @@ def rank_embeddings(
     for start in range(0, len(query), chunk):
         scores = query[start : start + chunk] @ gallery.T
         _refuse_nan(scores)
-        parts.append(_rank_rows(scores, columns[start : start + chunk]))
+        own = columns[start : start + chunk]
+        parts.append(_rank_rows(scores, own, _rounding(query[start : start + chunk], gallery[own])))
     return Ranks(np.concatenate([part.better for part in parts]), np.concatenate([part.tied for part in parts]))
 
 
-def _rank_rows(scores: Tensor, columns: Tensor) -> Ranks:
+def _rank_rows(scores: Tensor, columns: Tensor, rounding: npt.NDArray[Any] | float = 0.0) -> Ranks:
     # numpy counts rows of booleans ten times as fast as torch adds them up
     rows = scores.detach().cpu().contiguous().numpy()
     match = np.take_along_axis(rows, columns.cpu().numpy()[:, None], axis=1)
-    better = np.count_nonzero(rows > match, axis=1)
-    return Ranks(better, np.count_nonzero(rows == match, axis=1) - 1)
+    better = np.count_nonzero(rows > match + rounding, axis=1)
+    return Ranks(better, np.count_nonzero(rows >= match - rounding, axis=1) - better - 1)
+
+
+def _rounding(query: Tensor, match: Tensor) -> npt.NDArray[Any]:
+    """[B, 1] how far two computations of one dot product may lie apart: 8 units of the product of the norms."""
+    norms = query.norm(dim=1, keepdim=True) * match.norm(dim=1, keepdim=True)
+    rounding: npt.NDArray[Any] = (8 * torch.finfo(query.dtype).eps * norms).detach().cpu().numpy()
+    return rounding
 
 
 def _refuse_nan(scores: Tensor) -> None:
