@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,12 +69,14 @@ def start_run(config: Config, retry: tuple[str, ...] = ()) -> Run:
 
 
 def code_version() -> str:
-    """Commit of the checkout, or what the image was built from, or "unknown"."""
-    here = Path(__file__).parent
-    found = subprocess.run(
-        ["git", "-C", str(here), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or os.environ.get("CODE_VERSION", "unknown")
+    """What an image says it was built from (CODE_VERSION), or the commit of the checkout, or "unknown"."""
+    if os.environ.get("CODE_VERSION"):
+        return os.environ["CODE_VERSION"]
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.settings import recipe_of
+from datasets.splits import SplitError
 from datasets.tables import current_recipe, make_table, read_table, write_part
 from extract.clips import cut_clips
 from extract.speech import segment_video, speech_weights_sha256
@@ -44,7 +45,11 @@ def curate(config: Config, retry: tuple[str, ...] = ()) -> None:
         fetch_videos(run)
         segment_videos(run)
         make_clips(run)
-        assign_splits(run)
+        try:
+            assign_splits(run)
+        except SplitError as error:
+            where = f"`python -m flows status --root {config.root}` shows where videos and clips were lost"
+            raise SplitError(f"{error}; {where}") from error
 
 
 def segment_videos(run: Run) -> None:

@@ -55,7 +55,11 @@ def compute_features(run: Run) -> None:
 
 
 def _describe(encoder: Encoder) -> dict[str, Any]:
-    return {name: getattr(encoder, name) for name in ("name", "weights_sha256", "trained", "engine", "precision")}
+    names = ("name", "weights_sha256", "trained", "engine", "precision")
+    words = (
+        "trained" if encoder.trained else "deterministic untrained weights: these features carry no learned knowledge"
+    )
+    return {**{name: getattr(encoder, name) for name in names}, "weights": words}
 
 
 def _clips_in_splits(run: Run) -> pa.Table:
