@@ -145,7 +145,12 @@ def _index_items(fingerprints: pa.ChunkedArray, order: Integers) -> Hashes:
         lengths = np.diff(bounds)
         keep = is_new & (hashes <= np.repeat(limit, lengths))
         entries.append((hashes[keep].astype(np.uint64) << _HALF) | np.repeat(ranks, lengths)[keep])
-    return np.unique(np.concatenate(entries))
+    # Not np.unique: it hashes before it sorts, which took two thirds of the whole search (numpy 2).
+    found = np.sort(np.concatenate(entries))
+    is_new = np.ones(len(found), bool)
+    np.not_equal(found[1:], found[:-1], out=is_new[1:])
+    distinct: Hashes = found[is_new]
+    return distinct
 
 
 def _read_items(fingerprints: pa.ChunkedArray) -> Iterator[tuple[Items, Integers]]:
