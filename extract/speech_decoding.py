@@ -39,7 +39,7 @@ def gate_energy(log_energy: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def decode_states(
     log_probabilities: NDArray[np.floating], exponent: float, stay_scores: tuple[float, ...] | None = None
-) -> NDArray[np.int64]:
+) -> NDArray[np.int8]:
     """Find the best path through states where each change costs `exponent` decades of probability (Viterbi).
 
     Args:
@@ -48,13 +48,13 @@ def decode_states(
         stay_scores: score of staying, for each state; 0 by default.
 
     Returns:
-        int64 [num_steps]; among equal paths the one with the lowest state numbers, looking back from the end.
+        int8 [num_steps]; among equal paths the one with the lowest state numbers, looking back from the end.
     """
     if len(log_probabilities) == 0:
-        return np.zeros(0, np.int64)
-    scores = log_probabilities.astype(np.float64, copy=False)
+        return np.zeros(0, np.int8)
     best_path, _ = _compiled()
-    return np.asarray(best_path(scores, _move_scores(scores.shape[1], exponent, stay_scores)))
+    moves = _move_scores(log_probabilities.shape[1], exponent, stay_scores)
+    return np.asarray(best_path(log_probabilities, moves))
 
 
 def label_margins(
@@ -70,17 +70,9 @@ def label_margins(
     Returns:
         float64 [num_steps]; small near a change of label, and all over a stretch whose label is in doubt.
     """
-    scores = log_probabilities.astype(np.float64, copy=False)
-    best_path, path_scores = _compiled()
-    moves = _move_scores(scores.shape[1], exponent, None)
-    best = path_scores(scores, moves)[-1].max()
-    is_best = best_path(scores, moves)[:, None] == np.arange(scores.shape[1])
-    favoured = np.where(is_best, scores, scores + error_per_step)
-    before = path_scores(favoured, moves)
-    after = path_scores(favoured[::-1], moves.T)[::-1]
-    before += after - favoured
-    before[is_best] = -np.inf
-    return np.asarray(best - (before.max(axis=1) - np.log(1.0 / scores.shape[1])))
+    best_path, path_margins = _compiled()
+    moves = _move_scores(log_probabilities.shape[1], exponent, None)
+    return np.asarray(path_margins(log_probabilities, moves, best_path(log_probabilities, moves), error_per_step))
 
 
 def _move_scores(num_states: int, exponent: float, stay_scores: tuple[float, ...] | None) -> NDArray[np.float64]:
@@ -90,23 +82,9 @@ def _move_scores(num_states: int, exponent: float, stay_scores: tuple[float, ...
     return moves
 
 
-def _path_scores(scores: NDArray[np.float64], moves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[num_steps, num_states]: the best score of a path that ends in a state at a step."""
+def _best_path(scores: NDArray[np.floating], moves: NDArray[np.float64]) -> NDArray[np.int8]:
     num_steps, num_states = scores.shape
-    values = np.empty((num_steps, num_states))
-    values[0] = scores[0] + np.log(1.0 / num_states)
-    for step in range(1, num_steps):
-        for state in range(num_states):
-            best = values[step - 1, 0] + moves[0, state]
-            for origin in range(1, num_states):
-                best = max(best, values[step - 1, origin] + moves[origin, state])
-            values[step, state] = scores[step, state] + best
-    return values
-
-
-def _best_path(scores: NDArray[np.float64], moves: NDArray[np.float64]) -> NDArray[np.int64]:
-    num_steps, num_states = scores.shape
-    values = scores[0] + np.log(1.0 / num_states)
+    values = scores[0].astype(np.float64) + np.log(1.0 / num_states)
     came_from = np.zeros((num_steps, num_states), np.int8)
     for step in range(1, num_steps):
         following = np.empty(num_states)
@@ -115,11 +93,46 @@ def _best_path(scores: NDArray[np.float64], moves: NDArray[np.float64]) -> NDArr
             came_from[step, state] = np.argmax(reached)
             following[state] = scores[step, state] + reached[came_from[step, state]]
         values = following
-    path = np.empty(num_steps, np.int64)
+    path = np.empty(num_steps, np.int8)
     path[-1] = np.argmax(values)
     for step in range(num_steps - 1, 0, -1):
         path[step - 1] = came_from[step, path[step]]
     return path
+
+
+def _path_margins(
+    scores: NDArray[np.floating], moves: NDArray[np.float64], path: NDArray[np.int8], error_per_step: float
+) -> NDArray[np.float64]:
+    """[num_steps]: score of `path`, less that of the best path through another state at a step.
+
+    A state off `path` is favoured by `error_per_step`. The best way up to each state is kept for all steps, the best
+    way on from it for one.
+    """
+    num_steps, num_states = scores.shape
+    before = np.empty((num_steps, num_states))
+    after = np.empty(num_states)
+    margins = np.empty(num_steps)
+    best = float(scores[0, path[0]])
+    for state in range(num_states):
+        before[0, state] = scores[0, state] + (error_per_step if state != path[0] else 0.0)
+        after[state] = 0.0
+    for step in range(1, num_steps):
+        best += moves[path[step - 1], path[step]] + scores[step, path[step]]
+        for state in range(num_states):
+            reached = (before[step - 1] + moves[:, state]).max()
+            before[step, state] = reached + scores[step, state] + (error_per_step if state != path[step] else 0.0)
+    for step in range(num_steps - 1, -1, -1):
+        other = -np.inf
+        for state in range(num_states):
+            if state != path[step]:
+                other = max(other, before[step, state] + after[state])
+        margins[step] = best - other
+        own = np.empty(num_states)
+        for state in range(num_states):
+            own[state] = after[state] + scores[step, state] + (error_per_step if state != path[step] else 0.0)
+        for state in range(num_states):
+            after[state] = (own + moves[state]).max()
+    return margins
 
 
 @cache
@@ -128,9 +141,9 @@ def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
     import numba
 
     try:
-        return numba.njit(nogil=True, cache=True)(_best_path), numba.njit(nogil=True, cache=True)(_path_scores)
+        return numba.njit(nogil=True, cache=True)(_best_path), numba.njit(nogil=True, cache=True)(_path_margins)
     except RuntimeError:  # numba found no folder for its cache
-        return numba.njit(nogil=True)(_best_path), numba.njit(nogil=True)(_path_scores)
+        return numba.njit(nogil=True)(_best_path), numba.njit(nogil=True)(_path_margins)
 
 
 def find_runs(values: NDArray[np.generic]) -> list[tuple[int, int]]:

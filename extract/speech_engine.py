@@ -5,6 +5,7 @@ seconds on end, which adds up. So the labels that such an error could have turne
 is hardly better than another) are scored again in small groups, and what is still in doubt then, patch by patch.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,13 +69,13 @@ def segment_features(
     has_energy = gate_energy(features.log_energy)
     if not has_energy.any():
         return [("no_energy", 0, len(has_energy) * LABEL_MS)] if len(has_energy) else []
-    patches = measure_patches(features.log_mel)
+    patches = measure_patches(features)
     exponent = CHANGE_EXPONENTS[network_name]
     with _torch_threads(num_threads):
         scores = _score_in_passes(
             patches, has_energy, network, exponent, EXACT_PASSES if exact else PASSES[network_name]
         )
-    return _decode_labels(has_energy, _log_of_labels(scores, len(has_energy)), exponent, LABELS[network_name])
+    return _decode_labels(has_energy, scores, exponent, LABELS[network_name])
 
 
 def _score_in_passes(
@@ -84,16 +85,17 @@ def _score_in_passes(
     exponent: float,
     passes: tuple[Pass, ...],
 ) -> NDArray[np.float32]:
-    """Probabilities [num_patches, num_classes]: coarse where labels are sure, finer elsewhere."""
+    """Log probabilities [num_patches, num_classes]: coarse where labels are sure, finer elsewhere."""
     wanted = _wanted_patches(patches, has_energy)
-    scores = score_patches(patches, wanted, network, passes[0].group_size, passes[0].every)
+    scores = _log(score_patches(patches, wanted, network, passes[0].group_size, passes[0].every))
     for step in passes[1:]:
         is_coarser = wanted & patches.is_finite
         for _ in range(MAX_ROUNDS):
             in_doubt = is_coarser & _patches_in_doubt(scores, has_energy, exponent, step)
             if not in_doubt.any():
                 break
-            scores[in_doubt] = score_patches(patches, in_doubt, network, step.group_size, step.every)[in_doubt]
+            finer = score_patches(patches, in_doubt, network, step.group_size, step.every)
+            scores[in_doubt] = _log(finer[in_doubt])
             is_coarser &= ~in_doubt
     return scores
 
@@ -102,12 +104,12 @@ def _patches_in_doubt(
     scores: NDArray[np.float32], has_energy: NDArray[np.bool_], exponent: float, step: Pass
 ) -> NDArray[np.bool_]:
     """Patches of labels that could fall otherwise if the scores were off by as much as `step` allows for."""
-    log_probabilities = _log_of_labels(scores, len(has_energy))
     in_doubt = np.zeros(len(scores), bool)
     patch_of_label = patch_of_labels(len(has_energy), len(scores))
     for start, stop in _energy_runs(has_energy):
-        unsure = label_margins(log_probabilities[start:stop], exponent, step.error_per_label) < step.doubt_nats
-        in_doubt[patch_of_label[start:stop][unsure]] = True
+        patch = patch_of_label[start:stop]
+        unsure = label_margins(scores[patch], exponent, step.error_per_label) < step.doubt_nats
+        in_doubt[patch[unsure]] = True
     return in_doubt
 
 
@@ -117,19 +119,20 @@ def _wanted_patches(patches: Patches, has_energy: NDArray[np.bool_]) -> NDArray[
     return wanted
 
 
-def _log_of_labels(scores: NDArray[np.float32], num_labels: int) -> NDArray[np.float32]:
-    """[num_labels, num_classes]; meaningless where there is no energy."""
+def _log(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The logarithm, in the same memory."""
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(scores)[patch_of_labels(num_labels, len(scores))])
+        return np.log(probabilities, out=probabilities)
 
 
 def _decode_labels(
-    has_energy: NDArray[np.bool_], log_probabilities: NDArray[np.float32], exponent: float, labels: tuple[str, ...]
+    has_energy: NDArray[np.bool_], scores: NDArray[np.float32], exponent: float, labels: tuple[str, ...]
 ) -> list[Segment]:
     """Silence as it is; each stretch with energy decoded on its own."""
+    patch_of_label = patch_of_labels(len(has_energy), len(scores))
     stretches = [(start, stop, "no_energy") for start, stop in find_runs(has_energy) if not has_energy[start]]
     for start, stop in _energy_runs(has_energy):
-        states = decode_states(log_probabilities[start:stop], exponent)
+        states = decode_states(scores[patch_of_label[start:stop]], exponent)
         stretches += [(start + first, start + last, labels[states[first]]) for first, last in find_runs(states)]
     return [(label, start * LABEL_MS, stop * LABEL_MS) for start, stop, label in sorted(stretches)]
 
@@ -138,13 +141,21 @@ def _energy_runs(has_energy: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(start, stop) for start, stop in find_runs(has_energy) if has_energy[start]]
 
 
+_threads_lock = threading.Lock()
+_threads_before: list[int] = []
+"""One entry for each file being scored now; all hold the number from before the first."""
+
+
 @contextmanager
 def _torch_threads(num_threads: int) -> Iterator[None]:
+    """Let torch use so many threads; when files overlap, the one that ends last must not leave the others' number."""
     import torch
 
-    before = torch.get_num_threads()
+    with _threads_lock:
+        _threads_before.append(_threads_before[0] if _threads_before else torch.get_num_threads())
     torch.set_num_threads(num_threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _threads_lock:
+            torch.set_num_threads(_threads_before.pop())

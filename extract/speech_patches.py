@@ -7,10 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.speech_decoding import find_runs
+from extract.speech_features import SpeechFeatures
 from extract.speech_network import PATCH_BANDS, PATCH_FRAMES, PATCH_STEP, SpeechNetwork
 
-PATCHES_PER_BATCH = 512
-STATISTICS_BLOCK = 16384
+FRAMES_PER_BATCH = 4096
+"""Frames of all groups of one run of the CNN: the first convolution makes 4.6 kB of each."""
+STATISTICS_BLOCK = 8192
+"""Patches measured at a time."""
 EDGE_LABELS = PATCH_FRAMES // (2 * PATCH_STEP)
 """Labels before the middle of the first patch; they take the first patch's scores, and the last ones the last's."""
 
@@ -19,8 +22,9 @@ EDGE_LABELS = PATCH_FRAMES // (2 * PATCH_STEP)
 class Patches:
     """The normalisation of every patch of a file."""
 
+    features: SpeechFeatures
     log_mel: NDArray[np.float32]
-    """[num_frames, 24], at least 68 frames; -inf where the signal was digital silence."""
+    """[num_frames, 21], at least 68 frames; -inf where the signal was digital silence."""
     means: NDArray[np.float32]
     """[num_patches]"""
     deviations: NDArray[np.float32]
@@ -29,32 +33,37 @@ class Patches:
     """[num_patches]; False where a patch holds digital silence or is constant: the CNN has no opinion there."""
 
 
-def measure_patches(log_mel: NDArray[np.float32]) -> Patches:
-    """Mean and deviation of each 68 x 21 patch, every second frame, of log mel bands [num_frames, 24].
+def measure_patches(features: SpeechFeatures) -> Patches:
+    """Mean and deviation of each 68 x 21 patch, every second frame.
 
     Files under 68 frames are filled up with their lowest value.
     """
+    log_mel = features.log_mel
     missing = PATCH_FRAMES - len(log_mel)
     if missing > 0:
-        log_mel = np.concatenate([log_mel, np.full((missing, log_mel.shape[1]), log_mel.min(), np.float32)])
+        log_mel = np.concatenate([log_mel, np.full((missing, log_mel.shape[1]), features.lowest_log_mel, np.float32)])
+    num_patches = (len(log_mel) - PATCH_FRAMES) // PATCH_STEP + 1
+    means, deviations = np.empty(num_patches, np.float32), np.empty(num_patches, np.float32)
+    is_finite = np.empty(num_patches, bool)
+    for block in _batches(num_patches, STATISTICS_BLOCK):
+        frames = log_mel[block.start * PATCH_STEP : (block.stop - 1) * PATCH_STEP + PATCH_FRAMES]
+        means[block], deviations[block], is_finite[block] = _measure_block(frames)
+        features.release_memory()
+    return Patches(features, log_mel, means, deviations, is_finite)
+
+
+def _measure_block(
+    frames: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Mean, deviation and whether it can be scored, of each patch of some frames [num_frames, 21]."""
     num_values = PATCH_FRAMES * PATCH_BANDS
-    sums, squares, frame_is_finite = _measure_frames(log_mel)
-    means = _sum_windows(sums) / num_values
-    deviations = np.sqrt(np.maximum(_sum_windows(squares) / num_values - means**2, 0))
-    all_finite = _sum_windows(frame_is_finite) == PATCH_FRAMES
-    is_finite = all_finite & (deviations > 1e-6)
-    return Patches(log_mel, means.astype(np.float32), deviations.astype(np.float32), is_finite)
-
-
-def _measure_frames(log_mel: NDArray[np.float32]) -> NDArray[np.float64]:
-    """[3, num_frames]: sum, sum of squares, and 1 where all is finite, of each frame; a block at a time."""
-    measured = np.zeros((3, len(log_mel)))
-    for start in range(0, len(log_mel), STATISTICS_BLOCK):
-        block = log_mel[start : start + STATISTICS_BLOCK, :PATCH_BANDS].astype(np.float64)
-        finite = np.isfinite(block).all(axis=1)
-        block[~finite] = 0
-        measured[:, start : start + STATISTICS_BLOCK] = block.sum(axis=1), (block**2).sum(axis=1), finite
-    return measured
+    bands = frames.astype(np.float64)
+    finite = np.isfinite(bands).all(axis=1)
+    bands[~finite] = 0
+    means = _sum_windows(bands.sum(axis=1)) / num_values
+    deviations = np.sqrt(np.maximum(_sum_windows((bands**2).sum(axis=1)) / num_values - means**2, 0))
+    all_finite = _sum_windows(np.asarray(finite, np.float64)) == PATCH_FRAMES
+    return means, deviations, all_finite & (deviations > 1e-6)
 
 
 def _sum_windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -63,9 +72,9 @@ def _sum_windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((sums[PATCH_FRAMES:] - sums[:-PATCH_FRAMES])[::PATCH_STEP])
 
 
-def patch_of_labels(num_labels: int, num_patches: int) -> NDArray[np.int64]:
+def patch_of_labels(num_labels: int, num_patches: int) -> NDArray[np.int32]:
     """The patch that decides each 20 ms label: the one around it, or the first or last near the file's ends."""
-    return np.clip(np.arange(num_labels) - EDGE_LABELS, 0, num_patches - 1)
+    return (np.arange(num_labels, dtype=np.int32) - np.int32(EDGE_LABELS)).clip(0, num_patches - 1)
 
 
 def score_patches(
@@ -85,17 +94,22 @@ def score_patches(
     """
     probabilities = np.full((len(wanted), network.num_classes), 0.5, np.float32)
     starts, sizes = _group_runs(wanted & patches.is_finite, group_size)
-    for batch in _batches(len(starts), max(1, PATCHES_PER_BATCH // group_size)):
+    for batch in _batches(len(starts), FRAMES_PER_BATCH // _group_frames(group_size, every)):
         groups = _cut_groups(patches, starts[batch], sizes[batch], group_size, every)
         scores = network.predict(groups, PATCH_STEP * every).repeat(every, axis=1)
         for start, size, score in zip(starts[batch], sizes[batch], scores, strict=True):
             probabilities[start : start + size] = score[:size]
+        patches.features.release_memory()
     return probabilities
 
 
 def _batches(num_items: int, batch_size: int) -> Iterator[slice]:
     for start in range(0, num_items, batch_size):
-        yield slice(start, start + batch_size)
+        yield slice(start, min(start + batch_size, num_items))
+
+
+def _group_frames(group_size: int, every: int) -> int:
+    return PATCH_FRAMES + PATCH_STEP * (group_size - every)
 
 
 def _group_runs(wanted: NDArray[np.bool_], group_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -116,13 +130,13 @@ def _cut_groups(
     patches: Patches, starts: NDArray[np.int64], sizes: NDArray[np.int64], group_size: int, every: int
 ) -> NDArray[np.float32]:
     """[num_groups, num_frames, 21]: frames of each group under the mean normalisation of its patches."""
-    num_frames = PATCH_FRAMES + PATCH_STEP * (group_size - every)
+    num_frames = _group_frames(group_size, every)
     first_frames = (starts + every // 2) * PATCH_STEP
     frames = np.minimum(first_frames[:, None] + np.arange(num_frames), len(patches.log_mel) - 1)
     members = np.minimum(starts[:, None] + np.arange(group_size), len(patches.means) - 1)
     weights = (np.arange(group_size) < sizes[:, None]) / sizes[:, None]
     means = (patches.means[members] * weights).sum(axis=1).astype(np.float32)
     deviations = (patches.deviations[members] * weights).sum(axis=1).astype(np.float32)
-    bands = patches.log_mel[frames, :PATCH_BANDS]
+    bands = patches.log_mel[frames]
     bands = np.where(np.isfinite(bands), bands, np.float32(0))
     return np.asarray((bands - means[:, None, None]) / deviations[:, None, None], np.float32)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.bench_speech_memory import peak_of_long_file
 from datasets.settings import recipe_of
 from extract import speech
 from extract.media import ffmpeg_path
@@ -133,6 +134,33 @@ def test_video_without_sound_becomes_a_failed_row(tmp_path):
     source = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=5:duration=1"]
     subprocess.run([ffmpeg_path(), "-nostdin", "-v", "error", *source, str(path)], check=True, timeout=60)
     assert segment_video("video", path, SpeechSettings())[0]["reason"] == "no_audio"
+
+
+@needs_weights
+@pytest.mark.parametrize("index_first", [False, True])
+def test_a_cut_off_mp4_fails_where_its_index_is_lost(tmp_path, index_first):
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    sound = write_wav(tmp_path / "sound.wav", noise(160_000))
+    flags = ["-movflags", "+faststart"] if index_first else []
+    command = [ffmpeg_path(), "-nostdin", "-v", "error", "-i", str(sound), "-c:a", "aac", *flags, str(whole)]
+    subprocess.run(command, check=True, timeout=60)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    row, segments = segment_video("video", cut, SpeechSettings())
+    if index_first:
+        assert row["status"] == "ok"
+        assert 3000 < row["duration_ms"] < 7000
+    else:
+        assert (row["status"], row["reason"], segments) == ("failed", "decode_failed", [])
+        assert "\n" not in row["detail"]
+
+
+@needs_weights
+@pytest.mark.slow
+def test_six_hours_need_less_than_a_gigabyte(tmp_path):
+    sound = write_wav(tmp_path / "sound.wav", np.concatenate([noise(20_000), np.zeros(140_000, np.float32)]))
+    bytes_needed, segments = peak_of_long_file(sound, tmp_path, hours=6)
+    assert bytes_needed < 1e9
+    assert 6 * 3_600_000 - 200 < segments[-1][2] < 6 * 3_600_000 + 200
 
 
 def test_library_engine_without_its_environment_names_the_command(tmp_path, monkeypatch):

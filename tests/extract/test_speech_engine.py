@@ -2,17 +2,20 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from extract import speech_patches
 from extract.speech_decoding import decode_states, find_runs, gate_energy, label_margins
-from extract.speech_engine import segment_features
-from extract.speech_features import compute_features
+from extract.speech_engine import _torch_threads, segment_features
+from extract.speech_features import SpeechFeatures, compute_features
 from extract.speech_network import load_network
 from extract.speech_patches import measure_patches, patch_of_labels, score_patches
 from extract.weights import WEIGHTS, WEIGHTS_DIR
@@ -51,7 +54,7 @@ def test_features_do_not_depend_on_the_chunks(chunk_samples):
 @pytest.mark.parametrize(("num_samples", "num_frames"), [(0, 0), (399, 0), (400, 1), (559, 1), (560, 2), (16000, 98)])
 def test_a_frame_each_10_ms_where_25_ms_fit(num_samples, num_frames):
     features = compute_features([np.ones(num_samples, np.float32)])
-    assert features.log_mel.shape == (num_frames, 24)
+    assert features.log_mel.shape == (num_frames, 21)
     assert features.log_energy.shape == (num_frames,)
 
 
@@ -105,12 +108,30 @@ def test_labels_near_the_ends_take_the_outer_patches():
     assert patch_of_labels(40, 4).tolist() == [0] * 18 + [1, 2] + [3] * 20
 
 
+def features_of(bands):
+    return SpeechFeatures(bands, np.zeros(len(bands), np.float32), 160 * len(bands), float(bands.min()))
+
+
+def test_patches_are_measured_alike_in_every_block(monkeypatch):
+    bands = np.random.default_rng(2).normal(3, 2, (500, 21)).astype(np.float32)
+    bands[300, 4] = -np.inf
+    whole = measure_patches(features_of(bands))
+    monkeypatch.setattr(speech_patches, "STATISTICS_BLOCK", 50)
+    cut = measure_patches(features_of(bands))
+    for values, expected in [(cut.means, whole.means), (cut.deviations, whole.deviations)]:
+        np.testing.assert_allclose(values, expected, atol=1e-6)
+    windows = np.lib.stride_tricks.sliding_window_view(bands, (68, 21))[::2, 0]
+    assert np.array_equal(cut.is_finite, np.isfinite(windows).all(axis=(1, 2)))
+    np.testing.assert_allclose(cut.means[:100], windows[:100].mean(axis=(1, 2)), atol=1e-5)
+    np.testing.assert_allclose(cut.deviations[:100], windows[:100].std(axis=(1, 2)), atol=1e-5)
+
+
 @needs_weights
 @pytest.mark.parametrize("name", ["smn", "sm"])
 def test_a_group_of_equal_patches_scores_as_each_alone(name):
     # A periodic signal: every patch is the same, so sharing the normalisation changes nothing.
-    bands = np.tile(np.random.default_rng(1).normal(size=(2, 24)).astype(np.float32), (120, 1))
-    patches = measure_patches(bands)
+    bands = np.tile(np.random.default_rng(1).normal(size=(2, 21)).astype(np.float32), (120, 1))
+    patches = measure_patches(features_of(bands))
     wanted = np.ones(len(patches.means), bool)
     alone, shared = (score_patches(patches, wanted, load(name), size) for size in (1, 16))
     # The first and last pooling windows of a patch see one neighbour's frame more.
@@ -121,7 +142,7 @@ def test_a_group_of_equal_patches_scores_as_each_alone(name):
 def test_digital_silence_inside_a_patch_gives_no_opinion():
     signal = make_signal(4)
     signal[16000:17600] = 0
-    patches = measure_patches(compute_features([signal]).log_mel)
+    patches = measure_patches(compute_features([signal]))
     scores = score_patches(patches, np.ones(len(patches.means), bool), load("smn"), 16)
     assert not patches.is_finite.all()
     assert (scores[~patches.is_finite] == 0.5).all()
@@ -137,6 +158,18 @@ def test_labels_equal_the_librarys_own(name, exact):
     assert hashlib.sha256((signal * 32768).astype("<i2").tobytes()).hexdigest() == golden["sha256"]
     found = segment_features(compute_features([signal]), load(name), name, exact)
     assert [list(segment) for segment in found] == golden["segments"]
+
+
+def test_files_scored_at_once_leave_torchs_threads_as_they_were():
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        before = first.submit(torch.get_num_threads).result()
+        outer, inner = _torch_threads(before + 1), _torch_threads(before + 2)
+        first.submit(outer.__enter__).result()
+        second.submit(inner.__enter__).result()
+        first.submit(outer.__exit__, None, None, None).result()
+        second.submit(inner.__exit__, None, None, None).result()
+    with ThreadPoolExecutor(1) as third:
+        assert third.submit(torch.get_num_threads).result() == before
 
 
 def test_wrong_weights_are_refused(tmp_path):
