@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from datasets.schemas import TABLES, Status
 from datasets.tables import list_parts, read_table, write_bytes
 from flows.config import Config
+from flows.report.choices import Choice, count_choices
 from flows.report.figures import count_lengths, read_provenance, sum_splits
 from flows.report.links import link_media
 from flows.report.music import Comparison, sum_between_speech, sum_labels
@@ -19,6 +20,7 @@ from flows.report.videos import Strip, choose_videos, make_strip
 from flows.status import read_failures, read_funnel, read_notes, read_retrieval
 
 REPORT_FILE = "report.html"
+_VIDEOS_FOR_CHOICES = 500
 
 
 def build_report(config: Config, num_videos: int = 20, num_compared: int = 0) -> str:
@@ -61,6 +63,7 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
         "bars": count_lengths(kept["length_ms"]),
         "kept_ms": int(kept["length_ms"].sum()),
         "splits": sum_splits(kept),
+        "choices": _count_choices(config, segments, segmented),
         "num_segmented": len(segmented),
         "strips": list(
             _read_strips(root, choose_videos(segmented["video_id"], links, num_videos), links, segments, clips)
@@ -71,6 +74,13 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
         "retrieval": read_retrieval(root),
         "provenance": read_provenance(root),
     }
+
+
+def _count_choices(config: Config, segments: pd.DataFrame, segmented: pd.DataFrame) -> list[Choice]:
+    """Over a sample of the videos, so that a large root does not wait for arithmetic."""
+    sample = choose_videos(segmented["video_id"], {}, _VIDEOS_FOR_CHOICES)
+    durations = segmented.set_index(segmented["video_id"].astype(str))["duration_ms"]
+    return count_choices(segments, durations, sample, config.clips)
 
 
 def _read_ok(root: str, name: str, columns: list[str]) -> pd.DataFrame:

@@ -155,3 +155,16 @@ def test_media_of_a_root_on_an_object_store_have_no_link(tmp_path):
 
 def test_a_fragment_names_seconds_to_the_millisecond():
     assert clip_fragment(4720, 3_600_005) == "#t=4.720,3600.005"
+
+
+def test_other_gaps_give_other_clips_and_ours_is_marked():
+    from extract.clips import ClipSettings
+    from flows.report.choices import count_choices
+
+    spans = [("speech", 0, 4000), ("no_energy", 4000, 4600), ("speech", 4600, 8000)]
+    segments = pd.DataFrame(
+        [{"video_id": "v", "label": label, "start_ms": start, "end_ms": end} for label, start, end in spans]
+    )
+    choices = count_choices(segments, pd.Series({"v": 8000}), ["v"], ClipSettings(bridge_gap_ms=700))
+    assert {(c.bridge_gap_ms, c.num_clips) for c in choices} == {(0, 0), (300, 0), (500, 0), (700, 1), (1000, 1)}
+    assert [(c.bridge_gap_ms, c.too_long) for c in choices if c.is_ours] == [(700, "drop")]
