@@ -24,7 +24,7 @@ class Choice:
 def count_choices(
     segments: pd.DataFrame, durations_ms: pd.Series, video_ids: Sequence[str], settings: ClipSettings
 ) -> list[Choice]:
-    """Clips and their length for each gap to bridge, with long speech dropped or cut, the root's own settings among them.
+    """Clips and their length for each gap to bridge, with long speech dropped or cut; the root's own setting is marked.
 
     Args:
         segments: video_id, start_ms, end_ms, label.
