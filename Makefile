@@ -6,7 +6,7 @@ BIN := .venv/bin
 MEDIA ?=
 ROOT ?= data/demo
 
-.PHONY: help setup setup-tensorflow weights demo lint types contract test test-slow bench clean
+.PHONY: help setup setup-tensorflow weights demo lint types contract test test-slow bench-gpu clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -46,6 +46,9 @@ test: weights lint types contract ## lint, types, import contract and the fast t
 
 test-slow: weights setup-tensorflow ## kills, whole demo runs, the library's own engine (40 minutes at most)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+bench-gpu: setup ## features on this machine's GPU beside the reference's way: make bench-gpu VIDEO=some.mp4
+	$(BIN)/python -m benchmarks.bench_features $(VIDEO) --device cuda
 
 clean: ## everything that was made, the environments aside
 	rm -rf data weights .mypy_cache .pytest_cache .ruff_cache
