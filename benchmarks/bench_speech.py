@@ -3,13 +3,17 @@
     python -m benchmarks.bench_speech [MEDIA ...] [--network smn|sm] [--exact]
 
 Without files it takes the recordings of ../shared/media and mixes made of them (bench_speech_mixes.py). The library
-runs in .venv-tensorflow (`make setup-tensorflow`); its time is that of a warm call, without start-up.
+runs in .venv-tensorflow (`make setup-tensorflow`); its time is that of a warm call: the first file goes twice, and
+the first time does not count.
 """
 
 import argparse
 import os
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,41 @@ from extract.speech import SpeechSettings, run_library, segment_speech, to_segme
 from extract.speech_engine import LABEL_MS, Segment
 
 LABELS = ["no_energy", "speech", "music", "noise"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both engines on one file, or on all."""
+
+    name: str
+    seconds: float
+    library_cpu_s: float
+    fast_cpu_s: float
+    num_gated: int
+    """Labels of 20 ms where the energy gate is open."""
+    num_equal: int
+    edge_off_ms: int
+
+    def plus(self, other: "Comparison") -> "Comparison":
+        """The sum of two."""
+        return Comparison(
+            self.name,
+            self.seconds + other.seconds,
+            self.library_cpu_s + other.library_cpu_s,
+            self.fast_cpu_s + other.fast_cpu_s,
+            self.num_gated + other.num_gated,
+            self.num_equal + other.num_equal,
+            max(self.edge_off_ms, other.edge_off_ms),
+        )
+
+    def line(self) -> str:
+        """For people."""
+        return (
+            f"{self.name:20} {self.seconds:5.0f} s  audio/CPU-s: library {self.seconds / self.library_cpu_s:5.1f} "
+            f"fast {self.seconds / self.fast_cpu_s:6.1f} ratio {self.library_cpu_s / self.fast_cpu_s:5.2f}  "
+            f"equal {self.num_equal}/{self.num_gated} = {100 * self.num_equal / max(self.num_gated, 1):.3f} %  "
+            f"speech edges off by at most {self.edge_off_ms} ms"
+        )
 
 
 def to_labels(segments: list[Segment]) -> NDArray[np.int64]:
@@ -41,7 +80,7 @@ def measure_fast(path: Path, settings: SpeechSettings) -> tuple[list[Segment], f
 
 
 def main() -> None:
-    """Print a line for each file and one for all."""
+    """Print a line for each file, one for all, and what two threads gain."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("media", nargs="*", type=Path)
     parser.add_argument("--network", choices=["smn", "sm"], default="smn")
@@ -50,6 +89,7 @@ def main() -> None:
     settings = SpeechSettings(network=arguments.network, exact=arguments.exact)
     with tempfile.TemporaryDirectory() as scratch:
         paths = arguments.media or [*MEDIA, *write_mixes(Path(scratch))]
+        compare_threads(paths[-8:], settings)
         compare(paths, settings)
 
 
@@ -57,27 +97,48 @@ def compare(paths: list[Path], settings: SpeechSettings) -> None:
     """Run both engines on every file and print what came out."""
     segment_speech(paths[0], settings=settings)
     started = time.perf_counter()
-    library = run_library(paths, settings)
-    print(f"library: {time.perf_counter() - started:.0f} s wall with start-up")
-    seconds = fast_cpu_s = library_cpu_s = num_labels = num_equal = 0.0
+    _, *library = run_library([paths[0], *paths], settings)
+    print(f"library: {time.perf_counter() - started:.0f} s wall with start-up", flush=True)
+    total = Comparison("all", 0.0, 0.0, 0.0, 0, 0, 0)
     for path, result in zip(paths, library, strict=True):
-        expected = [to_segment(*segment) for segment in result["segments"]]
         found, cpu_s = measure_fast(path, settings)
-        labels, reference = to_labels(found), to_labels(expected)
-        gated = reference != 0
-        equal = (labels == reference)[gated].sum()
-        edges = len(speech_edges(found) ^ speech_edges(expected))
-        print(
-            f"{path.name:24} {len(labels) / 50:6.0f} s  library {result['cpu_s']:6.2f} CPU-s  fast {cpu_s:6.2f}  "
-            f"ratio {result['cpu_s'] / cpu_s:5.2f}  equal {100 * equal / max(gated.sum(), 1):7.3f} %  edges off {edges}"
-        )
-        seconds += len(labels) / 50
-        fast_cpu_s, library_cpu_s = fast_cpu_s + cpu_s, library_cpu_s + result["cpu_s"]
-        num_labels, num_equal = num_labels + gated.sum(), num_equal + equal
-    print(
-        f"{'all':24} {seconds:6.0f} s  library {library_cpu_s:6.2f} CPU-s  fast {fast_cpu_s:6.2f}  "
-        f"ratio {library_cpu_s / fast_cpu_s:5.2f}  equal {100 * num_equal / num_labels:7.3f} %"
-    )
+        one = compare_file(path.name, [to_segment(*segment) for segment in result["segments"]], found)
+        one = replace(one, library_cpu_s=result["cpu_s"], fast_cpu_s=cpu_s)
+        print(one.line(), flush=True)
+        total = total.plus(one)
+    print(total.line())
+
+
+def compare_file(name: str, expected: list[Segment], found: list[Segment]) -> Comparison:
+    """Count equal labels where the library's energy gate is open, and how far a speech edge is off at most."""
+    reference, labels = to_labels(expected), to_labels(found)
+    length = min(len(reference), len(labels))
+    gated = reference[:length] != LABELS.index("no_energy")
+    num_equal = int((labels[:length] == reference[:length])[gated].sum())
+    edge_off_ms = farthest(speech_edges(found), speech_edges(expected))
+    return Comparison(name, max(len(reference), len(labels)) / 50, 0.0, 0.0, int(gated.sum()), num_equal, edge_off_ms)
+
+
+def farthest(edges: set[int], others: set[int]) -> int:
+    """The largest distance, in ms, from an edge of either set to the nearest of the other; 10 s where there is none."""
+    if not edges or not others:
+        return 10_000 if edges or others else 0
+    pairs = [(edge, others) for edge in edges] + [(edge, edges) for edge in others]
+    return max(min(abs(edge - other) for other in candidates) for edge, candidates in pairs)
+
+
+def compare_threads(paths: list[Path], settings: SpeechSettings) -> None:
+    """Time pairs of files one after another and in two threads, as the flow runs batches."""
+    apart = together = 0.0
+    for pair in zip(paths[::2], paths[1::2], strict=False):
+        started = time.perf_counter()
+        alone = [segment_speech(path, settings=settings) for path in pair]
+        apart += time.perf_counter() - started
+        started = time.perf_counter()
+        with ThreadPoolExecutor(2) as threads:
+            assert alone == list(threads.map(partial(segment_speech, settings=settings), pair))
+        together += time.perf_counter() - started
+    print(f"pairs of files: {apart:.1f} s one after another, {together:.1f} s in 2 threads: {apart / together:.2f} x")
 
 
 if __name__ == "__main__":

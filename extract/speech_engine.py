@@ -43,9 +43,9 @@ PASSES = {
     "smn": (Pass(np.inf, 0.0, 48, 2), Pass(40.0, 0.2, 8), Pass(8.0, 0.04, 1)),
     "sm": (Pass(np.inf, 0.0, 48, 2), Pass(40.0, 0.4, 8), Pass(8.0, 0.08, 1)),
 }
-"""Chosen on 69 minutes of speech over music and noise (benchmarks/bench_speech.py). Scores of groups of 64 were off in
-one direction by up to 0.4 nats a label over 4 s, groups of 16 and 8 by up to 0.07 and 0.045; network sm is off by
-more."""
+"""Chosen on 69 minutes of mixes of speech over music and noise; benchmarks/bench_speech.py, other mixes of the same
+recordings, checks the choice. Scores of groups of 64 were off in one direction by up to 0.4 nats a label over 4 s,
+groups of 16 and 8 by up to 0.07 and 0.045; network sm is off by more."""
 EXACT_PASSES = (Pass(np.inf, 0.0, 1),)
 MAX_ROUNDS = 4
 """New scores can bring new doubt; after so many rounds of one pass the rest stays as it is."""
