@@ -4,7 +4,8 @@
 
 Without files it takes the recordings of ../shared/media and mixes made of them (bench_speech_mixes.py). The library
 runs in .venv-tensorflow (`make setup-tensorflow`); its time is that of a warm call: the first file goes twice, and
-the first time does not count.
+the first time does not count. CPU-seconds grow when other programs share the cores, so the fast engine runs before and
+after the library and its mean counts; the load average is printed.
 """
 
 import argparse
@@ -96,17 +97,19 @@ def main() -> None:
 def compare(paths: list[Path], settings: SpeechSettings) -> None:
     """Run both engines on every file and print what came out."""
     segment_speech(paths[0], settings=settings)
+    before = [measure_fast(path, settings)[1] for path in paths]
     started = time.perf_counter()
     _, *library = run_library([paths[0], *paths], settings)
     print(f"library: {time.perf_counter() - started:.0f} s wall with start-up", flush=True)
     total = Comparison("all", 0.0, 0.0, 0.0, 0, 0, 0)
-    for path, result in zip(paths, library, strict=True):
+    for path, result, cpu_s_before in zip(paths, library, before, strict=True):
         found, cpu_s = measure_fast(path, settings)
         one = compare_file(path.name, [to_segment(*segment) for segment in result["segments"]], found)
-        one = replace(one, library_cpu_s=result["cpu_s"], fast_cpu_s=cpu_s)
+        one = replace(one, library_cpu_s=result["cpu_s"], fast_cpu_s=(cpu_s_before + cpu_s) / 2)
         print(one.line(), flush=True)
         total = total.plus(one)
     print(total.line())
+    print_load()
 
 
 def compare_file(name: str, expected: list[Segment], found: list[Segment]) -> Comparison:
@@ -127,8 +130,14 @@ def farthest(edges: set[int], others: set[int]) -> int:
     return max(min(abs(edge - other) for other in candidates) for edge, candidates in pairs)
 
 
+def print_load() -> None:
+    """How busy the machine is, others' work and this."""
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
+
+
 def compare_threads(paths: list[Path], settings: SpeechSettings) -> None:
     """Time pairs of files one after another and in two threads, as the flow runs batches."""
+    print_load()
     apart = together = 0.0
     for pair in zip(paths[::2], paths[1::2], strict=False):
         started = time.perf_counter()
@@ -138,7 +147,10 @@ def compare_threads(paths: list[Path], settings: SpeechSettings) -> None:
         with ThreadPoolExecutor(2) as threads:
             assert alone == list(threads.map(partial(segment_speech, settings=settings), pair))
         together += time.perf_counter() - started
-    print(f"pairs of files: {apart:.1f} s one after another, {together:.1f} s in 2 threads: {apart / together:.2f} x")
+    print(
+        f"pairs of files: {apart:.1f} s one after another, {together:.1f} s in 2 threads: {apart / together:.2f} x",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
