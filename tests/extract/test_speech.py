@@ -160,7 +160,7 @@ def test_six_hours_need_less_than_a_gigabyte(tmp_path):
     sound = write_wav(tmp_path / "sound.wav", np.concatenate([noise(20_000), np.zeros(140_000, np.float32)]))
     bytes_needed, segments = peak_of_long_file(sound, tmp_path, hours=6)
     assert bytes_needed < 1e9
-    assert 6 * 3_600_000 - 200 < segments[-1][2] < 6 * 3_600_000 + 200
+    assert segments[-1][2] == pytest.approx(6 * 3_600_000, rel=0.01)  # each repeat of AAC loses its encoder's delay
 
 
 def test_library_engine_without_its_environment_names_the_command(tmp_path, monkeypatch):
