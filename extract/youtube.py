@@ -71,6 +71,11 @@ def _list(address: str, depth: int, source: SourceSettings, pacer: Pacer | None)
     return found
 
 
+def fetch_recipes(source: SourceSettings, selection: SelectionSettings, download: DownloadSettings) -> dict[str, str]:
+    """Recipes of the tables that `fetch_video` fills: another selection asks for metadata again, not for media."""
+    return {"videos": recipe_of(source, selection, download), "media": recipe_of(source, download)}
+
+
 def fetch_video(
     video_id: str,
     media_root: str | Path,
@@ -95,7 +100,7 @@ def fetch_video(
     url = watch_url(video_id, source)
     prepare_media_root(media_root)
     record = read_record(media_root, video_id)
-    recipes = {"videos": recipe_of(source, selection, download), "media": recipe_of(source, download)}
+    recipes = fetch_recipes(source, selection, download)
     if record is not None and record.get("recipes") == recipes:
         return known_video(record), known_media(record)
     session = open_session(source, download)

@@ -19,7 +19,7 @@ from datasets.tables import make_table, read_table, write_part
 from extract.pacer import Pacer
 from extract.selection import preselect
 from extract.sources import read_ids_file, watch_url
-from extract.youtube import fetch_video, search_videos
+from extract.youtube import fetch_recipes, fetch_video, search_videos
 from flows.batches import TASK_OPTIONS, Run, cut_batches, left_to_do, run_batches, settle_row
 from flows.progress import logger
 
@@ -89,10 +89,7 @@ def _search_row(run: Run, row: Row, pacer: Pacer) -> tuple[Row, list[Row]]:
 def fetch_videos(run: Run) -> None:
     """Select and download every discovered video that was not decided: tables videos and media."""
     config = run.config
-    recipes = {
-        "videos": recipe_of(config.source, config.selection, config.download),
-        "media": recipe_of(config.source, config.download),
-    }
+    recipes = fetch_recipes(config.source, config.selection, config.download)
     candidates = _best_ranked(run).slice(0, config.run.max_videos)
     todo = left_to_do(candidates, run, "videos", recipes["videos"])
     with open_pacer(run) as pacer:
