@@ -1,18 +1,22 @@
 """What our download adds to a bare yt-dlp loop, and bookkeeping for a million known videos.
 
-    python benchmarks/bench_download.py [--videos 24] [--seconds 20] [--workers 4] [--rounds 3] [--known 1000000]
+    python benchmarks/bench_download.py [--videos 24] [--seconds 10] [--workers 4] [--rounds 9] [--known 1000000]
 
-Both loops fetch the same files from the demo's site in a process of its own on 127.0.0.1, with as many threads, the
-pacer off. Ours adds selection, the limits, a look at the file's boxes and header, sha256, the record and two rows.
+All loops fetch the same files from the demo's site in a process of its own on 127.0.0.1, with as many threads, the
+pacer off, in turns; medians. Ours adds selection, the limits, a look at the file's boxes and header, sha256, fsync, the
+record and two rows. Beside them the floor: the files alone, copied from the socket and flushed to the disk.
 """
 
 import argparse
 import json
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,16 +25,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import yt_dlp
 
 from datasets.schemas import TABLES
-from datasets.tables import read_table, subtract, write_part
+from datasets.tables import write_part
 from demo.extractor import DemoVideoIE
 from extract.media import ffmpeg_path
 from extract.selection import SelectionSettings
 from extract.sources import SourceSettings
 from extract.youtube import DownloadSettings, fetch_video
+from flows.acquire import rank_videos
+from flows.batches import Run, cut_batches, left_to_do
+from flows.config import Config
 
 
 def make_channel(folder: Path, num_videos: int, seconds: int) -> list[str]:
@@ -86,6 +92,19 @@ def run_bare(ids: list[str], url: str, folder: Path, workers: int) -> float:
     return time.perf_counter() - start
 
 
+def run_floor(ids: list[str], url: str, folder: Path, workers: int) -> float:
+    def work(video_id: str) -> None:
+        with urllib.request.urlopen(f"{url}/media/{video_id}.mp4") as body, (folder / video_id).open("wb") as file:
+            shutil.copyfileobj(body, file, 1 << 19)
+            file.flush()
+            os.fsync(file.fileno())
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(workers) as threads:
+        list(threads.map(work, ids))
+    return time.perf_counter() - start
+
+
 def run_ours(ids: list[str], url: str, folder: Path, workers: int) -> float:
     source = SourceSettings(
         name="site", watch_url=url + "/watch?v={video_id}", extractors=("demo.extractor:DemoVideoIE",)
@@ -108,16 +127,20 @@ def compare_loops(num_videos: int, seconds: int, workers: int, rounds: int) -> N
         folder = Path(name)
         ids = make_channel(folder, num_videos, seconds)
         megabytes = num_videos * (folder / "a.mp4").stat().st_size / 1e6
-        bare, ours = [], []
+        seconds_of: dict[str, list[float]] = {"floor": [], "bare yt-dlp": [], "ours": []}
         with serve(folder) as url:
-            for i in range(rounds):
-                (folder / f"bare{i}").mkdir()
-                bare.append(run_bare(ids, url, folder / f"bare{i}", workers))
-                ours.append(run_ours(ids, url, folder / f"ours{i}", workers))
-                subprocess.run(["rm", "-r", str(folder / f"bare{i}"), str(folder / f"ours{i}")], check=True)
-        print(f"{num_videos} videos, {megabytes:.0f} MB, {workers} threads, best of {rounds}")
-        print(f"bare yt-dlp {min(bare):.2f} s, ours {min(ours):.2f} s: {min(bare) / min(ours):.1%} of its speed")
-        print(f"ours adds {1000 * (min(ours) - min(bare)) / num_videos:.0f} ms a video")
+            for _ in range(rounds):
+                for loop, run in zip(seconds_of, (run_floor, run_bare, run_ours), strict=True):
+                    target = folder / "target"
+                    target.mkdir()
+                    os.sync()  # else one loop waits for the disk on behalf of the one before
+                    seconds_of[loop].append(run(ids, url, target, workers))
+                    shutil.rmtree(target)
+        print(f"{num_videos} videos, {megabytes:.0f} MB, {workers} threads, {rounds} rounds: median (least to most)")
+        for loop, seconds in seconds_of.items():
+            print(f"{loop:<12} {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+        floor, bare, ours = (statistics.median(seconds) for seconds in seconds_of.values())
+        print(f"ours: {bare / ours:.1%} of bare yt-dlp's speed, {floor / ours:.1%} of the floor's")
 
 
 def write_known(root: Path, num_known: int, rows_per_part: int = 20_000) -> None:
@@ -138,12 +161,10 @@ def _fill(name: str, ids: pa.Array) -> pa.Table:
     return pa.table([given.get(field.name, pa.nulls(len(ids), field.type)) for field in schema], schema=schema)
 
 
-def choose_batch(root: Path, size: int = 50) -> int:
-    found = read_table(root, "discoveries", ["video_id", "rank"])
-    best = found.group_by("video_id").aggregate([("rank", "min")])
-    new, _ = subtract(best, root, "videos", "r")
-    order = pc.sort_indices(new, [("rank_min", "ascending"), ("video_id", "ascending")])
-    return new.take(order[:size]).num_rows
+def choose_batch(root: Path) -> int:
+    """What a run does before its first download."""
+    run = Run(Config(root=str(root)), "run")
+    return cut_batches(left_to_do(rank_videos(run), run, "videos", "r"), 50)[0].num_rows
 
 
 def measure_bookkeeping(num_known: int) -> None:
@@ -163,7 +184,7 @@ def measure_bookkeeping(num_known: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for option, default in (("videos", 24), ("seconds", 20), ("workers", 4), ("rounds", 3), ("known", 1_000_000)):
+    for option, default in (("videos", 24), ("seconds", 10), ("workers", 4), ("rounds", 9), ("known", 1_000_000)):
         parser.add_argument(f"--{option}", type=int, default=default)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")

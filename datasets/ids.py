@@ -11,8 +11,12 @@ def check_video_id(video_id: str) -> str:
     Raises:
         ValueError: it holds anything but letters, digits, '-' and '_', or is longer than 64.
     """
-    if not isinstance(video_id, str) or not _VIDEO_ID.fullmatch(video_id):
-        raise ValueError(f"video_id must be 1 to 64 letters, digits, '-' or '_', got {video_id!r}")
+    if not isinstance(video_id, str):
+        raise ValueError(
+            f"video_id must be 1 to 64 letters, digits, '-' or '_', got no text: {type(video_id).__name__}"
+        )
+    if not _VIDEO_ID.fullmatch(video_id):
+        raise ValueError(f"video_id must be 1 to 64 letters, digits, '-' or '_', got {video_id[:100]!r}")
     return video_id
 
 

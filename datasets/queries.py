@@ -6,15 +6,18 @@ that people use. `datasets/queries/README.md` documents the grammar and the sour
 
 import csv
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 
 from datasets.settings import Settings
 
+Facet = Literal["dish", "technique", "region"]
 GRAMMARS = Path(__file__).parent / "queries"
 
 
@@ -94,6 +97,23 @@ def load_queries(path_or_name: str | Path) -> list[Query]:
     if not queries:
         raise ValueError(f"queries: {path} holds no query")
     return _without_repeats(queries)
+
+
+def food_words() -> list[str]:
+    """Dishes and ingredients of the shipped grammars, longest first."""
+    words: set[str] = set()
+    for name in shipped_grammars():
+        grammar = _read_grammar(GRAMMARS / f"{name}.toml")
+        words |= {row["dish"] for row in _read_rows(GRAMMARS / grammar.dishes, ("dish",))}
+        words |= {row["ingredient"] for row in _read_rows(GRAMMARS / grammar.ingredients, ("ingredient",))}
+    return sorted(words, key=lambda word: (-len(word), word))
+
+
+def find_food(title: str, words: Sequence[str]) -> str | None:
+    """The first of `words` that a title holds; words of Latin letters as whole words."""
+    folded = title.casefold()
+    found = (word for word in words if re.search(rf"(?<![a-z]){re.escape(word.casefold())}(?![a-z])", folded))
+    return next(found, None)
 
 
 def expand_grammar(path: Path) -> list[Query]:

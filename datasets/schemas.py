@@ -104,7 +104,12 @@ SPEECH_REASONS: Mapping[str, Policy] = {
     "media_missing": LATER,
     **_UNEXPECTED,
 }
-CLIP_REASONS: Mapping[str, Policy] = {"clip_too_short": NEVER, "clip_too_long": NEVER, "no_speech": NEVER}
+CLIP_REASONS: Mapping[str, Policy] = {
+    "clip_too_short": NEVER,
+    "clip_too_long": NEVER,
+    "no_speech": NEVER,
+    "video_gone": NEVER,
+}
 FEATURE_REASONS: Mapping[str, Policy] = {
     "no_audio": NEVER,
     "no_video": NEVER,
@@ -141,16 +146,12 @@ def _columns(**types: pa.DataType) -> tuple[pa.Field, ...]:
     return tuple(pa.field(name, type_) for name, type_ in types.items())
 
 
-_string, _int64, _int32, _float32, _float64, _bool = (
-    pa.string(),
-    pa.int64(),
-    pa.int32(),
-    pa.float32(),
-    pa.float64(),
-    pa.bool_(),
-)
+_string, _int64, _int32 = pa.string(), pa.int64(), pa.int32()
+_float32, _float64, _bool = pa.float32(), pa.float64(), pa.bool_()
 _time = pa.timestamp("ms", tz="UTC")
 _any_vectors = pa.null()
+_of_clip = {"clip_id": _string, "video_id": _string}
+_evaluated = {"checkpoint": _string, "release": _string, "split": _string, "direction": _string}
 
 TABLES: Mapping[str, TableSpec] = {
     "searches": TableSpec(
@@ -177,6 +178,9 @@ TABLES: Mapping[str, TableSpec] = {
             audio_language=_string,
             metadata_language=_string,
             script_share=_float64,
+            text_language=_string,
+            spoken_language=_string,
+            spoken_score=_float64,
             has_original_caption=_bool,
             discovered_at=_time,
         ),
@@ -217,36 +221,31 @@ TABLES: Mapping[str, TableSpec] = {
     "segments": TableSpec(
         ("video_id", "start_ms"), _columns(video_id=_string, start_ms=_int64, end_ms=_int64, label=_string)
     ),
+    "duplicates": TableSpec(("video_id", "copy_id"), _columns(video_id=_string, copy_id=_string)),
     "clips": TableSpec(
         ("clip_id",),
-        _columns(clip_id=_string, video_id=_string, start_ms=_int64, end_ms=_int64, speech_ms=_int64),
+        _columns(**_of_clip, start_ms=_int64, end_ms=_int64, speech_ms=_int64),
         CLIP_REASONS,
     ),
-    "splits": TableSpec(("clip_id",), _columns(clip_id=_string, video_id=_string, split=_string)),
+    "splits": TableSpec(("clip_id",), _columns(**_of_clip, split=_string)),
     "features_2d": TableSpec(
         ("clip_id",),
-        _columns(clip_id=_string, video_id=_string, values=_any_vectors, row_start_ms=pa.list_(_int64)),
+        _columns(**_of_clip, values=_any_vectors, row_start_ms=pa.list_(_int64)),
         FEATURE_REASONS,
     ),
     "features_3d": TableSpec(
         ("clip_id",),
-        _columns(
-            clip_id=_string,
-            video_id=_string,
-            values=_any_vectors,
-            row_start_ms=pa.list_(_int64),
-            num_valid_frames=_int32,
-        ),
+        _columns(**_of_clip, values=_any_vectors, row_start_ms=pa.list_(_int64), num_valid_frames=_int32),
         FEATURE_REASONS,
     ),
     "log_mel": TableSpec(
         ("clip_id",),
-        _columns(clip_id=_string, video_id=_string, values=_any_vectors, num_frames=_int32),
+        _columns(**_of_clip, values=_any_vectors, num_frames=_int32),
         FEATURE_REASONS,
     ),
     "pooled": TableSpec(
         ("clip_id",),
-        _columns(clip_id=_string, video_id=_string, pooled_2d=pa.list_(_float32), pooled_3d=pa.list_(_float32)),
+        _columns(**_of_clip, pooled_2d=pa.list_(_float32), pooled_3d=pa.list_(_float32)),
         FEATURE_REASONS,
     ),
     "pairs": TableSpec(
@@ -257,29 +256,38 @@ TABLES: Mapping[str, TableSpec] = {
     "evaluations": TableSpec(
         ("checkpoint", "release", "split", "direction"),
         _columns(
-            checkpoint=_string,
-            release=_string,
-            split=_string,
-            direction=_string,
+            **_evaluated,
             num_queries=_int32,
-            recall_at_1=_float64,
-            recall_at_5=_float64,
-            recall_at_10=_float64,
+            **dict.fromkeys([f"recall_at_{k}" for k in (1, 5, 10)], _float64),
             median_rank=_float64,
-            recall_at_1_low=_float64,
-            recall_at_1_high=_float64,
-            recall_at_5_low=_float64,
-            recall_at_5_high=_float64,
-            recall_at_10_low=_float64,
-            recall_at_10_high=_float64,
-            shuffled_recall_at_1=_float64,
-            shuffled_recall_at_5=_float64,
-            shuffled_recall_at_10=_float64,
+            **dict.fromkeys([f"recall_at_{k}_{end}" for k in (1, 5, 10) for end in ("low", "high")], _float64),
+            **dict.fromkeys([f"shuffled_recall_at_{k}" for k in (1, 5, 10)], _float64),
         ),
+    ),
+    # A row a query: where its match stands. `best` is text: ids of the five best, with a space between.
+    "ranks": TableSpec(
+        ("checkpoint", "release", "split", "direction", "clip_id"),
+        _columns(**_evaluated, **_of_clip, better=_int32, tied=_int32, best=_string),
     ),
     "requests": TableSpec(
         ("day", "source"),
         _columns(day=_string, source=_string, num_requests=_int64, num_refusals=_int32, breaker_open_until=_time),
+    ),
+    "availability": TableSpec(
+        ("video_id", "day"), _columns(video_id=_string, day=_string, checked_at=_time), VIDEO_REASONS
+    ),
+    "regenerations": TableSpec(
+        ("video_id",),
+        _columns(
+            video_id=_string,
+            num_clips=_int32,
+            listed_format_id=_string,
+            format_id=_string,
+            listed_sha256=_string,
+            sha256=_string,
+            is_same_media=_bool,
+        ),
+        VIDEO_REASONS,
     ),
     "tombstones": TableSpec(
         ("hashed_id",), _columns(hashed_id=_string, kind=_string, why=_string, tombstoned_at=_time)

@@ -42,6 +42,45 @@ def render(
 
 
 @app.command()
+def captions(
+    photos: Annotated[Path, typer.Option(help="Folder with train, val and test, each with a folder a food.")],
+    out: Annotated[Path, typer.Option(help="Folder of the captions.")],
+    language: Annotated[str, typer.Option(help="en or ja.")] = "ja",
+    per_train_photo: Annotated[int, typer.Option(min=1, help="Captions for each photograph of train.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same sentences and voices.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = max(1, os.cpu_count() or 1),
+) -> None:
+    """Speak captions of photographs, in the layout of Places Audio Captions.
+
+    Example: python -m demo captions --photos ../shared/media/images/produce --out data/captions --language ja
+    """
+    from demo.captions import CARRIERS, render_captions
+
+    try:
+        if language not in CARRIERS:
+            raise ValueError(f"--language takes one of {sorted(CARRIERS)}, got {language!r}")
+        for path in render_captions(photos, out, language, per_train_photo, seed, workers):
+            typer.echo(str(path))
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, ValueError) else 3) from error
+
+
+@app.command()
+def remove(
+    dir: Annotated[Path, typer.Option(help="Folder of a rendered channel.")],
+    id: Annotated[str, typer.Option(help="Of a video, or of a channel: all of its videos.")],
+) -> None:
+    """Take a video off the site, as its owner would; `render` brings it back.
+
+    Example: python -m demo remove --dir data/demo/channel --id GLd3aX16zBg
+    """
+    from demo.removal import remove_items
+
+    typer.echo(f"{remove_items(dir, id)} items removed from {dir / 'catalog.json'}")
+
+
+@app.command()
 def serve(
     dir: Annotated[Path, typer.Option(help="Folder of a rendered channel.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: the system chooses.")] = 0,

@@ -60,6 +60,7 @@ class SiteHandler(BaseHTTPRequestHandler):
     server_version = "demo"
     sys_version = ""
     timeout = 60
+    disable_nagle_algorithm = True  # else a page waits 40 ms for the acknowledgement of its header
 
     def do_GET(self) -> None:
         """Route by path."""

@@ -51,6 +51,7 @@ def engine_parameters(download: DownloadSettings, depth: int | None) -> dict[str
     parameters: dict[str, Any] = {
         "quiet": True,
         "noprogress": True,
+        "progress_delta": download.timeout_s,  # else it formats, for every block, a line that nobody sees
         "color": "no_color",
         "cachedir": False,
         "geo_bypass": False,

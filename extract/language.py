@@ -1,7 +1,7 @@
 """Is it the language asked for? Evidence from metadata, each score by itself, and the cascade that weighs it.
 
 From strong to weak: the original audio track, the original-language automatic caption (the site's own speech
-recognition), the language the uploader declared, the script of title and description.
+recognition), the language the uploader declared, script and words of title and description.
 """
 
 import re
@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from extract.text_language import identify_text
 
 ORIGINAL_TRACK = 10
 """yt-dlp's `language_preference` of the original audio track; dubbed tracks have less."""
@@ -20,9 +22,12 @@ SCRIPTS: Mapping[str, re.Pattern[str]] = {
     "en": re.compile(r"[A-Za-z]"),
 }
 
-MIN_SHARES: Mapping[str, float] = {"ja": 0.25, "hi": 0.3, "en": 0.85}
-"""Share from which the script proves the language: from the tuning half of tests/extract/data_language.tsv. Latin
-letters prove little: for English, see to it that stronger evidence is there."""
+SHARED_SCRIPTS = frozenset({"hi", "en"})
+"""Languages whose script proves little: Devanagari is Marathi's and Nepali's too, Latin letters are half the world's,
+and Hindi is written in them as well. There the text must be identified as the language."""
+
+MIN_SHARES: Mapping[str, float] = {"ja": 0.25, "hi": 0.0, "en": 0.5}
+"""Least share of the script: from the tuning half of tests/extract/data_language.tsv."""
 
 MAX_TEXT_CHARS = 5000
 """As much of a text is looked at; the longest description that YouTube takes."""
@@ -42,6 +47,8 @@ class LanguageEvidence:
     """The automatic caption of the original speech is in the language asked for; None without such a caption."""
     script_share: float | None
     """Share of letters of title and description in the language's script, 0 to 1."""
+    text_language: str | None = None
+    """What title and description are written in; None where the script alone decides (`SHARED_SCRIPTS`)."""
 
 
 def check_language(language: str) -> str:
@@ -57,11 +64,15 @@ def script_share(text: str, language: str) -> float | None:
     Returns:
         0 to 1, or None for a text without letters.
     """
-    prose = unicodedata.normalize("NFKC", _NOT_PROSE.sub(" ", text[:MAX_TEXT_CHARS]))
+    prose = _prose(text)
     num_letters = sum(unicodedata.category(char)[0] in "LM" for char in prose)
     if num_letters == 0:
         return None
     return min(1.0, len(SCRIPTS[check_language(language)].findall(prose)) / num_letters)
+
+
+def _prose(text: str) -> str:
+    return unicodedata.normalize("NFKC", _NOT_PROSE.sub(" ", text[:MAX_TEXT_CHARS]))
 
 
 def text_share(title: str, description: str, language: str) -> float | None:
@@ -75,11 +86,13 @@ def text_share(title: str, description: str, language: str) -> float | None:
 def gather_evidence(metadata: Mapping[str, Any], language: str) -> LanguageEvidence:
     """Evidence from yt-dlp's metadata of one video."""
     originals = [key.removesuffix("-orig") for key in metadata.get("automatic_captions") or {} if key.endswith("-orig")]
+    title, description = metadata.get("title") or "", metadata.get("description") or ""
     return LanguageEvidence(
         audio_language=_audio_language(metadata.get("formats") or []),
         metadata_language=_base(metadata.get("language")),
         has_original_caption=language in map(_base, originals) if originals else None,
-        script_share=text_share(metadata.get("title") or "", metadata.get("description") or "", language),
+        script_share=text_share(title, description, language),
+        text_language=identify_text(_prose(f"{title}\n{description}")) if language in SHARED_SCRIPTS else None,
     )
 
 
@@ -98,7 +111,8 @@ def is_language(evidence: LanguageEvidence, language: str, min_script_share: flo
         return evidence.has_original_caption
     if evidence.metadata_language is not None:
         return evidence.metadata_language == language
-    return evidence.script_share is not None and evidence.script_share >= min_share
+    has_script = evidence.script_share is not None and evidence.script_share >= min_share
+    return has_script and (language not in SHARED_SCRIPTS or evidence.text_language == language)
 
 
 def _audio_language(formats: Sequence[Mapping[str, Any]]) -> str | None:

@@ -145,6 +145,41 @@ def audio_chunks(
         yield _read_chunks(process, process.stdout, errors, path, chunk_samples)
 
 
+def encode_thumbnail(path: str | Path, at_ms: int, width: int = 240) -> bytes:
+    """A JPEG picture of the frame at `at_ms`, for people to look at.
+
+    Raises:
+        MediaError: "media_missing" or "decode_failed".
+    """
+    picture = {"format": "image2pipe", "vcodec": "mjpeg", "vframes": 1, "vf": f"scale={width}:-2", "q:v": 6}
+    return _encode(_open_input(path, at_ms).output("pipe:1", **picture, **_REPEATABLE), path)
+
+
+def encode_speech(path: str | Path, start_ms: int, end_ms: int) -> bytes:
+    """[start_ms, end_ms) of a file's audio as MP3, 24 kbit/s mono, which every browser plays.
+
+    Raises:
+        MediaError: "media_missing" or "decode_failed".
+    """
+    sound = {"format": "mp3", "acodec": "libmp3lame", "ar": SAMPLING_RATE, "ac": 1, "b:a": "24k"}
+    length = {"t": f"{(end_ms - start_ms) / 1000:.3f}", "map": "0:a:0"}
+    return _encode(_open_input(path, start_ms).output("pipe:1", **sound, **length, **_REPEATABLE), path)
+
+
+_REPEATABLE = {"map_metadata": -1, "fflags": "+bitexact", "flags": "+bitexact"}
+
+
+def _encode(output: Any, path: str | Path) -> bytes:
+    with tempfile.TemporaryFile() as errors, _running([output], errors, PROBE_TIMEOUT_S) as process:
+        assert process.stdout is not None
+        encoded = process.stdout.read()
+        process.wait()
+        if not encoded:
+            errors.seek(0)
+            raise MediaError("decode_failed", f"{Path(path).name}: {last_line(errors.read().decode(errors='replace'))}")
+        return encoded
+
+
 def _read_chunks(
     process: subprocess.Popen[bytes], stdout: IO[bytes], errors: IO[bytes], path: str | Path, chunk_samples: int
 ) -> Iterator[NDArray[np.float32]]:

@@ -9,20 +9,21 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from datasets.ids import check_video_id
 from datasets.tables import read_json, write_json
+from extract.mp4 import IncompleteMediaError
+
+SHORT_COUNT_S = 0.01
 
 
 class DiskFullError(Exception):
     """Too little room for another video: the disk, or the ceiling for all media."""
-
-
-class IncompleteMediaError(Exception):
-    """A file that ends before its own structure does."""
 
 
 def media_path(media_root: str | Path, video_id: str) -> Path:
@@ -97,9 +98,27 @@ def check_room(media_root: str | Path, num_bytes: int, min_free_bytes: int, max_
     free = shutil.disk_usage(media_root).free
     if free - num_bytes < min_free_bytes:
         raise DiskFullError(f"{free} bytes are free, {num_bytes} needed beside the {min_free_bytes} to be left free")
-    used = total_bytes(media_root)
+    used = _total_bytes_lately(str(media_root))
     if used + num_bytes > max_total_bytes:
         raise DiskFullError(f"media take {used} bytes of the {max_total_bytes} allowed, {num_bytes} more needed")
+
+
+def _total_bytes_lately(media_root: str) -> int:
+    """`total_bytes`; where counting takes long, not again before twenty times as long has passed.
+
+    A million files take seconds, and every video asks twice.
+    """
+    with _COUNTING:
+        num_bytes, begun, ended = _COUNTS.get(media_root, (0, 0.0, 0.0))
+        if ended - begun < SHORT_COUNT_S or time.monotonic() - ended >= 20 * (ended - begun):
+            begun = time.monotonic()
+            num_bytes = total_bytes(media_root)
+            _COUNTS[media_root] = num_bytes, begun, time.monotonic()
+        return num_bytes
+
+
+_COUNTING = threading.Lock()
+_COUNTS: dict[str, tuple[int, float, float]] = {}
 
 
 def total_bytes(media_root: str | Path) -> int:
@@ -129,22 +148,3 @@ def check_media_start(path: Path) -> None:
     is_matroska, is_mpeg_ts = head[:4] == b"\x1aE\xdf\xa3", head[:1] == head[188:] == b"\x47"
     if not (is_mp4 or is_matroska or is_mpeg_ts):
         raise IncompleteMediaError(f"not a media file, it begins with {head[:12]!r}")
-
-
-def check_boxes(path: Path) -> None:
-    """Raise IncompleteMediaError if an mp4 file ends inside one of its top-level boxes.
-
-    A server that announces too short a length leaves such a file, and its header still reads well.
-    """
-    size, position = path.stat().st_size, 0
-    with path.open("rb") as file:
-        if file.read(8)[4:8] != b"ftyp":
-            return
-        while position < size:
-            file.seek(position)
-            length, kind = int.from_bytes(file.read(4)), file.read(4)
-            length = int.from_bytes(file.read(8)) if length == 1 else length
-            length = size - position if length == 0 else length
-            if length < 8 or position + length > size:
-                raise IncompleteMediaError(f"box {kind!r} at byte {position} of {size} is {length} bytes long")
-            position += length

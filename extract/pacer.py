@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from datasets.tables import make_table, read_table, write_part
 STOP_REASONS = frozenset({"rate_limited", "bot_check"})
 """Answers after which nothing more is asked for a while."""
 
+FORBIDDEN = 403
 HOUR_S = 3600.0
 
 
@@ -27,21 +29,46 @@ class PacerSettings(Settings):
     """How politely a site is asked. None of it changes a result."""
 
     not_in_recipe: ClassVar[frozenset[str]] = frozenset(
-        {"enabled", "max_videos_per_hour", "burst", "breaker_s", "max_breaker_s", "save_every"}
+        {
+            "enabled",
+            "max_videos_per_hour",
+            "max_per_day",
+            "burst",
+            "breaker_s",
+            "max_breaker_s",
+            "max_forbidden",
+            "save_every",
+        }
     )
 
     enabled: bool = True
     """Off only for a site of your own, such as the demo's."""
     max_videos_per_hour: int = Field(default=240, ge=1, le=300)
     """Videos and searches asked for in an hour; yt-dlp's maintainers name about 300 for a guest session."""
+    max_per_day: int | None = Field(default=None, ge=1)
+    """Requests in one UTC day, all runs together; without limit when not set."""
     burst: int = Field(default=4, ge=1, le=30)
     """So many may be asked at once after a pause."""
     breaker_s: float = Field(default=HOUR_S, gt=0)
     """Pause after the first refusal, in seconds; each further refusal in a row doubles it."""
     max_breaker_s: float = Field(default=24 * HOUR_S, gt=0)
     """Longest pause, in seconds."""
+    max_forbidden: int = Field(default=10, ge=1)
+    """So many 403 in a row, no video fetched between them, are a refusal too; one may be an address gone stale."""
     save_every: int = Field(default=10, ge=1)
     """Requests between two writings of the table; a kill forgets at most so many."""
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds that a Retry-After header asks for, as seconds or as a date; None where it says nothing usable."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max((when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds(), 0.0)
 
 
 class Pacer:
@@ -74,14 +101,42 @@ class Pacer:
         self._filled_at = clock()
         self._num_unsaved = 0
         self._num_refusals = 0
+        self._num_forbidden = 0
+        self._stop_reason = "rate_limited"
         self._num_requests: dict[str, int] = {}
         self._open_until: datetime | None = None
         self._load()
 
     @property
+    def is_enabled(self) -> bool:
+        """False for a site of one's own, which is asked as fast as it answers."""
+        return self._settings.enabled
+
+    @property
     def open_until(self) -> datetime | None:
-        """When the breaker closes again; None while it is closed."""
+        """When requests are allowed again; None while they are."""
+        moments = [moment for moment in (self._refused_until, self._next_budget) if moment is not None]
+        return max(moments, default=None)
+
+    @property
+    def why_closed(self) -> str:
+        """Why nothing is asked, and until when; only while `open_until` says so."""
+        budget, until = self._next_budget, f"{self.open_until:%F %H:%M} UTC"
+        if budget is not None and budget == self.open_until:
+            return f"the day's {self._settings.max_per_day} requests are spent; nothing is asked until {until}"
+        return f"{self._source} asked us to stop; nothing is asked until {until}"
+
+    @property
+    def _refused_until(self) -> datetime | None:
         return self._open_until if self._open_until is not None and self._now() < self._open_until else None
+
+    @property
+    def _next_budget(self) -> datetime | None:
+        """The next UTC midnight when the day's requests are spent."""
+        limit = self._settings.max_per_day
+        if not self._settings.enabled or limit is None or self.num_requests_today < limit:
+            return None
+        return self._now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
     @property
     def num_requests_today(self) -> int:
@@ -92,7 +147,7 @@ class Pacer:
         """Wait for the turn of one request.
 
         Raises:
-            TransientError: the breaker is open; `reason` is rate_limited.
+            TransientError: the breaker is open; `reason` is what opened it in this run, else rate_limited.
         """
         if not self._settings.enabled:
             return
@@ -105,19 +160,35 @@ class Pacer:
                     return
             self._sleep(wait_s)
 
-    def observe(self, reason: str | None) -> None:
-        """Tell how a request ended: refusals open the breaker, a success ends the doubling."""
+    def observe(self, reason: str | None, http_status: int | None = None, retry_after_s: float | None = None) -> None:
+        """Tell how a video or a search ended: refusals open the breaker, a success ends the doubling.
+
+        Args:
+            reason: of the failure; None for a success.
+            http_status: of the answer that refused, if one did.
+            retry_after_s: how long that answer asked us to wait.
+        """
         if not self._settings.enabled:
             return
         with self._lock:
-            if reason in STOP_REASONS and self.open_until is None:
-                pause_s = min(self._settings.breaker_s * 2**self._num_refusals, self._settings.max_breaker_s)
+            self._num_forbidden = 0 if reason is None else self._num_forbidden + (http_status == FORBIDDEN)
+            if self._refused_until is not None:
+                return
+            if reason in STOP_REASONS or self._num_forbidden >= self._settings.max_forbidden:
+                self._stop_reason = reason if reason in STOP_REASONS else "rate_limited"
+                self._open(max(self._settings.breaker_s * 2**self._num_refusals, retry_after_s or 0))
                 self._num_refusals += 1
-                self._open_until = self._now() + timedelta(seconds=pause_s)
                 self._save()
-            elif reason is None and self._num_refusals and self.open_until is None:
+            elif reason is not None and retry_after_s:
+                self._open(retry_after_s)
+                self._save()
+            elif reason is None and self._num_refusals:
                 self._num_refusals = 0
                 self._save()
+
+    def _open(self, pause_s: float) -> None:
+        self._num_forbidden = 0
+        self._open_until = self._now() + timedelta(seconds=min(pause_s, self._settings.max_breaker_s))
 
     def finish_time(self, num_videos: int) -> datetime:
         """Forecast: when so many more videos will have been asked for at this pace."""
@@ -131,11 +202,8 @@ class Pacer:
                 self._save()
 
     def _check_breaker(self) -> None:
-        until = self.open_until
-        if until is not None:
-            raise TransientError(
-                "rate_limited", f"{self._source} asked us to stop; nothing is asked until {until:%F %H:%M} UTC"
-            )
+        if self.open_until is not None:
+            raise TransientError(self._stop_reason, self.why_closed)
 
     def _take_token(self) -> float:
         """Take one token and return 0, or return the seconds until there is one."""

@@ -1,6 +1,7 @@
 """Which found videos are worth a download: rules over metadata, each with its reason."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
@@ -8,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from datasets.schemas import dropped
 from datasets.settings import Settings
 from extract.language import check_language, gather_evidence, is_language
+from extract.spoken_language import check_spoken_model, identify_speech, load_classifier
 
 
 class SelectionSettings(Settings):
@@ -22,8 +24,14 @@ class SelectionSettings(Settings):
     language: str | None = "ja"
     """Spoken language asked for: ja, hi or en; None takes any."""
     min_script_share: float | None = Field(default=None, ge=0, le=1)
-    """Share of letters of title and description in the language's script from which that proves the language; None:
-    0.25 of kana for Japanese, 0.3 of Devanagari for Hindi, 0.85 of Latin for English."""
+    """Least share of letters of title and description in the language's script, where no stronger evidence is there;
+    None: 0.25 of kana for Japanese, 0.5 of Latin for English, 0 of Devanagari for Hindi, which is written in both.
+    English and Hindi texts must also be identified as such."""
+    spoken_model: Path | None = None
+    """Folder of a Whisper model for CTranslate2: what is spoken is then identified on three windows of the downloaded
+    audio. Needs `pip install faster-whisper`; off when not set."""
+    min_spoken_score: float = Field(default=0.5, ge=0, le=1)
+    """Least mean probability of the language asked for over those windows."""
     allow_age_restricted: bool = False
     """Age-restricted videos cannot be had without an account."""
     creative_commons_only: bool = False
@@ -34,6 +42,11 @@ class SelectionSettings(Settings):
     def _check_language(cls, value: str | None) -> str | None:
         return None if value is None else check_language(value)
 
+    @field_validator("spoken_model")
+    @classmethod
+    def _check_spoken_model(cls, value: Path | None) -> Path | None:
+        return None if value is None else check_spoken_model(value)
+
     @model_validator(mode="after")
     def _check_durations(self) -> "SelectionSettings":
         if self.min_duration_ms >= self.max_duration_ms:
@@ -41,6 +54,12 @@ class SelectionSettings(Settings):
                 f"min_duration_ms must be below max_duration_ms, got {self.min_duration_ms} and {self.max_duration_ms}"
             )
         return self
+
+
+TAKE_ALL = SelectionSettings(
+    min_duration_ms=0, max_duration_ms=2**53, min_views=0, language=None, allow_age_restricted=True
+)
+"""For videos that were selected before, here or elsewhere: only what cannot be had is left out."""
 
 
 def select(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
@@ -58,6 +77,25 @@ def select(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str
         if outcome is not None:
             return outcome
     return None
+
+
+def select_by_speech(media_path: Path, settings: SelectionSettings) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The rule that listens, where `spoken_model` is set.
+
+    Returns:
+        (columns spoken_language and spoken_score, the outcome columns of a dropped row or None).
+
+    Raises:
+        MediaError: the audio cannot be decoded.
+    """
+    if settings.spoken_model is None or settings.language is None:
+        return {}, None
+    scores = identify_speech(media_path, load_classifier(settings.spoken_model))
+    best, score = max(scores, key=lambda name: scores[name]), scores.get(settings.language, 0.0)
+    heard = {"spoken_language": best, "spoken_score": score}
+    if score >= settings.min_spoken_score:
+        return heard, None
+    return heard, dropped("wrong_language", f"asked for {settings.language}, heard {best} ({scores[best]:.2f})")
 
 
 def preselect(discovery: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import Field, field_validator
 
@@ -103,9 +103,19 @@ def allowed_hosts(settings: SourceSettings) -> tuple[str, ...]:
 
 def is_allowed_url(url: str, hosts: tuple[str, ...]) -> bool:
     """True for http(s) addresses of `hosts` and their subdomains."""
-    parts = urlsplit(url)
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("http", "https"):
+        return False
     host = (parts.hostname or "").lower()
-    return parts.scheme in ("http", "https") and any(host == name or host.endswith(f".{name}") for name in hosts)
+    return any(host == name or host.endswith(f".{name}") for name in hosts)
+
+
+def _split(url: str) -> SplitResult | None:
+    """None for what no address can look like, such as a bracket that never closes."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
 
 
 def video_id_of(text: str) -> str | None:
@@ -113,7 +123,9 @@ def video_id_of(text: str) -> str | None:
 
     A bare word of 11 id characters is a YouTube id; channel ids are longer, handles begin with '@'.
     """
-    parts = urlsplit(text)
+    parts = _split(text)
+    if parts is None:
+        return None
     if not parts.scheme:
         return text if re.fullmatch(r"[A-Za-z0-9_-]{11}", text) else None
     asked = parse_qs(parts.query).get("v", [])
@@ -134,6 +146,6 @@ def read_ids_file(path: str | Path) -> list[str]:
         raise ValueError(f"source.ids_file: cannot read {path}: {error}") from error
     queries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     for query in queries:
-        if video_id_of(query) is None and not re.match(r"https?://", query):
+        if video_id_of(query) is None and not (re.match(r"https?://", query) and _split(query)):
             raise ValueError(f"source.ids_file: {path}: neither a video id nor an address: {query[:80]!r}")
     return list(dict.fromkeys(queries))

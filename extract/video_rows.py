@@ -10,7 +10,6 @@ from datasets.schemas import OK
 from extract.formats import Format
 from extract.language import gather_evidence
 from extract.media import MediaInfo
-from extract.media_store import sha256_of
 from extract.selection import SelectionSettings
 from extract.sources import SourceSettings, watch_url
 
@@ -46,13 +45,16 @@ def to_ms(seconds: Any) -> int | None:
     return None if seconds is None else round(float(seconds) * 1000)
 
 
-def make_media(video_id: str, path: Path, partial: Path, chosen: Sequence[Format], found: MediaInfo) -> Row:
+def make_media(
+    video_id: str, path: Path, num_bytes: int, sha256: str, chosen: Sequence[Format], found: MediaInfo
+) -> Row:
     """Row of `media`, without the outcome columns.
 
     Args:
         video_id: the video.
         path: the final path; the row holds it relative to the media root.
-        partial: the complete file, before it gets that name.
+        num_bytes: of the complete file.
+        sha256: of its content.
         chosen: the formats it was made from. Their codec strings say more than the file's.
         found: what the file says of itself.
     """
@@ -60,8 +62,8 @@ def make_media(video_id: str, path: Path, partial: Path, chosen: Sequence[Format
     return {
         "video_id": video_id,
         "media_path": str(Path(*path.parts[-2:])),
-        "num_bytes": partial.stat().st_size,
-        "sha256": sha256_of(partial),
+        "num_bytes": num_bytes,
+        "sha256": sha256,
         "format_id": "+".join(str(item["source_format_id"]) for item in chosen),
         "video_codec": codecs["vcodec"] or found.video_codec,
         "audio_codec": codecs["acodec"] or found.audio_codec,

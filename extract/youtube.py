@@ -6,22 +6,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from datasets.schemas import MEDIA_REASONS, OK, Policy, TransientError, failed
+from datasets.schemas import MEDIA_REASONS, OK, Policy, TransientError, dropped, failed
 from datasets.settings import recipe_of
+from datasets.tombstones import is_tombstoned
 from extract.download_settings import DownloadSettings as DownloadSettings
 from extract.formats import NoFormatError
 from extract.limits import LimitError
 from extract.media import MediaError
 from extract.media_store import (
     DiskFullError,
-    IncompleteMediaError,
     keep_media,
+    media_path,
     prepare_media_root,
     read_record,
+    remove_media,
 )
+from extract.mp4 import IncompleteMediaError
 from extract.pacer import Pacer
 from extract.reasons import TRANSIENT, classify, clean_detail
-from extract.selection import SelectionSettings, select
+from extract.selection import TAKE_ALL, SelectionSettings, select, select_by_speech
 from extract.sources import SOURCES, SourceSettings, watch_url
 from extract.video_rows import Row, known_media, known_video, make_discovery, make_record, make_video
 from extract.ytdlp_session import EngineError, Session, open_session
@@ -67,6 +70,8 @@ def _list(address: str, depth: int, source: SourceSettings, pacer: Pacer | None)
     entries, outcome = _attempt(lambda: session.list_entries(address), session, pacer)
     if entries is None:
         raise ValueError(f"search {address!r}: {outcome['reason']}: {outcome['detail']}" if outcome else address)
+    if pacer is not None:
+        pacer.observe(None)
     found: list[dict[str, Any]] = entries
     return found
 
@@ -83,10 +88,12 @@ def fetch_video(
     selection: SelectionSettings,
     download: DownloadSettings,
     pacer: Pacer | None = None,
+    tombstones: frozenset[str] = frozenset(),
 ) -> tuple[Row, Row | None]:
     """Metadata, selection and, if the video is wanted, its media: one request chain.
 
-    A complete file of an earlier, killed run is taken as it is.
+    A complete file of an earlier, killed run is taken as it is. A channel of `tombstones` (hashed ids) shows only in
+    the metadata; of its videos nothing but the id and the reason is kept.
 
     Returns:
         (row of `videos`, row of `media`). The media row is None when a rule dropped the video or when not even its
@@ -102,6 +109,8 @@ def fetch_video(
     record = read_record(media_root, video_id)
     recipes = fetch_recipes(source, selection, download)
     if record is not None and record.get("recipes") == recipes:
+        if is_tombstoned(tombstones, "channel", record["video"].get("channel_id")):
+            return _tombstoned(video_id, source), None
         return known_video(record), known_media(record)
     session = open_session(source, download)
     if pacer is not None:
@@ -110,20 +119,79 @@ def fetch_video(
     metadata, outcome = _attempt(lambda: session.extract(url), session, pacer)
     if metadata is None:
         return {"video_id": video_id, "source": source.name, "url": url, **(outcome or {})}, None
+    if is_tombstoned(tombstones, "channel", metadata.get("channel_id")):
+        return _tombstoned(video_id, source), None
     video = make_video(video_id, metadata, source, selection)
     rejected = select(metadata, selection)
     if rejected is not None:
         return {**video, **rejected}, None
     if record is not None and record.get("recipes", {}).get("media") == recipes["media"]:
-        return {**video, **OK}, known_media(record)
+        return _listen(video, media_path(media_root, video_id), known_media(record), selection, media_root)
+    return _fetch_media(session, metadata, video, selection, recipes, pacer)
+
+
+def _fetch_media(
+    session: Session,
+    metadata: Row,
+    video: Row,
+    selection: SelectionSettings,
+    recipes: dict[str, str],
+    pacer: Pacer | None,
+) -> tuple[Row, Row | None]:
+    """The rows of a wanted video once its media came, or did not."""
     media, outcome = _attempt(lambda: session.download_media(metadata), session, pacer)
     if media is None:
         outcome = outcome or {}
         # What may be mended is to be found again by who reads `videos` to see what is left.
         is_final = MEDIA_REASONS[outcome["reason"]] == Policy.NEVER
-        failure = {"video_id": video_id, **outcome, "fetched_at": datetime.now(UTC)}
+        failure = {"video_id": video["video_id"], **outcome, "fetched_at": datetime.now(UTC)}
         return {**video, **(OK if is_final else outcome)}, failure
-    return _keep(session, {**video, **OK}, media, recipes)
+    if pacer is not None:  # not sooner: a page that is shown while its media are refused ends no refusal
+        pacer.observe(None)
+    assert session.partial is not None
+    video, kept = _listen(video, session.partial, media, selection, session.media_root)
+    return (video, None) if kept is None else _keep(session, video, media, recipes)
+
+
+def _listen(
+    video: Row, path: Path, media: Row, selection: SelectionSettings, media_root: str | Path
+) -> tuple[Row, Row | None]:
+    """The rows of a complete file; without media, and with the file deleted, where another language is spoken."""
+    try:
+        heard, rejected = select_by_speech(path, selection)
+    except MediaError as error:
+        heard, rejected = {}, failed(error.reason, clean_detail(str(error)))
+    if rejected is None:
+        return {**video, **heard, **OK}, media
+    remove_media(media_root, video["video_id"])
+    return {**video, **heard, **rejected}, None
+
+
+def check_video(video_id: str, source: SourceSettings, download: DownloadSettings, pacer: Pacer | None = None) -> Row:
+    """Ask whether a video can still be had: its metadata only.
+
+    Returns:
+        The outcome columns: ok, or the reason why not.
+
+    Raises:
+        TransientError: network, rate_limited, bot_check: nothing was learned.
+        ValueError: `video_id` is none.
+    """
+    url = watch_url(video_id, source)
+    session = open_session(source, download)
+    if pacer is not None:
+        pacer.acquire()
+    session.begin(video_id=video_id)
+    metadata, outcome = _attempt(lambda: session.extract(url), session, pacer)
+    if metadata is None:
+        return outcome or {}
+    if pacer is not None:
+        pacer.observe(None)
+    return select(metadata, TAKE_ALL) or OK
+
+
+def _tombstoned(video_id: str, source: SourceSettings) -> Row:
+    return {"video_id": video_id, "source": source.name, **dropped("tombstoned", "its channel")}
 
 
 def _keep(session: Session, video: Row, media: Row, recipes: Row) -> tuple[Row, Row]:
@@ -148,13 +216,12 @@ def _attempt(work: Callable[[], Any], session: Session, pacer: Pacer | None) -> 
     except (EngineError, OSError) as error:
         reason, detail = classify(error, session.warnings)
     else:
-        if pacer is not None:
-            pacer.observe(None)
         return result, None
     finally:
+        answer = session.http_status, session.retry_after_s
         session.release()
     if pacer is not None:
-        pacer.observe(reason)
+        pacer.observe(reason, *answer)
     if reason in TRANSIENT:
         raise TransientError(reason, detail)
     return None, failed(reason, detail)

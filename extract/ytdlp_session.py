@@ -9,6 +9,7 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,16 @@ from extract.formats import choose_formats, expected_bytes, format_key, playlist
 from extract.limits import LimitedBody, LimitError, Limits
 from extract.media import MediaError, probe_media
 from extract.media_store import (
-    IncompleteMediaError,
-    check_boxes,
     check_media_start,
     check_room,
     drop_partials,
     media_path,
     partial_path,
+    sha256_of,
 )
+from extract.metadata import clean_metadata
+from extract.mp4 import IncompleteMediaError, list_boxes, read_header
+from extract.pacer import parse_retry_after
 from extract.reasons import clean_detail
 from extract.sources import SourceSettings, allowed_hosts, extractor_names, is_allowed_url
 from extract.video_rows import Row, make_media
@@ -69,6 +72,8 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         """Forget the last video; the clock starts."""
         self.media_root, self.video_id = media_root, video_id
         self.partial: Path | None = None
+        self._body: LimitedBody | None = None
+        self._received: tuple[int, int, int, str] | None = None
         self._num_bytes_with_room = 0
         self.warnings.clear()
         self.release()
@@ -76,6 +81,8 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
 
     def release(self) -> None:
         """Close the pages of refusals."""
+        self.http_status: int | None = None
+        self.retry_after_s: float | None = None
         while self._refusals:
             self._refusals.pop().close()
 
@@ -90,6 +97,10 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
 
     error = debug  # the exception that follows says the same
 
+    def _forceprint(self, key: str, info_dict: dict[str, Any]) -> dict[str, Any]:
+        """Nothing is printed; yt-dlp would lay out tables of formats and captions for it, eight times a video."""
+        return info_dict
+
     def urlopen(self, request: Any) -> Any:
         """Ask, if the host may be asked; the answer is read within the limits."""
         self._check_url(request if isinstance(request, str) else request.url)
@@ -98,11 +109,21 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
             response = super().urlopen(request)
         except HTTPError as error:  # yt-dlp may still read its page, and leaves it open
             self._refusals.append(error)
+            self._heed(error)
             raise
         except NoSupportingHandlers as error:  # a refused redirect comes back wrapped
             raise next((inner for inner in error.unexpected_errors if isinstance(inner, LimitError)), error) from error
-        response.fp = LimitedBody(response.fp, self._limits)
+        response.fp = self._body = LimitedBody(response.fp, self._limits)
         return response
+
+    def _heed(self, error: HTTPError) -> None:
+        """Where the site says when to come back, yt-dlp's own tries within seconds end here."""
+        self.http_status = error.status
+        if error.status in (429, 503):
+            self.retry_after_s = parse_retry_after(error.response.headers.get("Retry-After"), datetime.now(UTC))
+        if self.retry_after_s:
+            reason = "rate_limited" if error.status == 429 else "network"
+            raise LimitError(reason, f"{error}: asked to wait {self.retry_after_s:.0f} s") from error
 
     def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:
         """Only the handler that lets us look at a redirect before it is followed."""
@@ -124,13 +145,13 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
             raise DownloadError(f"{url} is no single video")
         if metadata.get("id") != self.video_id:
             raise DownloadError(f"asked for {self.video_id}, got another video")
-        return metadata
+        return clean_metadata(metadata)
 
     def list_entries(self, address: str) -> list[dict[str, Any]]:
         """Search results, or videos of a channel or playlist, as flat entries."""
         listing = self.extract_info(address, download=False)
         entries = listing.get("entries") if isinstance(listing, dict) else None
-        return [entry for entry in entries or [] if isinstance(entry, dict) and _is_video(entry)]
+        return [clean_metadata(entry) for entry in entries or [] if isinstance(entry, dict) and _is_video(entry)]
 
     def download_media(self, metadata: dict[str, Any]) -> Row:
         """Fetch the formats chosen from `metadata` into `partial`; columns of `media` without the outcome."""
@@ -140,10 +161,10 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         for i, item in enumerate(metadata.get("formats") or []):
             item["source_format_id"] = str(item.get("format_id") or i)
             item["format_id"] = f"f{i}"  # becomes part of a file name
-        info = self.process_ie_result(metadata, download=True)
+        self._body = None
         try:
-            return self._describe_media(info)
-        except (IncompleteMediaError, MediaError):
+            return self._describe_media(self.process_ie_result(metadata, download=True))
+        except (IncompleteMediaError, MediaError):  # else a later try would take what is here for the whole video
             drop_partials(self.media_root, self.video_id)
             raise
 
@@ -180,10 +201,23 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self._limits.check()
         self._limits.check_size(num_bytes)
         if progress["status"] == "finished":
-            check_media_start(Path(progress["filename"]))
+            self._finish_file(Path(progress["filename"]))
         elif num_bytes > self._num_bytes_with_room:  # counting the media folder at every block would cost more than it
             self._num_bytes_with_room = num_bytes + ROOM_STEP_BYTES
             self._check_room(num_bytes - (progress.get("downloaded_bytes") or 0))
+
+    def _finish_file(self, path: Path) -> None:
+        check_media_start(path)
+        state = path.stat()
+        if self._body is not None and self._body.num_bytes == state.st_size:
+            self._received = (state.st_ino, state.st_size, state.st_mtime_ns, self._body.sha256.hexdigest())
+
+    def _sha256_of(self, path: Path) -> str:
+        """Of the bytes as they came, if one answer brought the whole file and nobody touched it since; else read."""
+        state = path.stat()
+        *identity, sha256 = self._received or (0, 0, 0, "")
+        is_as_received = identity == [state.st_ino, state.st_size, state.st_mtime_ns]
+        return str(sha256) if is_as_received else sha256_of(path)
 
     def _check_room(self, num_bytes: int) -> None:
         limits = self.download_settings
@@ -193,11 +227,11 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         partial, chosen = self.partial, self._chosen
         if partial is None or not partial.is_file():
             raise IncompleteMediaError("yt-dlp ended without a file")
-        check_boxes(partial)
-        found = probe_media(partial)
+        found = read_header(partial, list_boxes(partial)) or probe_media(partial)
         if found.audio_codec is None:
             raise MediaError("no_audio", "the file has no sound")
-        return make_media(self.video_id, media_path(self.media_root, self.video_id), partial, chosen, found)
+        path, num_bytes = media_path(self.media_root, self.video_id), partial.stat().st_size
+        return make_media(self.video_id, path, num_bytes, self._sha256_of(partial), chosen, found)
 
 
 def _checked_handler(check: Callable[..., None]) -> type[RequestsRH]:

@@ -4,21 +4,23 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
 from datasets.queries import Query, load_queries
-from datasets.schemas import OK
+from datasets.schemas import OK, dropped
 from datasets.settings import recipe_of
 from datasets.tables import make_table, read_table, write_part
+from datasets.tombstones import hide_id, is_tombstoned, read_tombstones
 from extract.pacer import Pacer
 from extract.selection import preselect
-from extract.sources import read_ids_file, watch_url
+from extract.sources import read_ids_file, video_id_of, watch_url
 from extract.youtube import fetch_recipes, fetch_video, search_videos
 from flows.batches import TASK_OPTIONS, Run, cut_batches, left_to_do, run_batches, settle_row
 from flows.progress import logger
@@ -32,12 +34,34 @@ def find_videos(run: Run) -> None:
     recipe = recipe_of(config.search, config.source)
     queries = _list_queries(run)[: config.search.max_queries]
     asked = pa.Table.from_pylist([asdict(query) for query in queries], schema=_QUERY_SCHEMA)
-    todo = left_to_do(asked, run, "searches", recipe)
+    todo = pa.concat_tables(
+        [left_to_do(asked, run, "searches", recipe), _searched_long_ago(asked, run, recipe)],
+        promote_options="permissive",
+    ).slice(0, config.search.max_per_run)
     with open_pacer(run) as pacer:
+        tell_forecast(pacer, "queries", todo.num_rows)
         batches = cut_batches(todo, config.run.queries_per_batch)
         run_batches(search_batch, batches, run, recipe, pacer, description="search queries")
+        if pacer.open_until is not None:
+            tell_forecast(pacer, "queries", left_to_do(asked, run, "searches", recipe).num_rows)
     run.record("discoveries", recipe)
     run.record("searches", recipe)
+
+
+def _searched_long_ago(asked: pa.Table, run: Run, recipe: str) -> pa.Table:
+    """Queries whose last search is old enough to be done again, as its next attempt; the oldest first."""
+    days = run.config.search.again_after_days
+    done = read_table(run.root, "searches", ["query", "status", "searched_at", "attempt"], recipe=recipe)
+    if days is None:
+        return asked.slice(0, 0).append_column("attempt", pa.array([], pa.int32()))
+    before = pa.scalar(datetime.now(UTC) - timedelta(days=days), done.schema.field("searched_at").type)
+    old = done.filter(pc.and_(pc.equal(done["status"], "ok"), pc.less(done["searched_at"], before)))
+    next_attempt = pc.cast(pc.add(old["attempt"], 1), pa.int32())
+    old = old.select(["query", "searched_at"]).append_column("attempt", next_attempt)
+    again = asked.join(old, keys="query", join_type="inner").sort_by(
+        [("searched_at", "ascending"), ("query", "ascending")]
+    )
+    return again.drop_columns("searched_at")
 
 
 def _list_queries(run: Run) -> list[Query]:
@@ -45,7 +69,12 @@ def _list_queries(run: Run) -> list[Query]:
     if run.config.source.name == "ids":
         if run.config.source.ids_file is None:
             raise ValueError('source.ids_file is not set: with source.name = "ids", name a file with one id a line')
-        return [Query(address) for address in read_ids_file(run.config.source.ids_file)]
+        tombstones = read_tombstones(run.root)
+        addresses = read_ids_file(run.config.source.ids_file)
+        asked = [item for item in addresses if not is_tombstoned(tombstones, "video", video_id_of(item))]
+        if len(asked) < len(addresses):
+            logger.warning("%d videos of the list were taken down and stay out", len(addresses) - len(asked))
+        return [Query(address) for address in asked]
     return load_queries(run.config.search.queries)
 
 
@@ -60,10 +89,15 @@ def open_pacer(run: Run) -> Iterator[Pacer]:
         yield pacer
     finally:
         pacer.save()
-        if pacer.open_until is not None:
-            logger.warning(
-                "the site asked us to stop: what is left goes on after %s", f"{pacer.open_until:%F %H:%M} UTC"
-            )
+
+
+def tell_forecast(pacer: Pacer, what: str, num_left: int) -> None:
+    """Say when so many more will be done, and whether the site asked us to stop before."""
+    done = f"{pacer.finish_time(num_left):%F %H:%M} UTC"
+    if pacer.open_until is not None:
+        logger.warning("%s: %d %s left, done about %s", pacer.why_closed, num_left, what, done)
+    elif num_left and pacer.is_enabled:
+        logger.info("%d %s left, done about %s or sooner", num_left, what, done)
 
 
 @task(name="search", **TASK_OPTIONS)
@@ -83,37 +117,61 @@ def search_batch(batch: pa.Table, run: Run, recipe: str, pacer: Pacer) -> None:
 
 
 def _search_row(run: Run, row: Row, pacer: Pacer) -> tuple[Row, list[Row]]:
-    return OK, search_videos(row["query"], run.config.search.depth, run.config.source, pacer)
+    found = search_videos(row["query"], run.config.search.depth, run.config.source, pacer)
+    tombstones = read_tombstones(run.root)
+    return OK, [_hide_tombstoned(discovery, tombstones) for discovery in found]
+
+
+def _hide_tombstoned(discovery: Row, tombstones: frozenset[str]) -> Row:
+    """A discovery as it is; of a video that was taken down only the hash and where it stood."""
+    video_id = hide_id(tombstones, discovery["video_id"])
+    if video_id == discovery["video_id"]:
+        return discovery
+    return {"query": discovery["query"], "video_id": video_id, "rank": discovery["rank"], **OK}
 
 
 def fetch_videos(run: Run) -> None:
     """Select and download every discovered video that was not decided: tables videos and media."""
     config = run.config
     recipes = fetch_recipes(config.source, config.selection, config.download)
-    candidates = _best_ranked(run).slice(0, config.run.max_videos)
+    candidates = rank_videos(run).slice(0, config.run.max_videos)
     todo = left_to_do(candidates, run, "videos", recipes["videos"])
     with open_pacer(run) as pacer:
+        tell_forecast(pacer, "videos", todo.num_rows)
         batches = cut_batches(todo, config.run.videos_per_batch)
-        run_batches(fetch_batch, batches, run, recipes, pacer, description="download videos")
+        with open_threads(config.download.num_threads) as threads:
+            run_batches(fetch_batch, batches, run, recipes, pacer, threads, description="download videos")
+        if pacer.open_until is not None:
+            tell_forecast(pacer, "videos", left_to_do(candidates, run, "videos", recipes["videos"]).num_rows)
     for table, recipe in recipes.items():
         run.record(table, recipe)
 
 
-def _best_ranked(run: Run) -> pa.Table:
+def rank_videos(run: Run) -> pa.Table:
     """Every discovered video once, as the query in which it ranked best found it; best ranks first."""
     found = read_table(run.root, "discoveries", ["video_id", "rank", "title", "duration_ms", "view_count"])
-    found = found.sort_by([("rank", "ascending"), ("video_id", "ascending")])
-    first = found.group_by("video_id", use_threads=False).aggregate(
-        [(name, "first") for name in found.column_names[1:]]
-    )
-    return first.rename_columns(found.column_names)
+    order = pc.sort_indices(found, [("rank", "ascending"), ("video_id", "ascending")])
+    numbers = pc.dictionary_encode(found["video_id"].combine_chunks()).indices.take(order)
+    first = np.unique(numbers.to_numpy(), return_index=True)[1]
+    return found.take(order.take(np.sort(first)))
+
+
+@contextmanager
+def open_threads(num_threads: int) -> Iterator[ThreadPoolExecutor]:
+    """The threads that fetch, shared by the batches under way: so many downloads at once, and none waits for a batch's
+    last video. What has not begun when a run is interrupted never does.
+    """
+    threads = ThreadPoolExecutor(num_threads, "download")
+    try:
+        yield threads
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 @task(name="download", **TASK_OPTIONS)
-def fetch_batch(batch: pa.Table, run: Run, recipes: dict[str, str], pacer: Pacer) -> None:
+def fetch_batch(batch: pa.Table, run: Run, recipes: dict[str, str], pacer: Pacer, threads: ThreadPoolExecutor) -> None:
     """Fetch a batch of videos; media rows are written before the videos rows that say they are settled."""
-    with ThreadPoolExecutor(run.config.download.num_threads) as threads:
-        rows = list(threads.map(partial(_fetch_row, run, pacer), batch.to_pylist()))
+    rows = list(threads.map(partial(_fetch_row, run, pacer, read_tombstones(run.root)), batch.to_pylist()))
     videos = [video for video, _ in rows if video is not None]
     media = [found for _, found in rows if found is not None]
     made = {"run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
@@ -121,18 +179,21 @@ def fetch_batch(batch: pa.Table, run: Run, recipes: dict[str, str], pacer: Pacer
     write_part(run.root, "videos", make_table("videos", videos, recipe=recipes["videos"], **made))
 
 
-def _fetch_row(run: Run, pacer: Pacer, discovery: Row) -> tuple[Row | None, Row | None]:
+def _fetch_row(run: Run, pacer: Pacer, tombstones: frozenset[str], discovery: Row) -> tuple[Row | None, Row | None]:
     """One video's rows; none while the breaker is open, so that the next run finds the video undecided."""
     if pacer.open_until is not None:
         return None, None
     config = run.config
     video_id = discovery["video_id"]
     identity = {"video_id": video_id, "source": config.source.name}
+    if is_tombstoned(tombstones, "video", video_id):
+        return {**identity, **dropped("tombstoned")}, None
     rejected = preselect(discovery, config.selection)
     if rejected is not None:
         known = {name: discovery[name] for name in ("title", "duration_ms", "view_count")}
         return {**identity, **known, "url": watch_url(video_id, config.source), **rejected}, None
-    fetch = partial(fetch_video, video_id, run.media_root, config.source, config.selection, config.download, pacer)
+    settings = (config.source, config.selection, config.download)
+    fetch = partial(fetch_video, video_id, run.media_root, *settings, pacer, tombstones)
     return settle_row(fetch, lambda outcome: ({**identity, **outcome}, None), config.run)
 
 

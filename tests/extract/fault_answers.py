@@ -153,3 +153,10 @@ def scramble(start: float, end: float) -> Callable[[bytes], bytes]:
         return content[:first] + random.Random(1).randbytes(last - first) + content[last:]
 
     return change
+
+
+def blank_header(content: bytes) -> bytes:
+    """Zeros for what the header box holds; every box keeps its length."""
+    begin = content.index(b"moov") + 4
+    end = begin - 8 + int.from_bytes(content[begin - 8 : begin - 4])
+    return content[:begin] + bytes(end - begin) + content[end:]

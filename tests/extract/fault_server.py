@@ -36,6 +36,7 @@ from demo.plan import make_id
 from demo.site import Item, Site, SiteHandler, as_script, describe_watch, running
 from demo.sound import num_samples, speak
 from tests.extract.fault_answers import (
+    blank_header,
     drop,
     flood,
     media_format,
@@ -160,6 +161,8 @@ class FaultHandler(SiteHandler):
         piece = {"file": "file:///etc/passwd", "host": f"{self.server.other_host}/piece.ts"}.get(
             kind, "concat:/etc/passwd|x"
         )
+        if kind == "encrypted":
+            piece = f'#EXT-X-KEY:METHOD=AES-128,URI="{self.server.url}/key"\n{self.server.url}/piece.ts'
         text = f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:12\n#EXTINF:12.0,\n{piece}\n#EXT-X-ENDLIST\n"
         self.send_body(text.encode(), "application/vnd.apple.mpegurl")
 
@@ -182,7 +185,7 @@ ERROR = "ERROR"
 FAULTS: dict[str, Fault] = {
     # answers that are errors
     "media_429": Fault("rate_limited", send_status(429)),
-    "media_429_retry_after": Fault("rate_limited", send_status(429, Retry_After="1")),
+    "media_429_retry_after": Fault("rate_limited", send_status(429, Retry_After="7200")),
     "page_429": Fault("rate_limited", page=send_status(429), table="videos"),
     "media_403": Fault("network", send_status(403)),
     "media_404": Fault("removed", send_status(404)),
@@ -190,6 +193,10 @@ FAULTS: dict[str, Fault] = {
     "media_410": Fault("removed", send_status(410)),
     "media_503": Fault("network", send_status(503)),
     "media_503_twice": Fault("ok", send_status(503, times=2)),
+    "media_503_retry_after": Fault("network", send_status(503, Retry_After="120")),
+    "page_429_retry_date": Fault(
+        "rate_limited", page=send_status(429, Retry_After="Fri, 01 Jan 2100 00:00:00 GMT"), table="videos"
+    ),
     "page_503": Fault("network", page=send_status(503), table="videos"),
     # connections that break, stall or crawl
     "dropped": Fault("network", drop(None)),
@@ -206,6 +213,7 @@ FAULTS: dict[str, Fault] = {
     "truncated": Fault("network", send_content(lambda content: content[: len(content) // 2])),
     "corrupt_start": Fault("network", send_content(scramble(0, 0.05))),
     "corrupt_middle": Fault("ok", send_content(scramble(0.5, 0.6))),
+    "header_blank": Fault("decode_failed", send_content(blank_header)),
     "empty": Fault("network", send_content(lambda content: b"")),
     "html": Fault("network", send_text("<html><title>料理</title>" + "<p>すみません</p>" * 4000)),
     "html_as_mp4": Fault("network", send_content(lambda content: b"<html>" + bytes(9000))),
@@ -250,6 +258,18 @@ FAULTS: dict[str, Fault] = {
             ]
         },
     ),
+    "hls_encrypted": Fault("drm_protected", metadata=playlist_format("encrypted")),
+    # videos that a rule of ours drops when their page has been read
+    "too_short": Fault("video_too_short", metadata={"duration_ms": 3000}, table="videos"),
+    "too_long": Fault("video_too_long", metadata={"duration_ms": 3_000_000}, table="videos"),
+    "few_views": Fault("too_few_views", metadata={"view_count": 3}, table="videos"),
+    "other_language": Fault(
+        "wrong_language",
+        metadata={"language": "en", "formats": [media_format(language="en")], "automatic_captions": ["en-orig"]},
+        table="videos",
+    ),
+    "age_limit": Fault("age_restricted", metadata={"age_limit": 18}, table="videos"),
+    "subscribers": Fault("members_only", metadata={"availability": "subscriber_only"}, table="videos"),
     # pages that refuse, in YouTube's words
     "private": Fault(
         "private",

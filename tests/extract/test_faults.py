@@ -1,13 +1,15 @@
 """A hostile site: every fault through the real YoutubeDL, its row read back from Parquet, nothing else harmed."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from datasets.schemas import MEDIA_REASONS, Policy, TransientError, failed
+from datasets.schemas import MEDIA_REASONS, VIDEO_REASONS, Policy, TransientError, failed
 from datasets.tables import make_table, read_table, write_part
+from extract.pacer import Pacer, PacerSettings
 from extract.reasons import TRANSIENT
 from extract.selection import SelectionSettings
 from extract.youtube import DownloadSettings, fetch_video
@@ -51,6 +53,14 @@ def test_there_are_enough_faults() -> None:
     assert len(FAULTS) >= 25
 
 
+def test_every_reason_but_those_of_a_machine_or_a_list_has_a_fault() -> None:
+    """The others: `disk_full` in test_youtube, missing formats in test_reasons, a licence in test_selection, tombstones
+    in tests/flows.
+    """
+    elsewhere = {"disk_full", "no_js_runtime", "po_token_required", "license_not_allowed", "tombstoned"}
+    assert {outcome for outcome in OUTCOMES.values() if outcome != "ok"} == set(VIDEO_REASONS) - elsewhere
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_becomes_its_row(name: str, site: FaultSite, tmp_path: Path) -> None:
     video, media = fetch_rows(name, site, tmp_path / "media")
@@ -76,6 +86,48 @@ def test_after_all_faults_good_videos_are_complete(site: FaultSite, tmp_path: Pa
         media = fetch_rows(name, site, tmp_path)[1]
         assert media is not None
         assert (tmp_path / media["media_path"]).read_bytes() == site.good_bytes(name)
+
+
+def refuse(name: str, site: FaultSite, root: Path, pacer: Pacer) -> None:
+    with pytest.raises(TransientError):
+        fetch_video(site.ids[name], root / "media", source_of(site), SelectionSettings(), LIMITS, pacer)
+
+
+@pytest.mark.parametrize(
+    ("name", "pause_s"),
+    [
+        ("media_429_retry_after", 7200),
+        ("media_429", 3600),
+        ("media_503_retry_after", 120),
+        ("page_429_retry_date", 24 * 3600),
+    ],
+)
+def test_pause_is_as_long_as_the_answer_asks_for(name: str, pause_s: float, site: FaultSite, tmp_path: Path) -> None:
+    site.forget()
+    pacer = Pacer(tmp_path / "root", "site", PacerSettings())
+    refuse(name, site, tmp_path, pacer)
+    assert pacer.open_until is not None
+    assert (pacer.open_until - datetime.now(UTC)).total_seconds() == pytest.approx(pause_s, abs=30)
+    num_requests = site.num_requests[name]
+    assert num_requests == (1 if name.startswith("page") else 2)  # page and media, nothing asked twice
+    refuse(name, site, tmp_path, pacer)
+    assert site.num_requests[name] == num_requests
+
+
+def test_storm_of_403_opens_the_breaker_though_the_pages_are_shown(site: FaultSite, tmp_path: Path) -> None:
+    pacer = Pacer(tmp_path / "root", "site", PacerSettings(burst=30, max_forbidden=3))
+    for number in range(3):
+        assert pacer.open_until is None, number
+        refuse("media_403", site, tmp_path, pacer)
+    assert pacer.open_until is not None
+
+
+def test_403_between_good_videos_leaves_the_breaker_closed(site: FaultSite, tmp_path: Path) -> None:
+    pacer = Pacer(tmp_path / "root", "site", PacerSettings(burst=30, max_forbidden=2))
+    for name in GOOD[:2]:
+        refuse("media_403", site, tmp_path, pacer)
+        fetch_video(site.ids[name], tmp_path / "media", source_of(site), SelectionSettings(), LIMITS, pacer)
+    assert pacer.open_until is None
 
 
 def test_next_try_goes_on_where_the_connection_broke(site: FaultSite, tmp_path: Path) -> None:

@@ -1,14 +1,15 @@
 """Names, records and room of media files."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from extract import media_store
 from extract.media_store import (
-    IncompleteMediaError,
-    check_boxes,
+    DiskFullError,
     check_media_start,
+    check_room,
     drop_partials,
     media_path,
     partial_path,
@@ -16,6 +17,7 @@ from extract.media_store import (
     read_record,
     remove_media,
 )
+from extract.mp4 import IncompleteMediaError
 
 
 @pytest.mark.parametrize("video_id", ["", "../x", "a/b", "a.b", "x" * 65, "a\nb", "ａ"])
@@ -42,6 +44,36 @@ def test_unfinished_downloads_of_other_videos_stay(tmp_path: Path) -> None:
     assert (ours.exists(), other.exists()) == (False, True)
 
 
+def test_ceiling_counts_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "00").mkdir()
+    (tmp_path / "00" / "a.mp4").write_bytes(bytes(900))
+    check_room(tmp_path, 100, 0, 1000)
+    with pytest.raises(DiskFullError, match=r"media take 900 bytes of the 1000 allowed, 101 more needed"):
+        check_room(tmp_path, 101, 0, 1000)
+
+
+def test_free_disk_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError, match="bytes are free, 5 needed beside the"):
+        check_room(tmp_path, 5, 1 << 60, 1 << 62)
+
+
+def test_media_are_not_counted_again_for_every_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+
+    def count_slowly(media_root: str) -> int:
+        counted.append(media_root)
+        time.sleep(0.05)
+        return 7
+
+    monkeypatch.setattr(media_store, "total_bytes", count_slowly)
+    for _ in range(50):
+        check_room(tmp_path, 0, 0, 1000)
+    assert len(counted) == 1
+    time.sleep(1.1)
+    check_room(tmp_path, 0, 0, 1000)
+    assert len(counted) == 2
+
+
 def test_file_without_a_record_is_not_complete(tmp_path: Path) -> None:
     path = media_path(tmp_path, "abc")
     path.parent.mkdir()
@@ -62,25 +94,6 @@ def test_file_system_that_folds_case_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(media_store.Path, "exists", lambda path: True)
     with pytest.raises(ValueError, match=r"media_root must lie on a file system that tells upper from lower case"):
         prepare_media_root(tmp_path)
-
-
-def box(kind: bytes, size: int) -> bytes:
-    return size.to_bytes(4) + kind + b"\0" * (size - 8)
-
-
-def test_whole_file_passes(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    path.write_bytes(box(b"ftyp", 16) + box(b"moov", 100) + (1).to_bytes(4) + b"mdat" + (50).to_bytes(8) + b"\0" * 34)
-    check_boxes(path)
-    check_media_start(path)
-
-
-@pytest.mark.parametrize("lost", [1, 49, 60])
-def test_file_that_ends_inside_a_box_does_not(lost: int, tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    path.write_bytes((box(b"ftyp", 16) + box(b"moov", 100) + box(b"mdat", 50))[:-lost])
-    with pytest.raises(IncompleteMediaError):
-        check_boxes(path)
 
 
 @pytest.mark.parametrize("head", [b"<!doctype html>", b"#EXTM3U\n", b"", b"Good evening", b"ffconcat version 1.0"])

@@ -8,7 +8,7 @@ import pytest
 
 from datasets.schemas import TransientError
 from datasets.tables import list_parts, read_table
-from extract.pacer import Pacer, PacerSettings
+from extract.pacer import Pacer, PacerSettings, parse_retry_after
 
 
 class Clock:
@@ -99,7 +99,7 @@ def test_refusal_opens_the_breaker_for_an_hour(reason: str, tmp_path: Path, cloc
     pacer.observe(reason)
     with pytest.raises(TransientError, match=r"nothing is asked until 2026-11-22 11:00 UTC") as caught:
         pacer.acquire()
-    assert caught.value.reason == "rate_limited"
+    assert caught.value.reason == reason
     clock.sleep(3600)
     pacer.acquire()
 
@@ -149,6 +149,50 @@ def test_answers_that_were_under_way_do_not_close_the_breaker(tmp_path: Path, cl
     assert pacer.open_until == clock.now() + timedelta(hours=2)
 
 
+def test_what_opened_the_breaker_is_the_reason_of_what_waits(tmp_path: Path, clock: Clock) -> None:
+    pacer = start(tmp_path, clock)
+    pacer.observe("bot_check")
+    with pytest.raises(TransientError) as caught:
+        pacer.acquire()
+    assert caught.value.reason == "bot_check"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        (" 0 ", 0),
+        ("Sun, 22 Nov 2026 10:02:00 GMT", 120),
+        ("Sun, 22 Nov 2026 09:00:00 GMT", 0),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None, clock: Clock) -> None:
+    assert parse_retry_after(value, clock.now()) == seconds
+
+
+def test_a_longer_wait_asked_for_outlasts_the_doubling_but_not_the_limit(tmp_path: Path, clock: Clock) -> None:
+    pacer = start(tmp_path, clock, max_breaker_s=5 * 3600)
+    pauses = []
+    for asked in (10_000, 60, 10**9):
+        pacer.observe("rate_limited", 429, asked)
+        pauses.append((pacer.open_until - clock.now()).total_seconds())
+        clock.sleep(pauses[-1])
+    assert pauses == [10_000, 7200, 5 * 3600]
+
+
+def test_wait_asked_for_by_a_busy_server_is_no_refusal(tmp_path: Path, clock: Clock) -> None:
+    pacer = start(tmp_path, clock)
+    pacer.observe("network", 503, 90)
+    assert pacer.open_until == clock.now() + timedelta(seconds=90)
+    clock.sleep(90)
+    pacer.observe("rate_limited")
+    assert pacer.open_until == clock.now() + timedelta(hours=1)
+
+
 def test_other_failures_leave_the_breaker_closed(tmp_path: Path, clock: Clock) -> None:
     pacer = start(tmp_path, clock)
     for reason in ("network", "removed", "unexpected"):
@@ -171,3 +215,31 @@ def test_switched_off_it_neither_waits_nor_writes(tmp_path: Path, clock: Clock) 
     pacer.save()
     assert clock.seconds == 0
     assert list_parts(tmp_path, "requests") == []
+
+
+def test_a_day_has_no_more_than_its_requests_and_the_next_day_goes_on(tmp_path: Path, clock: Clock) -> None:
+    pacer = start(tmp_path, clock, max_per_day=3)
+    for _ in range(3):
+        pacer.acquire()
+    assert pacer.open_until == datetime(2026, 11, 23, tzinfo=UTC)
+    with pytest.raises(TransientError, match="the day's 3 requests are spent; nothing is asked until 2026-11-23 00:00"):
+        pacer.acquire()
+    clock.seconds += 14 * 3600
+    pacer.acquire()
+    assert pacer.open_until is None
+
+
+def test_what_a_day_spent_is_known_to_the_next_run(tmp_path: Path, clock: Clock) -> None:
+    first = start(tmp_path, clock, max_per_day=3)
+    for _ in range(3):
+        first.acquire()
+    first.save()
+    assert start(tmp_path, clock, max_per_day=3).open_until is not None
+    assert start(tmp_path, clock).open_until is None
+
+
+def test_a_refusal_of_the_days_last_request_still_opens_the_breaker(tmp_path: Path, clock: Clock) -> None:
+    pacer = start(tmp_path, clock, max_per_day=1, breaker_s=20 * 3600)
+    pacer.acquire()
+    pacer.observe("rate_limited")
+    assert pacer.open_until == clock.now() + timedelta(hours=20) and "asked us to stop" in pacer.why_closed

@@ -195,6 +195,16 @@ def test_killed_before_the_final_name_the_complete_download_is_taken(site: Site,
     assert media_requests(site) == []
 
 
+def test_hash_of_a_continued_file_is_that_of_the_whole(site: Site, folder: Path, tmp_path: Path) -> None:
+    """Its second half came alone, so the hash cannot be that of what was received."""
+    good = (folder / "good.mp4").read_bytes()
+    partial = partial_path(tmp_path, "-abcdefgh_1", "18:")
+    partial.parent.mkdir(parents=True)
+    partial.with_name(partial.name + ".part").write_bytes(good[: len(good) // 2])
+    _, media = fetch_video("-abcdefgh_1", tmp_path, source_of(site), RULES, QUICK)
+    assert media["sha256"] == hashlib.sha256(good).hexdigest()
+
+
 def test_part_that_was_left_is_continued(site: Site, folder: Path, tmp_path: Path) -> None:
     good = (folder / "good.mp4").read_bytes()
     partial = partial_path(tmp_path, "-abcdefgh_1", "18:")

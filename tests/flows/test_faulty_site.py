@@ -12,7 +12,7 @@ from extract.download_settings import DownloadSettings
 from flows.acquire import fetch_videos, media_table
 from flows.batches import start_run
 from flows.config import Config, RunSettings
-from flows.curate import segment_videos
+from flows.curate import find_speech
 from tests.extract.data_channel import source_of
 from tests.extract.fault_server import FAULTS, GOOD, open_fault_site, running
 from tests.extract.test_faults import OUTCOMES
@@ -30,7 +30,7 @@ RUN = RunSettings(max_tries=1, videos_per_batch=20)
 def fetch_and_segment(config: Config) -> None:
     run = start_run(config)
     fetch_videos(run)
-    segment_videos(run)
+    find_speech(run)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,94 @@
+"""What became of a clip list: which of its clips can be cut, and whose media are not what they were. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets.schemas import OK, VIDEO_REASONS, Policy, Status, failed
+from extract.clip_lists import SPLITS, ClipListError, read_clip_list, read_video_ids
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lists name: videos in their order, and clips, each once."""
+
+    name: str
+    video_ids: tuple[str, ...]
+    clips: tuple[Row, ...]
+
+
+def read_listing(lists: Iterable[str]) -> Listing:
+    """Read clip lists as one.
+
+    Args:
+        lists: each a path, or SPLIT=PATH for a list whose entries name no split.
+
+    Raises:
+        ClipListError: not readable, a split that is none of ours, or a clip in two splits.
+    """
+    video_ids: dict[str, None] = {}
+    clips: dict[str, Row] = {}
+    names = []
+    for item in lists:
+        split, path = _divide(item)
+        names.append(Path(path).name)
+        video_ids |= dict.fromkeys(read_video_ids(path))
+        for clip in read_clip_list(path, split):
+            if clip["split"] not in SPLITS.values():
+                raise ClipListError(f"{path}: split must be train, val or test, got {clip['split']!r}: give SPLIT=PATH")
+            if clips.setdefault(clip["clip_id"], clip)["split"] != clip["split"]:
+                raise ClipListError(f"{path}: the clip {clip['clip_id']} is in two splits")
+    return Listing("regenerate " + " ".join(names), tuple(video_ids), tuple(clips.values()))
+
+
+def _divide(item: str) -> tuple[str | None, str]:
+    split, separator, path = item.partition("=")
+    if separator and split in (*SPLITS, *SPLITS.values()) and not Path(item).exists():
+        return split, path
+    return None, item
+
+
+def settle_clip(clip: Mapping[str, Any], media: Mapping[str, Any] | None) -> Row | None:
+    """Row of `clips` for a listed clip; None while its video may still come.
+
+    Args:
+        clip: what the list says.
+        media: what became of the video: `status`, `reason`; None before it was tried.
+    """
+    if media is None or _may_come(media):
+        return None
+    names = ("clip_id", "video_id", "start_ms", "end_ms")
+    row = {name: clip[name] for name in names} | {"speech_ms": clip.get("speech_ms")}
+    return row | (OK if media["status"] == Status.OK else failed("video_gone", media["reason"]))
+
+
+def compare_media(video_id: str, clips: Iterable[Mapping[str, Any]], media: Mapping[str, Any] | None) -> Row | None:
+    """Row of `regenerations` for a listed video; None before it was tried.
+
+    `is_same_media` is None where the list says nothing about media or the video is gone. Bytes are compared where the
+    list has them, else the format.
+    """
+    if media is None:
+        return None
+    clips = list(clips)
+    first = clips[0] if clips else {}
+    listed = {"listed_format_id": first.get("format_id"), "listed_sha256": first.get("media_sha256")}
+    row = {"video_id": video_id, "num_clips": len(clips), **listed}
+    if media["status"] != Status.OK:
+        return row | {name: media[name] for name in ("status", "reason", "detail")}
+    found = {"format_id": media["format_id"], "sha256": media["sha256"]}
+    return row | found | {"is_same_media": _is_same(listed, found), **OK}
+
+
+def _is_same(listed: Row, found: Row) -> bool | None:
+    for name in ("sha256", "format_id"):
+        if listed[f"listed_{name}"] is not None:
+            return bool(listed[f"listed_{name}"] == found[name])
+    return None
+
+
+def _may_come(media: Mapping[str, Any]) -> bool:
+    return media["status"] != Status.OK and VIDEO_REASONS[media["reason"]] != Policy.NEVER

@@ -1,0 +1,155 @@
+"""A clip list to clips in splits: fetch exactly its videos, cut exactly its clips, and say what is gone or changed."""
+
+from collections import defaultdict
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from datasets.certificates import split_certificate, write_certificate
+from datasets.ids import make_clip_id
+from datasets.pins import write_pins
+from datasets.schemas import OK, TABLES, Status
+from datasets.settings import recipe_of
+from datasets.tables import current_recipe, list_parts, make_table, read_table, write_part
+from datasets.tombstones import hide_id, read_tombstones
+from extract.regeneration import Listing, compare_media, read_listing, settle_clip
+from extract.selection import TAKE_ALL
+from flows.acquire import fetch_videos
+from flows.batches import Run, hold_root, start_run
+from flows.beginning import prepared
+from flows.config import Config
+from flows.progress import logger
+
+Row = dict[str, Any]
+
+
+@flow(name="regenerate", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]  # invariant upstream
+@prepared("regenerate")
+def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = ()) -> None:
+    """From a release or a foreign clip list to the same clips in the same splits; does only what is not done.
+
+    Nothing is searched for, selected or segmented.
+
+    Args:
+        config: the whole configuration; its rules of search and selection are not applied.
+        lists: paths, or SPLIT=PATH for a list that names no split.
+        retry: reasons whose videos are tried again.
+
+    Raises:
+        ClipListError: a list that cannot be read.
+        ValueError: the root belongs to a search.
+    """
+    listing = read_listing(lists)
+    run = start_run(_without_rules(config), retry)
+    with hold_root(config.root):
+        _check_root(run)
+        listing = _hide_tombstoned(run, listing)
+        list_videos(run, listing)
+        fetch_videos(run)
+        outcomes = read_outcomes(run)
+        cut_listed_clips(run, listing, outcomes)
+        keep_listed_splits(run, listing)
+        note_changes(run, listing, outcomes)
+
+
+def _without_rules(config: Config) -> Config:
+    everything = config.run.model_copy(update={"max_videos": None})
+    return config.model_copy(update={"selection": TAKE_ALL, "run": everything})
+
+
+def _check_root(run: Run) -> None:
+    if list_parts(run.root, "searches"):
+        raise ValueError(f"the root {run.root} holds the tables of a search: give `regenerate` a root of its own")
+
+
+def _hide_tombstoned(run: Run, listing: Listing) -> Listing:
+    """The listing with hashes in place of the ids of videos that were taken down."""
+    tombstones = read_tombstones(run.root)
+    hidden = {video_id: hide_id(tombstones, video_id) for video_id in listing.video_ids}
+    clips = []
+    for clip in listing.clips:
+        video_id = hidden[clip["video_id"]]
+        clip_id = make_clip_id(video_id, clip["start_ms"], clip["end_ms"])
+        clips.append({**clip, "video_id": video_id, "clip_id": clip_id})
+    return Listing(listing.name, tuple(hidden.values()), tuple(clips))
+
+
+def list_videos(run: Run, listing: Listing) -> None:
+    """The listed videos in the place of what a search finds: table discoveries."""
+    rows = [
+        {"query": listing.name, "video_id": video_id, "rank": rank, **OK}
+        for rank, video_id in enumerate(listing.video_ids, start=1)
+    ]
+    recipe = recipe_of("listed", listing.name, listing.video_ids)
+    _write_whole(run, "discoveries", rows, recipe)
+    run.record("discoveries", recipe)
+
+
+def read_outcomes(run: Run) -> dict[str, Row]:
+    """What became of each video that was tried: its row of media, or that of videos where it has none."""
+    common = ["video_id", "status", "reason", "detail"]
+    outcomes = {row["video_id"]: row for row in read_table(run.root, "videos", common).to_pylist()}
+    media = read_table(run.root, "media", [*common, "format_id", "sha256"]).to_pylist()
+    return outcomes | {row["video_id"]: row for row in media}
+
+
+def cut_listed_clips(run: Run, listing: Listing, outcomes: dict[str, Row]) -> None:
+    """Exactly the listed clips: table clips. A clip whose video is gone says so; one that may come has no row yet."""
+    settled = [settle_clip(clip, outcomes.get(clip["video_id"])) for clip in listing.clips]
+    recipe = recipe_of("listed clips", listing.clips, current_recipe(run.root, "media"))
+    _write_whole(run, "clips", [row for row in settled if row is not None], recipe)
+    run.record("clips", recipe)
+    if not listing.clips:
+        logger.warning("the list names videos but no clips: `curate` with source.name=ids would find some in them")
+
+
+def keep_listed_splits(run: Run, listing: Listing) -> None:
+    """The listed split of every clip that could be cut: table splits, and a certificate of it."""
+    clips = read_table(run.root, "clips", ["clip_id", "video_id", "status"])
+    cut = set(clips.filter(pc.equal(clips["status"], Status.OK.value))["clip_id"].to_pylist())
+    names = ("clip_id", "video_id", "split")
+    rows = [{name: clip[name] for name in names} | OK for clip in listing.clips if clip["clip_id"] in cut]
+    recipe = recipe_of("listed splits", listing.clips)
+    _write_whole(run, "splits", rows, recipe)
+    run.record("splits", recipe)
+    if rows:
+        _certify(run, clips, listing)
+
+
+def _certify(run: Run, clips: pa.Table, listing: Listing) -> None:
+    """A certificate like that of a draw in which every clip is pinned; fails where a video is in two splits."""
+    splits = read_table(run.root, "splits", ["clip_id", "video_id", "split"])
+    listed = pa.array([clip["split"] for clip in listing.clips])
+    sizes, asked = _count(splits["split"]), _count(listed)
+    write_pins(run.root, splits)
+    certificate = split_certificate(splits, clips, sizes, run.config.splits.seed, pinned=splits, asked=asked)
+    write_certificate(run.root, certificate)
+    for name, check in certificate["checks"].items():
+        if not check["passed"]:
+            logger.warning("the listed splits fail the check %r: %s", name, check["problem"])
+
+
+def _count(splits: pa.ChunkedArray) -> dict[str, int]:
+    return {row["values"]: row["counts"] for row in splits.value_counts().to_pylist()}
+
+
+def note_changes(run: Run, listing: Listing, outcomes: dict[str, Row]) -> None:
+    """What is gone, and whose media were encoded anew since the list was made: table regenerations."""
+    clips = defaultdict(list)
+    for clip in listing.clips:
+        clips[clip["video_id"]].append(clip)
+    compared = [compare_media(video_id, clips[video_id], outcomes.get(video_id)) for video_id in listing.video_ids]
+    recipe = recipe_of("regenerations", listing.video_ids, listing.clips)
+    _write_whole(run, "regenerations", [row for row in compared if row is not None], recipe)
+    run.record("regenerations", recipe)
+
+
+def _write_whole(run: Run, table: str, rows: list[Row], recipe: str) -> None:
+    """Write a table that is computed whole from others, as one part; nothing if it is there as it should be."""
+    new, old = make_table(table, rows, recipe=recipe, run_id=run.run_id), read_table(run.root, table, recipe=recipe)
+    key = [(name, "ascending") for name in TABLES[table].key]
+    if not old.drop_columns("run_id").sort_by(key).equals(new.drop_columns("run_id").sort_by(key)):
+        write_part(run.root, table, new, [recipe])

@@ -1,0 +1,94 @@
+"""What is heard decides, when asked to listen: by an injected classifier, and by a real Whisper where there is one."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from datasets.tables import make_table
+from demo.site import Site
+from extract import selection
+from extract.media_store import media_path
+from extract.selection import SelectionSettings
+from extract.spoken_language import identify_speech, load_classifier, place_windows
+from extract.youtube import fetch_video
+from tests.extract.data_channel import QUICK, make_item, make_video, open_channel, source_of
+
+MODEL = os.environ.get("WHISPER_MODEL")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("channel")
+    make_video(folder / "good.mp4", seconds=12)
+    return folder
+
+
+@pytest.fixture
+def site(folder: Path) -> Iterator[Site]:
+    with open_channel(folder, [make_item("goodvideo01")]) as site:
+        yield site
+
+
+def hear(monkeypatch: pytest.MonkeyPatch, **scores: float) -> SelectionSettings:
+    """Settings that listen, to a classifier that always hears the same."""
+    monkeypatch.setattr(selection, "load_classifier", lambda _: lambda samples: scores)
+    return SelectionSettings().model_copy(update={"spoken_model": Path("model")})
+
+
+def test_three_windows_lie_in_the_middle_of_the_thirds() -> None:
+    assert place_windows(300_000) == [(35_000, 65_000), (135_000, 165_000), (235_000, 265_000)]
+    assert place_windows(60_000) == [(0, 20_000), (20_000, 40_000), (40_000, 60_000)]
+    assert place_windows(20_000) == [(0, 20_000)]
+
+
+def test_the_score_is_the_mean_over_the_windows(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "long.mp4", seconds=90)
+    answers = iter([{"ja": 0.9, "en": 0.1}, {"ja": 0.6}, {"en": 1.0}])
+    scores = identify_speech(path, lambda samples: next(answers))
+    assert scores == pytest.approx({"ja": 0.5, "en": 1.1 / 3})
+
+
+def test_a_video_in_another_language_is_dropped_with_its_score_and_its_file_deleted(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, media = fetch_video("goodvideo01", tmp_path, source_of(site), hear(monkeypatch, en=0.9, ja=0.1), QUICK)
+    assert (video["reason"], video["spoken_language"], video["spoken_score"]) == ("wrong_language", "en", 0.1)
+    assert media is None and not list(tmp_path.rglob("*.mp4"))
+    make_table("videos", [video], recipe="r", run_id="x")
+
+
+def test_a_video_in_the_language_is_kept_with_its_score(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, media = fetch_video("goodvideo01", tmp_path, source_of(site), hear(monkeypatch, ja=0.8, en=0.2), QUICK)
+    assert (video["status"], video["spoken_score"]) == ("ok", 0.8)
+    assert media is not None and media_path(tmp_path, "goodvideo01").is_file()
+
+
+def test_media_of_an_earlier_run_are_listened_to_and_not_fetched_again(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch_video("goodvideo01", tmp_path, source_of(site), SelectionSettings(), QUICK)
+    video, media = fetch_video("goodvideo01", tmp_path, source_of(site), hear(monkeypatch, en=1.0), QUICK)
+    assert video["reason"] == "wrong_language" and media is None
+    assert sum(path.startswith("/media/") for path in site.RequestHandlerClass.asked) == 1
+
+
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValidationError, match="pip install faster-whisper"):
+        SelectionSettings(spoken_model=tmp_path)
+
+
+@pytest.mark.media
+@pytest.mark.skipif(MODEL is None, reason="needs WHISPER_MODEL, the folder of a Whisper model, and faster-whisper")
+def test_a_real_whisper_hears_what_is_spoken(shared_media: Path) -> None:
+    pytest.importorskip("faster_whisper")
+    classify = load_classifier(Path(str(MODEL)))
+    for name, language in (("audio/ina_lamartine.wav", "fr"), ("synth/synth_mei.mp4", "ja")):
+        scores = identify_speech(shared_media / name, classify)
+        assert max(scores, key=lambda key: scores[key]) == language
+        assert scores[language] > 0.9
