@@ -1,8 +1,9 @@
 """Both segmentation engines in turn on the same files: CPU-seconds, ratio, and labels that agree.
 
-    python -m benchmarks.bench_speech [MEDIA ...] [--network smn|sm] [--exact]
+    python -m benchmarks.bench_speech [MEDIA ...] [--unlike] [--network smn|sm] [--exact]
 
-Without files it takes the recordings of ../shared/media and mixes made of them (bench_speech_mixes.py). The library
+Without files it takes the recordings of ../shared/media and mixes made of them (bench_speech_mixes.py), or ten files
+of other voices, musics, signals and codecs (--unlike, bench_speech_unlike.py). The library
 runs in .venv-tensorflow (`make setup-tensorflow`); its time is that of a warm call: the first file goes twice, and
 the first time does not count. CPU-seconds grow when other programs share the cores, so the fast engine runs before and
 after the library and its mean counts; the load average is printed.
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bench_speech_mixes import MEDIA, write_mixes
+from benchmarks.bench_speech_unlike import write_unlike
 from extract.speech import SpeechSettings, run_library, segment_speech, to_segment
 from extract.speech_engine import LABEL_MS, Segment
 
@@ -84,12 +86,15 @@ def main() -> None:
     """Print a line for each file, one for all, and what two threads gain."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("media", nargs="*", type=Path)
+    parser.add_argument("--unlike", action="store_true")
     parser.add_argument("--network", choices=["smn", "sm"], default="smn")
     parser.add_argument("--exact", action="store_true")
     arguments = parser.parse_args()
     settings = SpeechSettings(network=arguments.network, exact=arguments.exact)
     with tempfile.TemporaryDirectory() as scratch:
-        paths = arguments.media or [*MEDIA, *write_mixes(Path(scratch))]
+        paths = arguments.media or (
+            write_unlike(Path(scratch)) if arguments.unlike else [*MEDIA, *write_mixes(Path(scratch))]
+        )
         if len(paths) > 1:
             compare_threads(paths[-8:], settings)
         compare(paths, settings)

@@ -21,7 +21,10 @@ CERTIFICATE_VERSION = 2
 
 
 def read_groups(
-    root: str | Path, group_by: Iterable[str], duplicates: DuplicateSettings | None = None
+    root: str | Path,
+    group_by: Iterable[str],
+    duplicates: DuplicateSettings | None = None,
+    copies: pa.Table | None = None,
 ) -> pa.Table | None:
     """The `groups` of `draw_splits` from a root's tables: video_id and a column for each way of grouping.
 
@@ -29,6 +32,7 @@ def read_groups(
         root: the dataset root.
         group_by: names of `GROUPINGS`; none gives None.
         duplicates: when two videos count as one; only for the grouping `duplicate`.
+        copies: pairs that `search_duplicates` found before; searched for anew when not given.
 
     Raises:
         SplitError: an unknown way of grouping.
@@ -37,7 +41,9 @@ def read_groups(
     for name in group_by:
         if name not in GROUPINGS:
             raise SplitError(f"splits: group_by must be of {', '.join(GROUPINGS)}, got {name!r}")
-        tables.append(GROUPINGS[name](root, duplicates or DuplicateSettings()).rename_columns(["video_id", name]))
+        known = copies if name == "duplicate" else None
+        rows = _tie_pairs(known) if known is not None else GROUPINGS[name](root, duplicates or DuplicateSettings())
+        tables.append(rows.rename_columns(["video_id", name]))
     return pa.concat_tables(tables, promote_options="default") if tables else None
 
 
@@ -46,11 +52,19 @@ def _read_channels(root: str | Path, _: DuplicateSettings) -> pa.Table:
     return rows.filter(pc.is_valid(rows["channel_id"]))
 
 
+def search_duplicates(root: str | Path, settings: DuplicateSettings) -> pa.Table:
+    """`find_duplicates` over the fingerprints of a root: video_id and copy_id."""
+    return find_duplicates(read_table(root, "segmentations", ["video_id", "duration_ms", "fingerprint"]), settings)
+
+
 def _read_duplicates(root: str | Path, settings: DuplicateSettings) -> pa.Table:
+    return _tie_pairs(search_duplicates(root, settings))
+
+
+def _tie_pairs(pairs: pa.Table) -> pa.Table:
     """Each pair is a group of its own, so that a new video like two pinned ones does not make those two one group."""
-    pairs = find_duplicates(read_table(root, "segmentations", ["video_id", "duration_ms", "fingerprint"]), settings)
     both = pc.binary_join_element_wise(pairs["video_id"], pairs["copy_id"], " ")
-    sides = [pa.table({"video_id": pairs[name], "group_id": both}) for name in pairs.column_names]
+    sides = [pa.table({"video_id": pairs[name], "group_id": both}) for name in ("video_id", "copy_id")]
     return pa.concat_tables(sides)
 
 
@@ -91,7 +105,7 @@ def split_certificate(
         JSON-able: the request, counts by split, of the pool and of the groups, each check with its result, digests of
         the inputs and of the assignment, and `passed`, which is true when every check is.
     """
-    checks = _run_checks(splits, clips, sizes, groups, pinned, max_per_video)
+    checks = check_assignment(splits, clips, sizes, groups, pinned, max_per_video)
     checks["drawn again with the same seed"] = _compare_redraw(
         splits, clips, sizes, seed, groups, pinned, max_per_video
     )
@@ -200,7 +214,7 @@ def _count_pool(clips: pa.Table, groups: pa.Table | None, pinned: pa.Table | Non
     }
 
 
-def _run_checks(
+def check_assignment(
     splits: pa.Table,
     clips: pa.Table,
     sizes: Mapping[str, int],
@@ -208,7 +222,10 @@ def _run_checks(
     pinned: pa.Table | None,
     max_per_video: int | None,
 ) -> dict[str, str | None]:
-    """Each check's name, and what is wrong (None when nothing is). Written apart from the code that draws."""
+    """Each check's name, and what is wrong (None when nothing is). Written apart from the code that draws.
+
+    Args: as those of `split_certificate`.
+    """
     found = {row["values"]: row["counts"] for row in splits["split"].value_counts().to_pylist()}
     wrong = {name: n for name, n in found.items() if sizes.get(name) != n}
     wrong |= {name: 0 for name, size in sizes.items() if size and name not in found}

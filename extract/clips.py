@@ -28,6 +28,9 @@ class ClipSettings(Settings):
     words taken literally; the segmenter ends a segment at every pause of about half a second."""
     too_long: Literal["drop", "cut"] = "drop"
     """What happens to speech over `max_ms`: dropped, or cut at its longest bridged pause until it fits."""
+    whole_videos: bool = False
+    """One clip of a video that has speech, from its first to its last millisecond: what pre-training draws windows
+    from. `max_ms` must allow it."""
 
     @model_validator(mode="after")
     def _order_bounds(self) -> "ClipSettings":
@@ -76,11 +79,12 @@ def cut_clips(
     """
     by_label = _group_by_label(segments, duration_ms)
     stretches = _bridge_pauses(by_label, settings.bridge_gap_ms)
+    if stretches and settings.whole_videos:
+        return [_whole_video(video_id, by_label, duration_ms, settings)]
     if settings.too_long == "cut":
         stretches = [piece for stretch in stretches for piece in _cut_at_pauses(stretch, settings.max_ms)]
     if not stretches:
-        end_ms = max([0, *(end for intervals in by_label.values() for _, end in intervals)])
-        whole = {"start_ms": 0, "end_ms": end_ms if duration_ms is None else duration_ms, "speech_ms": 0}
+        whole = {"start_ms": 0, "end_ms": _end_of_video(by_label, duration_ms), "speech_ms": 0}
         return [_make_row(video_id, whole, dropped("no_speech"))]
     return [_row_of_stretch(video_id, stretch, settings) for stretch in stretches]
 
@@ -141,14 +145,30 @@ def _cut_at_pauses(stretch: _Stretch, max_ms: int) -> list[_Stretch]:
     return [part for piece in pieces for part in _cut_at_pauses(piece, max_ms)]
 
 
+def _end_of_video(by_label: dict[str, list[Interval]], duration_ms: int | None) -> int:
+    last_ms = max([0, *(end for intervals in by_label.values() for _, end in intervals)])
+    return last_ms if duration_ms is None else duration_ms
+
+
+def _whole_video(
+    video_id: str, by_label: dict[str, list[Interval]], duration_ms: int | None, settings: ClipSettings
+) -> dict[str, Any]:
+    speech_ms = sum(end - start for start, end in by_label["speech"])
+    times = {"start_ms": 0, "end_ms": _end_of_video(by_label, duration_ms), "speech_ms": speech_ms}
+    return _make_row(video_id, times, _outcome_of_length(times["end_ms"], settings))
+
+
 def _row_of_stretch(video_id: str, stretch: _Stretch, settings: ClipSettings) -> dict[str, Any]:
-    outcome = OK
-    if stretch.length_ms < settings.min_ms:
-        outcome = dropped("clip_too_short", f"{stretch.length_ms} ms")
-    elif stretch.length_ms > settings.max_ms:
-        outcome = dropped("clip_too_long", f"{stretch.length_ms} ms")
     times = {"start_ms": stretch.start_ms, "end_ms": stretch.end_ms, "speech_ms": stretch.speech_ms}
-    return _make_row(video_id, times, outcome)
+    return _make_row(video_id, times, _outcome_of_length(stretch.length_ms, settings))
+
+
+def _outcome_of_length(length_ms: int, settings: ClipSettings) -> dict[str, Any]:
+    if length_ms < settings.min_ms:
+        return dropped("clip_too_short", f"{length_ms} ms")
+    if length_ms > settings.max_ms:
+        return dropped("clip_too_long", f"{length_ms} ms")
+    return OK
 
 
 def _make_row(video_id: str, times: dict[str, int], outcome: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +18,14 @@ from datasets.schemas import OK, failed
 from extract.media import MediaError, audio_chunks, ffmpeg_path, last_line, probe_media
 from extract.speech_engine import Segment, segment_features
 from extract.speech_features import SpeechFeatures, compute_features
-from extract.speech_network import load_network
+from extract.speech_network import check_device, load_network, read_weights
 from extract.speech_settings import SpeechSettings
 from extract.weights import CHECKOUT, WEIGHTS, WEIGHTS_DIR
 
+_Sound = tuple[SpeechFeatures, bytes | None]
+"""Features and fingerprint."""
+SegmentedVideo = tuple[dict[str, Any], list[dict[str, Any]]]
+"""A row of the table segmentations, and the rows of segments."""
 LIBRARY_PYTHON = CHECKOUT / ".venv-tensorflow" / "bin" / "python"
 
 
@@ -50,31 +57,79 @@ def segment_speech(
     if (engine or settings.engine) == "library":
         return _segment_with_library(Path(media_path), settings)
     features, _ = _decode_features(media_path, settings.model_copy(update={"fingerprint_ms": 0}))
-    return _segment_fast(features, settings)
+    return _segment_fast([features], settings)[0]
 
 
-def segment_video(
-    video_id: str, media_path: str | Path, settings: SpeechSettings
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Segment one video for the tables.
+def check_speech(settings: SpeechSettings) -> None:
+    """Refuse before the work what would fail on every file.
+
+    Raises:
+        ValueError: the weights, the library's environment or the GPU that `settings` name are not there.
+    """
+    if settings.engine == "library" and not LIBRARY_PYTHON.is_file():
+        raise ValueError("speech.engine = library needs the environment .venv-tensorflow: run `make setup-tensorflow`")
+    read_weights(*_weights_of(settings))
+    if settings.engine == "fast":
+        check_device(settings.device)
+
+
+def segment_video(video_id: str, media_path: str | Path, settings: SpeechSettings) -> SegmentedVideo:
+    """Segment one video for the tables: `segment_videos` of one."""
+    return segment_videos([(video_id, media_path)], settings)[0]
+
+
+def segment_videos(videos: Sequence[tuple[str, str | Path]], settings: SpeechSettings) -> list[SegmentedVideo]:
+    """Segment videos for the tables, together: decoded at once, and labelled in shared batches.
+
+    Args:
+        videos: id and media file of each.
+        settings: how.
 
     Returns:
-        The row of `segmentations` and the rows of `segments`. Media that cannot be used give a failed row and none.
+        For each the row of `segmentations` and the rows of `segments`. Media that cannot be used give a failed row
+        and none.
 
     Raises:
         ValueError: the weights, or the library's environment, are missing.
     """
-    row: dict[str, Any] = {"video_id": video_id, "engine": f"{settings.engine}-{settings.network}"}
+    paths = [Path(path) for _, path in videos]
+    with ThreadPoolExecutor(len(paths)) as threads:
+        sounds = list(threads.map(partial(_try_to_decode, settings=settings), paths))
+    usable = [number for number, sound in enumerate(sounds) if not isinstance(sound, MediaError)]
+    found: dict[int, list[Segment] | MediaError] = {}
+    if settings.engine == "library":
+        found = {number: _try_the_library(paths[number], settings) for number in usable}
+    else:
+        features = [sound[0] for sound in sounds if not isinstance(sound, MediaError)]
+        found = dict(zip(usable, _segment_fast(features, settings), strict=True))
+    engine = f"{settings.engine}-{settings.network}"
+    return [
+        _make_rows({"video_id": video_id, "engine": engine}, sound, found.get(number, []))
+        for number, ((video_id, _), sound) in enumerate(zip(videos, sounds, strict=True))
+    ]
+
+
+def _try_to_decode(path: Path, settings: SpeechSettings) -> _Sound | MediaError:
     try:
-        features, fingerprint = _decode_features(media_path, settings)
-        segments = (
-            _segment_with_library(Path(media_path), settings)
-            if settings.engine == "library"
-            else _segment_fast(features, settings)
-        )
+        return _decode_features(path, settings)
     except MediaError as error:
+        return error
+
+
+def _try_the_library(path: Path, settings: SpeechSettings) -> list[Segment] | MediaError:
+    try:
+        return _segment_with_library(path, settings)
+    except MediaError as error:
+        return error
+
+
+def _make_rows(row: dict[str, Any], sound: _Sound | MediaError, segments: list[Segment] | MediaError) -> SegmentedVideo:
+    if isinstance(sound, MediaError) or isinstance(segments, MediaError):
+        error = sound if isinstance(sound, MediaError) else segments
+        assert isinstance(error, MediaError)
         empty = {"num_segments": 0, "duration_ms": None, "speech_ms": None, "fingerprint": None}
         return {**row, **empty, **failed(error.reason, error.detail)}, []
+    features, fingerprint = sound
     row |= {
         "num_segments": len(segments),
         "duration_ms": features.num_samples // 16,
@@ -82,7 +137,8 @@ def segment_video(
         "fingerprint": fingerprint,
     }
     return {**row, **OK}, [
-        {"video_id": video_id, "start_ms": start, "end_ms": end, "label": label, **OK} for label, start, end in segments
+        {"video_id": row["video_id"], "start_ms": start, "end_ms": end, "label": label, **OK}
+        for label, start, end in segments
     ]
 
 
@@ -101,9 +157,16 @@ def _decode_features(media_path: str | Path, settings: SpeechSettings) -> tuple[
         return features, (fingerprint_path.read_bytes() or None) if fingerprint_path and has_fingerprint else None
 
 
-def _segment_fast(features: SpeechFeatures, settings: SpeechSettings) -> list[Segment]:
+def _weights_of(settings: SpeechSettings) -> tuple[Path, str]:
+    """Path and sha256."""
     name, sha256 = WEIGHTS[settings.network]
-    network = load_network((settings.weights_dir or WEIGHTS_DIR) / name, sha256, settings.device)
+    return (settings.weights_dir or WEIGHTS_DIR) / name, sha256
+
+
+def _segment_fast(features: list[SpeechFeatures], settings: SpeechSettings) -> list[list[Segment]]:
+    if not features:
+        return []
+    network = load_network(*_weights_of(settings), settings.device)
     return segment_features(features, network, settings.network, settings.exact, settings.num_threads)
 
 
@@ -126,16 +189,12 @@ def run_library(media_paths: list[Path], settings: SpeechSettings) -> list[dict[
         ValueError: its environment or the weights are missing.
         MediaError: "decode_failed", it ended without a result.
     """
-    if not LIBRARY_PYTHON.is_file():
-        raise ValueError("speech.engine = library needs the environment .venv-tensorflow: run `make setup-tensorflow`")
-    name, _ = WEIGHTS[settings.network]
-    weights_path = (settings.weights_dir or WEIGHTS_DIR) / name
-    if not weights_path.is_file():
-        raise ValueError(f"no segmentation weights at {weights_path}: run `make weights`")
+    check_speech(settings.model_copy(update={"engine": "library"}))
+    weights_path, _ = _weights_of(settings)
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "inaSpeechSegmenter"
         home.mkdir()
-        (home / name).symlink_to(weights_path.resolve())
+        (home / weights_path.name).symlink_to(weights_path.resolve())
         output = Path(scratch) / "segments.json"
         script = str(Path(__file__).with_name("speech_library.py"))
         paths = [str(path.resolve()) for path in media_paths]

@@ -84,15 +84,20 @@ def _move_scores(num_states: int, exponent: float, stay_scores: tuple[float, ...
 
 def _best_path(scores: NDArray[np.floating], moves: NDArray[np.float64]) -> NDArray[np.int8]:
     num_steps, num_states = scores.shape
-    values = scores[0].astype(np.float64) + np.log(1.0 / num_states)
+    values, following = np.empty(num_states), np.empty(num_states)
+    for state in range(num_states):
+        values[state] = scores[0, state] + np.log(1.0 / num_states)
     came_from = np.zeros((num_steps, num_states), np.int8)
     for step in range(1, num_steps):
-        following = np.empty(num_states)
         for state in range(num_states):
-            reached = values + moves[:, state]
-            came_from[step, state] = np.argmax(reached)
-            following[state] = scores[step, state] + reached[came_from[step, state]]
-        values = following
+            best, origin = values[0] + moves[0, state], 0
+            for other in range(1, num_states):
+                reached = values[other] + moves[other, state]
+                if reached > best:
+                    best, origin = reached, other
+            came_from[step, state] = origin
+            following[state] = scores[step, state] + best
+        values, following = following, values
     path = np.empty(num_steps, np.int8)
     path[-1] = np.argmax(values)
     for step in range(num_steps - 1, 0, -1):
@@ -109,29 +114,30 @@ def _path_margins(
     way on from it for one.
     """
     num_steps, num_states = scores.shape
-    before = np.empty((num_steps, num_states))
-    after = np.empty(num_states)
-    margins = np.empty(num_steps)
+    before, margins = np.empty((num_steps, num_states)), np.empty(num_steps)
+    after, own = np.zeros(num_states), np.empty(num_states)
     best = float(scores[0, path[0]])
     for state in range(num_states):
         before[0, state] = scores[0, state] + (error_per_step if state != path[0] else 0.0)
-        after[state] = 0.0
     for step in range(1, num_steps):
         best += moves[path[step - 1], path[step]] + scores[step, path[step]]
         for state in range(num_states):
-            reached = (before[step - 1] + moves[:, state]).max()
+            reached = -np.inf
+            for other in range(num_states):
+                reached = max(reached, before[step - 1, other] + moves[other, state])
             before[step, state] = reached + scores[step, state] + (error_per_step if state != path[step] else 0.0)
     for step in range(num_steps - 1, -1, -1):
-        other = -np.inf
+        through = -np.inf
         for state in range(num_states):
             if state != path[step]:
-                other = max(other, before[step, state] + after[state])
-        margins[step] = best - other
-        own = np.empty(num_states)
+                through = max(through, before[step, state] + after[state])
+        margins[step] = best - through
         for state in range(num_states):
             own[state] = after[state] + scores[step, state] + (error_per_step if state != path[step] else 0.0)
         for state in range(num_states):
-            after[state] = (own + moves[state]).max()
+            after[state] = -np.inf
+            for other in range(num_states):
+                after[state] = max(after[state], own[other] + moves[state, other])
     return margins
 
 

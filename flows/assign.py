@@ -7,13 +7,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.certificates import CERTIFICATE_FILE, read_groups, rows_digest, split_certificate, write_certificate
+from datasets.certificates import (
+    CERTIFICATE_FILE,
+    read_groups,
+    rows_digest,
+    search_duplicates,
+    split_certificate,
+    write_certificate,
+)
 from datasets.pins import read_assignment, read_pins, write_pins
 from datasets.schemas import OK
 from datasets.settings import recipe_of
 from datasets.split_pool import group_pairs
 from datasets.splits import SplitError, draw_splits, draw_to_fit
-from datasets.tables import add_common_columns, current_recipe, read_table, write_part
+from datasets.tables import add_common_columns, current_recipe, list_parts, read_table, write_part
 from flows.batches import Run, has_parts
 
 
@@ -29,7 +36,8 @@ def assign_splits(run: Run) -> None:
     settings = run.config.splits
     clips = read_table(run.root, "clips", ["clip_id", "video_id", "status"])
     clips = clips.filter(pc.equal(clips["status"], "ok")).sort_by("clip_id")
-    groups = read_groups(run.root, settings.group_by, settings.duplicates)
+    copies = find_copies(run) if settings.group_by_duplicates else None
+    groups = read_groups(run.root, settings.group_by, settings.duplicates, copies)
     pairs = group_pairs(groups) if groups is not None else ()
     inputs = (settings, rows_digest(clips.select(["clip_id", "video_id"])), [rows_digest(rows) for rows in pairs])
     pinned, recipe = _choose_pins(run, inputs)
@@ -41,6 +49,21 @@ def assign_splits(run: Run) -> None:
     if current_recipe(run.root, "splits") != recipe:
         _certify(run, recipe, clips, request)
     run.record("splits", recipe)
+
+
+def find_copies(run: Run) -> pa.Table:
+    """Pairs of videos that are copies: table duplicates, searched anew only when the fingerprints or settings changed.
+
+    Parts never change, so their names stand for the fingerprints, which need not be read (3.8 GB of a million videos).
+    """
+    settings, segmented = run.config.splits.duplicates, current_recipe(run.root, "segmentations")
+    parts = [Path(path).name for path in list_parts(run.root, "segmentations", segmented)]
+    recipe = recipe_of(settings, segmented, parts)
+    if current_recipe(run.root, "duplicates") != recipe:
+        pairs = _with_outcome(search_duplicates(run.root, settings))
+        write_part(run.root, "duplicates", add_common_columns(pairs, recipe=recipe, run_id=run.run_id))
+        run.record("duplicates", recipe)
+    return read_table(run.root, "duplicates", ["video_id", "copy_id"], recipe=recipe)
 
 
 def _choose_pins(run: Run, inputs: tuple[Any, ...]) -> tuple[pa.Table | None, str]:

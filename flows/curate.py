@@ -1,5 +1,7 @@
 """Queries to clips: search, download, segment, clip, split."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -12,7 +14,7 @@ from datasets.settings import recipe_of
 from datasets.splits import SplitError
 from datasets.tables import current_recipe, make_table, read_table, write_part
 from extract.clips import cut_clips
-from extract.speech import segment_video, speech_weights_sha256
+from extract.speech import SegmentedVideo, segment_videos, speech_weights_sha256
 from flows.acquire import fetch_videos, find_videos, media_table
 from flows.assign import assign_splits
 from flows.batches import (
@@ -25,25 +27,32 @@ from flows.batches import (
     settle_row,
     start_run,
 )
+from flows.beginning import prepared
 from flows.config import Config
 
 Row = dict[str, Any]
 _VIDEOS_PER_CLIP_BATCH = 2000
+_FILES_PER_GPU_BATCH = 16
 
 
 @flow(name="curate", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]  # invariant upstream
+@prepared("curate")
 def curate(config: Config, retry: tuple[str, ...] = ()) -> None:
     """From queries to clips in splits; does only what is not done.
 
     Args:
         config: the whole configuration.
         retry: reasons whose rows are done again.
+
+    Raises:
+        MachineError: this machine lacks something, the speech weights say; told before the hours of download.
+        SplitError: the clips cannot give the asked splits.
     """
     run = start_run(config, retry)
     with hold_root(config.root):
         find_videos(run)
         fetch_videos(run)
-        segment_videos(run)
+        find_speech(run)
         make_clips(run)
         try:
             assign_splits(run)
@@ -52,12 +61,13 @@ def curate(config: Config, retry: tuple[str, ...] = ()) -> None:
             raise SplitError(f"{error}; {where}") from error
 
 
-def segment_videos(run: Run) -> None:
+def find_speech(run: Run) -> None:
     """Label the audio of every downloaded video: tables segmentations and segments."""
     settings = run.config.speech
     recipe = recipe_of(settings, speech_weights_sha256(settings), current_recipe(run.root, "media"))
     todo = left_to_do(media_table(run), run, "segmentations", recipe)
-    batches = cut_batches(todo, run.config.run.videos_per_batch)
+    share = -(-todo.num_rows // run.config.run.num_workers)
+    batches = cut_batches(todo, max(1, min(run.config.run.videos_per_batch, share)))
     run_batches(segment_batch, batches, run, recipe, description="segment videos")
     run.record("segments", recipe)
     run.record("segmentations", recipe)
@@ -66,23 +76,36 @@ def segment_videos(run: Run) -> None:
 @task(name="segment", **TASK_OPTIONS)
 def segment_batch(batch: pa.Table, run: Run, recipe: str) -> None:
     """Segment a batch of videos; segments are written before the segmentations that say they are complete."""
-    segmentations, segments = [], []
-    for video in batch.to_pylist():
-        video_id = video["video_id"]
-        row, found = settle_row(
-            partial(segment_video, video_id, video["media_path"], run.config.speech),
-            partial(_failed_segmentation, video_id),
-            run.config.run,
-        )
-        segmentations.append(row)
-        segments.extend(found)
+    videos = [(video["video_id"], video["media_path"]) for video in batch.to_pylist()]
+    # A GPU takes the patches of several files at once; cores take a file each.
+    units = [videos[start : start + _files_at_once(run)] for start in range(0, len(videos), _files_at_once(run))]
+    with ThreadPoolExecutor(_cores_per_batch(run)) as threads:
+        found = [video for unit in threads.map(partial(_segment_unit, run), units) for video in unit]
+    segmentations, segments = [row for row, _ in found], [segment for _, rows in found for segment in rows]
     made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
     write_part(run.root, "segments", make_table("segments", segments, **made), batch["video_id"].to_pylist())
     write_part(run.root, "segmentations", make_table("segmentations", segmentations, **made))
 
 
-def _failed_segmentation(video_id: str, outcome: Row) -> tuple[Row, list[Row]]:
-    return {"video_id": video_id, **outcome}, []
+def _files_at_once(run: Run) -> int:
+    return 1 if run.config.speech.device == "cpu" else _FILES_PER_GPU_BATCH
+
+
+def _cores_per_batch(run: Run) -> int:
+    """This batch's share of the cores; a GPU is enough for one unit of files at a time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // run.config.run.num_workers) if _files_at_once(run) == 1 else 1
+
+
+def _segment_unit(run: Run, videos: list[tuple[str, str]]) -> list[SegmentedVideo]:
+    """Rows of some videos, segmented together; when that fails, each on its own, so that one cannot spoil the rest."""
+
+    def settle_apart(outcome: Row) -> list[SegmentedVideo]:
+        if len(videos) == 1:
+            return [({"video_id": videos[0][0], **outcome}, [])]
+        return [found for video in videos for found in _segment_unit(run, [video])]
+
+    return settle_row(partial(segment_videos, videos, run.config.speech), settle_apart, run.config.run)
 
 
 def make_clips(run: Run) -> None:

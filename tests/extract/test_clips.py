@@ -27,6 +27,15 @@ def test_both_bounds_are_inclusive(length_ms, reason):
     assert outcomes([("speech", 1000, 1000 + length_ms)]) == [(1000, 1000 + length_ms, reason)]
 
 
+def test_a_whole_video_is_one_clip_from_end_to_end():
+    segments = [("speech", 1000, 4000), ("music", 4000, 90_000), ("speech", 100_000, 103_000)]
+    whole = ClipSettings(whole_videos=True, max_ms=200_000)
+    (row,) = cut_clips("video", segments, whole, duration_ms=120_000)
+    assert (row["start_ms"], row["end_ms"], row["speech_ms"], row["status"]) == (0, 120_000, 6000, "ok")
+    assert outcomes(segments, ClipSettings(whole_videos=True), 120_000) == [(0, 120_000, "clip_too_long")]
+    assert outcomes(segments[1:2], whole, 120_000) == [(0, 120_000, "no_speech")]
+
+
 def test_gap_of_exactly_the_bridge_is_bridged():
     segments = [("speech", 0, 4000), ("no_energy", 4000, 4700), ("speech", 4700, 9000)]
     assert outcomes(segments, BRIDGED) == [(0, 9000, None)]

@@ -10,7 +10,14 @@ from benchmarks.bench_speech_memory import peak_of_long_file
 from datasets.settings import recipe_of
 from extract import speech
 from extract.media import ffmpeg_path
-from extract.speech import SpeechSettings, segment_speech, segment_video, speech_weights_sha256
+from extract.speech import (
+    SpeechSettings,
+    check_speech,
+    segment_speech,
+    segment_video,
+    segment_videos,
+    speech_weights_sha256,
+)
 from extract.weights import WEIGHTS, WEIGHTS_DIR, check_sha256
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "speech"
@@ -161,6 +168,22 @@ def test_six_hours_need_less_than_a_gigabyte(tmp_path):
     bytes_needed, segments = peak_of_long_file(sound, tmp_path, hours=6)
     assert bytes_needed < 1e9
     assert segments[-1][2] == pytest.approx(6 * 3_600_000, rel=0.01)  # each repeat of AAC loses its encoder's delay
+
+
+@needs_weights
+def test_videos_segmented_together_give_each_its_rows(tmp_path):
+    sounds = {"a": noise(32000), "b": np.zeros(48000, np.float32), "d": noise(20000)}
+    videos = [(name, write_wav(tmp_path / f"{name}.wav", sound)) for name, sound in sounds.items()]
+    videos.insert(2, ("c", tmp_path / "none.wav"))
+    found = segment_videos(videos, SpeechSettings())
+    assert found == [segment_video(*video, SpeechSettings()) for video in videos]
+    assert [row["video_id"] for row, _ in found if row["status"] == "ok"] == ["a", "b", "d"]
+
+
+def test_missing_weights_are_refused_before_the_work(tmp_path):
+    for engine in ("fast", "library"):
+        with pytest.raises(ValueError, match=r"run `make (weights|setup-tensorflow)`"):
+            check_speech(SpeechSettings(engine=engine, weights_dir=tmp_path))
 
 
 def test_library_engine_without_its_environment_names_the_command(tmp_path, monkeypatch):

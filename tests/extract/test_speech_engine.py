@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,17 +17,23 @@ from extract import speech_patches
 from extract.speech_decoding import decode_states, find_runs, gate_energy, label_margins
 from extract.speech_engine import _torch_threads, segment_features
 from extract.speech_features import SpeechFeatures, compute_features
-from extract.speech_network import load_network
-from extract.speech_patches import measure_patches, patch_of_labels, score_patches
+from extract.speech_network import check_device, load_network
+from extract.speech_patches import _share_batches, measure_patches, patch_of_labels, score_patches
 from extract.weights import WEIGHTS, WEIGHTS_DIR
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "speech"
 needs_weights = pytest.mark.skipif(not (WEIGHTS_DIR / WEIGHTS["smn"][0]).is_file(), reason="needs `make weights`")
 
 
-def load(name):
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
+]
+
+
+def load(name, device="cpu"):
     file_name, sha256 = WEIGHTS[name]
-    return load_network(WEIGHTS_DIR / file_name, sha256)
+    return load_network(WEIGHTS_DIR / file_name, sha256, device)
 
 
 def make_signal(seconds=20, seed=7):
@@ -133,7 +140,7 @@ def test_a_group_of_equal_patches_scores_as_each_alone(name):
     bands = np.tile(np.random.default_rng(1).normal(size=(2, 21)).astype(np.float32), (120, 1))
     patches = measure_patches(features_of(bands))
     wanted = np.ones(len(patches.means), bool)
-    alone, shared = (score_patches(patches, wanted, load(name), size) for size in (1, 16))
+    alone, shared = (score_patches([patches], [wanted], load(name), size)[0] for size in (1, 16))
     # The first and last pooling windows of a patch see one neighbour's frame more.
     np.testing.assert_allclose(shared, alone, atol=0.05 if name == "smn" else 1e-4)
 
@@ -143,7 +150,7 @@ def test_digital_silence_inside_a_patch_gives_no_opinion():
     signal = make_signal(4)
     signal[16000:17600] = 0
     patches = measure_patches(compute_features([signal]))
-    scores = score_patches(patches, np.ones(len(patches.means), bool), load("smn"), 16)
+    scores = score_patches([patches], [np.ones(len(patches.means), bool)], load("smn"), 16)[0]
     assert not patches.is_finite.all()
     assert (scores[~patches.is_finite] == 0.5).all()
     assert np.isfinite(scores).all()
@@ -152,12 +159,67 @@ def test_digital_silence_inside_a_patch_gives_no_opinion():
 @needs_weights
 @pytest.mark.parametrize("name", ["smn", "sm"])
 @pytest.mark.parametrize("exact", [False, True])
-def test_labels_equal_the_librarys_own(name, exact):
+@pytest.mark.parametrize("device", DEVICES)
+def test_labels_equal_the_librarys_own(name, exact, device):
     signal = make_signal()
     golden = json.loads((GOLDEN / f"signal_{name}.json").read_text())
     assert hashlib.sha256((signal * 32768).astype("<i2").tobytes()).hexdigest() == golden["sha256"]
-    found = segment_features(compute_features([signal]), load(name), name, exact)
+    (found,) = segment_features([compute_features([signal])], load(name, device), name, exact)
     assert [list(segment) for segment in found] == golden["segments"]
+
+
+@needs_weights
+@pytest.mark.parametrize("device", DEVICES)
+def test_files_in_shared_batches_get_the_labels_of_each_alone(device):
+    signals = [make_signal(12, seed=1), np.zeros(32000, np.float32), make_signal(1), make_signal(15), np.zeros(9)]
+    files = [compute_features([signal.astype(np.float32)]) for signal in signals]
+    network = load("smn", device)
+    together = segment_features(files, network, "smn", exact=False)
+    assert together == [segment_features([file], network, "smn", exact=False)[0] for file in files]
+    assert [found[-1][2] if found else 0 for found in together] == [11980, 1980, 980, 14980, 0]
+
+
+@needs_weights
+@pytest.mark.parametrize("seed", range(6))
+def test_sounds_that_end_at_once_get_the_labels_of_the_exact_setting(seed):
+    # Where one sound follows another without a pause, large groups of patches are off by the most.
+    signal = make_signal(14, seed)
+    signal = signal[np.random.default_rng(seed).integers(0, 9000) :]
+    features = [compute_features([signal])]
+    assert segment_features(features, load("smn"), "smn", False) == segment_features(features, load("smn"), "smn", True)
+
+
+@needs_weights
+@pytest.mark.parametrize("name", ["smn", "sm"])
+def test_rough_scores_are_near_the_exact_ones(name):
+    network = load(name)
+    groups = np.random.default_rng(4).normal(size=(6, 100, 21)).astype(np.float32)
+    rough, exact = (network.predict(groups, rough=rough) for rough in (True, False))
+    np.testing.assert_allclose(rough, exact, atol=0.03)
+
+
+@pytest.mark.parametrize(("lengths", "size"), [([], 4), ([3, 0, 9], 4), ([4, 4], 4), ([1, 1, 1], 8)])
+def test_shared_batches_are_full_and_hold_each_item_once(lengths, size):
+    batches = list(_share_batches(lengths, size))
+    items = [(number, item) for batch in batches for number, part in batch for item in range(part.start, part.stop)]
+    assert items == [(number, item) for number, length in enumerate(lengths) for item in range(length)]
+    assert all(sum(part.stop - part.start for _, part in batch) == size for batch in batches[:-1])
+
+
+def test_the_front_end_wakes_no_other_threads():
+    # numpy's BLAS wakes one on every core for a small product: more CPU than the whole front end.
+    signal = make_signal(60)
+    compute_features([signal])
+    before = time.thread_time(), time.process_time()
+    compute_features([signal])
+    own, all_threads = time.thread_time() - before[0], time.process_time() - before[1]
+    assert all_threads < 1.3 * own
+
+
+def test_a_device_that_is_not_there_is_refused_in_one_line():
+    with pytest.raises(ValueError, match=r'speech.device = "cuda:99" .* set "cpu"') as error:
+        check_device("cuda:99")
+    assert "\n" not in str(error.value)
 
 
 def test_files_scored_at_once_leave_torchs_threads_as_they_were():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from datasets.certificates import verify_certificate
+from datasets.certificates import search_duplicates, verify_certificate
+from datasets.duplicates import DuplicateSettings
 from datasets.ids import make_clip_id
 from datasets.pins import read_assignment
 from datasets.schemas import OK
@@ -62,6 +63,31 @@ def test_copies_are_never_divided(tmp_path):
     for clip, split in drawn.items():
         by_sound.setdefault(int(clip[1:3]) % 15, set()).add(split)
     assert all(len(splits) == 1 for splits in by_sound.values())
+
+
+def test_copies_are_searched_again_only_when_the_fingerprints_or_the_settings_change(tmp_path, monkeypatch):
+    searched = []
+
+    def search(root, settings):
+        searched.append(settings.max_bit_error_rate)
+        return search_duplicates(root, settings)
+
+    monkeypatch.setattr("flows.assign.search_duplicates", search)
+    add_videos(tmp_path, range(30), lambda number: number % 15)
+    first = assign(tmp_path, group_by_duplicates=True)
+    assert assign(tmp_path, group_by_duplicates=True) == first and len(searched) == 1
+    other_rate = {"group_by_duplicates": True, "duplicates": DuplicateSettings(max_bit_error_rate=0.1)}
+    assign(tmp_path, **other_rate)
+    add_videos(tmp_path, range(30, 34))
+    assign(tmp_path, **other_rate)
+    assert searched == [0.2, 0.1, 0.1] and verify_certificate(tmp_path) == []
+
+
+def test_that_there_are_no_copies_is_remembered_too(tmp_path, monkeypatch):
+    add_videos(tmp_path, range(20))
+    assign(tmp_path, group_by_duplicates=True)
+    monkeypatch.setattr("flows.assign.search_duplicates", lambda *_: pytest.fail("searched again"))
+    assign(tmp_path, group_by_duplicates=True)
 
 
 def test_growing_with_an_earlier_root_pinned_moves_no_clip(tmp_path):
