@@ -45,29 +45,35 @@ def log_mel(waveform: npt.ArrayLike) -> Float32:
         raise ValueError(f"waveform must be finite, got {np.count_nonzero(~np.isfinite(samples))} samples that are not")
     if samples.size == 0:
         samples = np.zeros(EMPTY_SAMPLES, np.float32)
-    return _to_db(_mel_power(_preemphasise(samples - samples.mean())))
-
-
-def _preemphasise(samples: Float32) -> Float32:
-    return np.concatenate([samples[:1], samples[1:] - np.float32(PREEMPHASIS) * samples[:-1]])
+    return _to_db(_mel_power(samples))
 
 
 def _mel_power(samples: Float32) -> Float64:
     """[40, T] mel power; a chunk of frames at a time, so that memory does not grow with the FFT of a long waveform."""
-    padded = _pad_by_reflection(samples, FFT_SIZE // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, FFT_SIZE)[::HOP]
-    window, basis = _window(), mel_basis()
+    mean, window, basis = samples.mean(), _window(), mel_basis()
+    num_frames = 1 + len(samples) // HOP
     chunks = []
-    for start in range(0, len(frames), _FRAMES_PER_CHUNK):
-        spectrum = np.fft.rfft(frames[start : start + _FRAMES_PER_CHUNK] * window, axis=1)
+    for start in range(0, num_frames, _FRAMES_PER_CHUNK):
+        num = min(_FRAMES_PER_CHUNK, num_frames - start)
+        first = start * HOP - FFT_SIZE // 2
+        indices = _reflect(np.arange(first, first + (num - 1) * HOP + FFT_SIZE), len(samples))
+        frames = np.lib.stride_tricks.sliding_window_view(_preemphasise(samples, mean, indices), FFT_SIZE)[::HOP]
+        spectrum = np.fft.rfft(frames * window, axis=1)
         chunks.append((spectrum.real**2 + spectrum.imag**2) @ basis.T)
     return np.concatenate(chunks).T
 
 
-def _pad_by_reflection(samples: Float32, width: int) -> Float32:
-    if len(samples) == 1:
-        return np.repeat(samples, 2 * width + 1)
-    return np.pad(samples, width, mode="reflect")
+def _preemphasise(samples: Float32, mean: np.float32, indices: npt.NDArray[np.int64]) -> Float32:
+    """Samples at `indices` without their mean, each less 0.97 of the one before it; the first has none before it."""
+    before = np.where(indices > 0, samples[indices - 1] - mean, np.float32(0))
+    return np.asarray(samples[indices] - mean - np.float32(PREEMPHASIS) * before, np.float32)
+
+
+def _reflect(indices: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
+    """Indices beyond either end turned back at it, as often as it takes."""
+    period = max(1, 2 * (length - 1))
+    indices = indices % period
+    return np.minimum(indices, period - indices) if length > 1 else indices
 
 
 def _to_db(power: Float64) -> Float32:

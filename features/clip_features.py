@@ -1,24 +1,27 @@
 """Clips to features: decode once, encode in batches across clips, one row per clip in each of four tables."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import torch
 
 from datasets.settings import recipe_of
-from features.decoded import ClipError, DecodedClip
+from features.decoded import ClipError, DecodedClip, Float32
 from features.encoders import Encoder, load_encoder
 from features.feature_tables import ClipFeatures, Problem, build_tables, normalise_rows, spectrogram
-from features.frames import FPS_3D, decode_clip
+from features.filters import FPS_3D
+from features.frames import decode_pieces
 from features.settings import FeatureSettings
 
 CODE_VERSION = 1
 """Part of every recipe: raise it when the code changes what comes out."""
-_WINDOWS_PER_GROUP = 64
-"""Encode when this many 3D windows have been decoded: memory stays under 150 MB, batches stay full."""
+_WINDOWS_PER_GROUP = 32
+"""Encode when this many 3D windows have been decoded: memory stays under 100 MB, a GPU's batches stay full."""
+_WINDOWS_PER_PIECE = 16
+"""Longer clips are decoded and encoded in pieces, so that memory does not grow with them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,18 @@ def load_encoders(settings: FeatureSettings) -> Encoders:
     Raises:
         ValueError: an encoder or weights that cannot be had, naming the field.
     """
-    return Encoders(_load(settings, "2d", num_frames=1), _load(settings, "3d", num_frames=16))
+    if settings.decoder == "nvdec" and not torch.cuda.is_available():
+        raise ValueError("features.decoder = 'nvdec' needs an NVIDIA GPU, and there is none; set it to 'cpu'")
+    return Encoders(load_encoder_2d(settings), _load(settings, "3d", num_frames=16))
+
+
+def load_encoder_2d(settings: FeatureSettings) -> Encoder:
+    """Load the 2D encoder alone, which is all that images need.
+
+    Raises:
+        ValueError: an encoder or weights that cannot be had, naming the field.
+    """
+    return _load(settings, "2d", num_frames=1)
 
 
 def _load(settings: FeatureSettings, which: str, num_frames: int) -> Encoder:
@@ -57,18 +71,16 @@ def _load(settings: FeatureSettings, which: str, num_frames: int) -> Encoder:
 def feature_recipes(settings: FeatureSettings, encoders: Encoders) -> dict[str, str]:
     """The recipe of each feature table: its own settings, weights, engine and precision, and nothing else's."""
     common = ["features", CODE_VERSION, settings.max_damaged_share]
-    recipe_2d = recipe_of(*common, "2d", _identity(encoders.encoder_2d))
-    recipe_3d = recipe_of(*common, "3d", _identity(encoders.encoder_3d), settings.window_step_3d)
+    if settings.decoder != "cpu":
+        common.append(settings.decoder)
+    recipe_2d = recipe_of(*common, "2d", encoders.encoder_2d.identity)
+    recipe_3d = recipe_of(*common, "3d", encoders.encoder_3d.identity, settings.window_step_3d)
     return {
         "features_2d": recipe_2d,
         "features_3d": recipe_3d,
         "log_mel": recipe_of(*common, "log_mel"),
         "pooled": recipe_of("pooled", recipe_2d, recipe_3d),
     }
-
-
-def _identity(encoder: Encoder) -> list[str]:
-    return [encoder.name, encoder.weights_sha256, encoder.engine, encoder.precision]
 
 
 def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettings) -> dict[str, pa.Table]:
@@ -84,18 +96,25 @@ def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettin
     """
     columns = ("clip_id", "video_id", "start_ms", "end_ms", "media_path")
     done: list[ClipFeatures] = []
-    for group in _grouped(_decode_ahead(clips.select(columns).to_pylist(), settings)):
-        done += _encode(group, encoders, settings)
-    dims = encoders.encoder_2d.dim, encoders.encoder_3d.dim
-    return build_tables(done, dims, lambda table, n: row_starts_ms(table, n, settings))
+    for group in _grouped(_decode(clips.select(columns).to_pylist(), settings)):
+        _encode(group, encoders, settings.window_step_3d)
+        done += [piece.clip.finish(settings) for piece in group if piece.is_last]
+    return _to_tables(done, encoders, settings)
 
 
 def fail_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettings, problem: Problem) -> dict[str, pa.Table]:
     """The four tables for clips that could not be featurized at all: each row has the problem's reason."""
     rows = clips.select(["clip_id", "video_id", "start_ms"]).to_pylist()
-    done = [ClipFeatures(**row, rows_2d=problem, rows_3d=problem, num_valid_frames=0, mel=problem) for row in rows]
+    return _to_tables([_without_values(row, problem) for row in rows], encoders, settings)
+
+
+def _to_tables(done: list[ClipFeatures], encoders: Encoders, settings: FeatureSettings) -> dict[str, pa.Table]:
     dims = encoders.encoder_2d.dim, encoders.encoder_3d.dim
     return build_tables(done, dims, lambda table, n: row_starts_ms(table, n, settings))
+
+
+def _without_values(keys: dict[str, Any], problem: Problem) -> ClipFeatures:
+    return ClipFeatures(**keys, rows_2d=problem, rows_3d=problem, num_valid_frames=0, mel=problem)
 
 
 def row_starts_ms(table: str, num_rows: int, settings: FeatureSettings) -> list[int]:
@@ -105,39 +124,74 @@ def row_starts_ms(table: str, num_rows: int, settings: FeatureSettings) -> list[
     return [row * settings.window_step_3d * 1000 // FPS_3D for row in range(num_rows)]
 
 
-_Decoded = tuple[dict[str, Any], DecodedClip | Problem]
+@dataclass
+class _Clip:
+    """What has come out of a clip so far."""
+
+    keys: dict[str, Any]
+    rows_2d: list[Float32] = field(default_factory=list)
+    rows_3d: list[Float32] = field(default_factory=list)
+    waveform: list[Float32] = field(default_factory=list)
+    num_frames_3d: int = 0
+    num_frames: int = 0
+    num_damaged: int = 0
+    problem: Problem | None = None
+
+    def add(self, piece: DecodedClip) -> None:
+        """Count a piece, and keep its sound; its frames are kept by nobody."""
+        self.waveform.append(piece.waveform)
+        self.num_frames_3d += len(piece.frames_3d)
+        self.num_frames += piece.num_frames
+        self.num_damaged += piece.num_damaged
+
+    def finish(self, settings: FeatureSettings) -> ClipFeatures:
+        """The clip's features, or what is wrong with it."""
+        if self.problem is None and self.num_damaged > settings.max_damaged_share * self.num_frames:
+            damage = f"{self.num_damaged} of {self.num_frames} frames are damaged"
+            self.problem = Problem("decode_failed", damage)
+        if self.problem is not None:
+            return _without_values(self.keys, self.problem)
+        waveform = np.concatenate(self.waveform)
+        return ClipFeatures(
+            **self.keys,
+            rows_2d=normalise_rows(np.concatenate(self.rows_2d)),
+            rows_3d=normalise_rows(np.concatenate(self.rows_3d)),
+            num_valid_frames=_valid_frames(self.num_frames_3d, settings.window_step_3d),
+            mel=spectrogram(waveform, has_audio=len(waveform) > 0),
+            detail=f"{self.num_damaged} damaged frames" if self.num_damaged else None,
+        )
 
 
-def _decode_ahead(clips: Iterable[dict[str, Any]], settings: FeatureSettings) -> Iterator[_Decoded]:
-    """Decoded clips in order, the next ones being decoded in a thread meanwhile."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting: deque[tuple[dict[str, Any], Future[DecodedClip | Problem]]] = deque()
-        for clip in clips:
-            waiting.append((clip, pool.submit(_decode, clip, settings)))
-            if len(waiting) > settings.decode_ahead:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
+@dataclass(frozen=True)
+class _Piece:
+    """A piece of a clip to be encoded; without frames when decoding it failed."""
+
+    clip: _Clip
+    decoded: DecodedClip | None
+    is_last: bool
 
 
-def _decode(clip: dict[str, Any], settings: FeatureSettings) -> DecodedClip | Problem:
-    try:
-        decoded = decode_clip(clip["media_path"], clip["start_ms"], clip["end_ms"])
-    except ClipError as error:
-        return Problem(error.reason, error.detail)
-    if decoded.num_damaged > settings.max_damaged_share * decoded.num_frames:
-        return Problem("decode_failed", f"{decoded.num_damaged} of {decoded.num_frames} frames are damaged")
-    return decoded
+def _decode(clips: Iterable[dict[str, Any]], settings: FeatureSettings) -> Iterator[_Piece]:
+    """The pieces of the clips, in order; whatever is wrong with a clip, its last piece comes."""
+    frames_per_piece = settings.window_step_3d * max(1, _WINDOWS_PER_PIECE * 16 // settings.window_step_3d)
+    for row in clips:
+        clip = _Clip({key: row[key] for key in ("clip_id", "video_id", "start_ms")})
+        pieces = decode_pieces(row["media_path"], row["start_ms"], row["end_ms"], frames_per_piece, settings.decoder)
+        try:
+            for piece in pieces:
+                clip.add(piece)
+                yield _Piece(clip, piece, is_last=False)
+        except ClipError as error:
+            clip.problem = Problem(error.reason, error.detail)
+        yield _Piece(clip, None, is_last=True)
 
 
-def _grouped(decoded: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:
-    group: list[_Decoded] = []
+def _grouped(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
+    group: list[_Piece] = []
     num_windows = 0
-    for clip, result in decoded:
-        group.append((clip, result))
-        num_windows += 0 if isinstance(result, Problem) else len(result.frames_3d) // 16 + 1
+    for piece in pieces:
+        group.append(piece)
+        num_windows += 0 if piece.decoded is None else len(piece.decoded.frames_3d) // 16 + 1
         if num_windows >= _WINDOWS_PER_GROUP:
             yield group
             group, num_windows = [], 0
@@ -145,27 +199,14 @@ def _grouped(decoded: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:
         yield group
 
 
-def _encode(group: list[_Decoded], encoders: Encoders, settings: FeatureSettings) -> list[ClipFeatures]:
-    good = [result for _, result in group if isinstance(result, DecodedClip)]
-    rows_2d = iter(encoders.encoder_2d.encode_many([clip.frames_2d for clip in good]))
-    rows_3d = iter(encoders.encoder_3d.encode_many([clip.frames_3d for clip in good], settings.window_step_3d))
-    encoded = []
-    for clip, result in group:
-        keys = {"clip_id": clip["clip_id"], "video_id": clip["video_id"], "start_ms": clip["start_ms"]}
-        if isinstance(result, Problem):
-            encoded.append(ClipFeatures(**keys, rows_2d=result, rows_3d=result, num_valid_frames=0, mel=result))
-            continue
-        encoded.append(
-            ClipFeatures(
-                **keys,
-                rows_2d=normalise_rows(next(rows_2d)),
-                rows_3d=normalise_rows(next(rows_3d)),
-                num_valid_frames=_valid_frames(len(result.frames_3d), settings.window_step_3d),
-                mel=spectrogram(result.waveform, result.has_audio),
-                detail=f"{result.num_damaged} damaged frames" if result.num_damaged else None,
-            )
-        )
-    return encoded
+def _encode(group: list[_Piece], encoders: Encoders, window_step: int) -> None:
+    """Encode the pieces of a group across clips, and give each clip its rows."""
+    good = [(piece.clip, piece.decoded) for piece in group if piece.decoded is not None]
+    rows_2d = encoders.encoder_2d.encode_many([decoded.frames_2d for _, decoded in good])
+    rows_3d = encoders.encoder_3d.encode_many([decoded.frames_3d for _, decoded in good], window_step)
+    for (clip, _), row_2d, row_3d in zip(good, rows_2d, rows_3d, strict=True):
+        clip.rows_2d.append(row_2d)
+        clip.rows_3d.append(row_3d)
 
 
 def _valid_frames(num_frames: int, step: int) -> int:

@@ -1,5 +1,6 @@
 """What decoding a clip gives, and the error of a clip that gives nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ class ClipError(Exception):
 
 @dataclass(frozen=True)
 class DecodedClip:
-    """What one pass over a clip gives."""
+    """What one pass over a clip gives, or over a piece of it."""
 
     frames_2d: UInt8
     """[T2, H, W, 3] RGB, 1 per second, short side 224, no crop."""
@@ -33,15 +34,25 @@ class DecodedClip:
     """[T3, 112, 112, 3] RGB, 24 per second, short side 112, centre crop."""
     waveform: Float32
     """[N] mono, 16 kHz, in [-1, 1); empty without audio."""
-    has_audio: bool
     num_frames: int
     """Frames that the decoder gave between the seek point and the clip's end."""
     num_damaged: int
     """Packets and frames among them that were rejected or guessed."""
 
+    @property
+    def has_audio(self) -> bool:
+        """False for a clip without sound."""
+        return len(self.waveform) > 0
 
-def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Width and height with the short side at `short_side`; the long side is truncated, as the reference does."""
-    if height >= width:
-        return short_side, int(height * short_side / width)
-    return int(width * short_side / height), short_side
+
+def join_pieces(pieces: Sequence[DecodedClip]) -> DecodedClip:
+    """The pieces of one clip, in order, as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return DecodedClip(
+        frames_2d=np.concatenate([piece.frames_2d for piece in pieces]),
+        frames_3d=np.concatenate([piece.frames_3d for piece in pieces]),
+        waveform=np.concatenate([piece.waveform for piece in pieces]),
+        num_frames=sum(piece.num_frames for piece in pieces),
+        num_damaged=sum(piece.num_damaged for piece in pieces),
+    )

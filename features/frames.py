@@ -14,22 +14,16 @@ from typing import Any
 import av
 import av.filter
 import numpy as np
+from av.codec.hwaccel import HWAccel
 
-from features.decoded import ClipError, DecodedClip, Float32, UInt8, scaled_size
+from features.decoded import ClipError, DecodedClip, Float32, UInt8, join_pieces
+from features.filters import audio_filters, frame_sizes, video_chains, video_filters
 
-FPS_2D = 1
-FPS_3D = 24
-SHORT_SIDE_2D = 224
-SIDE_3D = 112
-SAMPLING_RATE = 16000
 SEEK_BACK_MS = 200
 """Seek this much before the clip: audio decoders need what precedes, and B-frames are stored late."""
 END_TOLERANCE_MS = 1000
 """A clip may miss this much at its end (streams of one file rarely end together) before it counts as lost."""
 _TIMEOUT_S = 60.0
-_COLOR_SPACES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
-_COLOR_RANGES = {1: "tv", 2: "pc"}
-_ROTATIONS = {90: ["transpose=cclock"], 180: ["hflip", "vflip"], 270: ["transpose=clock"]}
 
 
 def decode_clip(path: str | Path, start_ms: int | None = None, end_ms: int | None = None) -> DecodedClip:
@@ -45,13 +39,38 @@ def decode_clip(path: str | Path, start_ms: int | None = None, end_ms: int | Non
             clip_past_end.
         ValueError: an empty or negative range.
     """
+    return join_pieces(list(decode_pieces(path, start_ms, end_ms)))
+
+
+def decode_pieces(
+    path: str | Path,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    frames_per_piece: int | None = None,
+    decoder: str = "cpu",
+) -> Iterator[DecodedClip]:
+    """What `decode_clip` gives, in pieces, so that memory does not grow with the clip.
+
+    Args:
+        path: a local file.
+        start_ms: milliseconds from the start of the media.
+        end_ms: milliseconds from the start of the media, after `start_ms`.
+        frames_per_piece: 24 fps frames of every piece but the last; one piece when not given.
+        decoder: cpu, or nvdec for a GPU's own (formats it lacks are decoded on the CPU).
+
+    Raises:
+        ClipError: as `decode_clip`; a file that breaks off is noticed after the pieces before it.
+        ValueError: an empty or negative range.
+    """
     if (start_ms or 0) < 0 or (end_ms is not None and end_ms <= (start_ms or 0)):
         raise ValueError(f"clip must be 0 <= start_ms < end_ms, got [{start_ms}, {end_ms})")
-    with _open(Path(path)) as container:
+    with _open(Path(path), decoder) as container:
         reader = _Reader(container, start_ms, end_ms)
-        reader.read()
+        for _ in reader.read():
+            while frames_per_piece is not None and reader.num_waiting("3d") > frames_per_piece:
+                yield reader.take(frames_per_piece)
         _check_complete(reader)
-        return _collect(reader)
+        yield reader.take()
 
 
 def read_waveform(path: str | Path) -> Float32:
@@ -64,18 +83,20 @@ def read_waveform(path: str | Path) -> Float32:
         reader = _Reader(container, None, None, with_video=False)
         if reader.audio is None:
             raise ClipError("no_audio", f"{Path(path).name} has no audio stream")
-        reader.read()
+        for _ in reader.read():
+            pass
         if reader.num_damaged or not reader.branches:
             raise ClipError("decode_failed", f"{Path(path).name}: {reader.num_damaged} damaged packets of sound")
-        return _join_waveform(reader)
+        return reader.take_waveform()
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Any]:
+def _open(path: Path, decoder: str = "cpu") -> Iterator[Any]:
     if not path.is_file():
         raise ClipError("media_missing", f"no file {path}")
+    hwaccel = HWAccel("cuda", allow_software_fallback=True) if decoder == "nvdec" else None
     try:
-        container = av.open(str(path), options={"protocol_whitelist": "file"}, timeout=_TIMEOUT_S)
+        container = av.open(str(path), options={"protocol_whitelist": "file"}, timeout=_TIMEOUT_S, hwaccel=hwaccel)
     except av.FFmpegError as error:
         raise ClipError("decode_failed", f"cannot open {path.name}: {error.strerror}") from error
     with container:
@@ -91,6 +112,7 @@ class _Branch:
 
     graph: Any
     arrays: list[Any] = field(default_factory=list)
+    num_taken: int = 0
 
     def push(self, frame: Any) -> None:
         try:
@@ -99,6 +121,12 @@ class _Branch:
                 self.arrays.append(self.graph.pull().to_ndarray())
         except (av.error.BlockingIOError, av.error.EOFError):
             return
+
+    def take(self, num_arrays: int | None = None) -> list[Any]:
+        taken = self.arrays[:num_arrays]
+        del self.arrays[:num_arrays]
+        self.num_taken += len(taken)
+        return taken
 
 
 class _Reader:
@@ -112,6 +140,9 @@ class _Reader:
         self.media_ms = None if container.duration is None else container.duration // 1000
         self.origin_us = container.start_time or 0
         self.video = _pick_video(container) if with_video else None
+        if self.video is not None:
+            picture = self.video.codec_context.width, self.video.codec_context.height
+            self.chains, self.sizes = video_chains(*picture), frame_sizes(*picture)
         self.audio = max(_decodable(container.streams.audio), key=lambda stream: stream.channels, default=None)
         self.branches: dict[str, _Branch] = {}
         self.first_frame: Any = None
@@ -120,8 +151,8 @@ class _Reader:
         self.reached_ms = 0.0
         self.num_frames = self.num_damaged = 0
 
-    def read(self) -> None:
-        """Seek, then decode until every stream has passed the clip's end."""
+    def read(self) -> Iterator[None]:
+        """Seek, then decode until every stream has passed the clip's end; yields after every frame."""
         if self.media_ms is not None and 0 < self.media_ms <= self.start_ms:
             raise ClipError("clip_past_end", f"clip starts at {self.start_ms} ms, media lasts {self.media_ms} ms")
         self._seek()
@@ -131,6 +162,7 @@ class _Reader:
                 self._take_video(frame)
             else:
                 self._take_audio(frame)
+            yield
             if not self.open_streams:
                 break
         for branch in self.branches.values():
@@ -177,21 +209,51 @@ class _Reader:
             return
         if self.first_frame is None:
             self.first_frame = frame
-            for name, chain in _video_chains(self.video).items():
-                self.branches[name] = _Branch(_video_graph(frame, [*self._trim("trim"), *chain]))
+            for name, chain in self.chains.items():
+                self.branches[name] = _Branch(_make_graph(video_filters(frame, [*self._trim("trim"), *chain])))
         for name in ("2d", "3d"):
             self.branches[name].push(frame)
         self._close_if_past(self.video, (frame.pts - self.first_frame.pts) * frame.time_base)
 
     def _take_audio(self, frame: Any) -> None:
         if "audio" not in self.branches:
-            self.branches["audio"] = _Branch(_audio_graph(frame, self._trim("atrim")))
+            self.branches["audio"] = _Branch(_make_graph(audio_filters(frame, self._trim("atrim"))))
         self.branches["audio"].push(frame)
         self._close_if_past(self.audio, frame.pts * frame.time_base)
 
     def _close_if_past(self, stream: Any, elapsed_s: Any) -> None:
         if self.clip_ms is not None and elapsed_s * 1000 >= self.clip_ms:
             self.open_streams.discard(stream.index)
+
+    def num_waiting(self, name: str) -> int:
+        """Frames of a branch that have not been taken."""
+        return len(self.branches[name].arrays) if name in self.branches else 0
+
+    def take(self, num_frames_3d: int | None = None) -> DecodedClip:
+        """What has been decoded since the last time: so many 24 fps frames (all when not given), all of the rest."""
+        waveform = self.take_waveform()
+        counts = self.num_frames, self.num_damaged
+        self.num_frames = self.num_damaged = 0
+        is_last = num_frames_3d is None
+        frames_2d, frames_3d = self._take_frames("2d", None, is_last), self._take_frames("3d", num_frames_3d, is_last)
+        return DecodedClip(frames_2d, frames_3d, waveform, *counts)
+
+    def take_waveform(self) -> Float32:
+        """Samples since the last time."""
+        chunks = self.branches["audio"].take() if "audio" in self.branches else []
+        return np.concatenate([chunk.reshape(-1) for chunk in chunks]) if chunks else np.zeros(0, np.float32)
+
+    def _take_frames(self, name: str, num_frames: int | None, is_last: bool) -> UInt8:
+        """Frames of a branch; a clip too short for the grid gives its first frame, where the reference loses it."""
+        branch = self.branches[name]
+        arrays = branch.take(num_frames)
+        if is_last and branch.num_taken == 0:
+            branch = _Branch(_make_graph(video_filters(self.first_frame, self.chains[name][1:])))
+            branch.push(self.first_frame)
+            branch.push(None)
+            arrays = branch.take()
+        width, height = self.sizes[name]
+        return np.array(arrays, np.uint8).reshape(len(arrays), height, width, 3)
 
     def _trim(self, filter_name: str) -> list[str]:
         if not self.is_range:
@@ -214,41 +276,6 @@ def _pick_video(container: Any) -> Any:
     return streams[0]
 
 
-def _video_chains(video: Any) -> dict[str, list[str]]:
-    width, height = video.codec_context.width, video.codec_context.height
-    wide_2d, high_2d = scaled_size(width, height, SHORT_SIDE_2D)
-    wide_3d, high_3d = scaled_size(width, height, SIDE_3D)
-    crop = f"crop={SIDE_3D}:{SIDE_3D}:{int((wide_3d - SIDE_3D) / 2)}:{int((high_3d - SIDE_3D) / 2)}"
-    return {
-        "2d": [f"fps={FPS_2D}:start_time=0", f"scale={wide_2d}:{high_2d}"],
-        "3d": [f"fps={FPS_3D}:start_time=0", f"scale={wide_3d}:{high_3d}", crop],
-    }
-
-
-def _video_graph(frame: Any, chain: list[str]) -> Any:
-    source = [
-        f"buffer=video_size={frame.width}x{frame.height}",
-        f"pix_fmt={frame.format.name}",
-        f"time_base={frame.time_base}",
-        "pixel_aspect=1/1",
-        f"colorspace={_COLOR_SPACES.get(int(frame.colorspace), 'unknown')}",
-        f"range={_COLOR_RANGES.get(int(frame.color_range), 'unknown')}",
-    ]
-    rotation = _ROTATIONS.get(round(frame.rotation) % 360, [])
-    return _make_graph([":".join(source), *rotation, *chain, "format=rgb24", "buffersink"])
-
-
-def _audio_graph(frame: Any, trim: list[str]) -> Any:
-    source = [
-        f"abuffer=sample_rate={frame.sample_rate}",
-        f"sample_fmt={frame.format.name}",
-        f"channel_layout={frame.layout.name}",
-        f"time_base={frame.time_base}",
-    ]
-    resample = f"aresample={SAMPLING_RATE}:out_sample_fmt=flt:out_chlayout=mono"
-    return _make_graph([":".join(source), *trim, resample, "abuffersink"])
-
-
 def _make_graph(filters: list[str]) -> Any:
     graph = av.filter.Graph()
     nodes = [graph.add(*filter_.split("=", 1)) for filter_ in filters]
@@ -268,31 +295,3 @@ def _check_complete(reader: _Reader) -> None:
         raise ClipError("decode_failed", f"file breaks off: {reader.reached_ms:.0f} of {wanted_ms} ms could be decoded")
     if reader.clip_ms is not None and reader.clip_ms > max(announced_ms, reader.reached_ms) + END_TOLERANCE_MS:
         raise ClipError("clip_past_end", f"clip of {reader.clip_ms} ms, media has {announced_ms} ms from its start")
-
-
-def _collect(reader: _Reader) -> DecodedClip:
-    waveform = _join_waveform(reader)
-    return DecodedClip(
-        frames_2d=_stack(reader, "2d"),
-        frames_3d=_stack(reader, "3d"),
-        waveform=waveform,
-        has_audio=len(waveform) > 0,
-        num_frames=reader.num_frames,
-        num_damaged=reader.num_damaged,
-    )
-
-
-def _join_waveform(reader: _Reader) -> Float32:
-    chunks = [chunk.reshape(-1) for chunk in reader.branches["audio"].arrays] if "audio" in reader.branches else []
-    return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
-
-
-def _stack(reader: _Reader, name: str) -> UInt8:
-    """Frames of a branch; a clip too short for the grid gives its first frame, where the reference loses it."""
-    arrays = reader.branches[name].arrays
-    if not arrays:
-        branch = _Branch(_video_graph(reader.first_frame, _video_chains(reader.video)[name][1:]))
-        branch.push(reader.first_frame)
-        branch.push(None)
-        arrays = branch.arrays
-    return np.stack(arrays)

@@ -8,11 +8,14 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from datasets.settings import recipe_of
 from features.decoded import ClipError, UInt8
 from features.encoders import Encoder
 from features.feature_tables import ClipFeatures, Problem, build_tables, normalise_rows, spectrogram
 from features.frames import read_waveform
 
+CODE_VERSION = 1
+"""Part of every recipe: raise it when the code changes what comes out."""
 RESIZE = 256
 CROP = 224
 MAX_BYTES = 50_000_000
@@ -37,6 +40,27 @@ def featurize_pairs(pairs: pa.Table, encoder_2d: Encoder) -> dict[str, pa.Table]
     rows = pairs.select(["pair_id", "image_path", "audio_path"]).to_pylist()
     for start in range(0, len(rows), _PAIRS_PER_GROUP):
         done += _encode(rows[start : start + _PAIRS_PER_GROUP], encoder_2d)
+    return _to_tables(done, encoder_2d)
+
+
+def fail_pairs(pairs: pa.Table, encoder_2d: Encoder, problem: Problem) -> dict[str, pa.Table]:
+    """The tables for pairs that could not be featurized at all: each row has the problem's reason."""
+    rows = pairs["pair_id"].to_pylist()
+    return _to_tables([ClipFeatures(row, row, 0, problem, _NO_3D, 0, problem) for row in rows], encoder_2d)
+
+
+def pair_recipes(encoder_2d: Encoder) -> dict[str, str]:
+    """The recipe of each feature table of pairs."""
+    common = ["pairs", CODE_VERSION]
+    recipe_2d = recipe_of(*common, "2d", RESIZE, CROP, encoder_2d.identity)
+    return {
+        "features_2d": recipe_2d,
+        "log_mel": recipe_of(*common, "log_mel"),
+        "pooled": recipe_of("pooled", recipe_2d),
+    }
+
+
+def _to_tables(done: list[ClipFeatures], encoder_2d: Encoder) -> dict[str, pa.Table]:
     tables = build_tables(done, (encoder_2d.dim, 1), lambda _, num_rows: [0] * num_rows, is_3d_needed=False)
     del tables["features_3d"]
     return tables

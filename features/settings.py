@@ -11,11 +11,11 @@ class FeatureSettings(Settings):
     """What turns a clip into features; defaults are AVLnet's own."""
 
     not_in_recipe: ClassVar[frozenset[str]] = frozenset(
-        {"engine", "device", "precision", "weights_2d", "weights_3d", "num_threads", "decode_ahead"}
+        {"engine", "device", "precision", "weights_2d", "weights_3d", "num_threads", "decoder"}
     )
 
     encoder_2d: str = "resnet152"
-    """A 2D network: resnet152, efficientnet_lite0 or torchvision/NAME."""
+    """A 2D network: resnet152, efficientnet_lite0, torchvision/NAME or timm/NAME."""
     encoder_3d: str = "resnext101_3d"
     """A 3D network: resnext101_3d."""
     window_step_3d: int = Field(16, ge=16, le=240)
@@ -34,5 +34,5 @@ class FeatureSettings(Settings):
     """File of the 3D network's weights, or "untrained". The recipe has their sha256."""
     num_threads: int | None = Field(None, ge=1)
     """Cores to use; all when none is given."""
-    decode_ahead: int = Field(2, ge=0, le=64)
-    """Clips decoded while others are encoded."""
+    decoder: Literal["cpu", "nvdec"] = "cpu"
+    """cpu: frames byte for byte those of the reference. nvdec: the GPU's decoder (docs/gpu.md), part of the recipe."""

@@ -75,7 +75,7 @@ def load_into(network: nn.Module, weights: Mapping[str, torch.Tensor], source: s
             raise ValueError(
                 f"weights: {source}: {key} must have shape {list(own[key].shape)}, got {list(value.shape)}"
             )
-    network.load_state_dict(dict(weights), strict=False)
+    network.load_state_dict(dict(weights), strict=False, assign=True)  # no second copy of them
 
 
 def untrained_weights(shapes: Mapping[str, torch.Size]) -> dict[str, torch.Tensor]:

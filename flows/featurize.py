@@ -1,6 +1,9 @@
-"""Clips to numbers: tables features_2d, features_3d, log_mel and pooled."""
+"""Clips, or images with spoken captions, to numbers: tables features_2d, features_3d, log_mel and pooled."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from typing import Any
 
 import pyarrow as pa
@@ -9,22 +12,27 @@ from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.settings import recipe_of
-from datasets.tables import add_common_columns, current_recipe, read_table, write_part
-from features.clip_features import Encoders, fail_clips, feature_recipes, featurize_clips, load_encoders
+from datasets.tables import add_common_columns, current_recipe, list_parts, read_table, write_part
+from features.clip_features import fail_clips, feature_recipes, featurize_clips, load_encoder_2d, load_encoders
 from features.encoders import Encoder
+from features.engines import num_cores
 from features.feature_tables import Problem
-from features.settings import FeatureSettings
+from features.pairs import fail_pairs, featurize_pairs, pair_recipes
 from flows.acquire import media_table
 from flows.batches import TASK_OPTIONS, Run, cut_batches, hold_root, left_to_do, run_batches, settle_row, start_run
+from flows.beginning import prepared
 from flows.config import Config
+from flows.pairs import locate_pairs
 
 Row = dict[str, Any]
+Tables = dict[str, pa.Table]
 
 
-# One batch at a time: the encoders use every core, or the GPU, within a batch.
-@flow(name="featurize", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]  # invariant upstream
+# A batch is decoded and encoded in one thread, so as many batches at once as there are cores; a GPU is taken in turns.
+@flow(name="featurize", task_runner=ThreadPoolTaskRunner(max_workers=num_cores()))  # type: ignore[arg-type]  # invariant upstream
+@prepared("featurize")
 def featurize(config: Config, retry: tuple[str, ...] = ()) -> None:
-    """Features of every clip in the splits; does only what is not done.
+    """Features of every clip in the splits, or of every image with a spoken caption; does only what is not done.
 
     Args:
         config: the whole configuration.
@@ -36,22 +44,43 @@ def featurize(config: Config, retry: tuple[str, ...] = ()) -> None:
 
 
 def compute_features(run: Run) -> None:
-    """Featurize the clips that any of the feature tables lacks."""
-    encoders = load_encoders(run.config.features)
-    media_recipe = current_recipe(run.root, "media")
-    recipes = {
-        table: recipe_of(recipe, media_recipe)
-        for table, recipe in feature_recipes(run.config.features, encoders).items()
-    }
-    clips = _clips_in_splits(run)
+    """Featurize the clips, or the images with spoken captions, that any of the feature tables lacks."""
+    has_pairs, has_clips = (bool(list_parts(run.root, table)) for table in ("pairs", "splits"))
+    if has_pairs and has_clips:
+        raise ValueError(f"{run.root} has clips and pairs, whose features are not of one recipe: use a root for each")
+    settings = run.config.features
+    if has_pairs:
+        encoder = load_encoder_2d(settings)
+        work = Work(partial(featurize_pairs, encoder_2d=encoder), partial(fail_pairs, encoder_2d=encoder))
+        _compute(run, _pairs(run), work, "pairs", pair_recipes(encoder), {"features_2d": encoder})
+        return
+    encoders = load_encoders(settings)
+    given: dict[str, Any] = {"encoders": encoders, "settings": settings}
+    work = Work(partial(featurize_clips, **given), partial(fail_clips, **given))
+    used = {"features_2d": encoders.encoder_2d, "features_3d": encoders.encoder_3d}
+    _compute(run, _clips_in_splits(run), work, "media", feature_recipes(settings, encoders), used)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done to a batch."""
+
+    compute: Callable[[pa.Table], Tables]
+    fail: Callable[..., Tables]
+    """(one row, problem=...) -> the tables of a row that could not be done."""
+
+
+def _compute(run: Run, clips: pa.Table, work: Work, source: str, own: dict[str, str], used: dict[str, Encoder]) -> None:
+    """Do what of `clips` the tables lack; their recipes are their own settings' and that of the table `source`."""
+    recipes = {table: recipe_of(recipe, current_recipe(run.root, source)) for table, recipe in own.items()}
     missing = pa.concat_tables([left_to_do(clips, run, table, recipe) for table, recipe in recipes.items()])
     attempts = missing.group_by("clip_id").aggregate([("attempt", "max")]).rename_columns(["clip_id", "attempt"])
     todo = clips.join(attempts, keys="clip_id", join_type="inner").sort_by("clip_id")
-    batches = cut_batches(todo, run.config.run.clips_per_batch)
-    run_batches(featurize_batch, batches, run, recipes, encoders, description="featurize clips")
-    used = {"features_2d": encoders.encoder_2d, "features_3d": encoders.encoder_3d}
+    batch_size = min(run.config.run.clips_per_batch, max(1, ceil(todo.num_rows / num_cores())))
+    run_batches(featurize_batch, cut_batches(todo, batch_size), run, recipes, work, description="featurize")
     for table, recipe in recipes.items():
-        run.record(table, recipe, **({"encoder": _describe(used[table])} if table in used else {}))
+        encoder = {"encoder": _describe(used[table])} if table in used else {}
+        run.record(table, recipe, feature_recipe=own[table], **encoder)
 
 
 def _describe(encoder: Encoder) -> dict[str, Any]:
@@ -70,32 +99,34 @@ def _clips_in_splits(run: Run) -> pa.Table:
     return clips.join(media_table(run), keys="video_id", join_type="left outer").sort_by("clip_id")
 
 
+def _pairs(run: Run) -> pa.Table:
+    """Pairs that are ok, with the files of each; in the feature tables a pair's id is its clip_id."""
+    pairs = locate_pairs(run.root)
+    return pairs.append_column("clip_id", pairs["pair_id"])
+
+
 @task(name="featurize", **TASK_OPTIONS)
-def featurize_batch(batch: pa.Table, run: Run, recipes: dict[str, str], encoders: Encoders) -> None:
-    """Featurize a batch of clips into one part of each feature table."""
-    features = settle_row(partial(featurize_clips, batch, encoders, run.config.features), _no_features, run.config.run)
+def featurize_batch(batch: pa.Table, run: Run, recipes: dict[str, str], work: Work) -> None:
+    """Featurize a batch into one part of each feature table."""
+    features = settle_row(partial(work.compute, batch), _no_features, run.config.run)
     if features is None:
-        features = _featurize_one_by_one(batch, run, encoders)
+        features = _featurize_one_by_one(batch, run, work)
     made = {"run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
     for table, columns in features.items():
         write_part(run.root, table, add_common_columns(columns, recipe=recipes[table], **made))
 
 
 def _no_features(outcome: Row) -> None:
-    """A surprise in a batch: the clips are then done one by one, so that only the clip at fault loses its row."""
+    """A surprise in a batch: the rows are then done one by one, so that only the one at fault loses its features."""
 
 
-def _featurize_one_by_one(batch: pa.Table, run: Run, encoders: Encoders) -> dict[str, pa.Table]:
-    settings = run.config.features
+def _featurize_one_by_one(batch: pa.Table, run: Run, work: Work) -> Tables:
     single = []
     for index in range(batch.num_rows):
-        clip = batch.slice(index, 1)
-        work = partial(featurize_clips, clip, encoders, settings)
-        single.append(settle_row(work, partial(_failed_features, clip, encoders, settings), run.config.run))
+        row = batch.slice(index, 1)
+        single.append(settle_row(partial(work.compute, row), partial(_failed_features, row, work), run.config.run))
     return {table: pa.concat_tables([features[table] for features in single]) for table in single[0]}
 
 
-def _failed_features(
-    clip: pa.Table, encoders: Encoders, settings: FeatureSettings, outcome: Row
-) -> dict[str, pa.Table]:
-    return fail_clips(clip, encoders, settings, Problem(outcome["reason"], outcome["detail"]))
+def _failed_features(row: pa.Table, work: Work, outcome: Row) -> Tables:
+    return work.fail(row, problem=Problem(outcome["reason"], outcome["detail"]))

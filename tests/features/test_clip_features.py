@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from datasets.ids import make_clip_id
 from datasets.schemas import TABLES
@@ -79,17 +81,36 @@ def test_tables_are_written_and_read_back(tmp_path: Path, good_tables: dict[str,
         assert read_table(tmp_path, name).select(table.column_names).equals(table)
 
 
-def test_order_and_batches_change_no_digest(
-    tmp_path: Path, good_clips: pa.Table, good_tables: dict[str, pa.Table], encoders: Encoders
+@pytest.mark.parametrize("engine", ["openvino", pytest.param("torch", marks=pytest.mark.slow)])
+def test_batches_order_and_workers_change_no_digest(
+    tmp_path: Path, good_clips: pa.Table, golden_clip: Path, get_encoder: Callable[..., Encoder], engine: str
 ) -> None:
-    parts = [good_clips.take([2]), good_clips.take([1, 0])]
-    for name, table in good_tables.items():
-        write_part(tmp_path / "one", name, add_common_columns(table, recipe="r", run_id="one"))
-    for part in parts:
-        for name, table in featurize_clips(part, encoders, SETTINGS).items():
-            write_part(tmp_path / "two", name, add_common_columns(table, recipe="r", run_id="two"))
-    for name in good_tables:
-        assert table_digest(tmp_path / "one", name) == table_digest(tmp_path / "two", name), name
+    more = make_clips(("h", golden_clip, 100, 700), ("h", golden_clip, 2000, 2300), ("i", golden_clip, 8000, 8500))
+    clips = pa.concat_tables([good_clips, more])
+    encoders = Encoders(
+        get_encoder("efficientnet_lite0", None, engine, "cpu"), get_encoder("resnext101_3d", "untrained", engine, "cpu")
+    )
+    digests = []
+    for seed, num_workers in enumerate((1, 1, 2, 3)):
+        order = np.random.default_rng(seed).permutation(clips.num_rows) if seed else np.arange(clips.num_rows)
+        batches = np.split(order, [] if seed == 0 else [1, 3] if seed == 1 else [2, 3])
+        root = tmp_path / str(seed)
+        with ThreadPoolExecutor(num_workers) as workers:
+            done = list(workers.map(lambda rows: featurize_clips(clips.take(rows), encoders, SETTINGS), batches))
+        for tables in done:
+            for name, table in tables.items():
+                write_part(root, name, add_common_columns(table, recipe="r", run_id=str(seed)))
+        digests.append({name: table_digest(root, name) for name in done[0]})
+    assert digests[1:] == digests[:1] * 3
+
+
+def test_a_clip_in_pieces_has_the_features_of_a_whole_one(
+    good_clips: pa.Table, good_tables: dict[str, pa.Table], encoders: Encoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("features.clip_features._WINDOWS_PER_PIECE", 1)
+    monkeypatch.setattr("features.clip_features._WINDOWS_PER_GROUP", 2)
+    for name, table in featurize_clips(good_clips, encoders, SETTINGS).items():
+        assert table.equals(good_tables[name]), name
 
 
 def test_whatever_is_wrong_with_a_clip_it_leaves_a_row_with_a_reason(
@@ -131,7 +152,7 @@ def test_no_clips_give_empty_tables(good_clips: pa.Table, encoders: Encoders) ->
     [
         ({"window_step_3d": 48}, {"features_3d", "pooled"}),
         ({"max_damaged_share": 0.5}, {"features_2d", "features_3d", "log_mel", "pooled"}),
-        ({"num_threads": 1, "decode_ahead": 0}, set()),
+        ({"num_threads": 1}, set()),
     ],
 )
 def test_a_setting_changes_the_recipes_of_what_it_changes(
@@ -145,3 +166,9 @@ def test_a_setting_changes_the_recipes_of_what_it_changes(
 def test_an_encoder_of_the_wrong_kind_is_told_by_field() -> None:
     with pytest.raises(ValueError, match=r"features\.encoder_3d must be a 3d network"):
         load_encoders(SETTINGS.model_copy(update={"encoder_3d": "efficientnet_lite0", "weights_3d": None}))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_nvdec_without_a_gpu_is_told_before_any_clip() -> None:
+    with pytest.raises(ValueError, match=r"features\.decoder = 'nvdec' needs an NVIDIA GPU"):
+        load_encoders(SETTINGS.model_copy(update={"decoder": "nvdec"}))

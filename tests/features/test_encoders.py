@@ -61,11 +61,18 @@ def test_2d_features_are_the_references(engine: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["openvino", "torch"])
-def test_bf16_is_within_its_tolerance(engine: str) -> None:
-    encoder = load_encoder("resnext101_3d", "untrained", engine=engine, precision="bf16")
+@pytest.mark.parametrize(("name", "golden"), [("resnet152", "2d"), ("resnext101_3d", "3d")])
+def test_bf16_is_within_its_tolerance(name: str, golden: str, engine: str) -> None:
+    encoder = load_encoder(name, "untrained", engine=engine, precision="bf16")
     if encoder.precision != "bf16":
         pytest.skip("this CPU has no bf16")
-    assert distance(encoder(to_frames(FEATURES["in3d_u8"])), FEATURES["out3d_f32"]) < 5e-3
+    found, expected = encoder(to_frames(FEATURES[f"in{golden}_u8"])), FEATURES[f"out{golden}_f32"]
+    assert 1e-5 < distance(found, expected) < 5e-3
+    if len(expected) == 1:
+        return
+    centred = [rows - rows.mean(axis=0) for rows in (found, expected)]
+    cosine = np.sum(centred[0] * centred[1]) / np.prod([np.linalg.norm(rows) for rows in centred])
+    assert cosine > 0.99
 
 
 def test_a_clips_result_is_the_same_alone_and_among_others(lite0: Encoder) -> None:
@@ -97,7 +104,7 @@ def test_clips_of_several_sizes_and_without_frames_keep_their_places(lite0: Enco
 def test_3d_windows_are_filled_with_black_and_step_as_told() -> None:
     windows = Encoder.windows
     encoder = Encoder.__new__(Encoder)
-    encoder.num_frames = 16
+    encoder.num_frames, encoder.crop = 16, None
     frames = np.arange(1, 35, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
     assert windows(encoder, frames)[:, 0, 0, 0, 0].tolist() == [1, 17, 33]
     assert windows(encoder, frames)[2, :, 0, 0, 0].tolist() == [33, 34, *[0] * 14]
@@ -176,6 +183,8 @@ def test_files_that_are_not_weights_are_refused(content: bytes | None, tmp_path:
     ("arguments", "message"),
     [
         ({"name": "resnet9000"}, "resnet9000"),
+        ({"name": "torchvision/resnet9000"}, "resnet9000"),
+        ({"name": "timm/resnet9000"}, "resnet9000"),
         ({"name": "resnext101_3d"}, "no published download"),
         ({"name": "efficientnet_lite0", "precision": "int3"}, "int3"),
         ({"name": "efficientnet_lite0", "engine": "abacus"}, "abacus"),
@@ -187,9 +196,40 @@ def test_wrong_arguments_are_told_by_value(arguments: dict[str, str], message: s
         load_encoder(**arguments)
 
 
-def test_any_network_of_torchvision_is_an_encoder() -> None:
-    encoder = load_encoder("torchvision/squeezenet1_1", "untrained", engine="torch")
-    assert encoder(np.zeros((1, 224, 224, 3), np.uint8)).shape == (1, encoder.dim)
+@pytest.mark.parametrize(
+    ("name", "crop"),
+    [
+        ("torchvision/mobilenet_v3_small", None),
+        ("torchvision/squeezenet1_1", 224),
+        ("torchvision/vit_b_32", 224),
+        ("timm/resnet10t.c3_in1k", None),
+        ("timm/vit_tiny_patch16_224", 224),
+    ],
+)
+def test_any_network_of_torchvision_and_timm_is_an_encoder(name: str, crop: int | None) -> None:
+    encoder = load_encoder(name, "untrained", engine="torch")
+    rows = encoder(np.random.default_rng(0).integers(0, 256, (2, 224, 300, 3), np.uint8))
+    assert rows.shape == (2, encoder.dim)
+    assert np.isfinite(rows).all() and not np.array_equal(rows[0], rows[1])
+    assert encoder.crop == crop
+    assert len(encoder.weights_sha256) == 64
+
+
+def test_a_timm_encoder_is_timms_own_network(tmp_path: Path) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    network = timm.create_model("resnet10t.c3_in1k").eval()
+    path = tmp_path / "weights.safetensors"
+    save_file(network.state_dict(), path)
+    frames = np.random.default_rng(0).integers(0, 256, (2, 224, 260, 3), np.uint8)
+    pixels = torch.from_numpy(frames).movedim(-1, 1) / 255
+    mean, std = (torch.tensor(network.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
+    network.reset_classifier(0)
+    with torch.inference_mode():
+        expected = network((pixels - mean) / std).numpy()
+    for engine in ("torch", "openvino"):
+        assert distance(load_encoder("timm/resnet10t.c3_in1k", path, engine=engine)(frames), expected) < 1e-5
 
 
 def test_the_table_has_the_networks_of_the_paper() -> None:

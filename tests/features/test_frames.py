@@ -3,9 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from features.decoded import ClipError, scaled_size
-from features.frames import decode_clip
+from features.decoded import ClipError, join_pieces
+from features.filters import scaled_size
+from features.frames import decode_clip, decode_pieces
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features"
 
@@ -31,6 +33,18 @@ def test_a_range_is_read_as_ffmpeg_cuts_it(
         assert np.array_equal(clip.frames_2d, frames_2d)
     else:
         assert clip.frames_2d.shape == (1, 224, 397, 3)
+
+
+@pytest.mark.parametrize("frames_per_piece", [16, 48])
+def test_the_pieces_of_a_clip_are_the_clip(golden_clip: Path, frames_per_piece: int) -> None:
+    pieces = list(decode_pieces(golden_clip, 100, 3300, frames_per_piece))
+    whole, joined = decode_clip(golden_clip, 100, 3300), join_pieces(pieces)
+    assert [len(piece.frames_3d) for piece in pieces[:-1]] == [frames_per_piece] * (len(pieces) - 1)
+    assert len(pieces) > 1
+    assert np.array_equal(joined.frames_2d, whole.frames_2d)
+    assert np.array_equal(joined.frames_3d, whole.frames_3d)
+    assert np.array_equal(joined.waveform, whole.waveform)
+    assert (joined.num_frames, joined.num_damaged) == (whole.num_frames, whole.num_damaged)
 
 
 def test_a_range_has_sixteen_samples_a_millisecond(golden_clip: Path) -> None:
@@ -146,6 +160,15 @@ def test_corrupt_packets_in_the_middle_are_counted(tmp_path: Path, make_media: C
     clip = decode_clip(path)
     assert clip.num_damaged > 0
     assert len(clip.frames_2d) == 12
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_frames_of_nvdec_are_within_their_tolerance(golden_clip: Path) -> None:
+    (clip,) = decode_pieces(golden_clip, decoder="nvdec")
+    expected = decode_clip(golden_clip)
+    for found, frames in ((clip.frames_2d, expected.frames_2d), (clip.frames_3d, expected.frames_3d)):
+        assert found.shape == frames.shape
+        assert np.abs(found.astype(np.int16) - frames).mean() <= 1
 
 
 @pytest.mark.parametrize(("start_ms", "end_ms"), [(-1, 5), (5, 5), (7, 3)])
