@@ -6,6 +6,7 @@ The module tree carries the state-dict keys of the original (github roudimit/AVL
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,7 @@ class SpeechBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(num_out)
         self.conv2 = nn.Conv2d(num_out, num_out, (1, _KERNEL), 1, padding, bias=False)
         self.bn2 = nn.BatchNorm2d(num_out)
+        self.stride = stride
         self.downsample: nn.Module | None = None
         if stride != 1:
             self.downsample = nn.Sequential(
@@ -39,6 +41,11 @@ class SpeechBlock(nn.Module):
         residual = inputs if self.downsample is None else self.downsample(inputs)
         hidden = F.relu(self.bn1(self.conv1(inputs)))
         return F.relu(self.bn2(self.conv2(hidden)) + residual)
+
+    def num_inputs(self, num_outputs: int) -> int:
+        """Steps of the input that the first `num_outputs` steps of the output see."""
+        reach = _KERNEL // 2
+        return self.stride * (num_outputs - 1 + reach) + 1 + reach
 
 
 class AudioNetwork(nn.Module):
@@ -63,11 +70,22 @@ class AudioNetwork(nn.Module):
     def _more_blocks(num_channels: int) -> list[SpeechBlock]:
         return [SpeechBlock(num_channels, num_channels, 1) for _ in range(_BLOCKS_PER_STAGE - 1)]
 
-    def forward(self, audio: Tensor) -> Tensor:
-        """[B, 40, T] -> [B, widths[-1], T / 16 rounded up at each of four halvings]."""
+    def forward(self, audio: Tensor, num_needed: int | None = None) -> Tensor:
+        """[B, 40, T] -> [B, widths[-1], T / 16 rounded up at each of four halvings].
+
+        With `num_needed` only so many steps of the output are right, and there are hardly more: what only later steps
+        see is cut away before each block, up to a quarter of the arithmetic on a clip of 5 s. For eval mode: batch
+        statistics would change.
+        """
+        stages = (self.layer1, self.layer2, self.layer3, self.layer4)
+        blocks = [cast(SpeechBlock, block) for stage in stages for block in stage]
+        seen = [audio.shape[2]] * len(blocks)
+        if num_needed is not None:
+            for i in reversed(range(len(blocks))):
+                num_needed = seen[i] = blocks[i].num_inputs(num_needed)
         hidden = F.relu(self.bn1(self.conv1(audio.unsqueeze(1))))
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            hidden = stage(hidden)
+        for block, length in zip(blocks, seen, strict=True):
+            hidden = block(hidden[..., :length])
         return hidden.squeeze(2)
 
 
@@ -136,11 +154,13 @@ class AVLNet(nn.Module):
 
     def embed_audio(self, audio: Tensor, num_frames: Tensor) -> Tensor:
         """[B, 40, T] and int64 [B] -> [B, embedding_dim]."""
-        hidden = self.DAVEnet(audio)
         if self.training and not self.mask_padding:
-            pooled = hidden.mean(dim=2)
+            pooled = self.DAVEnet(audio).mean(dim=2)
         else:
-            pooled = mean_of_valid(hidden, num_frames // round(audio.shape[2] / hidden.shape[2]))
+            num_steps = num_pooled_steps(audio.shape[2])
+            num_valid = (num_frames // round(audio.shape[2] / num_steps)).clamp(1, num_steps)
+            hidden = self.DAVEnet(audio, None if self.training else int(num_valid.max()))
+            pooled = mean_of_valid(hidden, num_valid)
         embedding: Tensor = self.DAVEnet_projection(self.GU_audio(pooled))
         return embedding
 
@@ -148,6 +168,13 @@ class AVLNet(nn.Module):
         """[B, video_dim] -> [B, embedding_dim]."""
         embedding: Tensor = self.GU_video(video)
         return embedding
+
+
+def num_pooled_steps(num_frames: int) -> int:
+    """Length of the audio network's output: frames halved four times, rounded up each time."""
+    for _ in range(4):
+        num_frames = -(-num_frames // 2)
+    return num_frames
 
 
 def mean_of_valid(hidden: Tensor, num_valid: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """Checkpoint files: a plain state dict with the original's keys, and a separate one to resume from."""
 
-import pickle
+import struct
+import warnings
+import zipfile
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -8,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from datasets.pickles import UNREADABLE
 from model.avlnet import AVLNet
 
 # What torch raises for a file that is none of its own.
-_UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError)
+_UNREADABLE = (*UNREADABLE, OSError, struct.error)
 
 
 class CheckpointError(ValueError):
@@ -38,16 +41,33 @@ def read_whole(path: Path) -> Any:
     Raises:
         CheckpointError: no such file, or not a file of tensors.
     """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}")
+    _refuse_compressed(path)
+    with warnings.catch_warnings(action="ignore"):  # of what torch finds odd; it is judged below
+        return _load_tensors(path)
+
+
+def _load_tensors(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"no checkpoint at {path}") from None
     except _UNREADABLE as error:
         try:  # mmap needs the zip format; files older than torch 1.6 have another
             return torch.load(path, map_location="cpu", weights_only=True)
         except _UNREADABLE:
             reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise CheckpointError(f"{path} is not a checkpoint of tensors only: {reason}") from None
+
+
+def _refuse_compressed(path: Path) -> None:
+    """torch writes its zip files uncompressed, and reads any: a thousandth of a file's size would fill the memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_stored = all(item.compress_type == zipfile.ZIP_STORED for item in archive.infolist())
+    except (zipfile.BadZipFile, *_UNREADABLE):  # torch says what is wrong with it, or reads its older format
+        return
+    if not is_stored:
+        raise CheckpointError(f"{path} is compressed, which no checkpoint of torch is: do not trust this file")
 
 
 def load_avlnet(path: str | Path, mask_padding: bool = False) -> AVLNet:
@@ -58,7 +78,7 @@ def load_avlnet(path: str | Path, mask_padding: bool = False) -> AVLNet:
     """
     path = Path(path)
     state = read_whole(path)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise CheckpointError(
             f"{path} holds no state dict of tensors: give a .pth of the model, not one to resume from"
         )
@@ -79,6 +99,12 @@ def check_video_dim(path: str | Path, model: AVLNet, video_dim: int) -> None:
     """
     if model.video_dim == video_dim:
         return
+    if (model.video_dim, video_dim) == (4096, 2048):
+        raise CheckpointError(
+            f"{path} is bimodal: its video head takes 2D and 3D features (4096 values), images have only the 2D ones "
+            "(2048). The authors published no weights of the 2D-only variant; `python -m flows pretrain --features 2d` "
+            "makes them"
+        )
     raise CheckpointError(
         f"{path} takes video features of {model.video_dim} values, the clips have {video_dim}: it was trained with "
         "another encoder or set of features (4096 is ResNet 2D+3D, 2048 is 2D only, as made by pretrain --features 2d)"
@@ -93,6 +119,9 @@ def _sizes(path: Path, state: dict[str, Tensor]) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is not an AVLnet checkpoint: missing {_few(missing)}, it has {_few(list(state))}"
         )
+    odd = [key for key in (*keys, head) if state[key].ndim < 2 or 0 in state[key].shape]
+    if odd or state[head].ndim != 2:
+        raise CheckpointError(f"{path}: not the weights of a layer: {_few(odd or [head])}")
     embedding_dim, video_dim = state[head].shape
     return {"embedding_dim": embedding_dim, "video_dim": video_dim, "widths": [len(state[key]) for key in keys]}
 
@@ -104,6 +133,14 @@ def _check_state(path: Path, expected: dict[str, Tensor], state: dict[str, Tenso
     for key, value in expected.items():
         if value.shape != state[key].shape:
             raise CheckpointError(f"{path}: {key} must be {list(value.shape)}, got {list(state[key].shape)}")
+        _check_storage(path, key, state[key], value.is_floating_point())
+
+
+def _check_storage(path: Path, key: str, found: Tensor, is_float: bool) -> None:
+    """A tensor may claim any shape over one number, which a conversion would then fill the memory with."""
+    is_plain = found.layout == torch.strided and found.is_contiguous() and found.device.type == "cpu"
+    if not is_plain or found.is_floating_point() != is_float:
+        raise CheckpointError(f"{path}: {key} must be a plain tensor of {'floats' if is_float else 'integers'}")
 
 
 def _few(keys: list[str], limit: int = 8) -> str:

@@ -120,7 +120,8 @@ def load_clips(
     """Clips of a split that have log-mel and pooled features.
 
     Args:
-        root: dataset root with the tables splits, log_mel and pooled, or a release with shards of them.
+        root: dataset root with the tables splits (or pairs: images with spoken captions), log_mel and pooled, or a
+            release with shards of them.
         split: train, val or test.
         features: families of the video feature, in order; ("2d",) for the image variant.
         cache_dir: local folder for memory-mapped copies of the log-mel parts; in memory when not given.
@@ -138,10 +139,24 @@ def load_clips(
         wanted, paths = pooled, [str(path) for path in shards]
     else:
         pooled = _ok(read_table(root, "pooled", [*columns, "status"]))
-        wanted = _ok(read_table(root, "splits", ["clip_id", "video_id", "split", "status"]))
-        wanted = wanted.filter(pc.equal(wanted["split"], split))
+        wanted = _in_split(root, split)
         paths = list_parts(root, "log_mel", current_recipe(root, "log_mel"))
     return _join(root, split, wanted.sort_by("clip_id"), pooled, read_frames(paths, _ids(wanted), cache_dir))
+
+
+def _in_split(root: str | Path, split: str) -> pa.Table:
+    """Clips of a split; a root without splits has pairs, whose features go by the pair's id."""
+    drawn = _ok(read_table(root, "splits", ["clip_id", "video_id", "split", "status"]))
+    if not drawn.num_rows:
+        pairs = _ok(read_table(root, "pairs", ["pair_id", "split", "status"]))
+        drawn = pairs.append_column("video_id", pairs["pair_id"]).rename_columns({"pair_id": "clip_id"})
+    return drawn.filter(pc.equal(drawn["split"], split))
+
+
+def has_split(root: str | Path, split: str) -> bool:
+    """Whether a root or release has a clip or pair of that split at all, with features or without."""
+    shards = Path(str(root)).glob(f"data/log_mel/{split}-*.parquet")
+    return any(shards) or _in_split(root, split).num_rows > 0
 
 
 def _join(root: str | Path, split: str, wanted: pa.Table, pooled: pa.Table, frames: Frames) -> ClipSet:
@@ -181,6 +196,8 @@ def _normalised(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
     """Vectors of one size as an array, each of length 1 (0 stays 0)."""
     values = column.combine_chunks()
     sizes = pc.list_value_length(values).unique().to_pylist()
+    if name == "pooled_3d" and sizes == [None]:
+        raise ValueError("images have no 3D features: set train.features=2d (pretrain --features 2d makes its weights)")
     if len(sizes) != 1 or not sizes[0]:
         raise ValueError(f"{name} must hold vectors of one size, got sizes {sizes}: recompute the features")
     vectors = values.flatten().to_numpy().reshape(-1, sizes[0])

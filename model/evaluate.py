@@ -10,11 +10,18 @@ from torch import Tensor
 from model.avlnet import AVLNet
 from model.checkpoints import check_video_dim, load_avlnet
 from model.data import ClipSet, padded_length
-from model.metrics import RECALL_AT, bootstrap_recall, chance_metrics, rank_embeddings, upstream_metrics
+from model.metrics import (
+    RECALL_AT,
+    best_candidates,
+    bootstrap_recall,
+    chance_metrics,
+    rank_embeddings,
+    upstream_metrics,
+)
 from model.settings import EvaluateSettings
 
 DIRECTIONS = ("video_clip_retrieval", "language_retrieval")
-"""The paper's names: audio queries for video clips, and video queries for audio."""
+"""The paper's names: audio queries for video clips (A→V), and video queries for audio (V→A)."""
 
 
 def evaluate(
@@ -37,19 +44,27 @@ def evaluate(
         path, model = model, load_avlnet(model)
         check_video_dim(path, model, clips.video_dim)
     audio, video = embed_clips(model, clips, settings)
-    return {
-        direction: retrieval_report(query, gallery, settings)
+    return retrieval_reports(audio, video, settings)
+
+
+def retrieval_reports(audio: Tensor, video: Tensor, settings: EvaluateSettings) -> dict[str, dict[str, Any]]:
+    """What `evaluate` returns, of embeddings [N, D], pairs in the same row."""
+    reports = {
+        direction: _report(query, gallery, settings)
         for direction, query, gallery in zip(DIRECTIONS, (audio, video), (video, audio), strict=True)
     }
+    if settings.metrics == "upstream":
+        scores = audio @ video.T  # one matrix for both directions, as there: another product may round ties apart
+        for report, rows in zip(reports.values(), (scores, scores.T), strict=True):
+            report["metrics"] = upstream_metrics(rows)
+    return reports
 
 
-def retrieval_report(query: Tensor, gallery: Tensor, settings: EvaluateSettings) -> dict[str, Any]:
-    """Metrics of one direction, see `evaluate`: query and gallery [N, D], pairs in the same row."""
+def _report(query: Tensor, gallery: Tensor, settings: EvaluateSettings) -> dict[str, Any]:
     ranks = rank_embeddings(query, gallery)
-    is_upstream = settings.metrics == "upstream"
     report: dict[str, Any] = {
         "num_queries": len(query),
-        "metrics": upstream_metrics(query @ gallery.T) if is_upstream else ranks.metrics(),
+        "metrics": ranks.metrics(),
         "chance": chance_metrics(len(query), len(gallery)),
     }
     if settings.num_bootstrap:
@@ -82,6 +97,30 @@ def evaluation_rows(
             low, high = figures.get("interval", {}).get(f"R@{k}", (None, None))
             row |= {f"recall_at_{k}_low": low, f"recall_at_{k}_high": high}
         rows.append(row)
+    return rows
+
+
+def rank_rows(
+    audio: Tensor, video: Tensor, clips: ClipSet, checkpoint: str, release: str, split: str
+) -> list[dict[str, Any]]:
+    """Rows of table ranks, a query each, without outcome and common columns: where the match stands, who is before it.
+
+    Args:
+        audio: embeddings [N, D] in the order of `clips`.
+        video: the same of the other side.
+        clips: what was embedded.
+        checkpoint: sha256 of the model.
+        release: the clips' name in table evaluations.
+        split: theirs.
+    """
+    rows = []
+    for direction, query, gallery in zip(DIRECTIONS, (audio, video), (video, audio), strict=True):
+        ranks, best = rank_embeddings(query, gallery), best_candidates(query, gallery)
+        common = {"checkpoint": checkpoint, "release": release, "split": split, "direction": direction}
+        for i, (clip_id, video_id) in enumerate(zip(clips.clip_ids, clips.video_ids, strict=True)):
+            names = " ".join(clips.clip_ids[j] for j in best[i])
+            own = {"clip_id": clip_id, "video_id": video_id, "best": names}
+            rows.append({**common, **own, "better": int(ranks.better[i]), "tied": int(ranks.tied[i])})
     return rows
 
 

@@ -1,4 +1,7 @@
-"""Log-mel frames of a table's parts or a release's shards, row group by row group, from a memory map where wanted."""
+"""Vectors of a table's parts or a release's shards, row group by row group, from a memory map where wanted.
+
+Log-mel frames, or the rows of a 2D or 3D encoder: whatever a column `values` of lists of vectors holds.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets.schemas import Status
-from model.avlnet import NUM_MELS
 
 _COLUMNS = ("clip_id", "values", "attempt", "status")
 
@@ -26,7 +28,7 @@ class Frames:
     clip_ids: pa.Array
     """[N] names, each once."""
     chunks: tuple[npt.NDArray[np.float32], ...]
-    """Each [frames of a row group, 40], dB relative to the clip's maximum; may lie in a memory map."""
+    """Each [frames of a row group, D] in the type they are stored in; may lie in a memory map."""
     chunk: npt.NDArray[np.int64]
     """[N] index into `chunks`."""
     starts: npt.NDArray[np.int64]
@@ -39,14 +41,14 @@ def read_frames(paths: list[str], clip_ids: pa.Array, cache_dir: str | Path | No
     """The frames of some clips.
 
     Args:
-        paths: Parquet files, local or fsspec URLs, with columns clip_id and values (list of [40] float32), and
+        paths: Parquet files, local or fsspec URLs, with columns clip_id and values (list of [D] numbers), and
             perhaps attempt and status: the highest attempt of a clip wins, and counts only if it is ok.
         clip_ids: the clips wanted.
         cache_dir: local folder for an uncompressed Arrow copy of each file, read by memory map; without it the
             wanted clips are read into memory.
 
     Raises:
-        ValueError: values that are not lists of 40 float32.
+        ValueError: values that are not lists of vectors.
     """
     index: list[pa.Table] = []
     chunks: list[npt.NDArray[np.float32]] = []
@@ -87,8 +89,9 @@ def _index_of(batch: pa.RecordBatch, chunk: int) -> pa.Table:
 
 
 def _flat(batch: pa.RecordBatch) -> npt.NDArray[np.float32]:
-    values = batch["values"].flatten().flatten()
-    frames: npt.NDArray[np.float32] = values.to_numpy(zero_copy_only=True).reshape(-1, NUM_MELS)
+    vectors = batch["values"].flatten()
+    values = vectors.flatten().to_numpy(zero_copy_only=True)
+    frames: npt.NDArray[np.float32] = values.reshape(-1, vectors.type.list_size)
     return frames
 
 
@@ -114,8 +117,8 @@ def _complete(path: str, table: pa.Table) -> pa.RecordBatch:
         table = table.append_column("status", pa.repeat(Status.OK.value, n))
     arrays = [_as_array(table[name]) for name in _COLUMNS]
     values_type = arrays[1].type
-    if values_type.num_fields != 1 or values_type.value_type != pa.list_(pa.float32(), NUM_MELS):
-        raise ValueError(f"{path}: values must be lists of {NUM_MELS} float32, got {values_type}")
+    if not pa.types.is_list(values_type) or not pa.types.is_fixed_size_list(values_type.value_type):
+        raise ValueError(f"{path}: values must be lists of vectors of one size, got {values_type}")
     return pa.record_batch(arrays, names=list(_COLUMNS))
 
 
@@ -148,9 +151,10 @@ def _write_copy(path: str, copy: Path) -> None:
 
 
 def _write_batches(file: Any, batches: Iterator[pa.RecordBatch]) -> None:
-    types = {"clip_id": pa.string(), "attempt": pa.int32(), "status": pa.string()}
-    types["values"] = pa.list_(pa.list_(pa.float32(), NUM_MELS))
-    schema = pa.schema([(name, types[name]) for name in _COLUMNS])
-    with pa.ipc.new_file(file, schema) as writer:
-        for batch in batches:
-            writer.write(pa.record_batch([batch[name] for name in _COLUMNS], schema=schema))
+    writer = None
+    for batch in batches:
+        writer = writer or pa.ipc.new_file(file, batch.schema)
+        writer.write(batch)
+    if writer is None:
+        writer = pa.ipc.new_file(file, pa.schema([(name, pa.string()) for name in _COLUMNS]))
+    writer.close()

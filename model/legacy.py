@@ -4,17 +4,19 @@ A pickle can run any code when it is read, so this reader admits numpy arrays, t
 """
 
 import io
+import mmap
 import pickle
 from collections import Counter
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from datasets.pickles import UNREADABLE, check_opcodes
 from datasets.schemas import Status, list_of_vectors
 from model.avlnet import NUM_MELS
 from model.data import ClipSet
@@ -29,20 +31,44 @@ class LegacyError(ValueError):
 
 def _load_storage(content: bytes) -> Any:
     # torch's own function for this name reads the bytes as another pickle without restriction.
+    if content.startswith(b"PK"):
+        raise LegacyError("a tensor inside is a zip file, which may be compressed: do not trust this file")
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
+def _rebuild_tensor(storage: Any, offset: int, size: Any, stride: Any, *rest: Any) -> Any:
+    tensor = torch._utils._rebuild_tensor_v2(storage, offset, size, stride, *rest)  # type: ignore[no-untyped-call]
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise LegacyError(f"a tensor claims the shape {list(tensor.shape)} over less: do not trust this file")
+    return tensor
+
+
+def _rebuild_array(*_: Any) -> Any:
+    """numpy writes an empty array first and fills it; whatever size is asked for here is not what numpy wrote."""
+    return np.empty(0, np.int8)
+
+
+def _bytes_of(kind: type) -> Any:
+    def build(*values: Any) -> Any:
+        if values and isinstance(values[0], int):
+            raise LegacyError(f"asks for {values[0]} empty bytes: do not trust this file")
+        return kind(*values)
+
+    return build
+
+
 _ADMITTED = {
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch.storage", "_load_from_bytes"): _load_storage,
     ("collections", "OrderedDict"): dict,
-    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "ndarray"): None,  # only named, as what `_reconstruct` is to make
     ("numpy", "dtype"): np.dtype,
     ("numpy", "frombuffer"): np.frombuffer,
     ("_codecs", "encode"): lambda text, encoding: text.encode(encoding),
-    **{(module, "_reconstruct"): np._core.multiarray._reconstruct for module in _ARRAY_MODULES},  # type: ignore[attr-defined]
+    **{(module, "_reconstruct"): _rebuild_array for module in _ARRAY_MODULES},
     **{(module, "scalar"): np._core.multiarray.scalar for module in _ARRAY_MODULES},  # type: ignore[attr-defined]
-    **{("builtins", kind.__name__): kind for kind in (bool, int, float, str, bytes, bytearray, list, tuple, dict, set)},
+    **{("builtins", kind.__name__): kind for kind in (bool, int, float, str, list, tuple, dict, set)},
+    **{("builtins", kind.__name__): _bytes_of(kind) for kind in (bytes, bytearray)},
 }
 
 
@@ -64,31 +90,51 @@ def read_pickle(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         LegacyError: the file asks for anything but arrays, tensors and plain values, is damaged, or holds no clips.
     """
-    with Path(path).open("rb") as file:
-        clips = _unpickle(path, file)
+    clips = _unpickle(path)
     if not isinstance(clips, list) or not clips or not all(isinstance(clip, dict) for clip in clips):
         raise LegacyError(f"{path} must hold a list of dicts, got {type(clips).__name__}")
     for row, clip in enumerate(clips):
         missing = [key for key in ("2d", "3d", "audio", "id") if key not in clip]
         if missing:
-            raise LegacyError(f"{path}: clip {row} lacks {missing}, it has {sorted(map(str, clip))}")
+            names = sorted(key for key in clip if isinstance(key, str))
+            raise LegacyError(f"{path}: clip {row} lacks {missing}, it has {names}")
+        _check_kinds(f"{path}: clip {row}", clip)
     return clips
 
 
-def _unpickle(path: str | Path, file: BinaryIO) -> Any:
+def _check_kinds(where: str, clip: dict[str, Any]) -> None:
+    """What is no array or plain value is not even printed: a list may hold itself a thousand times."""
+    for key in ("2d", "3d", "audio"):
+        values = clip[key]
+        if not isinstance(values, np.ndarray | torch.Tensor) or np.asarray(values).dtype.kind not in "fiu":
+            raise LegacyError(f"{where}: {key} must be an array of numbers, got a {type(values).__name__}")
+    for key in ("id", "video_id"):
+        name = str(clip[key]) if isinstance(clip.get(key), str | int) else ""
+        if key in clip and not (0 < len(name) <= 200 and name.isprintable()):
+            raise LegacyError(f"{where}: {key} must be a printable text of at most 200 characters")
+    for key in ("start", "end"):
+        if key in clip and not _is_seconds(clip[key]):
+            raise LegacyError(f"{where}: {key} must be seconds")
+
+
+def _is_seconds(value: object) -> bool:
+    if not isinstance(value, int | float | str | np.number):
+        return False
     try:
-        return _DataUnpickler(file).load()
+        return 0 <= float(value) < 10**6
+    except (ValueError, OverflowError):
+        return False
+
+
+def _unpickle(path: str | Path) -> Any:
+    try:
+        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            check_opcodes(content)
+            content.seek(0)
+            return _DataUnpickler(content).load()
     except LegacyError as error:
         raise LegacyError(f"{path}: {error}") from None
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        LookupError,
-    ) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise LegacyError(f"{path} is no pickle of clips: {reason}") from None
 

@@ -106,6 +106,17 @@ def rank_embeddings(
     return Ranks(np.concatenate([part.better for part in parts]), np.concatenate([part.tied for part in parts]))
 
 
+def best_candidates(
+    query: Array, gallery: Array, num_best: int = 5, chunk: int = QUERIES_PER_CHUNK
+) -> npt.NDArray[np.int64]:
+    """Indices [num_queries, num_best] of the candidates with the highest scores, best first."""
+    query, gallery = torch.as_tensor(query), torch.as_tensor(gallery)
+    num_best = min(num_best, len(gallery))
+    parts = [torch.topk(query[i : i + chunk] @ gallery.T, num_best).indices for i in range(0, len(query), chunk)]
+    best: npt.NDArray[np.int64] = torch.cat(parts).cpu().numpy()
+    return best
+
+
 def _rank_rows(scores: Tensor, columns: Tensor, rounding: npt.NDArray[Any] | float = 0.0) -> Ranks:
     # numpy counts rows of booleans ten times as fast as torch adds them up
     rows = scores.detach().cpu().contiguous().numpy()
@@ -167,3 +178,68 @@ def bootstrap_recall(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     return {f"R@{k}": (float(low[i]), float(high[i])) for i, k in enumerate(RECALL_AT)}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better one model is than another on the same queries."""
+
+    mean: float
+    """Second minus first, a fraction."""
+    low: float
+    high: float
+    """Ends of the bootstrap interval."""
+
+    @property
+    def is_larger_than_noise(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+def paired_bootstrap(
+    first: Ranks, second: Ranks, num_samples: int = 1000, confidence: float = 0.95, seed: int = 1
+) -> dict[str, Difference]:
+    """Difference of recall between two models ranked on the same queries, see `paired_difference`.
+
+    Args:
+        first: ranks by one model.
+        second: ranks by the other, query i being the same one.
+        num_samples: draws of the queries.
+        confidence: of the interval.
+        seed: of the draws.
+
+    Returns:
+        {"R@k": difference}, second minus first.
+    """
+    return {
+        f"R@{k}": paired_difference(first.hits(k), second.hits(k), num_samples, confidence, seed) for k in RECALL_AT
+    }
+
+
+def paired_difference(
+    first: npt.NDArray[Any], second: npt.NDArray[Any], num_samples: int = 1000, confidence: float = 0.95, seed: int = 1
+) -> Difference:
+    """Percentile bootstrap of the mean of `second - first` over queries, which are drawn for both at once.
+
+    Drawing pairs leaves out what both share: that some queries are hard. Two models with overlapping intervals of
+    their own may well differ. What it does not hold is the luck of one training: for that, train several seeds.
+
+    Args:
+        first: [num_queries] hits in [0, 1] by one model; where it has several seeds, their mean.
+        second: the same by the other.
+        num_samples: draws of the queries.
+        confidence: of the interval.
+        seed: of the draws.
+
+    Raises:
+        ValueError: the two are not of the same queries, or there are none.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.shape != second.shape or first.ndim != 1 or not len(first):
+        raise ValueError(f"need the hits of the same queries twice, got shapes {first.shape} and {second.shape}")
+    generator = np.random.default_rng(seed)
+    gains = second - first
+    means = [gains[generator.integers(len(gains), size=len(gains))].mean() for _ in range(num_samples)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Difference(float(gains.mean()), float(low), float(high))

@@ -1,7 +1,7 @@
 """Settings of training and evaluation; importing them loads no torch."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ class TrainSettings(Settings):
     """upstream: eval mode (batch norm frozen, padding masked), as the original fine-tunes; proper: train mode."""
     epochs: int = Field(default=5, ge=1)
     """Passes over the train clips."""
+    features: Literal["2d+3d", "2d"] = "2d+3d"
+    """What the video head sees; 2d is the variant for images, for which the original's weights are no use."""
     batch_size: int = Field(default=256, ge=2)
     """Clips that are each other's negatives, over all processes."""
     learning_rate: float = Field(default=1e-4, gt=0)
@@ -34,8 +36,8 @@ class TrainSettings(Settings):
     """Model to start from (.pth); None starts from random weights."""
     seed: int = Field(default=1, ge=0)
     """Of the first weights and of the order of clips."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16: mixed precision; weights stay float32."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """bf16, fp16: mixed precision; weights stay float32. fp16 needs a GPU: on a CPU Lightning takes bf16 instead."""
     selection: Literal["best_val", "last"] = "best_val"
     """Which epoch's model is kept: best mean recall on the val clips, or the last."""
     patience: int | None = Field(default=None, ge=1)
@@ -44,20 +46,47 @@ class TrainSettings(Settings):
     """Clips that go through the network at once."""
     recompute: bool = True
     """Embed twice to need the memory of one micro batch only; False is faster and needs that of the whole batch."""
+    checkpoint_every_steps: int = Field(default=20, ge=1)
+    """Steps after which the state to resume from is written; a killed training repeats fewer than that."""
     device: str = "auto"
     """Lightning's accelerator: auto, cpu, cuda."""
 
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"recompute", "device", "init_checkpoint"})
+    not_in_recipe: ClassVar[frozenset[str]] = frozenset(
+        {"recompute", "device", "init_checkpoint", "checkpoint_every_steps"}
+    )
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of `features`, in the order the video head sees them."""
+        return tuple(self.features.split("+"))
 
 
-PRESETS: Mapping[str, TrainSettings] = {
-    "scratch": TrainSettings(batch_size=64, epochs=15),
-    "finetune": TrainSettings(),
-    "howto100m": TrainSettings(
-        recipe="proper", batch_size=4096, epochs=30, learning_rate=1e-3, lr_decay=0.9, mask_padding=False
-    ),
-}
-"""The original's hyper-parameters by name."""
+_ORIGINAL = {"recipe": "upstream", "learning_rate": 1e-4, "lr_decay": 1.0, "seed": 1}
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "scratch": {**_ORIGINAL, "batch_size": 64, "epochs": 15, "init_checkpoint": None},
+    "finetune": {**_ORIGINAL, "batch_size": 256, "epochs": 5},
+    "howto100m": {
+        "recipe": "proper", "mask_padding": False, "batch_size": 4096, "epochs": 30, "learning_rate": 1e-3,
+        "lr_decay": 0.9, "seed": 1,
+    },
+    "upstream": {"recipe": "upstream"},
+    "proper": {"recipe": "proper"},
+}  # fmt: skip
+"""Fields of `TrainSettings` by name: the original's hyper-parameters, and its two ways of treating batch norm."""
+
+
+class WindowSettings(Settings):
+    """What pre-training cuts from whole videos; the defaults are the original's on HowTo100M."""
+
+    per_video: int = Field(default=32, ge=1)
+    """Windows of each video in a step (the original's n_pair); `train.batch_size` counts windows."""
+    num_frames: int = Field(default=1000, ge=16)
+    """Log-mel frames of a window, 100 a second; what is shorter is padded."""
+    drawn: Literal["random", "speech"] = "random"
+    """random: from random whole seconds on; speech: a random speech segment (the original's captions) and as many of
+    its neighbours as it takes to last `min_s`."""
+    min_s: float = Field(default=10.0, gt=0)
+    """Of windows drawn by speech; the original's min_time: 10, or 8 for its three-modal model."""
 
 
 class EvaluateSettings(Settings):
@@ -73,7 +102,7 @@ class EvaluateSettings(Settings):
     """Random pairings whose mean recall shows what the model gets without the right pairs; 0 leaves it out."""
     seed: int = Field(default=1, ge=0)
     """Of bootstrap and shuffles."""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     """Clips embedded at once."""
     device: str = "auto"
     """auto, cpu, cuda."""

@@ -2,8 +2,9 @@
 
 import csv
 import io
+import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,23 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from torch import nn
 
 from datasets.settings import recipe_of
 from datasets.tables import write_bytes
 from model.avlnet import AVLNet
+from model.batches import clips_per_item, iterate_batches
 from model.checkpoints import check_video_dim, load_avlnet, read_whole, write_whole
-from model.data import Batch, ClipSet, padded_length, round_up_to_16
+from model.data import Batch, ClipSet
 from model.evaluate import mean_recall
-from model.settings import PRESETS as PRESETS
 from model.settings import TrainSettings
 from model.steps import backward_contrastive
 from model.videos import VideoSet
 
-MODEL_FILE, RESUME_FILE, HISTORY_FILE = "avlnet.pth", "resume.pt", "history.csv"
+MODEL_FILE, RESUME_FILE, HISTORY_FILE, LOG_FOLDER = "avlnet.pth", "resume.pt", "history.csv", "tensorboard"
+OnStep = Callable[[int, int, float], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def train(
     val_set: ClipSet | None,
     settings: TrainSettings,
     checkpoint_dir: str | Path,
-    on_step: Callable[[int, int, float], None] | None = None,
+    on_step: OnStep | None = None,
     fabric: Fabric | None = None,
 ) -> TrainResult:
     """Train a model, or go on where a killed training of the same settings and clips stopped.
@@ -65,28 +69,36 @@ def train(
             the original.
         val_set: clips that select the epoch; without them the last one is kept.
         settings: hyper-parameters.
-        checkpoint_dir: local folder for avlnet.pth, resume.pt and history.csv.
+        checkpoint_dir: local folder for avlnet.pth, resume.pt, history.csv and tensorboard/.
         on_step: called after each step with (steps done, steps in all, loss), for a progress bar.
-        fabric: where to run; one process, or those that torchrun started, when not given.
+        fabric: where to run, and where to log; one process, or those that torchrun started, when not given.
 
     Raises:
         ValueError: more clips in a batch than in the train split, a checkpoint of other sizes, or a folder that holds
             another training.
     """
-    run = _Run(train_set, val_set, settings, Path(checkpoint_dir), fabric or _fabric(settings))
+    folder = Path(checkpoint_dir)
+    run = _Run(train_set, val_set, settings, folder, fabric or _make_fabric(settings, folder))
     run.restore()
     while not run.is_done():
         run.train_epoch(on_step)
+    for log in run.fabric.loggers:
+        log.finalize("success")
     return run.result()
 
 
-def _fabric(settings: TrainSettings) -> Fabric:
+def _make_fabric(settings: TrainSettings, folder: Path) -> Fabric:
     """One process, or as many as torchrun started."""
-    precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
+    precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[settings.precision]
     local_size, num_nodes = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
     strategy = "ddp" if local_size * num_nodes > 1 else "auto"
     fabric = Fabric(
-        accelerator=settings.device, devices=local_size, num_nodes=num_nodes, strategy=strategy, precision=precision
+        accelerator=settings.device,
+        devices=local_size,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        precision=precision,
+        loggers=TensorBoardLogger(folder, name=LOG_FOLDER, version="", default_hp_metric=False),
     )
     fabric.launch()
     return fabric
@@ -108,7 +120,7 @@ class _Run:
                 f"train.batch_size is {settings.batch_size}, but the train split has {len(train_set)} clips: "
                 "no batch can be filled; choose a smaller batch_size"
             )
-        share = fabric.world_size * (train_set.windows_per_video if isinstance(train_set, VideoSet) else 1)
+        share = fabric.world_size * clips_per_item(train_set)
         if settings.batch_size % share:
             raise ValueError(
                 f"train.batch_size must be a multiple of {share} (processes times windows a video), "
@@ -117,13 +129,12 @@ class _Run:
         self.train_set, self.val_set, self.settings, self.folder, self.fabric = (
             train_set, val_set, settings, folder, fabric,
         )  # fmt: skip
-        model = _first_model(settings, train_set.video_dim)
-        if fabric.world_size > 1 and fabric.device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-        self.bare_model = model
+        self.bare_model = model = _synchronise(_first_model(settings, train_set.video_dim), settings, fabric)
         optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=settings.learning_rate)
         self.model, self.optimizer = fabric.setup(model, optimizer)
         self.history: list[Epoch] = []
+        self.losses: list[float] = []
+        """Of the steps done in the epoch that is not over."""
         self.selected_epoch = -1
         ids = {"train": train_set.clip_ids, "val": val_set.clip_ids if val_set else []}
         self.identity = recipe_of(settings, settings.init_checkpoint, ids)
@@ -133,7 +144,7 @@ class _Run:
         return len(self.train_set) // self.settings.batch_size
 
     def restore(self) -> None:
-        """Take up the state that `_save` left, if any."""
+        """Take up the state that a killed training left, if any."""
         path = self.folder / RESUME_FILE
         if not path.exists():
             return
@@ -142,6 +153,8 @@ class _Run:
             raise ValueError(f"{self.folder} holds a training of other settings or clips: choose another folder")
         self.bare_model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.losses = state["losses"]
         self.history = [Epoch(**row) for row in state["history"]]
         self.selected_epoch = state["selected_epoch"]
 
@@ -151,86 +164,70 @@ class _Run:
         is_stale = patience is not None and self._selects() and num_done - 1 - self.selected_epoch >= patience
         return num_done >= self.settings.epochs or (num_done > 0 and is_stale)
 
-    def train_epoch(self, on_step: Callable[[int, int, float], None] | None) -> None:
-        """One pass over the train clips, then validation and checkpoints."""
-        epoch = len(self.history)
+    def train_epoch(self, on_step: OnStep | None) -> None:
+        """What is left of one pass over the train clips, then validation and checkpoints."""
+        epoch, every = len(self.history), self.settings.checkpoint_every_steps
         learning_rate = self.settings.learning_rate * self.settings.lr_decay**epoch
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.model.train(self.settings.recipe == "proper")
-        losses = []
-        for pieces in self._batches(epoch):
-            self.optimizer.zero_grad()
-            losses.append(backward_contrastive(self.fabric, self.model, pieces, self.settings.recompute).item())
-            self.optimizer.step()
+        place = (self.fabric.global_rank, self.fabric.world_size)
+        for pieces in iterate_batches(self.train_set, self.settings, epoch, len(self.losses), *place):
+            self.losses.append(self._take_step(pieces))
+            num_done = epoch * self.steps_per_epoch + len(self.losses)
+            self.fabric.log_dict({"loss": self.losses[-1], "learning_rate": learning_rate}, num_done)
+            if num_done % every == 0 and len(self.losses) < self.steps_per_epoch:
+                self._write_state()
             if on_step:
-                num_done = epoch * self.steps_per_epoch + len(losses)
-                on_step(num_done, self.settings.epochs * self.steps_per_epoch, losses[-1])
-        val_recall = mean_recall(self.bare_model, self.val_set) if self._selects() and self.val_set else None
-        self.history.append(Epoch(epoch, float(np.mean(losses)), learning_rate, val_recall))
-        self._save()
+                on_step(num_done, self.settings.epochs * self.steps_per_epoch, self.losses[-1])
+        self._end_epoch(Epoch(epoch, float(np.mean(self.losses)), learning_rate, self._validate()))
 
-    def _batches(self, epoch: int) -> Iterator[list[Batch]]:
-        """This process's clips of each batch of the epoch, in micro batches of similar length."""
-        per_item = self.train_set.windows_per_video if isinstance(self.train_set, VideoSet) else 1
-        num_items, size = len(self.train_set) // per_item, self.settings.batch_size // per_item
-        order = np.random.default_rng([self.settings.seed, epoch]).permutation(num_items)
-        for step in range(self.steps_per_epoch):
-            own = order[step * size : (step + 1) * size][self.fabric.global_rank :: self.fabric.world_size]
-            if isinstance(self.train_set, VideoSet):
-                clips = self.train_set.draw(own, [self.settings.seed, epoch])
-                own = np.arange(len(clips))
-            else:
-                clips = self.train_set
-            groups = split_by_length(clips, own, self.settings.micro_batch_size)
-            yield [clips.batch(group, self._num_padded(clips, group)) for group in groups]
+    def _take_step(self, pieces: list[Batch]) -> float:
+        self.optimizer.zero_grad()
+        loss = backward_contrastive(self.fabric, self.model, pieces, self.settings.recompute).item()
+        self.optimizer.step()
+        return loss
 
-    def _num_padded(self, clips: ClipSet, indices: np.ndarray[Any, np.dtype[np.int64]]) -> int:
-        longest = int(clips.num_frames[indices].max())
-        if clips.padded_to is not None:
-            return clips.padded_to
-        if self.settings.recipe == "upstream":
-            return padded_length(longest)
-        return min(padded_length(longest), round_up_to_16(longest))
+    def _validate(self) -> float | None:
+        return mean_recall(self.bare_model, self.val_set) if self._selects() and self.val_set else None
 
     def _selects(self) -> bool:
         return self.settings.selection == "best_val" and self.val_set is not None and len(self.val_set) > 0
 
-    def _save(self) -> None:
+    def _end_epoch(self, epoch: Epoch) -> None:
         """Keep the model if it is the best so far, then the state to resume from."""
+        self.history.append(epoch)
+        self.losses = []
+        if epoch.val_recall is not None:
+            self.fabric.log("val_recall", epoch.val_recall, len(self.history) * self.steps_per_epoch)
         recalls = [epoch.val_recall or 0.0 for epoch in self.history]
-        is_best = not self._selects() or self.selected_epoch < 0 or recalls[-1] > recalls[self.selected_epoch]
-        if is_best:
+        if not self._selects() or self.selected_epoch < 0 or recalls[-1] > recalls[self.selected_epoch]:
             self.selected_epoch = len(self.history) - 1
+            if self.fabric.global_rank == 0:
+                write_whole(self.folder / MODEL_FILE, self.bare_model.state_dict())
         if self.fabric.global_rank == 0:
-            weights = self.bare_model.state_dict()
-            if is_best:
-                write_whole(self.folder / MODEL_FILE, weights)
-            write_whole(self.folder / RESUME_FILE, self._state(weights))
             write_bytes(self.folder / HISTORY_FILE, _history_csv(self.history))
-        self.fabric.barrier()
+        self._write_state()
 
-    def _state(self, weights: dict[str, Any]) -> dict[str, Any]:
-        return {
+    def _write_state(self) -> None:
+        """What a killed training goes on from; all else follows from settings, epoch and step."""
+        state = {
             "identity": self.identity,
-            "model": weights,
+            "model": self.bare_model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
             "history": [asdict(epoch) for epoch in self.history],
+            "losses": self.losses,
             "selected_epoch": self.selected_epoch,
         }
+        if self.fabric.global_rank == 0:
+            write_whole(self.folder / RESUME_FILE, state)
+        self.fabric.barrier()
 
     def result(self) -> TrainResult:
         """Where the selected model lies."""
         num_steps = len(self.history) * self.steps_per_epoch
         return TrainResult(self.folder / MODEL_FILE, self.selected_epoch, num_steps, tuple(self.history))
-
-
-def split_by_length(
-    clips: ClipSet, indices: np.ndarray[Any, np.dtype[np.int64]], size: int
-) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
-    """Groups of at most `size` indices of clips of similar length, so that little is padded."""
-    by_length = indices[np.argsort(clips.num_frames[indices], kind="stable")]
-    return [by_length[start : start + size] for start in range(0, len(by_length), size)]
 
 
 def _first_model(settings: TrainSettings, video_dim: int) -> AVLNet:
@@ -241,6 +238,17 @@ def _first_model(settings: TrainSettings, video_dim: int) -> AVLNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return AVLNet(settings.embedding_dim, video_dim, settings.widths, settings.mask_padding)
+
+
+def _synchronise(model: AVLNet, settings: TrainSettings, fabric: Fabric) -> AVLNet:
+    """Batch norm over all processes, where torch can: its synchronised layer is for GPUs only."""
+    if fabric.world_size == 1 or settings.recipe == "upstream":
+        return model
+    if fabric.device.type == "cuda":
+        synchronised: AVLNet = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return synchronised
+    logger.warning("batch norm is not synchronised on a CPU: each process normalises by its own share of the batch")
+    return model
 
 
 def _history_csv(history: list[Epoch]) -> bytes:

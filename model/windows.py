@@ -21,12 +21,18 @@ ROWS_PER_S = {"2d": 1.0, "3d": 1.5}
 class VideoFeatures:
     """Features of one whole video."""
 
-    rows_2d: npt.NDArray[np.float32]
-    """[T2, D2] one row a second."""
-    rows_3d: npt.NDArray[np.float32]
-    """[T3, D3] 1.5 rows a second."""
+    rows_2d: npt.NDArray[np.float32] | None
+    """[T2, D2] one row a second; None where only the other family is wanted."""
+    rows_3d: npt.NDArray[np.float32] | None
+    """[T3, D3] 1.5 rows a second; None for the 2D-only variant."""
     log_mel: npt.NDArray[np.float32]
     """[T, 40] dB, 100 frames a second."""
+
+    @property
+    def families(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The families there are, 2D before 3D."""
+        rows = {"2d": self.rows_2d, "3d": self.rows_3d}
+        return {family: values for family, values in rows.items() if values is not None}
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,8 @@ def random_windows(
 
 
 def caption_window(
-    starts_s: Sequence[float],
-    ends_s: Sequence[float],
+    starts_s: Sequence[float] | npt.NDArray[np.float64],
+    ends_s: Sequence[float] | npt.NDArray[np.float64],
     index: int,
     min_s: float,
     video_frames: int,
@@ -129,8 +135,8 @@ def cut_video(video: VideoFeatures, window: Window) -> npt.NDArray[np.float32]:
     """[D2 + D3] maximum over the window's rows of each family, each L2-normalised; zeros where there are no rows."""
     return np.concatenate(
         [
-            _pooled(rows[int(window.start_s * rate) : int(window.end_s * rate) + 1])
-            for rows, rate in ((video.rows_2d, ROWS_PER_S["2d"]), (video.rows_3d, ROWS_PER_S["3d"]))
+            _pooled(rows[int(window.start_s * ROWS_PER_S[family]) : int(window.end_s * ROWS_PER_S[family]) + 1])
+            for family, rows in video.families.items()
         ]
     )
 

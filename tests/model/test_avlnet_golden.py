@@ -60,9 +60,9 @@ def test_train_mode_forward_and_running_statistics_equal_the_originals(expected)
 
 
 def adam_step(model: AVLNet, optimizer: torch.optim.Optimizer, step: int) -> tuple[torch.Tensor, float]:
-    audio, video = model(
-        golden.audio(f"g/audio/{step}", 256, G_FRAMES), torch.tensor(G_FRAMES), golden.video(f"g/video/{step}", 8)
-    )
+    kind = model.DAVEnet_projection.bias.dtype
+    mel, vectors = golden.audio(f"g/audio/{step}", 256, G_FRAMES).to(kind), golden.video(f"g/video/{step}", 8).to(kind)
+    audio, video = model(mel, torch.tensor(G_FRAMES), vectors)
     scores = audio @ video.T
     loss = mms_loss(scores)
     optimizer.zero_grad()
@@ -89,6 +89,15 @@ def test_first_gradients_and_adam_steps_equal_the_originals(expected, mode):
     if mode == "train":
         return  # later train-mode steps are chaotic: they differ between releases of torch
     losses = [adam_step(model, optimizer, step)[1] for step in (1, 2, 3)]
-    assert losses == pytest.approx(expected["g_eval_losses"][1:].tolist(), rel=1e-4)
+    # Adam magnifies gradients that nearly cancel: between BLAS kernels these losses move by 1.5e-4. See float64 below.
+    assert losses == pytest.approx(expected["g_eval_losses"][1:].tolist(), rel=3e-4)
+
+
+@pytest.mark.slow  # float64 convolutions
+def test_adam_steps_equal_the_originals_when_rounding_does_not_count(expected):
+    model = golden.golden_model().double()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    losses = [adam_step(model, optimizer, step)[1] for step in range(4)]
+    assert losses == pytest.approx(expected["g_eval_losses"].tolist(), rel=1e-4)
     bias = model.DAVEnet_projection.bias
     assert golden.relative_error(bias, expected["g_eval_after4_DAVEnet_projection.bias"]) < 1e-4

@@ -77,11 +77,23 @@ def test_no_file_is_said_so(tmp_path):
         load_avlnet(tmp_path / "model.pth")
 
 
-def test_features_of_another_size_are_refused_with_both_sizes():
+@pytest.mark.parametrize(
+    ("model_dim", "clips_dim", "message"),
+    [
+        (3328, 2048, "takes video features of 3328 values, the clips have 2048"),
+        (2048, 4096, "takes video features of 2048 values, the clips have 4096"),
+        (
+            4096,
+            2048,
+            "is bimodal.*published no weights of the 2D-only variant; `python -m flows pretrain --f",
+        ),
+    ],
+)
+def test_features_of_another_size_are_refused_with_both_sizes_or_the_reason(model_dim, clips_dim, message):
     with torch.device("meta"):
-        model = AVLNet(8, 4096, small.NARROW)
-    with pytest.raises(CheckpointError, match="takes video features of 4096 values, the clips have 2048"):
-        check_video_dim("bimodal.pth", model, 2048)
+        model = AVLNet(8, model_dim, small.NARROW)
+    with pytest.raises(CheckpointError, match=message):
+        check_video_dim("model.pth", model, clips_dim)
 
 
 def test_the_2d_variant_of_the_original_has_our_sizes():

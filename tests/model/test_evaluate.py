@@ -66,3 +66,12 @@ def test_rows_fit_the_table_evaluations(clips):
     rows = evaluation_rows(report, checkpoint="c", release="r", split="test")
     assert {name for row in rows for name in row} <= {field.name for field in TABLES["evaluations"].columns}
     check_table("evaluations", make_table("evaluations", [{**row, **OK} for row in rows], recipe="r", run_id="run"))
+
+
+def test_upstreams_figures_are_those_of_one_matrix_for_both_directions(clips):
+    model = narrow_model()
+    torch.nn.init.zeros_(model.GU_video.fc.weight)  # all clips look alike: every candidate ties
+    report = evaluate(model, clips, EvaluateSettings(metrics="upstream", num_bootstrap=0, num_shuffles=0, device="cpu"))
+    metrics = {direction: figures["metrics"] for direction, figures in report.items()}
+    assert metrics["video_clip_retrieval"] == {"R@1": 1.0, "R@5": 5.0, "R@10": 10.0, "MedR": 12.5}
+    assert metrics["language_retrieval"]["R@10"] == pytest.approx(10 / 24)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from datasets.schemas import OK, dropped
 from datasets.tables import add_common_columns, make_table, read_table, write_part
-from model.data import load_clips, padded_length
+from model.data import has_split, load_clips, padded_length
 
 COMMON = {"recipe": "r", "run_id": "run"}
 CLIP_IDS = ["b_2", "a_1", "c_3", "d_4"]
@@ -158,3 +158,22 @@ def test_shards_of_a_release_load_like_its_tables(tmp_path):
     assert clips.clip_ids == expected.clip_ids
     assert torch.equal(clips.batch([0, 1]).audio, expected.batch([0, 1]).audio)
     np.testing.assert_array_equal(clips.video, expected.video)
+
+
+def test_pairs_load_by_their_own_split_with_the_2d_half_only(tmp_path):
+    write_tables(tmp_path / "clips")
+    root = tmp_path / "pairs"
+    splits = ["train", "test", "train", "train"]
+    rows = [{"pair_id": i, "split": s, "language": "ja", **OK} for i, s in zip(CLIP_IDS, splits, strict=True)]
+    write_part(root, "pairs", make_table("pairs", rows, **COMMON))
+    for name in ("log_mel", "pooled"):
+        table = read_table(tmp_path / "clips", name)
+        if name == "pooled":
+            nothing = pa.nulls(table.num_rows, pa.list_(pa.float32()))
+            table = table.set_column(table.column_names.index("pooled_3d"), "pooled_3d", nothing)
+        write_part(root, name, table)
+    assert load_clips(root, "train", ["2d"]).clip_ids == ["b_2", "c_3"]
+    assert load_clips(root, "test", ["2d"]).video_dim == 6
+    assert (has_split(root, "test"), has_split(root, "val")) == (True, False)
+    with pytest.raises(ValueError, match=r"images have no 3D features: set train\.features=2d"):
+        load_clips(root, "train")

@@ -8,7 +8,8 @@ import torch
 
 from model.data import ClipSet
 from model.evaluate import evaluate
-from model.train import PRESETS, TrainSettings, train
+from model.settings import RECIPES, TrainSettings
+from model.train import train
 
 
 def settings(**changes) -> TrainSettings:
@@ -53,6 +54,51 @@ def test_a_killed_and_resumed_run_ends_with_the_same_weights(clips: ClipSet, tmp
     assert_same_weights(weights(whole.checkpoint), weights(resumed.checkpoint))
 
 
+def test_a_run_stopped_in_mid_epoch_goes_on_with_the_step_after_the_last_saved(clips: ClipSet, tmp_path):
+    class StoppedError(Exception):
+        pass
+
+    taken = []
+
+    def stop(num_done: int, num_steps: int, loss: float) -> None:
+        taken.append(num_done)
+        if taken == [1, 2, 3, 4, 5]:
+            raise StoppedError
+
+    whole = train(clips, clips, settings(checkpoint_every_steps=2), tmp_path / "whole")
+    with pytest.raises(StoppedError):
+        train(clips, clips, settings(checkpoint_every_steps=2), tmp_path / "stopped", on_step=stop)
+    resumed = train(clips, clips, settings(checkpoint_every_steps=2), tmp_path / "stopped", on_step=stop)
+    assert taken == [1, 2, 3, 4, 5, 5, 6]
+    assert resumed.history == whole.history
+    assert_same_weights(weights(whole.checkpoint), weights(resumed.checkpoint))
+
+
+def test_a_batch_of_256_in_pieces_of_16_equals_the_full_batch(tmp_path):
+    many = small.make_clips(256)
+    full, cached = (
+        train(many, None, settings(batch_size=256, micro_batch_size=size, epochs=3), tmp_path / str(size))
+        for size in (256, 16)
+    )
+    assert [e.loss for e in cached.history] == pytest.approx([e.loss for e in full.history], rel=1e-5)
+
+
+def test_every_step_is_logged_for_tensorboard(clips: ClipSet, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(clips, clips, settings(), tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in events.Scalars("val_recall")] == [3, 6]
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
+
+
+def test_mixed_precision_learns_and_keeps_float32_weights(clips: ClipSet, tmp_path):
+    result = train(clips, None, settings(precision="bf16", epochs=6), tmp_path)
+    assert result.history[-1].loss < result.history[0].loss
+    assert {value.dtype for value in weights(result.checkpoint).values()} == {torch.float32, torch.int64}
+
+
 def test_accumulation_equals_the_full_batch(clips: ClipSet, tmp_path):
     full = train(clips, None, settings(micro_batch_size=8), tmp_path / "full")
     cached = train(clips, None, settings(micro_batch_size=3), tmp_path / "cached")
@@ -73,13 +119,17 @@ def test_a_folder_with_another_training_is_refused(clips: ClipSet, tmp_path):
         train(clips, None, settings(epochs=1, seed=2), tmp_path)
 
 
-def test_presets_carry_the_originals_hyperparameters():
-    rows = {name: (p.batch_size, p.epochs, p.learning_rate, p.lr_decay) for name, p in PRESETS.items()}
+def test_recipes_carry_the_originals_hyperparameters():
+    made = {name: TrainSettings(**fields) for name, fields in RECIPES.items()}
+    rows = {name: (made[name].batch_size, made[name].epochs, made[name].learning_rate, made[name].lr_decay)
+            for name in ("scratch", "finetune", "howto100m")}  # fmt: skip
     assert rows == {
         "scratch": (64, 15, 1e-4, 1.0),
         "finetune": (256, 5, 1e-4, 1.0),
         "howto100m": (4096, 30, 1e-3, 0.9),
     }
+    in_train_mode = {name for name, one in made.items() if one.recipe == "proper"}
+    assert in_train_mode == {"howto100m", "proper"}
 
 
 def test_training_stops_early_and_keeps_the_best_epoch(clips: ClipSet, tmp_path):

@@ -19,7 +19,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def run_processes(num_processes: int, folder: Path, *arguments: str) -> None:
+def run_processes(num_processes: int, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(num_processes)]
     rendezvous = ["--master-addr", "127.0.0.1", "--master-port", str(free_port())]
     # Names of this machine need not resolve.
@@ -27,6 +27,7 @@ def run_processes(num_processes: int, folder: Path, *arguments: str) -> None:
     command = [*torchrun, *rendezvous, str(SCRIPT), str(folder), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+    return done
 
 
 def losses(folder: Path) -> list[float]:
@@ -43,3 +44,10 @@ def test_two_processes_equal_one(tmp_path, micro_batch_size, recompute):
     one, two = (torch.load(tmp_path / n / "avlnet.pth", weights_only=True) for n in ("1", "2"))
     key = "DAVEnet_projection.weight"
     assert float((one[key] - two[key]).abs().max() / one[key].abs().max()) < 1e-4
+
+
+@pytest.mark.slow  # torchrun
+def test_two_processes_in_train_mode_on_a_cpu_say_that_batch_norm_is_apart(tmp_path):
+    done = run_processes(2, tmp_path, "4", "recompute", "proper")
+    assert "batch norm is not synchronised on a CPU" in done.stderr
+    assert len(losses(tmp_path)) == 2

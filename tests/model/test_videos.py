@@ -1,5 +1,7 @@
 """Pre-training from whole videos."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,10 +9,10 @@ import small_clips as small
 
 from datasets.schemas import OK
 from datasets.tables import add_common_columns, make_table, write_part
-from model.settings import TrainSettings
+from model.settings import TrainSettings, WindowSettings
 from model.train import train
 from model.videos import VideoSet, load_videos
-from model.windows import VideoFeatures, random_windows
+from model.windows import VideoFeatures, caption_window, random_windows
 
 
 def make_videos(num_videos: int = 6, seconds: int = 20) -> VideoSet:
@@ -44,6 +46,27 @@ def test_windows_change_with_the_epoch_and_not_with_the_other_videos():
     assert not np.array_equal(one.starts, videos.draw(np.array([3]), [1, 1]).starts)
 
 
+def test_windows_grow_from_captions_where_there_are_any():
+    times = (np.array([0.0, 4.0, 9.5, 15.0]), np.array([4.0, 9.5, 15.0, 19.0]))
+    nothing = (np.zeros(0), np.zeros(0))
+    videos = replace(make_videos(2), captions=[times, nothing], min_caption_s=2.5)
+    clips = videos.draw(np.array([0, 1]), [1, 0])
+    generator = np.random.default_rng([1, 0, 0])
+    for i, index in enumerate(generator.choice(4, 4, replace=True)):
+        window, _ = caption_window(*times, int(index), 2.5, 2000, 300)
+        assert (clips.starts[i], clips.num_frames[i]) == (window.frame, window.num_frames)
+    without = random_windows(2000, 4, 300, np.random.default_rng([1, 0, 1]))
+    assert clips.starts[4:].tolist() == [window.frame for window in without]
+
+
+def test_without_3d_rows_the_feature_is_the_2d_half():
+    both = make_videos()
+    only_2d = replace(both, videos=[replace(video, rows_3d=None) for video in both.videos])
+    assert only_2d.video_dim == 6
+    one, two = (videos.draw(np.array([1, 4]), [1, 0]).video for videos in (only_2d, both))
+    np.testing.assert_array_equal(one, two[:, :6])
+
+
 def settings(batch_size: int) -> TrainSettings:
     return TrainSettings(
         recipe="proper", mask_padding=False, epochs=2, batch_size=batch_size, embedding_dim=16, widths=small.NARROW
@@ -63,6 +86,36 @@ def test_a_batch_that_divides_a_videos_windows_is_refused(tmp_path):
 
 def test_videos_load_from_the_tables(tmp_path):
     expected = make_videos(2)
+    write_videos(tmp_path, expected)
+    videos = load_videos(tmp_path, "train", WindowSettings(per_video=4, num_frames=300))
+    assert len(videos) == 8
+    assert videos.video_dim == 14
+    for loaded, made in zip(videos.videos, expected.videos, strict=True):
+        np.testing.assert_array_equal(loaded.log_mel, made.log_mel)
+        np.testing.assert_array_equal(loaded.rows_3d, made.rows_3d.astype(np.float16))
+    with pytest.raises(ValueError, match="no features for split 'val'"):
+        load_videos(tmp_path, "val")
+    mapped = load_videos(tmp_path, "train", WindowSettings(per_video=4, num_frames=300), ["2d"], tmp_path / "cache")
+    assert mapped.video_dim == 6 and not mapped.videos[1].rows_2d.flags.owndata
+    np.testing.assert_array_equal(mapped.videos[1].rows_2d, videos.videos[1].rows_2d)
+
+
+def test_speech_segments_are_the_captions_of_a_video(tmp_path):
+    made = make_videos(2)
+    write_videos(tmp_path, made)
+    common = {"recipe": "r", "run_id": "run"}
+    clips = [{"clip_id": i, "video_id": i, "start_ms": 1000, "end_ms": 21_000, **OK} for i in made.clip_ids]
+    write_part(tmp_path, "clips", make_table("clips", clips, **common))
+    spans = [(500, 1500, "speech"), (3000, 5000, "music"), (9000, 12_500, "speech"), (2000, 3000, "speech")]
+    rows = [{"video_id": "v1", "start_ms": start, "end_ms": end, "label": label, **OK} for start, end, label in spans]
+    write_part(tmp_path, "segments", make_table("segments", rows, **common))
+    videos = load_videos(tmp_path, "train", WindowSettings(per_video=4, num_frames=300, drawn="speech", min_s=2))
+    assert [starts.tolist() for starts, _ in videos.captions] == [[], [1.0, 8.0]]
+    assert videos.captions[1][1].tolist() == [2.0, 11.5]
+    assert len(videos.draw(np.array([0, 1]), [1, 0])) == 8
+
+
+def write_videos(tmp_path, expected: VideoSet) -> None:
     rows = [{"clip_id": i, "video_id": i, "split": "train", **OK} for i in expected.clip_ids]
     write_part(tmp_path, "splits", make_table("splits", rows, recipe="r", run_id="run"))
     for name, values in (
@@ -71,14 +124,6 @@ def test_videos_load_from_the_tables(tmp_path):
         ("log_mel", [v.log_mel for v in expected.videos]),
     ):
         write_part(tmp_path, name, feature_table(name, expected.clip_ids, values))
-    videos = load_videos(tmp_path, "train", windows_per_video=4, window_frames=300)
-    assert len(videos) == 8
-    assert videos.video_dim == 14
-    for loaded, made in zip(videos.videos, expected.videos, strict=True):
-        np.testing.assert_array_equal(loaded.log_mel, made.log_mel)
-        np.testing.assert_array_equal(loaded.rows_3d, made.rows_3d.astype(np.float16))
-    with pytest.raises(ValueError, match="no features for split 'val'"):
-        load_videos(tmp_path, "val")
 
 
 def feature_table(name: str, clip_ids: list[str], values: list[np.ndarray]) -> pa.Table:

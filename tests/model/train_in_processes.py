@@ -1,5 +1,7 @@
-"""Run by torchrun: the small training of test_train_processes.py, in each of its processes."""
+"""The small training of the tests about processes: run by torchrun in each of its processes, or to be killed."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -7,18 +9,35 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 from small_clips import NARROW, make_clips  # noqa: E402
 
-from model.train import TrainSettings, train  # noqa: E402
+from model.settings import TrainSettings  # noqa: E402
+from model.train import train  # noqa: E402
 
-if __name__ == "__main__":
-    folder, micro_batch_size, recompute = sys.argv[1:]
+
+def main(folder: str, micro_batch_size: str, mode: str, recipe: str = "upstream", kill_after: str = "0") -> None:
+    """Train; write each step's number to steps.txt; kill this process after step `kill_after`."""
     settings = TrainSettings(
+        recipe=recipe,
         epochs=2,
         batch_size=8,
         learning_rate=1e-3,
         embedding_dim=16,
         widths=NARROW,
         micro_batch_size=int(micro_batch_size),
-        recompute=recompute == "recompute",
+        recompute=mode == "recompute",
+        checkpoint_every_steps=2,
         device="cpu",
     )
-    train(make_clips(24), None, settings, folder)
+
+    def on_step(num_done: int, num_steps: int, loss: float) -> None:
+        with (Path(folder) / f"steps-{os.getpid()}.txt").open("a") as file:
+            file.write(f"{num_done}\n")
+        if num_done == int(kill_after):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    clips = make_clips(24)
+    train(clips, clips, settings, folder, on_step)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
