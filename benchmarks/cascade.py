@@ -1,0 +1,219 @@
+"""The cascade of the paper on what can be had: real photographs, synthetic speech in two languages.
+
+English is the large source set, Japanese the small target set. Rows as in the paper's Table 1, at equal cost:
+
+    a     Japanese only, from random weights, for at most as many steps as d in all
+    b     English only, never a Japanese word
+    c     English, then more English: new captions of the photographs that d gets Japanese captions of
+    d     English, then Japanese: the cascade
+
+Hyper-parameters were chosen on validation pairs. Every run leaves a JSON file, and what is there is not done again.
+
+    python -m demo captions --photos ../shared/media/images/produce --out data/captions --language ja
+    python -m demo captions --photos ../shared/media/images/produce --out data/captions --language en \
+        --per-train-photo 3
+    python -m benchmarks.cascade --captions data/captions --out data/cascade
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from datasets.schemas import OK
+from datasets.tables import add_common_columns, make_table, record_run, write_json, write_part
+from features.encoders import load_encoder
+from features.pairs import featurize_pairs
+from model.data import ClipSet, load_clips
+from model.evaluate import embed_clips
+from model.metrics import rank_embeddings
+from model.settings import EvaluateSettings, TrainSettings
+from model.train import train
+
+NUM_PAIRS = (50, 100, 250, 500)
+SEEDS = (1, 2, 3)
+SPLITS = ("train", "val", "test")
+WIDTHS = (32, 32, 64, 128, 256)
+"""A quarter of the original's audio network: an hour on two cores."""
+COMMON = {"recipe": "proper", "embedding_dim": 1024, "widths": WIDTHS, "batch_size": 48, "micro_batch_size": 48}
+PRETRAIN_STEPS, TARGET_STEPS = 720, 240
+VALIDATIONS = 6
+"""Times that a run may look at the validation pairs; it stops when `PATIENCE` of them bring nothing better."""
+PATIENCE = 2
+PRETRAIN_RATE, SCRATCH_RATE, TARGET_RATE = 1e-3, 1e-3, 1e-3
+
+
+def build_root(captions: Path, language: str, root: Path, num_train: int | None = None) -> None:
+    """Features of one language's pairs under `root`; done once."""
+    if (root / "splits" / "_run.json").exists():
+        return
+    pairs = [pair for split in SPLITS for pair in read_pairs(captions / f"{language}_{split}.json", split)]
+    encoder = load_encoder("efficientnet_lite0")
+    columns = {name: [pair[name] for pair in pairs] for name in ("pair_id", "image_path", "audio_path")}
+    splits = [{"clip_id": pair["pair_id"], "video_id": pair["pair_id"], "split": pair["split"], **OK} for pair in pairs]
+    tables = featurize_pairs(pa.table(columns), encoder)
+    for name, table in tables.items():
+        write_part(root, name, add_common_columns(table, recipe="cascade", run_id="cascade"))
+    write_part(root, "splits", make_table("splits", splits, recipe="cascade", run_id="cascade"))
+    for name in (*tables, "splits"):
+        record_run(root, name, "cascade", {})
+
+
+def read_pairs(path: Path, split: str) -> list[dict[str, str]]:
+    """The pairs of a metadata file in the layout of Places Audio Captions."""
+    about = json.loads(path.read_text())
+    images, sounds = Path(about["image_base_path"]), Path(about["audio_base_path"])
+    return [
+        {
+            "pair_id": one["uttid"],
+            "image_path": str(images / one["image"]),
+            "audio_path": str(sounds / one["wav"]),
+            "split": split,
+        }
+        for one in about["data"]
+    ]
+
+
+def draw_targets(pairs: ClipSet, num_pairs: int, seed: int) -> ClipSet:
+    """`num_pairs` of the train pairs; a smaller draw of the same seed is part of a larger one."""
+    order = np.random.default_rng([seed, 7]).permutation(len(pairs))
+    return pairs.subset(np.sort(order[:num_pairs]))
+
+
+def fit(train_set: ClipSet, val_set: ClipSet, folder: Path, steps: int, **settings: Any) -> dict[str, Any]:
+    """Train for `steps` steps and keep the best of `VALIDATIONS` on the validation pairs."""
+    size = min(COMMON["batch_size"], len(train_set))
+    steps_per_epoch = len(train_set) // size
+    repeats = max(1, steps // VALIDATIONS // steps_per_epoch)
+    repeated = train_set.subset(np.tile(np.arange(len(train_set)), repeats))
+    epochs = max(1, round(steps / (len(repeated) // size)))
+    chosen = TrainSettings(**{**COMMON, "batch_size": size, "epochs": epochs, "patience": PATIENCE, **settings})
+    started = time.process_time()
+    result = train(repeated, val_set, chosen, folder)
+    return {
+        "checkpoint": str(result.checkpoint),
+        "val_recall": result.history[result.selected_epoch].val_recall,
+        "steps": result.num_steps,
+        "cpu_s": time.process_time() - started,
+    }
+
+
+def measure(checkpoint: str, pairs: ClipSet, food_of: dict[str, str]) -> dict[str, float]:
+    """Recall of the exact photograph, and of any photograph of the named food, in both directions."""
+    from model.checkpoints import load_avlnet
+
+    audio, video = embed_clips(load_avlnet(checkpoint), pairs, EvaluateSettings())
+    foods = np.array([food_of[pair_id] for pair_id in pairs.clip_ids])
+    figures = {}
+    for direction, query, gallery in (("A→V", audio, video), ("V→A", video, audio)):
+        exact = rank_embeddings(query, gallery).metrics()
+        best = torch.topk(query @ gallery.T, 10).indices.numpy()
+        is_food = foods[best] == foods[:, None]
+        for k in (1, 5, 10):
+            figures[f"{direction} exact R@{k}"] = exact[f"R@{k}"]
+            figures[f"{direction} food R@{k}"] = float(is_food[:, :k].any(axis=1).mean())
+    return figures
+
+
+def run_rows(data: dict[str, ClipSet], out: Path, seed: int, count: int, judge: Callable[..., Any]) -> None:
+    """Rows b, d, c and a of one seed and number of Japanese pairs."""
+    folder = out / f"seed{seed}"
+    source = fit_once(
+        folder / "b", data["en source"], data["ja val"], PRETRAIN_STEPS, judge,
+        seed=seed, learning_rate=PRETRAIN_RATE, selection="last",
+    )  # fmt: skip
+    target = draw_targets(data["ja train"], count, seed)
+    photos = {photo_of(pair_id) for pair_id in target.clip_ids}
+    more = [index for index, pair_id in enumerate(data["en more"].clip_ids) if photo_of(pair_id) in photos]
+    cascade = {"seed": seed, "init_checkpoint": source["checkpoint"], "learning_rate": TARGET_RATE}
+    fit_once(folder / f"d{count}", target, data["ja val"], TARGET_STEPS, judge, **cascade)
+    fit_once(folder / f"c{count}", data["en more"].subset(more), data["ja val"], TARGET_STEPS, judge, **cascade)
+    scratch = {"seed": seed, "learning_rate": SCRATCH_RATE}
+    fit_once(folder / f"a{count}", target, data["ja val"], PRETRAIN_STEPS + TARGET_STEPS, judge, **scratch)
+
+
+def photo_of(pair_id: str) -> str:
+    """The photograph of a pair LANGUAGE-SPLIT-PHOTO-NUMBER."""
+    return pair_id.split("-", 2)[2].rsplit("-", 1)[0]
+
+
+def fit_once(
+    folder: Path, train_set: ClipSet, val_set: ClipSet, steps: int, judge: Callable[..., Any], **settings: Any
+) -> dict[str, Any]:
+    """`fit` and its figures, read back when they are there."""
+    path = folder / "figures.json"
+    if path.exists():
+        done: dict[str, Any] = json.loads(path.read_text())
+        return done
+    run = fit(train_set, val_set, folder, steps, **settings)
+    run |= {"num_train": len(train_set), **judge(run["checkpoint"])}
+    write_json(str(path), run)
+    shown = {name: f"{100 * run[name]:.1f}" for name in ("A→V exact R@10", "V→A exact R@10", "A→V food R@10")}
+    print(folder.parent.name, folder.name, shown, f"{run['steps']} steps, {run['cpu_s']:.0f} CPU-s", flush=True)
+    return run
+
+
+def print_table(out: Path) -> None:
+    """Mean and deviation over the seeds that are there, in percent, as a Markdown table."""
+    found: dict[tuple[int, str], list[dict[str, float]]] = {}
+    for path in sorted(out.glob("seed*/*/figures.json")):
+        row, count = path.parent.name[0], int(path.parent.name[1:] or 0)
+        found.setdefault((count, row), []).append(json.loads(path.read_text()))
+    print("| Japanese pairs | row | seeds | " + " | ".join(SHOWN) + " |")
+    print("|---|---|---|" + "---|" * len(SHOWN))
+    for (count, row), runs in sorted(found.items()):
+        cells = []
+        for name in SHOWN:
+            values = [100 * run[name] for run in runs]
+            cells.append(
+                f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+            )
+        print(f"| {count} | {row} | {len(runs)} | " + " | ".join(cells) + " |")
+
+
+SHOWN = tuple(
+    f"{way} {what} R@{k}"
+    for way in ("A→V", "V→A")
+    for what, k in (("exact", 1), ("exact", 10), ("food", 1), ("food", 10))
+)
+
+
+def load_data(captions: Path, out: Path) -> dict[str, ClipSet]:
+    """The sets of both languages; every third English caption of a photograph is kept for row c."""
+    for language in ("en", "ja"):
+        build_root(captions, language, out / language)
+    english = load_clips(out / "en", "train", ("2d",))
+    is_more = np.array([pair_id.endswith("-2") for pair_id in english.clip_ids])
+    return {
+        "en source": english.subset(np.flatnonzero(~is_more)),
+        "en more": english.subset(np.flatnonzero(is_more)),
+        "ja train": load_clips(out / "ja", "train", ("2d",)),
+        "ja val": load_clips(out / "ja", "val", ("2d",)),
+        "ja test": load_clips(out / "ja", "test", ("2d",)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--captions", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--pairs", type=int, nargs="+", default=NUM_PAIRS)
+    given = parser.parse_args()
+    data = load_data(given.captions, given.out)
+    about = json.loads((given.captions / "ja_test.json").read_text())["data"]
+    food_of = {one["uttid"]: one["food"] for one in about}
+    for count, seed in product(sorted(given.pairs, reverse=True), given.seeds):
+        run_rows(data, given.out, seed, count, lambda path: measure(path, data["ja test"], food_of))
+    print_table(given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""One table of the paper, measured: each row evaluated on the same clips, or why it cannot be."""
+
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.hash_order import unique_hashes
+from datasets.settings import recipe_of
+from datasets.tables import list_parts, table_digest
+from extract.media_store import sha256_of
+from flows.config import Config
+from flows.experiments.paper import PaperRow, read_paper
+from flows.experiments.settings import RowSettings, TableSettings
+from flows.progress import logger, show_steps
+from model.checkpoints import check_video_dim, load_avlnet
+from model.data import ClipSet, has_split, load_clips
+from model.evaluate import DIRECTIONS, embed_clips, retrieval_reports
+from model.metrics import Difference, Ranks, chance_metrics, paired_bootstrap, rank_embeddings
+from model.settings import EvaluateSettings
+from model.train import train
+
+Digests = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one row's model got on the test clips."""
+
+    report: dict[str, dict[str, Any]]
+    """As `model.evaluate.evaluate` returns it."""
+    ranks: dict[str, Ranks]
+    """By direction, for comparing two rows query by query."""
+    model: dict[str, Any]
+    """Where the checkpoint is, its sha256, and what it was trained on where this experiment trained it."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two measured rows on the same queries."""
+
+    first: str
+    second: str
+    direction: str
+    gains: dict[str, Difference]
+    """{"R@k": second minus first}"""
+
+
+@dataclass
+class TableResult:
+    """One table: the paper's rows and one's own, with what was measured."""
+
+    table: str
+    paper: list[PaperRow]
+    test_on: str | None = None
+    split: str = "test"
+    digests: Digests = field(default_factory=dict)
+    """Of what the test clips were read from."""
+    num_queries: int = 0
+    note: str | None = None
+    measured: dict[str, Measured] = field(default_factory=dict)
+    chance: dict[str, float] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
+    """Row to one line that says what it lacks."""
+    comparisons: list[Comparison] = field(default_factory=list)
+
+
+def measure_table(config: Config, table: str) -> TableResult:
+    """Measure the rows of one table that have what they need, and say of the others what they lack."""
+    settings: TableSettings = getattr(config.experiments, table)
+    result = TableResult(table, read_paper(table), split=settings.split)
+    names = [row.name for row in result.paper if row.kind == "ours"]
+    names += [name for name in settings.rows if name not in names]
+    try:
+        clips = _load_test_clips(config, table, settings, result)
+    except ValueError as error:
+        result.lacking = dict.fromkeys(names, str(error))
+        return result
+    for name in names:
+        try:
+            result.measured[name] = _measure_row(config, table, name, settings, clips)
+        except ValueError as error:
+            result.lacking[name] = str(error)
+    result.comparisons = compare_rows(result.measured, config.evaluate)
+    return result
+
+
+def _load_test_clips(config: Config, table: str, settings: TableSettings, result: TableResult) -> ClipSet:
+    if settings.test_on is None:
+        raise ValueError(f"no test clips: name a root or release in experiments.{table}.test_on")
+    root = fill_root(settings.test_on, config)
+    clips = load_clips(root, settings.split, settings.families)
+    clips = draw_clips(clips, settings.num_queries)
+    if settings.num_queries is not None and len(clips) < settings.num_queries:
+        result.note = f"{len(clips)} queries, not {settings.num_queries}: {root} has no more"
+    result.test_on, result.num_queries = root, len(clips)
+    result.digests = digest_data(root, settings.split)
+    result.chance = chance_metrics(len(clips), len(clips))
+    return clips
+
+
+def draw_clips(clips: ClipSet, num_clips: int | None) -> ClipSet:
+    """At most `num_clips`, the first in the order of a hash of their ids, so that growth changes few; all for None."""
+    if num_clips is None or len(clips) <= num_clips:
+        return clips
+    import pyarrow as pa
+
+    order = np.argsort(unique_hashes(pa.chunked_array([clips.clip_ids]), "experiment"))
+    return clips.subset(np.sort(order[:num_clips]))
+
+
+def fill_root(name: str, config: Config) -> str:
+    """A name of the configuration with `{root}` filled in."""
+    return name.replace("{root}", config.root.rstrip("/"))
+
+
+def digest_data(root: str, split: str) -> Digests:
+    """What a result can be traced to: digests of a root's tables, or of a release's shards of that split."""
+    shards = sorted(Path(root).glob(f"data/*/{split}-*.parquet"))
+    if shards:
+        wanted = [path for path in shards if path.parent.name in ("pooled", "log_mel")]
+        return {str(path.relative_to(root)): sha256_of(path) for path in wanted}
+    tables = [name for name in ("splits", "pairs", "pooled", "log_mel") if list_parts(root, name)]
+    return {name: table_digest(root, name) for name in tables}
+
+
+def _measure_row(config: Config, table: str, name: str, settings: TableSettings, clips: ClipSet) -> Measured:
+    row = settings.rows.get(name, RowSettings())
+    if row.checkpoint:
+        path = _existing_file(fill_root(row.checkpoint, config), f"experiments.{table}.rows.{name}.checkpoint")
+        model: dict[str, Any] = {"checkpoint": str(path), "sha256": sha256_of(path)}
+    elif row.train_on:
+        model = _train_row(config, f"{table}.{name}", row, settings)
+    else:
+        raise ValueError(f"no model: name a checkpoint, or train_on, in experiments.{table}.rows.{name}")
+    logger.info("%s.%s: evaluating %s on %d clips", table, name, model["checkpoint"], len(clips))
+    avlnet = load_avlnet(model["checkpoint"])
+    check_video_dim(model["checkpoint"], avlnet, clips.video_dim)
+    audio, video = embed_clips(avlnet, clips, config.evaluate)
+    pairs = dict(zip(DIRECTIONS, ((audio, video), (video, audio)), strict=True))
+    ranks = {direction: rank_embeddings(*pair) for direction, pair in pairs.items()}
+    return Measured(retrieval_reports(audio, video, config.evaluate), ranks, model)
+
+
+def _existing_file(name: str, field_name: str) -> Path:
+    if not Path(name).is_file():
+        raise ValueError(f"no checkpoint {name}: put the file there, or name another in {field_name}")
+    return Path(name)
+
+
+def _train_row(config: Config, title: str, row: RowSettings, table: TableSettings) -> dict[str, Any]:
+    """The checkpoint of a row that trains, trained if it is not there; a killed training goes on."""
+    assert row.train_on is not None
+    root, settings = fill_root(row.train_on, config), row.train or config.train
+    init = settings.init_checkpoint and fill_root(settings.init_checkpoint, config)
+    settings = settings.model_copy(update={"init_checkpoint": init, "features": table.features})
+    init_sha256 = sha256_of(_existing_file(init, f"train.init_checkpoint of {title}")) if init else None
+    digests = {split: digest_data(root, split) for split in ("train", "val")}
+    train_set = load_clips(root, "train", table.families, config.run.cache_dir)
+    val_set = load_clips(root, "val", table.families, config.run.cache_dir) if has_split(root, "val") else None
+    recipe = recipe_of(settings, init_sha256, digests)
+    folder = Path(fill_root(config.experiments.out, config)) / "checkpoints" / recipe
+    with show_steps(f"train {title}") as on_step:
+        path = train(train_set, val_set, settings, folder, on_step=on_step).checkpoint
+    return {
+        "checkpoint": str(path),
+        "sha256": sha256_of(path),
+        "init_sha256": init_sha256,
+        "trained_on": root,
+        "trained_on_digests": digests,
+        "train": settings.model_dump(mode="json"),
+    }
+
+
+def compare_rows(measured: dict[str, Measured], settings: EvaluateSettings) -> list[Comparison]:
+    """Every two rows in both directions, by paired bootstrap; none where the settings leave intervals out."""
+    if not settings.num_bootstrap:
+        return []
+    return [
+        Comparison(
+            first,
+            second,
+            direction,
+            paired_bootstrap(
+                measured[first].ranks[direction],
+                measured[second].ranks[direction],
+                settings.num_bootstrap,
+                settings.confidence,
+                settings.seed,
+            ),
+        )
+        for direction in DIRECTIONS
+        for first, second in combinations(measured, 2)
+    ]

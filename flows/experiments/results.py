@@ -1,0 +1,169 @@
+"""Results of an experiment as JSON and CSV, each whole or absent, and as tables for a terminal."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from datasets.settings import recipe_of
+from datasets.tables import write_bytes, write_json
+from flows.experiments.measure import Comparison, TableResult
+from flows.experiments.paper import TITLES, PaperRow
+from model.evaluate import DIRECTIONS
+from model.metrics import RECALL_AT
+
+ARROWS = dict(zip(DIRECTIONS, ("A→V", "V→A"), strict=True))
+_NAMES = [f"R@{k}" for k in RECALL_AT]
+Row = dict[str, Any]
+
+
+def write_results(out: str, name: str, document: Row) -> list[str]:
+    """Write OUT/NAME.json and OUT/NAME.csv, and return where they are.
+
+    Args:
+        out: folder or fsspec URL.
+        name: of the experiment.
+        document: of `make_document`.
+    """
+    paths = [f"{out.rstrip('/')}/{name}.{ending}" for ending in ("json", "csv")]
+    write_json(paths[0], document)
+    lines = [line for table in document["tables"] for line in _csv_lines(table)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(column for line in lines for column in line)), restval="")
+    writer.writeheader()
+    writer.writerows(lines)
+    write_bytes(paths[1], text.getvalue().encode())
+    return paths
+
+
+def make_document(experiment: str, results: list[TableResult], evaluate: Row, code_version: str) -> Row:
+    """Everything about a run of an experiment as JSON can hold it; recalls as fractions, but the paper's in percent."""
+    return {
+        "experiment": experiment,
+        "code_version": code_version,
+        "evaluate": evaluate,
+        "tables": [_table_document(result) for result in results],
+    }
+
+
+def _table_document(result: TableResult) -> Row:
+    return {
+        "table": result.table,
+        "test_on": result.test_on,
+        "split": result.split,
+        "digests": result.digests,
+        "num_queries": result.num_queries,
+        "note": result.note,
+        "rows": [_row_document(row, result) for row in _all_rows(result)],
+        "differences": [_comparison_document(comparison) for comparison in result.comparisons],
+    }
+
+
+def _all_rows(result: TableResult) -> list[PaperRow]:
+    """The paper's rows, then those of one's own."""
+    known = {row.name for row in result.paper}
+    own = [name for name in (*result.measured, *result.lacking) if name not in known]
+    return [*result.paper, *(PaperRow(name, "ours", name, {}, "") for name in own)]
+
+
+def _row_document(row: PaperRow, result: TableResult) -> Row:
+    measured = result.measured.get(row.name)
+    ours: Row = measured.report if measured else {}
+    if row.kind == "chance" and result.chance:
+        ours = {d: {"num_queries": result.num_queries, "metrics": result.chance} for d in DIRECTIONS}
+    return {
+        "row": row.name,
+        "kind": row.kind,
+        "title": row.title,
+        "paper": {**row.recalls, "source": row.source} if row.recalls else None,
+        "ours": ours or None,
+        "model": measured.model if measured else None,
+        "lacking": result.lacking.get(row.name),
+    }
+
+
+def _comparison_document(comparison: Comparison) -> Row:
+    gains = {k: {**asdict(d), "larger_than_noise": d.is_larger_than_noise} for k, d in comparison.gains.items()}
+    names = {"first": comparison.first, "second": comparison.second, "direction": comparison.direction}
+    return {**names, "gains": gains}
+
+
+def _csv_lines(table: Row) -> Iterator[Row]:
+    """A line a row and direction; the data's digests as one."""
+    previous = None
+    for row in table["rows"]:
+        for direction in DIRECTIONS:
+            ours = (row["ours"] or {}).get(direction, {})
+            line = {"table": table["table"], "row": row["row"], "title": row["title"], "direction": direction}
+            line |= {"num_queries": ours.get("num_queries")}
+            for name in _NAMES:
+                low, high = ours.get("interval", {}).get(name, (None, None))
+                line |= {name: ours.get("metrics", {}).get(name), f"{name} low": low, f"{name} high": high}
+            line["MedR"] = ours.get("metrics", {}).get("MedR")
+            line |= {f"{name} paper, percent": (row["paper"] or {}).get(direction, {}).get(name) for name in _NAMES}
+            line |= _csv_gains(table, previous, row["row"], direction)
+            line |= {"checkpoint_sha256": (row["model"] or {}).get("sha256"), "lacking": row["lacking"]}
+            yield {**line, "data_digest": recipe_of(table["digests"]) if ours else None}
+        previous = row["row"] if row["model"] else previous
+
+
+def _csv_gains(table: Row, first: str | None, second: str, direction: str) -> Row:
+    """The difference to the measured row before it; the JSON has every two rows."""
+    for one in table["differences"]:
+        if (one["first"], one["second"], one["direction"]) == (first, second, direction):
+            columns: Row = {"compared_with": first}
+            for name, gain in one["gains"].items():
+                columns |= {f"{name} gain": gain["mean"], f"{name} gain low": gain["low"]}
+                columns |= {f"{name} gain high": gain["high"], f"{name} larger than noise": gain["larger_than_noise"]}
+            return columns
+    return {}
+
+
+def to_frames(document: Row) -> dict[str, pd.DataFrame]:
+    """Tables for a terminal of 80 columns, by title: recalls in percent beside the paper's, and gains between rows."""
+    frames: dict[str, pd.DataFrame] = {}
+    interval = f"{100 * document['evaluate']['confidence']:g} %"
+    for table in document["tables"]:
+        queries = f"{table['num_queries']:,} queries of {table['test_on']}" if table["num_queries"] else "not measured"
+        rows = [line for row in table["rows"] for line in _shown_lines(row, interval)]
+        frames[f"{TITLES[table['table']]}: {queries}"] = pd.DataFrame(rows)
+        if table["differences"]:
+            title = f"Gain between rows of {table['table']}, paired bootstrap; * is larger than noise"
+            frames[title] = pd.DataFrame(_shown_gains(one, interval) for one in table["differences"])
+    return frames
+
+
+def _shown_lines(row: Row, interval: str) -> Iterator[Row]:
+    for direction, arrow in ARROWS.items():
+        ours, paper = (row["ours"] or {}).get(direction, {}), (row["paper"] or {}).get(direction)
+        digits = 2 if paper and paper["R@1"] < 0.1 else 1
+        low, high = ours.get("interval", {}).get(_NAMES[-1], (None, None))
+        yield {
+            "row": row["title"] if direction == DIRECTIONS[0] else "",
+            "": arrow,
+            "R@1/5/10": "/".join(f"{100 * ours['metrics'][name]:.1f}" for name in _NAMES) if ours else "",
+            f"{interval} R@10": "" if low is None else f"{100 * low:.1f}–{100 * high:.1f}",
+            "paper": "/".join(f"{paper[name]:.{digits}f}" for name in _NAMES) if paper else "",
+        }
+
+
+def _shown_gains(one: Row, interval: str) -> Row:
+    stars = {name: "*" if gain["larger_than_noise"] else " " for name, gain in one["gains"].items()}
+    shown: Row = {"from": one["first"], "to": one["second"], " ": ARROWS[one["direction"]]}
+    shown |= {name: f"{100 * gain['mean']:+.1f} {stars[name]}" for name, gain in one["gains"].items()}
+    last = one["gains"][_NAMES[-1]]
+    return {**shown, f"{interval} R@10": f"{100 * last['low']:+.1f} to {100 * last['high']:+.1f}"}
+
+
+def list_lacking(document: Row) -> list[str]:
+    """One line for each row that was not measured, and for each table that has fewer queries than the protocol."""
+    lines = [f"{table['table']}: {table['note']}" for table in document["tables"] if table["note"]]
+    return lines + [
+        f"{row['title']} ({table['table']}) not measured: {row['lacking']}"
+        for table in document["tables"]
+        for row in table["rows"]
+        if row["lacking"]
+    ]

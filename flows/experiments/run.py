@@ -1,0 +1,28 @@
+"""The flow of an experiment: measure its tables, write the results."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.batches import code_version, hold_root
+from flows.beginning import prepared
+from flows.config import Config
+from flows.experiments.measure import fill_root, measure_table
+from flows.experiments.results import make_document, write_results
+from flows.experiments.settings import TABLES_OF, Experiment
+
+
+@flow(name="experiment")
+@prepared("experiment")
+def run_experiment(config: Config, experiment: Experiment) -> dict[str, Any]:
+    """One of the paper's experiments with what there is; training of a row is not done twice, a killed one goes on.
+
+    Returns:
+        What was written to OUT/EXPERIMENT.json.
+    """
+    out = fill_root(config.experiments.out, config)
+    with hold_root(out):
+        results = [measure_table(config, table) for table in TABLES_OF[experiment]]
+        document = make_document(experiment.value, results, config.evaluate.model_dump(mode="json"), code_version())
+        write_results(out, experiment.value, document)
+    return document

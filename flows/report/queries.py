@@ -1,0 +1,135 @@
+"""Which spoken queries find their clip: by food, by length, by share of speech."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+
+from datasets.queries import find_food, food_words
+from datasets.tables import list_parts, read_table
+from model.evaluate import DIRECTIONS
+from model.metrics import RECALL_AT, Ranks
+
+VOICE = DIRECTIONS[0]
+"""Search by voice: speech is the query, a clip is found."""
+MOST_WORDS = 12
+FEWEST_QUERIES = 3
+"""A word with fewer queries says nothing about the word."""
+LENGTHS_S = (0, 2, 3, 5, 10, 15, 20, 30, 50, float("inf"))
+SPEECH_PERCENT = (0, 50, 70, 80, 90, 95, 100)
+_FRAME_MS = 10
+
+
+@dataclass(frozen=True)
+class Group:
+    """Queries that have something in common."""
+
+    name: str
+    num_queries: int
+    recall: float
+    """R@10 of these queries among all candidates, a fraction."""
+    low: float
+    high: float
+    """95 % interval of it (Wilson), which stays honest for few queries."""
+    median_rank: float
+    chance: float
+    """Of a random order of all candidates, a fraction."""
+
+
+def read_ranks(root: str, split: str) -> pd.DataFrame:
+    """Queries of the current evaluation by voice: clip_id, video_id, best, position (1 the best) and hit_at_k."""
+    table = read_table(root, "ranks", ["split", "direction", "clip_id", "video_id", "better", "tied", "best"])
+    own = pc.and_(pc.equal(table["split"], split), pc.equal(table["direction"], VOICE))
+    frame: pd.DataFrame = table.filter(own).sort_by("clip_id").to_pandas()
+    ranks = Ranks(frame["better"].to_numpy(np.int64), frame["tied"].to_numpy(np.int64))
+    hits = {f"hit_at_{k}": ranks.hits(k) for k in RECALL_AT}
+    return frame.assign(position=ranks.positions(), **hits).drop(columns=["split", "direction", "better", "tied"])
+
+
+def group_queries(root: str, split: str = "test") -> dict[str, list[Group]]:
+    """Recall of the spoken queries of a split, by what they are about; without an evaluation, nothing.
+
+    Returns:
+        {"food": the words with most queries, "length": .., "speech": ..}, each without groups that are empty.
+    """
+    queries = read_ranks(root, split)
+    if queries.empty:
+        return {}
+    queries = _describe_pairs(root, queries) if list_parts(root, "pairs") else _describe_clips(root, queries)
+    words = queries["food"].dropna().value_counts()
+    common = [str(word) for word in words.index[words >= FEWEST_QUERIES]][:MOST_WORDS]
+    groups = {
+        "food": [_sum_up(word, queries[queries["food"] == word], len(queries)) for word in common],
+        "length": _cut_groups(queries, "length_s", LENGTHS_S, " s"),
+        "speech": _cut_groups(queries, "speech_percent", SPEECH_PERCENT, " %"),
+    }
+    return {name: rows for name, rows in groups.items() if rows}
+
+
+def _describe_clips(root: str, queries: pd.DataFrame) -> pd.DataFrame:
+    clips = read_table(root, "clips", ["clip_id", "start_ms", "end_ms", "speech_ms"]).to_pandas().set_index("clip_id")
+    own = clips.reindex(queries["clip_id"])
+    length_ms = (own["end_ms"] - own["start_ms"]).to_numpy()
+    foods = _find_foods(root, set(queries["video_id"]))
+    return queries.assign(
+        length_s=length_ms / 1000,
+        speech_percent=100 * own["speech_ms"].to_numpy() / length_ms,
+        food=queries["video_id"].map(foods),
+    )
+
+
+def _find_foods(root: str, video_ids: set[str]) -> dict[str, str | None]:
+    """The food in a video's title; else the dish that was searched for when the video was best placed."""
+    words = food_words()
+    searches = read_table(root, "searches", ["query", "dish"])
+    dishes = dict(zip(searches["query"].to_pylist(), searches["dish"].to_pylist(), strict=True))
+    foods: dict[str, str | None] = {}
+    found = read_table(root, "discoveries", ["query", "video_id", "rank"]).sort_by("rank")
+    for row in found.to_pylist():
+        if row["video_id"] in video_ids and dishes.get(row["query"]):
+            foods.setdefault(row["video_id"], dishes[row["query"]])
+    for row in read_table(root, "videos", ["video_id", "title"]).to_pylist():
+        if row["video_id"] in video_ids and row["title"]:
+            foods[row["video_id"]] = find_food(row["title"], words) or foods.get(row["video_id"])
+    return foods
+
+
+def _describe_pairs(root: str, queries: pd.DataFrame) -> pd.DataFrame:
+    """Pairs have no video: the folder of the image says what is on it, as in Places and in sets of photographs."""
+    pairs = read_table(root, "pairs", ["pair_id", "image_path"]).to_pandas().set_index("pair_id")
+    mels = read_table(root, "log_mel", ["clip_id", "num_frames"]).to_pandas().set_index("clip_id")
+    paths = pairs["image_path"].reindex(queries["clip_id"])
+    return queries.assign(
+        length_s=mels["num_frames"].reindex(queries["clip_id"]).to_numpy() * _FRAME_MS / 1000,
+        speech_percent=np.nan,
+        food=paths.map(lambda path: PurePosixPath(path).parent.name or None, na_action="ignore").to_numpy(),
+    )
+
+
+def _cut_groups(queries: pd.DataFrame, column: str, edges: tuple[float, ...], unit: str) -> list[Group]:
+    """Groups [edge, next edge); the last one holds its upper edge as well."""
+    groups = []
+    for low, high in pairwise(edges):
+        is_last = high == edges[-1]
+        own = queries[(queries[column] >= low) & ((queries[column] < high) | (is_last & (queries[column] == high)))]
+        name = f"over {low:g}{unit}" if high == float("inf") else f"{low:g} to {high:g}{unit}"
+        if len(own):
+            groups.append(_sum_up(name, own, len(queries)))
+    return groups
+
+
+def _sum_up(name: str, queries: pd.DataFrame, num_candidates: int) -> Group:
+    recall, median_rank = float(queries["hit_at_10"].mean()), float(queries["position"].median())
+    interval = wilson(recall, len(queries))
+    return Group(name, len(queries), recall, *interval, median_rank, min(1.0, 10 / num_candidates))
+
+
+def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a share of `count` trials, as fractions; z = 1.96 is 95 %."""
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, middle - half), min(1.0, middle + half)
