@@ -143,7 +143,7 @@ def read_table(
         with fs.open(path, "rb") as file:
             parts.append(pq.ParquetFile(file).read(columns=needed))
     table = pa.concat_tables([part.replace_schema_metadata(None) for part in parts], promote_options="permissive")
-    return _highest_attempt(spec, table).select(wanted)
+    return keep_highest_attempt(spec, table).select(wanted)
 
 
 def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[str]:
@@ -153,7 +153,8 @@ def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[s
     return sorted(fs.glob(pattern))
 
 
-def _highest_attempt(spec: TableSpec, table: pa.Table) -> pa.Table:
+def keep_highest_attempt(spec: TableSpec, table: pa.Table) -> pa.Table:
+    """One row per key: that of the highest attempt."""
     keys = table.select(spec.key)
     if keys.group_by(list(spec.key)).aggregate([]).num_rows == table.num_rows:
         return table

@@ -1,0 +1,100 @@
+"""Many small parts of a table into few larger ones: the same rows, so the same digest.
+
+A journal names the parts that are being merged; then the new part is written, then the old ones are deleted. However
+that is killed, the table reads the same at every moment, and the next compaction ends what was begun.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datasets.schemas import TABLES
+from datasets.tables import keep_highest_attempt, list_parts, read_json, write_json, write_part
+
+# Tables whose parts are batches. The others are small, and some write one part anew each time (requests).
+COMPACTED = (
+    "searches",
+    "discoveries",
+    "videos",
+    "media",
+    "segmentations",
+    "segments",
+    "clips",
+    "features_2d",
+    "features_3d",
+    "log_mel",
+    "pooled",
+)
+TARGET_BYTES = 64 << 20
+JOURNAL = "_compacting.json"
+
+
+def compact_table(root: str | Path, name: str, target_bytes: int = TARGET_BYTES) -> tuple[int, int]:
+    """Merge the small parts of a table, each recipe by itself; the caller holds the root.
+
+    Args:
+        root: folder or fsspec URL of the dataset root.
+        name: a table of `COMPACTED`.
+        target_bytes: parts below half of it are merged until they reach it.
+
+    Returns:
+        (number of parts before, after).
+    """
+    if name not in COMPACTED:
+        raise ValueError(f"parts of {name} are not batches: compact takes {', '.join(COMPACTED)}")
+    before = len(list_parts(root, name))
+    _finish(root, name)
+    for paths in _groups(root, name, target_bytes):
+        write_json(_journal(root, name), {"old": paths})
+        _finish(root, name)
+    return before, len(list_parts(root, name))
+
+
+def _groups(root: str | Path, name: str, target_bytes: int) -> Iterator[list[str]]:
+    """Small parts of one recipe that together reach the target, or all that are left of them."""
+    fs = fsspec.core.url_to_fs(str(root))[0]
+    group: list[str] = []
+    num_bytes = 0
+    for path in list_parts(root, name):
+        size = fs.size(path)
+        if size * 2 > target_bytes:
+            continue
+        if group and (num_bytes >= target_bytes or Path(path).parent != Path(group[0]).parent):
+            if len(group) > 1:
+                yield group
+            group, num_bytes = [], 0
+        group.append(path)
+        num_bytes += size
+    if len(group) > 1:
+        yield group
+
+
+def _finish(root: str | Path, name: str) -> None:
+    """Do, or end, what the journal says. Once an old part is gone the new one is whole, and only deleting is left."""
+    fs = fsspec.core.url_to_fs(str(root))[0]
+    journal = read_json(_journal(root, name))
+    if journal is None:
+        return
+    there = [path for path in journal["old"] if fs.exists(path)]
+    written = _write_merged(root, name, there) if len(there) == len(journal["old"]) else None
+    for path in there:
+        if written is None or Path(path).name != Path(written).name:
+            fs.rm_file(path)
+    fs.rm_file(fs._strip_protocol(_journal(root, name)))
+
+
+def _write_merged(root: str | Path, name: str, paths: list[str]) -> str | None:
+    fs = fsspec.core.url_to_fs(str(root))[0]
+    parts = []
+    for path in paths:
+        with fs.open(path, "rb") as file:
+            parts.append(pq.ParquetFile(file).read().replace_schema_metadata(None))
+    merged = pa.concat_tables(parts, promote_options="permissive")
+    return write_part(root, name, keep_highest_attempt(TABLES[name], merged))
+
+
+def _journal(root: str | Path, name: str) -> str:
+    return f"{str(root).rstrip('/')}/{name}/{JOURNAL}"

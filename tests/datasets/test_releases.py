@@ -1,0 +1,277 @@
+"""Releases: built whole, equal for equal tables, immutable, verified, compared."""
+
+import hashlib
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from datasets.release_build import _seal, build_release
+from datasets.release_checks import verify_release
+from datasets.release_settings import PublishSettings
+from datasets.releases import find_video, list_releases, read_manifest, read_shards, release_path
+from datasets.shards import FAMILIES, ReleaseError, plan_shards, read_metadata
+from datasets.tables import list_parts, read_table, write_part
+from datasets.tombstones import add_tombstones, hash_id
+from tests.small_tables import FACTS, RUN, certify, make_root, video_name, write_features
+
+SETTINGS = PublishSettings(name="small", tiny_clips=2, small_clips=4, clips_per_shard=3)
+DAY = date(2026, 11, 24)
+
+
+def build(root, settings=SETTINGS):
+    return build_release(root, settings, RUN, DAY, FACTS)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    root = make_root(tmp_path_factory.mktemp("release") / "root")
+    assert build(root) == "1.0.0"
+    return root
+
+
+@pytest.fixture
+def release(published, tmp_path):
+    """A copy to spoil."""
+    return Path(shutil.copytree(release_path(published, "1.0.0"), tmp_path / "copy"))
+
+
+def drop_video(root, video_id):
+    """As if a later draw had left the video out."""
+    paths = list_parts(root, "splits")
+    rows = read_table(root, "splits")
+    write_part(root, "splits", rows.filter(pa.compute.not_equal(rows["video_id"], video_id)))
+    for path in paths:
+        Path(path).unlink()
+    certify(root)
+
+
+def test_layout_is_the_one_that_hugging_face_reads(published):
+    shards = sorted(path.name for path in Path(release_path(published, "1.0.0"), "data/pooled").iterdir())
+    assert shards == [
+        "test-00000-of-00002.parquet",
+        "test-00001-of-00002.parquet",
+        "train-00000-of-00003.parquet",
+        "train-00001-of-00003.parquet",
+        "train-00002-of-00003.parquet",
+        "val-00000-of-00002.parquet",
+        "val-00001-of-00002.parquet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("num_clips", "ends"),
+    [(0, []), (1, [1]), (2, [2]), (3, [2, 3]), (4, [2, 4]), (5, [2, 4, 5]), (11, [2, 4, 7, 10, 11])],
+)
+def test_tiers_are_the_first_shards(num_clips, ends):
+    assert plan_shards(num_clips, SETTINGS) == ends
+
+
+def test_tiers_hold_the_asked_numbers(published):
+    release = release_path(published, "1.0.0")
+    counts = {tier: read_shards(release, tier=tier).num_rows for tier in ("tiny", "small", "full")}
+    assert counts == {"tiny": 6, "small": 10, "full": 12}
+
+
+def test_equal_tables_give_equal_shards_whatever_their_parts(published, tmp_path):
+    other = make_root(tmp_path / "other")
+    for name in ("features_2d", "clips"):
+        paths, rows = list_parts(other, name), read_table(other, name)
+        for row in range(rows.num_rows):
+            write_part(other, name, rows.slice(rows.num_rows - 1 - row, 1))
+        for path in paths:
+            Path(path).unlink()
+    build(other)
+    names = ("files", "tiers", "splits", "families")
+    first, second = (read_manifest(release_path(root, "1.0.0")) for root in (published, other))
+    assert [first[name] for name in names] == [second[name] for name in names]
+
+
+def test_shards_hold_what_the_tables_do(published):
+    release = release_path(published, "1.0.0")
+    for family in FAMILIES[1:]:
+        table = read_table(published, family).sort_by("clip_id")
+        shards = read_shards(release, family).sort_by("clip_id")
+        assert shards.equals(table.select(shards.column_names)), family
+
+
+def test_nothing_changed_means_no_new_release(published):
+    assert build(published) is None
+    assert list_releases(published) == ["1.0.0"]
+    assert not (Path(published) / "releases" / ".building").exists()
+
+
+def test_no_title_channel_or_loopback_address_is_published(published):
+    for path in Path(release_path(published, "1.0.0")).rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        text = str(pq.read_table(path, partitioning=None).to_pylist()) if path.suffix == ".parquet" else ""
+        for secret in ("肉じゃが", "UCchannel", "127.0.0.1"):
+            assert secret.encode() not in content and secret not in text, path
+
+
+def test_titles_of_creative_commons_videos_where_the_switch_allows(published):
+    metadata = read_metadata(published, PublishSettings(show_titles="creative_commons"))
+    by_video = {row["video_id"]: row["title"] for row in metadata.to_pylist()}
+    assert by_video[video_name(0)] == "肉じゃが 0" and by_video[video_name(1)] is None
+
+
+def test_a_release_verifies_and_so_does_a_copy(published, release):
+    assert verify_release(release_path(published, "1.0.0")) == []
+    assert verify_release(release) == []
+    assert verify_release(f"file://{release}") == []
+
+
+def files_of(release):
+    return [path for path in sorted(release.rglob("*")) if path.is_file()]
+
+
+def test_one_changed_byte_names_its_file(published, tmp_path):
+    """In every file of the release, its own list of sums included."""
+    release = Path(shutil.copytree(release_path(published, "1.0.0"), tmp_path / "copy"))
+    for path in files_of(release):
+        content = path.read_bytes()
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+        assert str(path.relative_to(release)) in verify_release(release)[0], path
+        path.write_bytes(content)
+    assert verify_release(release) == []
+
+
+def test_a_missing_and_a_stray_shard_are_named(release):
+    shard = release / "data/pooled/val-00000-of-00002.parquet"
+    shard.rename(release / "data/pooled/extra.parquet")
+    assert verify_release(release) == [
+        "data/pooled/val-00000-of-00002.parquet: missing",
+        "data/pooled/extra.parquet: not in SHA256SUMS",
+    ]
+
+
+def reseal(release):
+    """Sums that fit the files again, as a careless or hostile publisher would make them."""
+    manifest = json.loads((release / "manifest.json").read_text())
+    for file in manifest["files"]:
+        data = (release / file["path"]).read_bytes()
+        file["sha256"] = hashlib.sha256(data).hexdigest()
+    (release / "manifest.json").write_text(json.dumps(manifest))
+    for name in ("run.json", "SHA256SUMS"):
+        (release / name).unlink()
+    _seal(release, {})
+
+
+def test_a_clip_in_two_splits_is_found_although_the_sums_fit(release):
+    train = release / "data/metadata/train-00000-of-00003.parquet"
+    shutil.copyfile(release / "data/metadata/val-00000-of-00002.parquet", train)
+    reseal(release)
+    problems = verify_release(release)
+    assert any("no video in two splits" in problem for problem in problems)
+    assert any("made for another assignment" in problem for problem in problems)
+
+
+def test_a_lost_row_is_found_although_the_sums_fit(release):
+    path = release / "data/log_mel/train-00000-of-00003.parquet"
+    pq.write_table(pq.read_table(path, partitioning=None).slice(1), path)
+    reseal(release)
+    assert "1 rows, the manifest says 2" in verify_release(release)[0]
+
+
+def test_an_unfinished_release_is_none(release):
+    (release / "SHA256SUMS").unlink()
+    assert "SHA256SUMS: missing" in verify_release(release)[0]
+
+
+def test_the_next_release_says_what_went_and_names_nobody(tmp_path):
+    root = make_root(tmp_path / "root", splits={"train": 3, "val": 1, "test": 1})
+    build(root)
+    drop_video(root, video_name(0))
+    add_tombstones(root, "video", [video_name(1)], "owner asked")
+    drop_video(root, video_name(1))
+    assert build(root) == "1.1.0"
+    changes = read_manifest(release_path(root, "1.1.0"))["changes"]
+    assert changes["removed"] == {
+        "clips": {"not_drawn": 3, "tombstoned": 3},
+        "videos": {"not_drawn": 1, "tombstoned": 1},
+    }
+    folder = Path(release_path(root, "1.1.0"))
+    changelog = (folder / "CHANGELOG.md").read_text()
+    assert "removed: 6 clips, 2 videos (not_drawn: 3 clips, 1 video; tombstoned: 3 clips, 1 video)" in changelog
+    assert changelog.index("## 1.1.0") < changelog.index("## 1.0.0")
+    assert f"{hash_id('video', video_name(1))}\ttombstoned\t1.1.0" in (folder / "removed.tsv").read_text()
+    for path in files_of(folder):
+        text = (
+            str(pq.read_table(path, partitioning=None).to_pylist()) if path.suffix == ".parquet" else path.read_text()
+        )
+        assert video_name(0) not in text and video_name(1) not in text
+
+
+def test_what_was_taken_down_must_not_be_in_a_release(tmp_path):
+    root = make_root(tmp_path / "root")
+    add_tombstones(root, "channel", ["UCchannel-0"], "owner asked")
+    with pytest.raises(ReleaseError, match="tombstones"):
+        build(root)
+    assert list_releases(root) == []
+
+
+def test_other_values_of_the_same_clips_are_a_patch(tmp_path):
+    root = make_root(tmp_path / "root")
+    build(root)
+    for path in list_parts(root, "log_mel"):
+        Path(path).unlink()
+    write_features(root, read_table(root, "clips", ["clip_id", "video_id"]).to_pylist(), seed=2)
+    assert build(root) == "1.0.1"
+    assert "same clips" in Path(release_path(root, "1.0.1"), "CHANGELOG.md").read_text()
+
+
+def test_another_contact_is_a_patch_with_the_same_shards(tmp_path):
+    root = make_root(tmp_path / "root")
+    build(root)
+    assert build(root, SETTINGS.model_copy(update={"contact": "removals@example.org"})) == "1.0.1"
+    first, second = (read_manifest(release_path(root, version)) for version in list_releases(root))
+    assert first["files"] == second["files"]
+    assert "write to removals@example.org" in Path(release_path(root, "1.0.1"), "README.md").read_text()
+
+
+def test_features_that_are_missing_say_what_to_do(tmp_path):
+    root = make_root(tmp_path / "root")
+    shutil.rmtree(Path(root) / "log_mel")
+    with pytest.raises(ReleaseError, match="run `python -m flows featurize` first"):
+        build(root)
+
+
+def test_am_i_in_answers_yes_no_and_removed(tmp_path):
+    root = make_root(tmp_path / "root")
+    build(root)
+    clips, _ = find_video(release_path(root, "1.0.0"), video_name(0))
+    assert [clip["start_ms"] for clip in clips] == [0, 7000, 14000]
+    drop_video(root, video_name(0))
+    build(root)
+    assert find_video(release_path(root, "1.1.0"), video_name(0)) == ([], True)
+    assert find_video(release_path(root, "1.1.0"), "somebody-else") == ([], False)
+
+
+def test_the_card_says_what_the_tables_say(published):
+    card = Path(release_path(published, "1.0.0"), "README.md").read_text()
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert [row["config_name"] for row in front["configs"]][:5] == list(FAMILIES)
+    assert {"metadata-tiny", "log_mel-small"} <= {row["config_name"] for row in front["configs"]}
+    assert front["language"] == ["ja"] and front["size_categories"] == ["n<1K"]
+    assert "| train | 6 | 2 | 0.6 min |" in card
+    assert "features_3d were made with UNTRAINED weights" in card and "1" * 64 in card
+
+
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+def test_croissant_is_valid_reads_the_clips_and_tells_of_risks(published):
+    import mlcroissant as mlc
+
+    release = Path(release_path(published, "1.0.0"))
+    dataset = mlc.Dataset(jsonld=release / "croissant.json")
+    assert not dataset.metadata.ctx.issues.errors and not dataset.metadata.ctx.issues.warnings
+    assert dataset.metadata.data_biases and dataset.metadata.personal_sensitive_information
+    first = next(iter(dataset.records("metadata")))
+    assert first["metadata/video_id"].decode().startswith("video-")
+    assert len(list(dataset.records("pooled"))) == 12

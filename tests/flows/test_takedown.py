@@ -1,0 +1,198 @@
+"""What was taken down is nowhere under the root, in no release, and comes back in none."""
+
+import asyncio
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from prefect.client.orchestration import get_client
+from pydantic import SecretStr
+from typer.testing import CliRunner
+
+from datasets.pins import read_pins
+from datasets.release_checks import verify_release, verify_root
+from datasets.releases import find_video, list_releases, read_manifest, read_shards, release_path
+from datasets.schemas import OK
+from datasets.tables import list_parts, make_table, read_json, read_table, write_json, write_part
+from datasets.tombstones import hash_id
+from extract.media_store import media_path, record_path
+from flows.__main__ import app
+from flows.config import Config
+from flows.publish import publish
+from flows.takedown import flag_checkpoints, flagged_checkpoints, takedown
+from tests.small_tables import make_root, video_name
+
+GONE, KEPT = video_name(0), video_name(2)
+SETTINGS = {"tiny_clips": 2, "small_clips": 4, "clips_per_shard": 3}
+
+
+def files_that_hold(root, *words):
+    """Every table decoded, every other file grepped, names too."""
+    for path in sorted(Path(root).rglob("*")):
+        content = path.read_bytes() if path.is_file() else b""
+        text = str(pq.read_table(path, partitioning=None).to_pylist()) if path.suffix == ".parquet" else ""
+        if any(word in str(path) or word in text or word.encode() in content for word in words):
+            yield str(path.relative_to(root))
+
+
+def make_config(folder):
+    """A root with media, searches that name the video, a checkpoint and a release that was sent away."""
+    root = make_root(folder / "root", splits={"train": 3, "val": 1, "test": 1})
+    media_root = f"{root}/media_files"
+    for video_id in map(video_name, range(5)):
+        for path in (media_path(media_root, video_id), record_path(media_root, video_id)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(video_id)
+    searches = [
+        {"query": "肉じゃが", **OK, "detail": f"skipped {GONE} once"},
+        {"query": f"https://x/watch?v={GONE}", **OK},
+    ]
+    write_part(root, "searches", make_table("searches", searches, recipe="searches-recipe", run_id="test"))
+    write_json(f"{root}/checkpoints/old/trained_on.json", {"recipes": {"splits": "splits-recipe"}})
+    for page in ("report.html", "gallery.html"):
+        (Path(root) / page).write_text(GONE)
+    items = [{"id": video_name(number), "channel_id": f"UCchannel-{number}"} for number in (0, 2)]
+    write_json(f"{root}/channel/catalog.json", {"seed": 1, "items": items})
+    for video_id in (GONE, KEPT):
+        write_json(f"{root}/channel/videos/{video_id}.json", {"id": video_id})
+    config = Config(root=root, publish=SETTINGS)
+    publish(config, (str(folder / "away"),))
+    assert GONE in str(list(files_that_hold(root, GONE)))
+    return config
+
+
+@pytest.fixture
+def config(tmp_path, prefect_server):
+    return make_config(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory, prefect_server):
+    """(root, what the takedown of one video told, splits before it)."""
+    config = make_config(tmp_path_factory.mktemp("taken"))
+    before = read_table(config.root, "splits")
+    return config.root, take_down(config), before
+
+
+def take_down(config, kind="video", identifier=GONE):
+    return takedown(config, kind, SecretStr(identifier), "the owner asked")
+
+
+def test_no_file_under_the_root_holds_the_id_afterwards(taken):
+    root, found, _ = taken
+    assert list(files_that_hold(root, GONE)) == []
+    assert found.left == ()
+    assert not media_path(f"{root}/media_files", GONE).exists()
+    assert media_path(f"{root}/media_files", KEPT).exists()
+    assert [item["id"] for item in read_json(f"{root}/channel/catalog.json")["items"]] == [KEPT]
+    assert Path(f"{root}/channel/videos/{KEPT}.json").exists()
+
+
+def test_all_others_stay_and_keep_their_split(taken):
+    root, _, before = taken
+    old, new = (
+        {row["clip_id"]: row["split"] for row in rows.to_pylist()} for rows in (before, read_table(root, "splits"))
+    )
+    assert new == {clip_id: split for clip_id, split in old.items() if not clip_id.startswith(GONE)}
+    assert read_pins(root).num_rows == len(new) == 12
+    assert read_table(root, "log_mel").num_rows == 12
+    assert read_table(root, "searches")["query"].to_pylist() == ["肉じゃが"]
+    assert verify_root(root) == []
+
+
+def test_the_next_release_lacks_it_and_the_one_that_held_it_is_a_stub(taken):
+    root, found, _ = taken
+    assert (found.next_release, found.withdrawn) == ("1.1.0", ("1.0.0",))
+    assert list_releases(root) == ["1.1.0"]
+    stub = Path(release_path(root, "1.0.0"))
+    assert [path.name for path in stub.iterdir()] == ["WITHDRAWN.json"]
+    assert "withdrawn: taken down: the owner asked" in verify_release(stub)[0]
+    release = release_path(root, "1.1.0")
+    assert read_manifest(release)["changes"]["removed"] == {"clips": {"tombstoned": 3}, "videos": {"tombstoned": 1}}
+    assert hash_id("video", GONE) in (Path(release) / "tombstones.tsv").read_text()
+    assert find_video(release, GONE) == ([], True)
+
+
+def test_what_was_sent_away_is_listed_as_still_carrying_it(taken):
+    root, found, _ = taken
+    away = str(Path(root).parent / "away")
+    assert [(entry["version"], entry["to"]) for entry in found.still_published] == [("1.0.0", away)]
+
+
+def test_checkpoints_that_were_trained_on_it_are_named_and_flagged(taken):
+    root, found, _ = taken
+    assert found.checkpoints == ("old",)
+    flagged = read_json(f"{root}/checkpoints/old/taken_down.json")["videos"]
+    assert flagged == {hash_id("video", GONE): "the owner asked"}
+
+
+def test_a_checkpoint_that_only_was_tested_on_it_is_not_flagged(tmp_path):
+    root = make_root(tmp_path / "root", splits={"train": 3, "val": 1, "test": 1})
+    write_json(f"{root}/checkpoints/old/trained_on.json", {"recipes": {"splits": "splits-recipe"}})
+    flag_checkpoints(root, {video_name(4)}, "asked")
+    assert flagged_checkpoints(root, {hash_id("video", video_name(4))}) == ()
+
+
+def test_training_again_is_another_checkpoint(taken):
+    root, _, before = taken
+    assert read_table(root, "splits")["recipe"].unique().to_pylist() != before["recipe"].unique().to_pylist()
+
+
+def test_prefect_does_not_keep_the_id(taken):
+    async def read_parameters():
+        async with get_client() as client:
+            return str([run.parameters for run in await client.read_flow_runs()])
+
+    parameters = asyncio.run(read_parameters())
+    assert "the owner asked" in parameters and GONE not in parameters
+
+
+def test_a_channel_takes_all_of_its_videos_with_it(config):
+    found = take_down(config, "channel", "UCchannel-0")
+    assert found.num_videos == 2 and found.left == ()
+    assert list(files_that_hold(config.root, video_name(0), video_name(1), "UCchannel-0")) == []
+    videos = read_shards(release_path(config.root, "1.1.0"))["video_id"].unique().to_pylist()
+    assert sorted(videos) == [video_name(number) for number in (2, 3, 4)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["rewrite_tables", "renew_splits", "build_next", "withdraw_release"])
+def test_an_interrupted_takedown_is_finished_by_the_same_command(config, monkeypatch, step):
+    def die(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"flows.takedown.{step}", die)
+        with pytest.raises(KeyboardInterrupt):
+            take_down(config, "channel", "UCchannel-0")
+    found = take_down(config, "channel", "UCchannel-0")
+    assert found.left == () and list_releases(config.root) == ["1.1.0"]
+    assert list(files_that_hold(config.root, video_name(0), video_name(1))) == []
+    assert verify_root(config.root) == []
+
+
+def test_without_its_configuration_the_next_release_is_made_as_the_last(config):
+    takedown(Config(root=config.root), "video", SecretStr(GONE), "the owner asked")
+    told = read_manifest(release_path(config.root, "1.1.0"))["publish"]
+    assert {name: told[name] for name in SETTINGS} == SETTINGS
+
+
+def test_a_video_that_is_not_there_is_tombstoned_all_the_same(config):
+    found = take_down(config, identifier="somebody_else")
+    assert (found.rows, found.withdrawn) == ({}, ())
+    assert hash_id("video", "somebody_else") in read_table(config.root, "tombstones")["hashed_id"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "either --video ID or --channel ID"),
+        (["--video", "a/b"], "video_id must be"),
+        (["--video", GONE, "--why", f"{GONE} asked"], "without an id"),
+    ],
+)
+def test_bad_usage_is_one_line_and_changes_nothing(config, words, message):
+    before = list_parts(config.root, "clips")
+    result = CliRunner().invoke(app, ["takedown", "--root", config.root, "--why", "asked", *words])
+    assert result.exit_code in (2, 3) and message in result.output
+    assert list_parts(config.root, "clips") == before
