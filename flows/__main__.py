@@ -3,27 +3,27 @@
 import json as json_module
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from flows.config import Config, ConfigError, load_config
-
-if TYPE_CHECKING:
-    import pandas as pd
+from datasets.queries import Facet
+from flows import operate_commands, release_commands, training_commands
+from flows.command_line import (
+    ConfigOption,
+    JsonOption,
+    RetryOption,
+    RootOption,
+    SetOption,
+    finish,
+    one_line_errors,
+    read_config,
+    show,
+)
+from flows.experiments.settings import Experiment
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-out = Console()
-
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; see configs/")]
-RootOption = Annotated[str | None, typer.Option("--root", help="dataset root: a folder, or for tables a URL")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.field=value, over the file")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print machine-readable results")]
 
 
 @app.callback()
@@ -34,50 +34,15 @@ def show_log() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
 
 
-class ExitCode(IntEnum):
-    """What a command ends with."""
-
-    DONE = 0
-    FAILURES_ABOVE_LIMIT = 1
-    BAD_USAGE = 2
-    STOPPED = 3
-    INTERRUPTED = 130
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn what a person can mend into one line and an exit code; anything else keeps its traceback."""
-    from datasets.splits import SplitError
-    from flows.batches import RootBusyError
-
-    try:
-        yield
-    except ConfigError as error:
-        _stop(str(error), ExitCode.BAD_USAGE)
-    except (SplitError, RootBusyError, OSError, ValueError) as error:
-        _stop(str(error), ExitCode.STOPPED)
-    except KeyboardInterrupt:
-        _stop("interrupted; the same command goes on where this one stopped", ExitCode.INTERRUPTED)
-
-
-def _stop(message: str, code: ExitCode) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    raise typer.Exit(code)
-
-
-def read_config(config: Path | None, root: str | None, overrides: list[str] | None) -> Config:
-    """The configuration of a command, with one-line errors."""
-    with one_line_errors():
-        return load_config(config, root, tuple(overrides or ()))
-    raise AssertionError("unreachable: errors exit")
-
-
 @app.command()
 def curate(
     config: ConfigOption = None,
     root: RootOption = None,
     overrides: SetOption = None,
-    retry: Annotated[str, typer.Option(help='reasons to do again, separated by commas, or "transient"')] = "",
+    retry: RetryOption = "",
+    check_availability: Annotated[
+        bool, typer.Option("--check-availability", help="only ask which known videos can still be had; no download")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print hours, disk and requests; do nothing")] = False,
     scale: Annotated[
         bool, typer.Option("--scale", help="too few clips: draw a proportionally smaller set (splits.scale=true)")
@@ -89,6 +54,8 @@ def curate(
     Example: python -m flows curate --config configs/youcook_japanese.toml --dry-run
 
     Example: python -m flows curate --config configs/youcook_japanese.toml --scale
+
+    Example: python -m flows curate --config configs/youcook_japanese.toml --check-availability
     """
     settings = read_config(config, root, [*(overrides or []), *(["splits.scale=true"] if scale else [])])
     if dry_run:
@@ -96,12 +63,32 @@ def curate(
 
         show({"forecast": forecast_curation(settings)}, json)
         return
+    from flows.availability import check_availability as check_flow
     from flows.curate import curate as curate_flow
-    from flows.status import transient_reasons
+    from flows.status import read_reasons
 
-    reasons = transient_reasons() if retry == "transient" else tuple(filter(None, retry.split(",")))
     with one_line_errors():
-        curate_flow(settings, reasons)
+        (check_flow if check_availability else curate_flow)(settings, read_reasons(retry))
+    finish(settings, json)
+
+
+@app.command()
+def pairs(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    retry: Annotated[str, typer.Option(help="reasons to do again: media_missing")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Fill the table pairs from metadata files of Places Audio Captions: images with spoken captions.
+
+    Example: python -m flows pairs --config configs/places_japanese.toml
+    """
+    from flows.pairs import fill_pairs
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        fill_pairs(settings, tuple(filter(None, retry.split(","))))
     finish(settings, json)
 
 
@@ -121,34 +108,37 @@ def featurize(
     finish(settings, json)
 
 
-@app.command()
-def finetune(config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None) -> None:
-    """Train AVLnet on the train clips, from the weights the configuration names or from scratch.
-
-    Example: python -m flows finetune --config configs/demo.toml --root data/demo
-    """
-    from flows.finetune import finetune as finetune_flow
-
-    settings = read_config(config, root, overrides)
-    with one_line_errors():
-        out.print(f"checkpoint: {finetune_flow(settings)}")
+app.command()(training_commands.pretrain)
+app.command()(training_commands.finetune)
+app.command()(training_commands.evaluate)
 
 
 @app.command()
-def evaluate(
-    config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None, json: JsonOption = False
+def experiment(
+    which: Annotated[Experiment, typer.Argument(help="which of the paper's tables")],
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
-    """Measure retrieval in both directions with the checkpoint of this configuration.
+    """Measure the rows of the paper's tables that have data and a model, beside the paper's figures.
 
-    Example: python -m flows evaluate --config configs/demo.toml --root data/demo
+    Example: python -m flows experiment youcook-japanese --config configs/demo.toml --root data/demo
     """
-    from flows.finetune import evaluate as evaluate_flow
-    from flows.status import read_retrieval
+    from flows.experiments.measure import fill_root
+    from flows.experiments.results import list_lacking, to_frames
+    from flows.experiments.run import run_experiment
 
     settings = read_config(config, root, overrides)
     with one_line_errors():
-        evaluate_flow(settings)
-    show({"retrieval": read_retrieval(settings.root)}, json)
+        document = run_experiment(settings, which)
+    if json:
+        print(json_module.dumps(document, ensure_ascii=False))
+        return
+    show(to_frames(document), as_json=False)
+    for line in list_lacking(document):
+        print(line)
+    print(f"results: {fill_root(settings.experiments.out, settings)}/{which.value}.json and .csv")
 
 
 @app.command()
@@ -170,13 +160,24 @@ def pipeline(
 
 @app.command()
 def status(
-    config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None, json: JsonOption = False
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    by: Annotated[Facet | None, typer.Option("--by", help="show also what each dish, technique or region gave")] = None,
+    json: JsonOption = False,
 ) -> None:
-    """Show the funnel and the failures by reason.
+    """Show the funnel and the failures by reason; with a configuration, what its plan still takes.
 
-    Example: python -m flows status --root data/demo
+    Example: python -m flows status --config configs/demo.toml --root data/demo --by technique
     """
-    finish(read_config(config, root, overrides), json)
+    from flows.forecast import forecast_rest
+    from flows.yields import read_yields
+
+    settings = read_config(config, root, overrides)
+    more = {"yields": read_yields(settings.root, by)} if by else {}
+    with one_line_errors():
+        # Without a file the plan is not this root's.
+        finish(settings, json, **more, **({"rest": forecast_rest(settings)} if config else {}))
 
 
 @app.command()
@@ -188,32 +189,37 @@ def report(
     compare_networks: Annotated[
         int, typer.Option(min=0, help="videos on which to ask the segmenter's other network; seconds of CPU for each")
     ] = 0,
+    listened: Annotated[
+        list[Path] | None, typer.Option(help="CSV of answers saved from the listening sheet; may be repeated")
+    ] = None,
 ) -> None:
-    """Write ROOT/report.html: figures, and label strips with clips to listen to; needs no server.
+    """Write ROOT/report.html: figures, label strips, and clips to listen to and judge; needs no server.
 
     Example: python -m flows report --root data/demo
     """
-    from flows.report.build import build_report
+    from flows.report.build import build_report, read_precision
+    from flows.report.listening import keep_answers
 
     settings = read_config(config, root, overrides)
     with one_line_errors():
+        for path in listened or ():
+            keep_answers(settings.root, path)
         print(build_report(settings, videos, compare_networks))
+        if precision := read_precision(settings.root):
+            print(precision.text, file=sys.stderr)
 
 
-@app.command()
-def verify(root: Annotated[Path, typer.Argument(help="dataset root")]) -> None:
-    """Recompute the certificate of the splits from the tables alone.
-
-    Example: python -m flows verify data/demo
-    """
-    from datasets.certificates import verify_certificate
-
-    problems = verify_certificate(root)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    if problems:
-        raise typer.Exit(ExitCode.STOPPED)
-    out.print(f"{root}: the splits are what their certificate says")
+for command in (
+    operate_commands.doctor,
+    operate_commands.compact,
+    operate_commands.serve,
+    release_commands.publish,
+    release_commands.regenerate,
+    release_commands.verify,
+    release_commands.takedown,
+    release_commands.am_i_in,
+):
+    app.command()(command)
 
 
 @app.command()
@@ -237,37 +243,6 @@ def demo(
         f"Everything lies in {settings.root}: channel/ with its truth, media_files/, tables, checkpoints/.\n"
         f"Next: python -m flows evaluate --config configs/demo.toml --root {settings.root}"
     )
-
-
-def show(frames: dict[str, "pd.DataFrame"], as_json: bool) -> None:
-    """Print tables for people, or as one JSON document."""
-    from flows.status import fold_retrieval, to_rich
-
-    if as_json:
-        records = {title: json_module.loads(frame.to_json(orient="records")) for title, frame in frames.items()}
-        print(json_module.dumps(records, ensure_ascii=False))
-        return
-    for title, frame in frames.items():
-        out.print(to_rich(fold_retrieval(frame) if title == "retrieval" else frame, _TITLES[title]))
-
-
-_TITLES = {
-    "funnel": "Funnel",
-    "not_ok": "Not ok, by reason",
-    "retrieval": "Retrieval in percent: A→V video clips, V→A language",
-    "forecast": "What this configuration would cost",
-}
-
-
-def finish(config: Config, as_json: bool, **more: "pd.DataFrame") -> None:
-    """Print funnel and failures, and end with code 1 when too many rows failed for an unexpected reason."""
-    from flows.status import read_failures, read_funnel, read_notes, unexpected_share
-
-    show({"funnel": read_funnel(config.root), "not_ok": read_failures(config.root), **more}, as_json)
-    for note in read_notes(config.root):
-        print(f"note: {note}", file=sys.stderr if as_json else sys.stdout)
-    if unexpected_share(config.root) > config.run.max_unexpected_share:
-        raise typer.Exit(ExitCode.FAILURES_ABOVE_LIMIT)
 
 
 if __name__ == "__main__":

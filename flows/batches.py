@@ -103,6 +103,12 @@ def hold_root(root: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def check_root_is_free(root: str) -> None:
+    """Raise RootBusyError if another run holds a local root."""
+    with hold_root(root):
+        pass
+
+
 def _remove_leftovers(folder: Path) -> None:
     """Delete the temporary files of a killed run; nobody else can be writing them while the root is held."""
     for leftover in folder.glob("*/**/.*.tmp"):

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError
 
+from datasets.places import PairSettings
+from datasets.release_settings import PublishSettings
 from datasets.settings import Settings
 from datasets.splits import SplitSettings
 from extract.clips import ClipSettings
@@ -15,7 +17,9 @@ from extract.selection import SelectionSettings
 from extract.sources import SourceSettings
 from extract.speech_settings import SpeechSettings
 from features.settings import FeatureSettings
-from model.settings import EvaluateSettings, TrainSettings
+from flows.experiments.settings import ExperimentSettings
+from flows.schedules import ScheduleSettings
+from model.settings import RECIPES, EvaluateSettings, TrainSettings, WindowSettings
 
 
 class SearchSettings(Settings):
@@ -27,8 +31,12 @@ class SearchSettings(Settings):
     """Only the first so many queries; all when not set."""
     depth: int = Field(default=200, ge=1, le=1000)
     """Results taken per query; HowTo100M took the first 200."""
+    again_after_days: int | None = Field(default=None, ge=1)
+    """Search a query again after so many days, for videos that are new; never when not set."""
+    max_per_run: int | None = Field(default=None, ge=1)
+    """Searches of one run: queries never searched, then those searched longest ago; all when not set."""
 
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"queries", "max_queries"})
+    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"queries", "max_queries", "again_after_days", "max_per_run"})
 
 
 class RunSettings(Settings):
@@ -36,6 +44,8 @@ class RunSettings(Settings):
 
     media_root: str | None = None
     """Local folder of the downloaded media; ROOT/media_files when not set."""
+    cache_dir: str | None = None
+    """Local folder for memory-mapped copies of the features that training reads; in memory when not set."""
     max_videos: int | None = Field(default=None, ge=1)
     """Decide at most so many videos in this root, best-ranked first; the rest stays for when it is raised."""
     num_workers: int = Field(default=2, ge=1)
@@ -64,23 +74,39 @@ class Config(Settings):
     speech: SpeechSettings = SpeechSettings()
     clips: ClipSettings = ClipSettings()
     splits: SplitSettings = SplitSettings()
+    pairs: PairSettings = PairSettings()
     features: FeatureSettings = FeatureSettings()
+    windows: WindowSettings = WindowSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    publish: PublishSettings = PublishSettings()
+    experiments: ExperimentSettings = ExperimentSettings()
     run: RunSettings = RunSettings()
+    schedules: ScheduleSettings = ScheduleSettings()
+
+
+# tomllib lets Python's own limits through: numbers of over 4,300 digits, brackets nested a thousand deep.
+_NOT_TOML = (ValueError, RecursionError)
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; one line a fault."""
 
 
-def load_config(path: Path | None = None, root: str | None = None, overrides: tuple[str, ...] = ()) -> Config:
-    """Read a TOML file, apply `--root` and `--set stage.field=value`, and check everything.
+def load_config(
+    path: Path | None = None,
+    root: str | None = None,
+    overrides: tuple[str, ...] = (),
+    recipes: tuple[str, ...] = (),
+) -> Config:
+    """Read a TOML file, apply `--recipe`, then `--set stage.field=value` and `--root`, and check everything.
 
     Raises:
         ConfigError: no such file, not TOML, an unknown field or a value out of range; names field and value.
     """
     values = _read_toml(path) if path else {}
+    for recipe in recipes:
+        _apply_recipe(values, recipe)
     for override in overrides:
         _apply_override(values, override)
     if root is not None:
@@ -97,8 +123,20 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"no configuration file {path}: see configs/ for examples") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
+    except _NOT_TOML as error:
+        raise ConfigError(f"{path} is not TOML: {str(error)[:200]}") from error
+
+
+def _apply_recipe(values: dict[str, Any], name: str) -> None:
+    """The hyper-parameters of a recipe, over the file's; what it does not name, such as the sizes, stays."""
+    if name not in RECIPES:
+        raise ConfigError(f"--recipe must be one of {', '.join(RECIPES)}, got {name!r}")
+    train = values.get("train", {})
+    if not isinstance(train, dict):
+        raise ConfigError(f"train: must be a stage with fields, got {train!r}")
+    values["train"] = {**train, **RECIPES[name]}
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -117,12 +155,17 @@ def _parse_value(text: str) -> Any:
     """A TOML value, or the text itself, so that strings need no quotes on the command line."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except _NOT_TOML:
         return text
 
 
 def _explain(fault: Any, where: str) -> str:
     field = ".".join(str(part) for part in fault["loc"]) or "configuration"
     if fault["type"] == "extra_forbidden":
-        return f"{field}: no such field{where}, got {fault['input']!r}; remove it or correct its name"
-    return f"{field}: {fault['msg']}{where}, got {fault['input']!r}"
+        return f"{field}: no such field{where}, got {_brief(fault['input'])}; remove it or correct its name"
+    return f"{field}: {fault['msg']}{where}, got {_brief(fault['input'])}"
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]} ..."

@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.beginning import prepared
 from flows.config import Config
 from flows.curate import curate
 from flows.featurize import featurize
@@ -9,6 +10,7 @@ from flows.finetune import evaluate, finetune
 
 
 @flow(name="pipeline")
+@prepared("pipeline")
 def pipeline(config: Config, retry: tuple[str, ...] = ()) -> None:
     """From queries to the retrieval table; does only what is not done.
 

@@ -52,6 +52,14 @@ def render_channel(channel: Path, photographs: Path | None, num_videos: int = 14
     subprocess.run([*command, "--media", str(photographs)] if photographs else command, check=True)
 
 
+def remove_from_channel(root: str, identifier: str) -> None:
+    """Take a video or channel off the demo's site, if that lies in this root: its owner would have done so."""
+    channel = Path(root) / "channel"
+    if (channel / "catalog.json").is_file():
+        command = [sys.executable, "-m", "demo", "remove", "--dir", str(channel), f"--id={identifier}"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
 @contextmanager
 def serve_channel(channel: Path) -> Iterator[str]:
     """Serve the channel on a free port of 127.0.0.1; the address, and the end of the server with the block."""

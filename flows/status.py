@@ -1,5 +1,6 @@
 """The state of a root as tables that people look at: the funnel, and failures by reason."""
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from datasets.schemas import TABLES, Policy, Status
 from datasets.tables import list_parts, read_run, read_table
 
 _MS_PER_MINUTE = 60_000
+_MOST_NAMED = 5
 
 
 def read_funnel(root: str) -> pd.DataFrame:
@@ -26,6 +28,8 @@ def read_funnel(root: str) -> pd.DataFrame:
         _funnel_row("clips", _with_length(_ok(root, "clips", ["start_ms", "end_ms"])), "length_ms"),
     ]
     rows += [_split_row(root, split) for split in ("train", "val", "test")]
+    if list_parts(root, "pairs"):
+        rows.append(_funnel_row("pairs of image and caption", _ok(root, "pairs", ["pair_id"])))
     rows.append(_funnel_row("clips with features", _ok(root, "pooled", ["clip_id"])))
     return pd.DataFrame(rows, columns=["stage", "items", "minutes"]).astype({"items": "int64"})
 
@@ -78,7 +82,27 @@ def read_notes(root: str) -> list[str]:
                 f"{table}: {encoder['name']} ran with deterministic UNTRAINED weights, because no trained ones were "
                 "named: these features carry no learned knowledge; figures that use them prove the path, not quality"
             )
-    return notes
+    return notes + _note_changed_media(root)
+
+
+def _note_changed_media(root: str) -> list[str]:
+    found = read_table(root, "regenerations", ["video_id", "is_same_media"])
+    changed = sorted(found.filter(pc.equal(found["is_same_media"], False))["video_id"].to_pylist())
+    if not changed:
+        return []
+    named = ", ".join(changed[:_MOST_NAMED]) + (" ..." if len(changed) > _MOST_NAMED else "")
+    words = "are not the media that the list was made from: they were encoded anew since"
+    return [f"regenerations: {len(changed)} of {found.num_rows} videos {words}: {named}"]
+
+
+def read_pauses(root: str, now: datetime) -> list[str]:
+    """Which sources asked us to stop, and until when nothing is asked."""
+    newest = {row["source"]: row for row in read_table(root, "requests").sort_by("day").to_pylist()}
+    return [
+        f"{source}: the site asked us to stop; nothing is asked until {row['breaker_open_until']:%F %H:%M} UTC"
+        for source, row in sorted(newest.items())
+        if row["breaker_open_until"] is not None and row["breaker_open_until"] > now
+    ]
 
 
 def transient_reasons() -> tuple[str, ...]:
@@ -86,6 +110,11 @@ def transient_reasons() -> tuple[str, ...]:
     return tuple(
         sorted({r for spec in TABLES.values() for r, policy in spec.reasons.items() if policy is Policy.LATER})
     )
+
+
+def read_reasons(retry: str) -> tuple[str, ...]:
+    """What `--retry` names: reasons separated by commas, or "transient" for all that may pass."""
+    return transient_reasons() if retry == "transient" else tuple(filter(None, retry.split(",")))
 
 
 def read_retrieval(root: str) -> pd.DataFrame:

@@ -1,26 +1,33 @@
 """Read a root, fill the page, write it whole."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets.queries import Facet
 from datasets.schemas import TABLES, Status
 from datasets.tables import list_parts, read_table, write_bytes
+from flows.availability import read_availability
 from flows.config import Config
 from flows.report.choices import Choice, count_choices
 from flows.report.figures import count_lengths, read_provenance, sum_splits
-from flows.report.links import link_media
+from flows.report.links import REPORT_FILE, link_media
+from flows.report.listening import Precision, draw_samples, measure_precision
 from flows.report.music import Comparison, sum_between_speech, sum_labels
 from flows.report.page import render_page
+from flows.report.queries import group_queries
+from flows.report.releases import read_release_figures
 from flows.report.videos import Strip, choose_videos, make_strip
 from flows.status import read_failures, read_funnel, read_notes, read_retrieval
+from flows.yields import read_yields
 
-REPORT_FILE = "report.html"
 _VIDEOS_FOR_CHOICES = 500
+_MOST_YIELDS = 20
 
 
 def build_report(config: Config, num_videos: int = 20, num_compared: int = 0) -> str:
@@ -59,7 +66,10 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
     return {
         "funnel": read_funnel(root),
         "failures": read_failures(root),
+        "availability": read_availability(root),
         "notes": read_notes(root),
+        "yields": _read_yields(root),
+        "most_yields": _MOST_YIELDS,
         "bars": count_lengths(kept["length_ms"]),
         "kept_ms": int(kept["length_ms"].sum()),
         "splits": sum_splits(kept),
@@ -68,12 +78,22 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
         "strips": list(
             _read_strips(root, choose_videos(segmented["video_id"], links, num_videos), links, segments, clips)
         ),
+        "samples": draw_samples(kept, links, _read_titles(root)),
+        "precision": measure_precision(root, kept),
         "label_ms": sum_labels(segments),
         "between_ms": sum_between_speech(segments),
         "comparison": _compare(config, compared_media, segments, segmented["engine"]),
         "retrieval": read_retrieval(root),
+        "releases": read_release_figures(root),
+        "query_groups": group_queries(root),
         "provenance": read_provenance(root),
     }
+
+
+def _read_yields(root: str) -> dict[str, list[dict[Any, Any]]]:
+    """Rows for each facet that any query has."""
+    frames = {facet: read_yields(root, facet) for facet in get_args(Facet)}
+    return {facet: frame.head(_MOST_YIELDS).to_dict("records") for facet, frame in frames.items() if any(frame[facet])}
 
 
 def _count_choices(config: Config, segments: pd.DataFrame, segmented: pd.DataFrame) -> list[Choice]:
@@ -81,6 +101,14 @@ def _count_choices(config: Config, segments: pd.DataFrame, segmented: pd.DataFra
     sample = choose_videos(segmented["video_id"], {}, _VIDEOS_FOR_CHOICES)
     durations = segmented.set_index(segmented["video_id"].astype(str))["duration_ms"]
     return count_choices(segments, durations, sample, config.clips)
+
+
+def read_choices(config: Config) -> tuple[list[dict[str, Any]], int]:
+    """Clips that other settings would give, as records for a data card, and the number of videos counted."""
+    segments = _read_ok(config.root, "segments", ["video_id", "start_ms", "end_ms", "label"])
+    segmented = _read_ok(config.root, "segmentations", ["video_id", "duration_ms"])
+    choices = [asdict(choice) for choice in _count_choices(config, segments, segmented)] if len(segmented) else []
+    return choices, min(len(segmented), _VIDEOS_FOR_CHOICES)
 
 
 def _read_ok(root: str, name: str, columns: list[str]) -> pd.DataFrame:
@@ -101,6 +129,17 @@ def _to_frame(table: pa.Table) -> pd.DataFrame:
 def _read_media_paths(root: str) -> dict[str, str]:
     media = _read_ok(root, "media", ["video_id", "media_path"])
     return dict(zip(media["video_id"], media["media_path"], strict=True))
+
+
+def read_precision(root: str) -> Precision | None:
+    """What the kept listening sheets say about the clips of a root."""
+    clips = _read_clips(root)
+    return measure_precision(root, clips[clips["reason"] == ""])
+
+
+def _read_titles(root: str) -> dict[str, str]:
+    videos = _read_ok(root, "videos", ["video_id", "title"])
+    return dict(zip(videos["video_id"], videos["title"], strict=True))
 
 
 def _read_clips(root: str) -> pd.DataFrame:

@@ -10,14 +10,33 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from flows.report.figures import POLICY_MEANING
+from flows.report.listening import ANSWERS
 from flows.report.music import LABELS, NEAR_SPEECH_MS
 from flows.report.strips import ROW_MS, STRIP_HEIGHT, format_clock
 
 _FOLDER = Path(__file__).parent
+SCRIPTS = ("player.js", "listening.js")
 
 
 def render_page(content: dict[str, Any]) -> str:
-    """Fill the template; all text from tables is escaped, and the only script is the one in this folder."""
+    """Fill the report's template; the only script is that of this folder."""
+    script = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    return render_template(
+        "report.html.jinja",
+        **content,
+        script=script,
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        labels=LABELS,
+        answers=ANSWERS,
+        policy_meaning=POLICY_MEANING,
+        near_speech_s=NEAR_SPEECH_MS // 1000,
+        row_minutes=ROW_MS // 60_000,
+        strip_height=STRIP_HEIGHT,
+    )
+
+
+def render_template(name: str, **content: Any) -> str:
+    """Fill a template of this folder, with the style that all pages share; all text from tables is escaped."""
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -26,18 +45,8 @@ def render_page(content: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(cell=format_cell, clock=format_clock, amount=format_amount)
-    script = (_FOLDER / "player.js").read_text(encoding="utf-8")
-    return environment.get_template("report.html.jinja").render(
-        **content,
-        style=(_FOLDER / "style.css").read_text(encoding="utf-8"),
-        script=script,
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        labels=LABELS,
-        policy_meaning=POLICY_MEANING,
-        near_speech_s=NEAR_SPEECH_MS // 1000,
-        row_minutes=ROW_MS // 60_000,
-        strip_height=STRIP_HEIGHT,
-    )
+    style = (_FOLDER / "style.css").read_text(encoding="utf-8")
+    return environment.get_template(name).render(**content, style=style)
 
 
 def format_cell(value: Any) -> str:

@@ -55,6 +55,11 @@ if (player) {
       event.preventDefault();
       play(clips.indexOf(clip));
     }
+    const sample = event.target.closest("a.listen");
+    if (sample) {
+      event.preventDefault();
+      start(sample.getAttribute("href"), sample.title);
+    }
     const strip = event.target.closest("svg[data-media]");
     if (strip) {
       const box = strip.getBoundingClientRect();

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import ceil
 
-# One row a strip up to this length: a clip of 5 s is then 20 px wide on a screen and 6 px on a phone.
-ROW_MS = 300_000
+# One row a strip up to this length, so that a screen holds nine videos; a clip of 5 s is then 10 px wide on it.
+ROW_MS = 600_000
 STRIP_HEIGHT = 40
 # Height tells the labels apart where colour does not.
 LABEL_HEIGHTS = {"speech": 40, "music": 28, "noise": 16, "no_energy": 6}

@@ -1,9 +1,12 @@
 """A real Prefect server for the flows, and one small root that the whole pipeline has run over."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 from flows.config import Config, load_config
 from flows.small_world import point_at, render_channel, serve_channel
@@ -52,6 +55,17 @@ def small_config(site: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """The demo's configuration at the size of a test."""
     root = tmp_path_factory.mktemp("roots") / "small"
     return point_at(load_config(CONFIGS / "demo.toml", str(root), SMALL), site)
+
+
+@pytest.fixture(scope="session")
+def small_words(small_config: Config) -> list[str]:
+    """What makes the demo's configuration the small one, as words of the command line."""
+    words = [f"--set=source.watch_url={small_config.source.watch_url}"]
+    for stage in ("splits", "train"):
+        for name, value in getattr(small_config, stage).model_dump(exclude_unset=True).items():
+            if not isinstance(value, str):
+                words.append(f"--set={stage}.{name}={list(value) if isinstance(value, tuple) else value}")
+    return words
 
 
 @pytest.fixture(scope="session")

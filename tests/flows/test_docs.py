@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from datasets.schemas import TABLES
 from flows.__main__ import app
 
 TOP = Path(__file__).parents[2]
@@ -34,22 +35,12 @@ def test_make_targets_in_the_documentation_exist(page, command):
 
 
 @pytest.mark.parametrize(("page", "command"), [c for c in RUNNABLE if c[1].startswith("python -m flows")])
-def test_commands_in_the_documentation_run(page, command, small_root, small_config, monkeypatch):
+def test_commands_in_the_documentation_run(page, command, small_root, small_words, monkeypatch):
     monkeypatch.chdir(TOP)
-    sizes = [f"--set={stage}.{name}={value}" for stage, name, value in small_settings(small_config)]
-    words = [small_root if word == "data/demo" else word for word in shlex.split(command)[3:]]
+    words = [re.sub("^data/demo", small_root, word) for word in shlex.split(command)[3:]]
     needs_config = words[0] not in ("--help", "status", "demo") and "configs/demo.toml" in words
-    result = CliRunner().invoke(app, [*words, *(sizes if needs_config else [])])
+    result = CliRunner().invoke(app, [*words, *(small_words if needs_config else [])])
     assert result.exit_code == 0, f"{page}: {command}\n{result.output}\n{result.exception}"
-
-
-def small_settings(config):
-    """What makes the demo's configuration the small one of the tests."""
-    yield "source", "watch_url", config.source.watch_url
-    for stage in ("splits", "train"):
-        for name, value in getattr(config, stage).model_dump(exclude_unset=True).items():
-            if not isinstance(value, str):
-                yield stage, name, list(value) if isinstance(value, tuple) else value
 
 
 def test_every_command_of_the_program_has_help_with_an_example():
@@ -60,3 +51,15 @@ def test_every_command_of_the_program_has_help_with_an_example():
 def test_every_other_console_command_says_what_it_needs():
     unknown = [c for c in RUNNABLE if not c[1].startswith(("make", "python -m flows"))]
     assert not unknown
+
+
+def test_every_reason_has_its_row_with_its_policy_and_no_row_is_of_the_past():
+    text = (TOP / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    told = {(row[1], row[2]) for row in re.finditer(r"^\| `(\w+)` \| [^|]+ \| (\w+) \|", text, re.MULTILINE)}
+    assert told == {(reason, policy.value) for spec in TABLES.values() for reason, policy in spec.reasons.items()}
+
+
+def test_links_between_the_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -17,6 +17,7 @@ from extract.weights import WEIGHTS, WEIGHTS_DIR
 from flows.__main__ import app
 from flows.config import Config
 from flows.report.build import build_report
+from flows.report.page import SCRIPTS
 
 SCRIPT = "</h3><script>alert(1)</script><img src=x onerror=alert(2)>'\"&"
 SEGMENTS = [(0, 4000, "music"), (4000, 12000, "speech"), (12000, 15000, "music"), (15000, 24000, "speech")]
@@ -105,7 +106,8 @@ def cells(page):
 def test_every_section_is_there_and_the_navigation_reaches_it(root):
     page = Page(build(root))
     ids = {section.get("id") for section in page.all("section")}
-    assert ids == {"funnel", "not-ok", "clips", "music", "videos", "retrieval", "provenance"}
+    names = {"funnel", "not-ok", "clips", "music", "listening", "videos", "retrieval", "queries", "provenance"}
+    assert ids == names
     assert {link["href"] for link in page.all("a") if link["href"].startswith("#")} == {f"#{name}" for name in ids}
 
 
@@ -140,7 +142,8 @@ def test_text_from_the_web_is_never_markup(root):
 
 def test_the_script_holds_nothing_from_tables(root):
     inside = re.search("<script>(.*)</script>", build(root), re.DOTALL)[1]
-    assert inside == (Path(__file__).parents[2] / "flows" / "report" / "player.js").read_text()
+    folder = Path(__file__).parents[2] / "flows" / "report"
+    assert inside == "".join((folder / name).read_text() for name in SCRIPTS)
 
 
 def test_only_web_addresses_become_links(root):

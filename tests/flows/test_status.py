@@ -7,8 +7,11 @@ from typer.testing import CliRunner
 
 from datasets.schemas import OK, failed
 from datasets.tables import make_table, write_part
+from extract.pacer import Pacer, PacerSettings
 from flows.__main__ import app
-from flows.status import read_failures, read_funnel, transient_reasons, unexpected_share
+from flows.config import load_config
+from flows.forecast import forecast_rest
+from flows.status import read_failures, read_funnel, read_pauses, transient_reasons, unexpected_share
 
 
 def write_media(root, *reasons):
@@ -44,6 +47,14 @@ def test_transient_reasons_are_those_whose_policy_is_later():
     assert "removed" not in transient_reasons()
 
 
+def test_status_says_until_when_the_site_asked_us_to_stop(tmp_path):
+    pacer = Pacer(tmp_path, "youtube", PacerSettings())
+    pacer.observe("rate_limited")
+    shown = CliRunner().invoke(app, ["status", "--root", str(tmp_path)]).stdout
+    assert f"youtube: the site asked us to stop; nothing is asked until {pacer.open_until:%F %H:%M} UTC" in shown
+    assert read_pauses(str(tmp_path), pacer.open_until) == []
+
+
 def test_too_many_unexpected_rows_end_with_code_1(tmp_path):
     write_media(tmp_path, None, "unexpected")
     assert unexpected_share(str(tmp_path)) == 0.5
@@ -73,3 +84,33 @@ def test_dry_run_of_the_japanese_configuration_forecasts_requests_hours_and_disk
     assert amounts["queries"] >= 1500
     assert amounts["hours of asking"] == pytest.approx((amounts["queries"] + amounts["videos tried"]) / 240)
     assert amounts["search requests"] == amounts["queries"] * 10
+
+
+def test_the_rest_of_a_plan_is_forecast_from_the_roots_own_yields(tmp_path):
+    queries = tmp_path / "queries.txt"
+    queries.write_text("a\nb\nc\nd\n")
+    root = str(tmp_path / "root")
+
+    def write(name, rows):
+        write_part(root, name, make_table(name, [{**row, **OK} for row in rows], recipe="r", run_id="x"))
+
+    write("searches", [{"query": "a"}, {"query": "b"}])
+    write("discoveries", [{"query": "a", "video_id": f"v{i}", "rank": i} for i in range(10)])
+    write("videos", [{"video_id": f"v{i}"} for i in range(5)])
+    write("media", [{"video_id": f"v{i}", "num_bytes": 1_000_000_000} for i in range(4)])
+    write("clips", [{"clip_id": f"c{i}", "video_id": "v0"} for i in range(8)])
+    config = load_config(None, root, (f"search.queries={queries}", "pacer.max_videos_per_hour=100"))
+    rest = forecast_rest(config).set_index("what")["amount"]
+    # Two queries found ten videos, so two more find ten; fifteen are undecided, five gave 4 GB and 8 clips.
+    assert rest.to_dict() == {
+        "queries left": 2,
+        "videos left to decide": 15,
+        "hours of asking left": 0.17,
+        "GB of media to come": 12,
+        "clips in the end": 32,
+    }
+
+
+def test_an_empty_root_forecasts_no_yield(tmp_path):
+    rest = forecast_rest(load_config(None, str(tmp_path), ())).set_index("what")["amount"]
+    assert rest["queries left"] == 5042 and rest[["GB of media to come", "clips in the end"]].isna().all()

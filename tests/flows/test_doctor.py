@@ -1,0 +1,165 @@
+"""What a machine lacks is told at once, with what mends it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from typer.testing import CliRunner
+
+from datasets.tables import record_run
+from flows import doctor
+from flows.__main__ import app
+from flows.config import load_config
+from flows.doctor import MachineError, Severity
+
+
+@pytest.fixture
+def config(tmp_path):
+    return load_config(None, str(tmp_path / "root"), ("features.weights_2d=untrained", "features.weights_3d=untrained"))
+
+
+def without_weights(config):
+    speech = config.speech.model_copy(update={"weights_dir": Path(config.root)})
+    return config.model_copy(update={"speech": speech})
+
+
+def severity_of(check, config, **changed):
+    return check(config.model_copy(update=changed)).severity
+
+
+def test_a_machine_that_has_all_has_no_errors(config):
+    assert all(finding.severity < Severity.ERROR for finding in doctor.examine("pipeline", config))
+
+
+def test_a_root_that_cannot_be_written_is_an_error(config, monkeypatch):
+    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    finding = doctor.check_root(config)
+    assert finding.severity is Severity.ERROR and "chmod u+w" in finding.mend
+
+
+def test_a_root_on_an_object_store_needs_a_folder_for_media(config):
+    finding = doctor.check_media_folder(config.model_copy(update={"root": "s3://bucket/root"}))
+    assert finding.severity is Severity.ERROR and "run.media_root" in finding.mend
+
+
+def test_less_room_than_the_least_is_an_error(config):
+    download = config.download.model_copy(update={"min_free_bytes": 10**18})
+    assert severity_of(doctor.check_disk, config, download=download) is Severity.ERROR
+
+
+def test_less_room_than_the_plan_needs_is_a_warning(config, monkeypatch):
+    download = config.download.model_copy(update={"min_free_bytes": 0})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000})())
+    assert severity_of(doctor.check_disk, config, download=download) is Severity.WARNING
+
+
+def test_missing_speech_weights_name_the_command_that_fetches_them(config, monkeypatch):
+    finding = doctor.check_speech_weights(without_weights(config))
+    assert finding.severity is Severity.ERROR and "`make weights`" in finding.mend
+
+
+def test_the_library_engine_without_its_environment_is_an_error(config, monkeypatch, tmp_path):
+    monkeypatch.setattr("extract.speech.LIBRARY_PYTHON", tmp_path / "none")
+    speech = config.speech.model_copy(update={"engine": "library"})
+    assert "`make setup-tensorflow`" in doctor.check_speech_weights(config.model_copy(update={"speech": speech})).mend
+
+
+def test_an_encoder_without_published_weights_needs_a_file(tmp_path):
+    finding = doctor.check_encoder_weights(load_config(None, str(tmp_path)))
+    assert finding.severity is Severity.ERROR and "features.weights_3d" in finding.mend
+
+
+def test_a_first_checkpoint_that_is_not_there_is_an_error(config):
+    train = config.train.model_copy(update={"init_checkpoint": "none.pth"})
+    assert severity_of(doctor.check_checkpoint, config, train=train) is Severity.ERROR
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(config, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    features = config.features.model_copy(update={"device": "cuda"})
+    assert severity_of(doctor.check_gpu, config, features=features) is Severity.ERROR
+    assert severity_of(doctor.check_gpu, config) is Severity.OK
+
+
+class _Healthy(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/api/health" else 404)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_prefect_api_that_answers_is_told_from_one_that_does_not(config, monkeypatch):
+    server = HTTPServer(("127.0.0.1", 0), _Healthy)
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    assert severity_of(doctor.check_prefect, config) is Severity.OK
+    server.shutdown()
+    server.server_close()
+    assert severity_of(doctor.check_prefect, config) is Severity.ERROR
+
+
+def test_a_clock_behind_the_roots_last_run_is_an_error(config):
+    assert severity_of(doctor.check_clock, config) is Severity.OK
+    record_run(config.root, "videos", "r", {"recorded_at": (datetime.now(UTC) + timedelta(days=2)).isoformat()})
+    assert severity_of(doctor.check_clock, config) is Severity.ERROR
+
+
+def test_credentials_are_found_and_never_shown(config, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_planted")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "planted-id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
+    findings = [doctor.check_hub(config), doctor.check_s3(config)]
+    assert [finding.severity for finding in findings] == [Severity.OK, Severity.OK]
+    assert "planted" not in repr(findings)
+
+
+def test_a_run_stops_before_it_starts_and_names_every_fault(config):
+    config = without_weights(config)
+    download = config.download.model_copy(update={"min_free_bytes": 10**18})
+    with pytest.raises(MachineError, match=r"disk: .*\nspeech weights: .*; run `make weights`"):
+        doctor.require("curate", config.model_copy(update={"download": download}))
+
+
+def test_the_command_prints_what_it_found_and_ends_by_the_worst(config):
+    result = CliRunner().invoke(app, ["doctor", "curate", "--root", config.root, "--json"])
+    assert {row["check"] for row in json.loads(result.stdout)["machine"]} >= {
+        "root",
+        "disk",
+        "ffmpeg",
+        "speech weights",
+    }
+    without = f"--set=speech.weights_dir={config.root}"
+    assert CliRunner().invoke(app, ["doctor", "curate", "--root", config.root, without]).exit_code == Severity.ERROR
+
+
+def test_a_command_that_doctor_does_not_know_is_bad_usage():
+    assert CliRunner().invoke(app, ["doctor", "dance"]).exit_code == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc")
+def test_a_temporary_server_that_outlived_its_command_is_named(config):
+    """A shell starts what looks like one, and ends: the process is then the child of init."""
+    sleep = "import time; time.sleep(60)  # prefect.server.api.server"
+    code = (
+        f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {sleep!r}], stdout=-3, stderr=-3).pid)"
+    )
+    environment = {**os.environ, "PREFECT__SERVER_EPHEMERAL": "1"}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    server = int(told.stdout)
+    try:
+        if Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[1] != "1":
+            pytest.skip("another process than init takes orphans here")
+        finding = doctor.check_left_servers(config)
+        assert finding.severity is Severity.WARNING and str(server) in finding.mend.split()
+    finally:
+        os.kill(server, signal.SIGKILL)
