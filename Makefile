@@ -6,7 +6,7 @@ BIN := .venv/bin
 MEDIA ?=
 ROOT ?= data/demo
 
-.PHONY: help setup setup-tensorflow weights demo lint types contract test test-slow bench-gpu clean
+.PHONY: help setup setup-tensorflow setup-readers weights demo fuzz lint types contract test test-slow bench bench-gpu audit sbom licences clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -23,6 +23,13 @@ setup-tensorflow: .venv-tensorflow/.complete ## the second environment, for spee
 .venv-tensorflow/.complete: requirements-tensorflow.lock
 	$(PYTHON) -m venv .venv-tensorflow
 	.venv-tensorflow/bin/python -m pip install --quiet --no-deps --requirement requirements-tensorflow.lock
+	touch $@
+
+setup-readers: .venv-readers/.complete ## the third environment: what people read our files with
+
+.venv-readers/.complete: requirements-readers.lock
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/python -m pip install --quiet --no-deps --requirement requirements-readers.lock
 	touch $@
 
 weights: setup ## the speech segmenter's CNN weights, checked by sha256
@@ -44,11 +51,29 @@ contract: setup
 test: weights lint types contract ## lint, types, import contract and the fast tests (15 minutes at most)
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
-test-slow: weights setup-tensorflow ## kills, whole demo runs, the library's own engine (40 minutes at most)
+test-slow: weights setup-tensorflow setup-readers ## kills, whole demo runs, the library's own engine (40 minutes at most)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+bench: setup ## the benchmarks that need no media in one go, into benchmarks/results.md (QUICK=1: small sizes only)
+	$(BIN)/python -m benchmarks.run_all $(if $(QUICK),--quick)
+
+fuzz: weights ## 10,000 damaged inputs for every parser of what strangers wrote
+	FUZZ_RANDOM=1 FUZZ_INPUTS=10000 $(BIN)/python -m pytest -m slow tests/fuzz/test_fuzz.py $(PYTEST_ARGS)
 
 bench-gpu: setup ## features on this machine's GPU beside the reference's way: make bench-gpu VIDEO=some.mp4
 	$(BIN)/python -m benchmarks.bench_features $(VIDEO) --device cuda
+
+audit: setup ## known weaknesses of the pinned packages (needs the internet: asks the public advisory database)
+	$(BIN)/pip-audit --no-deps --disable-pip --requirement requirements.lock
+
+sbom: data/sbom.json ## a CycloneDX bill of materials of the environment, data/sbom.json
+
+data/sbom.json: .venv/.complete
+	mkdir -p $(@D)
+	$(BIN)/cyclonedx-py environment $(BIN)/python --of JSON --output-reproducible --outfile $@
+
+licences: data/sbom.json ## the licence of every package, from the bill of materials
+	$(BIN)/python .ci/licences.py $<
 
 clean: ## everything that was made, the environments aside
 	rm -rf data weights .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,130 @@
+"""Checkpoints and the original's pickles: files of tensors that somebody else wrote."""
+
+import io
+import pickle
+import zipfile
+from functools import cache
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from model.avlnet import AVLNet
+from model.checkpoints import CheckpointError, load_avlnet
+from model.legacy import LegacyError, tables_of_pickle
+from tests.fuzz.inputs import LEAVES, Content, mutated, twisted
+from tests.fuzz.targets import Target, put
+
+
+@cache
+def small_state() -> dict[str, torch.Tensor]:
+    return AVLNet(2, 4, (1, 1, 1, 1, 1)).state_dict()
+
+
+def saved(value: object, is_zip: bool = True) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer, _use_new_zipfile_serialization=is_zip)
+    return Content(buffer.getvalue())
+
+
+TENSORS = st.sampled_from(
+    [
+        torch.zeros(3),
+        torch.zeros(()),
+        torch.zeros(2, 0),
+        torch.zeros(1, 2).expand(8, 2),
+        torch.zeros(4, 2, dtype=torch.int64),
+        torch.zeros(4, 2).to_sparse(),
+        "x",
+        None,
+    ]
+)
+
+
+@st.composite
+def checkpoints(draw) -> bytes:
+    """Bytes of a checkpoint damaged after saving, or with one entry of another kind."""
+    is_zip = draw(st.booleans())
+    if draw(st.booleans()):
+        return draw(mutated(valid_checkpoint(is_zip)))
+    state = dict(small_state())
+    key = draw(st.sampled_from([*sorted(state), "GU_video.fc.weight", "DAVEnet.conv1.weight"]))
+    changed = draw(TENSORS)
+    state |= {key: changed} if draw(st.booleans()) else {draw(LEAVES): changed}
+    if draw(st.integers(0, 4)) == 0:
+        del state[key]
+    content = saved(state if draw(st.integers(0, 9)) else [state], is_zip)
+    return deflated(content) if is_zip and draw(st.integers(0, 9)) == 0 else content
+
+
+def deflated(content: bytes) -> Content:
+    """The same archive, compressed."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as plain, zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    return Content(written.getvalue())
+
+
+@cache
+def valid_checkpoint(is_zip: bool) -> bytes:
+    return saved(small_state(), is_zip)
+
+
+def read_checkpoint(content: bytes) -> None:
+    load_avlnet(put("model.pth", content))
+
+
+def clip(number: int) -> dict:
+    arrays = {"2d": np.ones(4, np.float32), "3d": np.ones(6, np.float64), "audio": torch.zeros(40, 7)}
+    times = {"video_id": f"v{number}", "start": 1.5, "end": 2.5} if number else {}
+    return {**arrays, "id": f"v{number}_0", "caption": "x", **times}
+
+
+@st.composite
+def pickles(draw) -> bytes:
+    """Bytes of a pickle damaged after writing, or with a value of another kind."""
+    protocol = draw(st.sampled_from([2, 4]))
+    if draw(st.integers(0, 19)) == 0:
+        return Content(b"\x80\x02]r\xff\xff\xff\xff.")
+    if draw(st.booleans()):
+        return draw(mutated(valid_pickle(protocol)))
+    arrays = st.sampled_from([np.ones(3), np.array(["x"]), torch.zeros(41, 2), torch.zeros(1, 1).expand(40, 10**6)])
+    clips = [clip(0), clip(1)]
+    clips[1] = draw(twisted(clips[1]))
+    if isinstance(clips[1], dict) and draw(st.booleans()):
+        clips[1][draw(st.sampled_from(["2d", "3d", "audio"]))] = draw(arrays)
+    return Content(pickle.dumps(clips, protocol))
+
+
+@cache
+def valid_pickle(protocol: int) -> bytes:
+    return pickle.dumps([clip(0), clip(1)], protocol)
+
+
+def read_legacy(content: bytes) -> None:
+    tables = tables_of_pickle(put("clips.pkl", content), "train")
+    assert tables["splits"].num_rows == 2
+
+
+MODEL_TARGETS: dict[str, Target] = {
+    "checkpoint": Target(
+        checkpoints(),
+        read_checkpoint,
+        (CheckpointError,),
+        (
+            "model/checkpoints.py:read_whole,_load_tensors,_refuse_compressed,load_avlnet,_sizes,_check_state,_check_storage,_few",
+        ),
+    ),
+    "pickle": Target(
+        pickles(),
+        read_legacy,
+        (LegacyError,),
+        (
+            "model/legacy.py:read_pickle,_check_kinds,_unpickle,"
+            "tables_of_pickle,_names,_audio,_list_of_frames,_list_of_vectors,_rebuild_tensor,_rebuild_array,_bytes_of.build,"
+            "_DataUnpickler.find_class,_load_storage",
+            "datasets/pickles.py",
+        ),
+    ),
+}
