@@ -110,8 +110,8 @@ def check_root_is_free(root: str) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files of a killed run; nobody else can be writing them while the root is held."""
-    for leftover in folder.glob("*/**/.*.tmp"):
+    """Delete the temporary files of a killed run; while the root is held only a report could be writing one."""
+    for leftover in folder.rglob(".*.tmp"):
         leftover.unlink()
 
 
