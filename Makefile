@@ -6,7 +6,7 @@ BIN := .venv/bin
 MEDIA ?=
 ROOT ?= data/demo
 
-.PHONY: help setup setup-tensorflow setup-readers weights demo fuzz lint types contract test test-slow bench bench-gpu audit sbom licences clean
+.PHONY: help setup setup-tensorflow setup-readers setup-debian weights demo fuzz lint types contract test test-slow bench bench-gpu audit sbom licences clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -31,6 +31,11 @@ setup-readers: .venv-readers/.complete ## the third environment: what people rea
 	$(PYTHON) -m venv .venv-readers
 	.venv-readers/bin/python -m pip install --quiet --no-deps --requirement requirements-readers.lock
 	touch $@
+
+# Never a prerequisite: it changes the system. Tests that need these programs are skipped without them, and say so.
+setup-debian: ## as root on Debian: Chromium and PostgreSQL, for the tests of pages and of the production server
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-ipafont-gothic postgresql
 
 weights: setup ## the speech segmenter's CNN weights, checked by sha256
 	$(BIN)/python -m extract.weights
