@@ -1,116 +1,176 @@
 """What bookkeeping costs as a root grows, and the exponent of the growth: 1 is linear.
 
-    python -m benchmarks.bench_growth [LARGEST]     sizes 1,000, 10,000 ... LARGEST videos, ten clips each
+    python -m benchmarks.bench_growth [LARGEST] [--plot benchmarks/growth.png]
 
-plan: which videos are left to do when half are done, cut into batches. anti-join: the same for clips. splits: a draw of
-the paper's sizes. status: the funnel. listing: the names of all parts, before and after compaction.
+Sizes 1,000, 10,000 ... LARGEST videos, ten clips each, each size in a process of its own. Half of the work is done, in
+parts as small as the flows write them (a million videos: 20,000 parts of videos). Steps:
+
+plan: everything a run reads before its first download, segmentation and feature: what is found, less what is done, cut
+into batches. anti-join: all clips less those that have features. splits: a draw of the paper's sizes. status: the
+funnel and the failures. publish: the changes between two releases of all clips. listing: the names of the parts of
+videos. compaction: of videos; plan and listing again after every table was compacted.
+
+Seconds are of CPU, since other programs move them less; those of the wall stand beside them at the largest size. The
+exponent is the slope of log seconds over log videos from 10,000 videos on.
 """
 
+import argparse
+import json
 import math
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from datasets.compaction import compact_table
-from datasets.schemas import TABLES
+from benchmarks.growth_root import CLIPS_PER_PART, CLIPS_PER_VIDEO, RECIPE, VIDEOS_PER_PART, make_root
+from datasets.compaction import COMPACTED, compact_table
+from datasets.release_changes import compare_releases
 from datasets.splits import draw_splits
-from datasets.tables import list_parts, record_run, subtract, table_digest, write_part
-from flows.batches import cut_batches
-from flows.status import read_funnel
+from datasets.tables import list_parts, read_table, subtract, table_digest
+from flows.acquire import media_table, rank_videos
+from flows.batches import Run, cut_batches, left_to_do
+from flows.config import Config
+from flows.status import read_failures, read_funnel
 
-CLIPS_PER_VIDEO = 10
-VIDEOS_PER_PART = 50
-# No part of a benchmark's root is larger; a root of a million videos has 20,000 parts of each table.
-MAX_PARTS = 2000
-
-
-def video_ids(num_videos: int) -> pa.Array:
-    return pc.utf8_lpad(pa.array(np.arange(num_videos)).cast(pa.string()), 11, "v")
+LIMITS = {"plan": (60.0, 6.0)}
+"""Wall seconds and GB of the largest size that issue I asks for: a million videos, ten million clips."""
+WORST_EXPONENT = 1.2
+Cost = dict[str, float]
 
 
-def rows_of(name: str, columns: dict[str, pa.Array]) -> pa.Table:
-    """A table of the schema, null where not given."""
-    n = len(next(iter(columns.values())))
-    common = {"status": "ok", "recipe": "r", "run_id": "bench", "attempt": 0}
-    schema = TABLES[name].schema
-    given = columns | {key: pa.repeat(pa.scalar(value, schema.field(key).type), n) for key, value in common.items()}
-    return pa.table([given.get(field.name, pa.nulls(n, field.type)) for field in schema], schema=schema)
+def plan(root: Path) -> int:
+    """The number of batches of downloads, segmentations and features that are left."""
+    run = Run(Config(root=str(root)), "bench")
+    downloads = cut_batches(left_to_do(rank_videos(run), run, "media", RECIPE), VIDEOS_PER_PART)
+    speech = cut_batches(left_to_do(media_table(run), run, "segmentations", "new"), VIDEOS_PER_PART)
+    clips = read_table(root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"])
+    features = cut_batches(left_to_do(clips, run, "pooled", RECIPE), CLIPS_PER_PART)
+    return len(downloads) + len(speech) + len(features)
 
 
-def write_parts(root: Path, name: str, table: pa.Table, num_parts: int) -> None:
-    size = math.ceil(table.num_rows / num_parts)
-    for start in range(0, table.num_rows, size):
-        write_part(root, name, table.slice(start, size), [f"{name} {start}"])
-    record_run(root, name, "r", {"config": {}})
+def publish(root: Path, clips: pa.Table) -> None:
+    """Two releases of all clips but a hundredth, another one each."""
+    rows = clips.append_column("split", pa.repeat("train", clips.num_rows))
+    rows = rows.append_column("channel_hash", pa.repeat("c", clips.num_rows))
+    some = max(1, rows.num_rows // 100)
+    compare_releases(rows.slice(0, rows.num_rows - some), rows.slice(some), root)
 
 
-def make_root(root: Path, num_videos: int) -> pa.Table:
-    """videos, media and segmentations (half done) and clips; the clips."""
-    ids, parts = video_ids(num_videos), min(MAX_PARTS, max(1, num_videos // VIDEOS_PER_PART))
-    duration = pa.repeat(pa.scalar(300_000, pa.int64()), num_videos)
-    write_parts(root, "videos", rows_of("videos", {"video_id": ids, "duration_ms": duration}), parts)
-    write_parts(root, "media", rows_of("media", {"video_id": ids[: num_videos // 2]}), parts)
-    names = pa.array(np.repeat(ids.to_numpy(zero_copy_only=False), CLIPS_PER_VIDEO))
-    start = pa.array(np.tile(np.arange(CLIPS_PER_VIDEO, dtype=np.int64) * 30_000, num_videos))
-    digits = [pc.utf8_lpad(values.cast(pa.string()), 9, "0") for values in (start, pc.add(start, 20_000))]
-    clip_ids = pc.binary_join_element_wise(names, *digits, "_")
-    clips = {"clip_id": clip_ids, "video_id": names, "start_ms": start, "end_ms": pc.add(start, 20_000)}
-    write_parts(root, "clips", rows_of("clips", clips), parts)
-    return pa.table({"clip_id": clip_ids, "video_id": names})
+def peak_gb(reset: bool = False) -> float:
+    """Most memory of this process, since the last reset."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1e6 for line in lines if line.startswith("VmHWM"))
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    """Median of three; of one where it takes over ten seconds."""
+def cost_of(work: Callable[[], object], repeats: int = 3) -> Cost:
+    """Medians of CPU and wall seconds, and the peak of the process; once where it takes over five seconds."""
+    peak_gb(reset=True)
     took = []
-    for _ in range(3):
-        began = time.perf_counter()
+    for _ in range(repeats):
+        cpu, wall = time.process_time(), time.perf_counter()
         work()
-        took.append(time.perf_counter() - began)
-        if took[-1] > 10:
+        took.append((time.process_time() - cpu, time.perf_counter() - wall))
+        if took[-1][1] > 5:
             break
-    return float(np.median(took))
+    cpu_s, wall_s = np.median(took, axis=0)
+    return {"cpu_s": float(cpu_s), "wall_s": float(wall_s), "gb": peak_gb()}
 
 
-def measure(num_videos: int) -> dict[str, float]:
+def measure(num_videos: int) -> dict[str, Cost]:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        clips = make_root(root, num_videos)
-        videos = pa.table({"video_id": video_ids(num_videos)})
-        paper = {"train": 10_000, "val": 3_000, "test": 3_000}
-        share = min(1.0, clips.num_rows / 17_000)
-        sizes = {split: int(size * share * 0.9) for split, size in paper.items()}
-        took = {
-            "plan": seconds_of(lambda: cut_batches(subtract(videos, root, "media", "r")[0], VIDEOS_PER_PART)),
-            "anti-join": seconds_of(lambda: subtract(clips, root, "clips", "r")),
-            "splits": seconds_of(lambda: draw_splits(clips, sizes, seed=0)),
-            "status": seconds_of(lambda: read_funnel(str(root))),
-            "listing": seconds_of(lambda: list_parts(root, "clips")),
-        }
-        digest, began = table_digest(root, "clips"), time.perf_counter()
-        before, after = compact_table(root, "clips")
-        took["compact"] = time.perf_counter() - began
-        assert table_digest(root, "clips") == digest
-        took["anti-join after"] = seconds_of(lambda: subtract(clips, root, "clips", "r"))
-        print(f"{num_videos:,} videos: {before} parts of clips compacted to {after}", flush=True)
-        return took
+        make_root(root, num_videos)
+        share = min(1.0, CLIPS_PER_VIDEO * num_videos / 17_000)
+        sizes = {split: int(size * share * 0.9) for split, size in (("train", 10_000), ("val", 3000), ("test", 3000))}
+        costs = {"plan": cost_of(partial(plan, root))}
+        clips = read_table(root, "clips", ["clip_id", "video_id"])
+        costs["anti-join"] = cost_of(partial(subtract, clips, root, "pooled", RECIPE))
+        costs["splits"] = cost_of(partial(draw_splits, clips, sizes, seed=0))
+        costs["publish"] = cost_of(partial(publish, root, clips))
+        del clips
+        costs["status"] = cost_of(lambda: (read_funnel(str(root)), read_failures(str(root))))
+        costs["listing"] = cost_of(partial(list_parts, root, "videos"))
+        digest, before = table_digest(root, "videos"), len(list_parts(root, "videos"))
+        costs["compaction"] = cost_of(partial(compact_table, root, "videos"), repeats=1)
+        assert table_digest(root, "videos") == digest
+        for table in COMPACTED:
+            compact_table(root, table)
+        costs["plan, compacted"] = cost_of(partial(plan, root))
+        costs["listing, compacted"] = cost_of(partial(list_parts, root, "videos"))
+        after = len(list_parts(root, "videos"))
+        print(f"{num_videos:,} videos: {before:,} parts of videos compacted to {after}", file=sys.stderr, flush=True)
+        return costs
 
 
-def main(largest: int) -> None:
-    sizes = [10**power for power in range(3, 7) if 10**power <= largest]
-    found = [measure(size) for size in sizes]
-    print("| step | " + " | ".join(f"{size:,} videos" for size in sizes) + " | exponent of the last tenfold |")
+def measure_apart(num_videos: int) -> dict[str, Cost]:
+    command = [sys.executable, "-m", "benchmarks.bench_growth", str(num_videos), "--one"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True, check=True)
+    costs: dict[str, Cost] = json.loads(done.stdout)
+    return costs
+
+
+def exponent(sizes: list[int], seconds: list[float]) -> float:
+    """Slope of the straight line through log seconds over log sizes, from 10,000 videos on where there are two."""
+    points = [(math.log(n), math.log(max(s, 1e-4))) for n, s in zip(sizes, seconds, strict=True)]
+    points = points[1:] if len(points) > 2 else points
+    return float(np.polyfit(*zip(*points, strict=True), 1)[0]) if len(points) > 1 else float("nan")
+
+
+def report(sizes: list[int], found: list[dict[str, Cost]]) -> None:
+    print("| step, CPU seconds | " + " | ".join(f"{size:,} videos" for size in sizes) + " | exponent |")
     print("|---" * (len(sizes) + 2) + "|")
     for step in found[0]:
-        took = [one[step] for one in found]
-        exponent = f"{math.log10(took[-1] / took[-2]):.2f}" if len(took) > 1 else ""
-        print(f"| {step} | " + " | ".join(f"{seconds:.3f} s" for seconds in took) + f" | {exponent} |")
+        seconds = [costs[step]["cpu_s"] for costs in found]
+        print(f"| {step} | " + " | ".join(f"{s:.3f}" for s in seconds) + f" | {exponent(sizes, seconds):.2f} |")
+    print(f"\n| step at {sizes[-1]:,} videos | wall seconds | peak of the process, GB | limit |\n|---|---|---|---|")
+    for step, cost in found[-1].items():
+        limit = "{:.0f} s, {:.0f} GB at 1,000,000".format(*LIMITS[step]) if step in LIMITS else ""
+        print(f"| {step} | {cost['wall_s']:.2f} | {cost['gb']:.2f} | {limit} |")
+
+
+def draw(sizes: list[int], found: list[dict[str, Cost]], path: Path) -> None:
+    """Seconds over videos, both in powers of ten; a dashed line is linear."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 5.5), layout="constrained")
+    for step, marker in zip(found[0], "osD^vP*Xd", strict=False):
+        seconds = [costs[step]["cpu_s"] for costs in found]
+        label = f"{step} ({exponent(sizes, seconds):.2f})"
+        axes.loglog(sizes, seconds, marker=marker, label=label, linestyle=":" if "compacted" in step else "-")
+    linear = found[-1]["plan"]["cpu_s"] / sizes[-1]
+    axes.loglog(sizes, [linear * size for size in sizes], "--", color="grey", label="linear")
+    axes.set(xlabel="videos (ten clips each)", ylabel="CPU seconds", title="Cost of each bookkeeping step (exponent)")
+    axes.grid(which="major", alpha=0.4)
+    axes.legend(fontsize="small", ncols=2)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("largest", nargs="?", type=int, default=1_000_000)
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--one", action="store_true", help="this size alone, as JSON")
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(measure(given.largest)))
+        return
+    sizes = [10**power for power in range(3, 8) if 10**power <= given.largest]
+    found = [measure_apart(size) for size in sizes]
+    report(sizes, found)
+    if given.plot:
+        draw(sizes, found, given.plot)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    main()

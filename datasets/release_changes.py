@@ -30,27 +30,33 @@ def compare_releases(old: pa.Table | None, new: pa.Table, root: str | Path) -> R
         {"added": {"clips": {reason: count}, "videos": {reason: count}}, "removed": the same, "moved": clips that are
         in another split, "removed_videos": {hash of the id: reason}}. Of what was removed nothing is named.
     """
-    before = {row["clip_id"]: row for row in old.to_pylist()} if old is not None else {}
-    after = {row["clip_id"]: row for row in new.to_pylist()}
-    old_videos = {row["video_id"] for row in before.values()}
-    new_videos = {row["video_id"] for row in after.values()}
-    gone = [row for clip_id, row in before.items() if clip_id not in after]
-    why = _read_why(root, gone) if gone else _nowhere
-    lost = {row["video_id"]: why(row, "video") for row in gone if row["video_id"] not in new_videos}
-    added = Counter(
-        "new_clip" if row["video_id"] in old_videos else "new_video"
-        for clip_id, row in after.items()
-        if clip_id not in before
-    )
+    old = old if old is not None else new.slice(0, 0)
+    place = pc.index_in(new["clip_id"], value_set=old["clip_id"].combine_chunks())
+    came = new.filter(pc.is_null(place))
+    gone = old.filter(pc.invert(pc.is_in(old["clip_id"], value_set=new["clip_id"].combine_chunks())))
+    old_videos, new_videos = old["video_id"].unique(), new["video_id"].unique()
+    num_new_clips = _how_many(pc.is_in(came["video_id"], value_set=old_videos))
+    stays = set(gone["video_id"].filter(pc.is_in(gone["video_id"], value_set=new_videos)).unique().to_pylist())
+    rows = gone.to_pylist()
+    why = _read_why(root, rows) if rows else _nowhere
+    lost = {row["video_id"]: why(row, "video") for row in rows if row["video_id"] not in stays}
     return {
-        "added": {"clips": dict(added), "videos": _count("new_video", len(new_videos - old_videos))},
+        "added": {
+            "clips": _count("new_clip", num_new_clips) | _count("new_video", came.num_rows - num_new_clips),
+            "videos": _count("new_video", _how_many(pc.invert(pc.is_in(new_videos, value_set=old_videos)))),
+        },
         "removed": {
-            "clips": dict(Counter(why(row, "clip") for row in gone)),
+            "clips": dict(Counter(why(row, "clip") for row in rows)),
             "videos": dict(Counter(lost.values())),
         },
-        "moved": sum(before[clip_id]["split"] != row["split"] for clip_id, row in after.items() if clip_id in before),
+        "moved": _how_many(pc.not_equal(old["split"].take(place), new["split"])),
         "removed_videos": {hash_id("video", video_id): reason for video_id, reason in sorted(lost.items())},
     }
+
+
+def _how_many(are: pa.ChunkedArray) -> int:
+    """True ones; nulls are not."""
+    return pc.sum(are).as_py() or 0
 
 
 def _count(reason: str, number: int) -> dict[str, int]:
