@@ -4,7 +4,7 @@ FROM python:3.11.7-slim-bookworm
 RUN useradd --create-home --uid 10001 curator
 WORKDIR /app
 COPY requirements.lock .
-RUN pip install --no-cache-dir --no-deps --requirement requirements.lock
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement requirements.lock
 COPY --chown=curator:curator . .
 RUN mkdir data weights && chown curator:curator data weights
 

@@ -15,21 +15,21 @@ setup: .venv/.complete ## the application's environment, from requirements.lock
 
 .venv/.complete: requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
 	touch $@
 
 setup-tensorflow: .venv-tensorflow/.complete ## the second environment, for speech.engine = "library"
 
 .venv-tensorflow/.complete: requirements-tensorflow.lock
 	$(PYTHON) -m venv .venv-tensorflow
-	.venv-tensorflow/bin/python -m pip install --quiet --no-deps --requirement requirements-tensorflow.lock
+	.venv-tensorflow/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-tensorflow.lock
 	touch $@
 
 setup-readers: .venv-readers/.complete ## the third environment: what people read our files with
 
 .venv-readers/.complete: requirements-readers.lock
 	$(PYTHON) -m venv .venv-readers
-	.venv-readers/bin/python -m pip install --quiet --no-deps --requirement requirements-readers.lock
+	.venv-readers/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-readers.lock
 	touch $@
 
 # Never a prerequisite: it changes the system. Tests that need these programs are skipped without them, and say so.
@@ -69,7 +69,11 @@ bench-gpu: setup ## features on this machine's GPU beside the reference's way: m
 	$(BIN)/python -m benchmarks.bench_features $(VIDEO) --device cuda
 
 audit: setup ## known weaknesses of the pinned packages (needs the internet: asks the public advisory database)
-	$(BIN)/pip-audit --no-deps --disable-pip --requirement requirements.lock
+	@# --strict: without it a package that nobody could be asked about counts as sound.
+	@for lock in requirements*.lock; do \
+	  $(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement $$lock \
+	    || { echo "$$lock: not audited, or not sound: see above" >&2; exit 1; }; \
+	done
 
 sbom: data/sbom.json ## a CycloneDX bill of materials of the environment, data/sbom.json
 

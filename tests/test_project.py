@@ -24,18 +24,27 @@ def test_our_datasets_is_the_one_imported():
     assert Path(datasets.__file__).parent == TOP / "datasets"
 
 
+def read_pins(lock):
+    """{name: version} of a lock file."""
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE))
+
+
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
-def test_a_lock_pins_every_line_and_names_no_address(lock):
-    lines = [line for line in lock.read_text().splitlines() if line and not line.startswith("#")]
-    assert lines and all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line) for line in lines)
+def test_a_lock_pins_every_package_with_hashes_and_names_no_address(lock):
+    comments, _, pins = lock.read_text().partition("\nabsl-py==")
+    assert all(line.startswith("#") for line in comments.splitlines())
+    sha256 = r" \\\n    --hash=sha256:[0-9a-f]{64}"
+    assert re.fullmatch(rf"([a-z0-9-]+==[A-Za-z0-9.+!]+({sha256})+\n)+", f"absl-py=={pins}")
+
+
+def test_every_environment_is_installed_by_hash():
+    installed = re.findall(r"pip install .*", (TOP / "Makefile").read_text() + (TOP / "Dockerfile").read_text())
+    assert len(installed) == len(LOCKS) + 1
+    assert all("--no-deps --require-hashes --requirement requirements" in command for command in installed)
 
 
 def test_what_is_installed_is_what_the_lock_says():
-    pinned = dict(
-        line.split("==")
-        for line in (TOP / "requirements.lock").read_text().splitlines()
-        if line and not line.startswith("#")
-    )
+    pinned = read_pins(TOP / "requirements.lock")
     assert {name: importlib.metadata.version(name) for name in pinned} == pinned
 
 
