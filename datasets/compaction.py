@@ -56,10 +56,12 @@ def compact_table(root: str | Path, name: str, target_bytes: int = TARGET_BYTES)
 def _groups(root: str | Path, name: str, target_bytes: int) -> Iterator[list[str]]:
     """Small parts of one recipe that together reach the target, or all that are left of them."""
     fs = fsspec.core.url_to_fs(str(root))[0]
+    # One listing: asking an object store for the size of each part would be a request a part.
+    sizes = {path: entry["size"] for path, entry in fs.find(f"{str(root).rstrip('/')}/{name}", detail=True).items()}
     group: list[str] = []
     num_bytes = 0
     for path in list_parts(root, name):
-        size = fs.size(path)
+        size = sizes[path]
         if size * 2 > target_bytes:
             continue
         if group and (num_bytes >= target_bytes or Path(path).parent != Path(group[0]).parent):
