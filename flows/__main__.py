@@ -65,9 +65,12 @@ def curate(
         return
     from flows.availability import check_availability as check_flow
     from flows.curate import curate as curate_flow
+    from flows.doctor import require
     from flows.status import read_reasons
 
     with one_line_errors():
+        # Also here: Prefect's temporary server, which a flow waits for, takes up to 80 s to start.
+        require("check-availability" if check_availability else "curate", settings)
         (check_flow if check_availability else curate_flow)(settings, read_reasons(retry))
     finish(settings, json)
 
@@ -100,10 +103,12 @@ def featurize(
 
     Example: python -m flows featurize --config configs/youcook_japanese.toml --set features.precision=bf16
     """
+    from flows.doctor import require
     from flows.featurize import featurize as featurize_flow
 
     settings = read_config(config, root, overrides)
     with one_line_errors():
+        require("featurize", settings)
         featurize_flow(settings)
     finish(settings, json)
 
@@ -143,18 +148,24 @@ def experiment(
 
 @app.command()
 def pipeline(
-    config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None, json: JsonOption = False
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    retry: RetryOption = "",
+    json: JsonOption = False,
 ) -> None:
     """Curate, featurize, fine-tune and evaluate.
 
     Example: python -m flows pipeline --config configs/youcook_japanese.toml
     """
+    from flows.doctor import require
     from flows.pipeline import pipeline as pipeline_flow
-    from flows.status import read_retrieval
+    from flows.status import read_reasons, read_retrieval
 
     settings = read_config(config, root, overrides)
     with one_line_errors():
-        pipeline_flow(settings)
+        require("pipeline", settings)
+        pipeline_flow(settings, read_reasons(retry))
     finish(settings, json, retrieval=read_retrieval(settings.root))
 
 

@@ -34,12 +34,14 @@ def pretrain(
 
     Example: python -m flows pretrain --config configs/pretraining.toml --features 2d
     """
+    from flows.doctor import require
     from flows.finetune import pretrain as pretrain_flow
     from flows.finetune import run_in_every_process
 
     chosen = [f"train.features={features}"] if features else []
     settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
     with one_line_errors():
+        require("pretrain", settings)
         out.print(f"checkpoint: {run_in_every_process(pretrain_flow, settings)}", soft_wrap=True)
 
 
@@ -52,6 +54,7 @@ def finetune(
 
     Example: torchrun --nproc-per-node 2 -m flows finetune --config configs/youcook_japanese.toml --recipe proper
     """
+    from flows.doctor import require
     from flows.finetune import finetune as finetune_flow
     from flows.finetune import run_in_every_process
 
@@ -60,6 +63,7 @@ def finetune(
         with one_line_errors():
             raise ConfigError("--recipe finetune needs weights: set train.init_checkpoint, or take --recipe scratch")
     with one_line_errors():
+        require("finetune", settings)
         out.print(f"checkpoint: {run_in_every_process(finetune_flow, settings)}", soft_wrap=True)
 
 
@@ -79,6 +83,7 @@ def evaluate(
 
     Example: python -m flows evaluate --config configs/demo.toml --root data/demo --metrics upstream
     """
+    from flows.doctor import require
     from flows.finetune import evaluate as evaluate_flow
     from flows.report.gallery import GALLERY_FILE
     from flows.status import read_retrieval
@@ -86,6 +91,7 @@ def evaluate(
     chosen = [f"evaluate.metrics={metrics}"] if metrics else []
     settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
     with one_line_errors():
+        require("evaluate", settings)
         evaluate_flow(settings)
     show({"retrieval": read_retrieval(settings.root)}, json)
     print(f"gallery: {settings.root}/{GALLERY_FILE}", file=sys.stderr if json else sys.stdout)
