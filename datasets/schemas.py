@@ -97,6 +97,7 @@ VIDEO_REASONS: Mapping[str, Policy] = {
     **MEDIA_REASONS,
     "too_few_views": NEVER,
     "license_not_allowed": NEVER,
+    "already_known": NEVER,
 }
 SPEECH_REASONS: Mapping[str, Policy] = {
     "no_audio": NEVER,

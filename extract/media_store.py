@@ -10,9 +10,9 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 from functools import lru_cache
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from datasets.ids import check_video_id
@@ -110,10 +110,10 @@ def _total_bytes_lately(media_root: str) -> int:
     """
     with _COUNTING:
         num_bytes, begun, ended = _COUNTS.get(media_root, (0, 0.0, 0.0))
-        if ended - begun < SHORT_COUNT_S or time.monotonic() - ended >= 20 * (ended - begun):
-            begun = time.monotonic()
+        if ended - begun < SHORT_COUNT_S or monotonic() - ended >= 20 * (ended - begun):
+            begun = monotonic()
             num_bytes = total_bytes(media_root)
-            _COUNTS[media_root] = num_bytes, begun, time.monotonic()
+            _COUNTS[media_root] = num_bytes, begun, monotonic()
         return num_bytes
 
 

@@ -38,6 +38,7 @@ class PacerSettings(Settings):
             "max_breaker_s",
             "max_forbidden",
             "save_every",
+            "request_pause_s",
         }
     )
 
@@ -57,6 +58,8 @@ class PacerSettings(Settings):
     """So many 403 in a row, no video fetched between them, are a refusal too; one may be an address gone stale."""
     save_every: int = Field(default=10, ge=1)
     """Requests between two writings of the table; a kill forgets at most so many."""
+    request_pause_s: float = Field(default=0.75, ge=0, le=60)
+    """Seconds between the pages that one video or search takes: what yt-dlp's own preset `-t sleep` waits."""
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
@@ -111,6 +114,11 @@ class Pacer:
     def is_enabled(self) -> bool:
         """False for a site of one's own, which is asked as fast as it answers."""
         return self._settings.enabled
+
+    @property
+    def request_pause_s(self) -> float:
+        """Seconds between the pages of one video or search; none for a site of one's own."""
+        return self._settings.request_pause_s if self._settings.enabled else 0.0
 
     @property
     def open_until(self) -> datetime | None:
@@ -218,7 +226,7 @@ class Pacer:
 
     def _count_request(self) -> None:
         day = self._day()
-        self._num_requests = {day: self._num_requests.get(day, 0) + 1}
+        self._num_requests[day] = self._num_requests.get(day, 0) + 1
         self._num_unsaved += 1
         if self._num_unsaved >= self._settings.save_every:
             self._save()
@@ -228,13 +236,17 @@ class Pacer:
 
     def _load(self) -> None:
         rows = [row for row in read_table(self._root, "requests").to_pylist() if row["source"] == self._source]
-        today = self._day()
-        self._num_requests = {row["day"]: row["num_requests"] for row in rows if row["day"] == today}
+        # Every day's, not today's alone: a clock set back finds what an earlier day has spent.
+        self._num_requests = {row["day"]: row["num_requests"] for row in rows}
         if rows:
             newest = max(rows, key=lambda row: str(row["day"]))
-            self._open_until, self._num_refusals = newest["breaker_open_until"], newest["num_refusals"] or 0
+            self._num_refusals = newest["num_refusals"] or 0
+            if newest["breaker_open_until"] is not None:
+                # What seems longer than the longest pause was written before the clock was set back.
+                longest = self._now() + timedelta(seconds=self._settings.max_breaker_s)
+                self._open_until = min(newest["breaker_open_until"], longest)
         # Starting again and again must not give a new burst each time.
-        if self._num_requests.get(today):
+        if self.num_requests_today:
             self._tokens = 0.0
 
     def _save(self) -> None:

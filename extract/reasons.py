@@ -48,12 +48,14 @@ _PATTERNS: Sequence[tuple[str, str]] = (
     ),
     ("removed", r"video unavailable|video is (not available|unavailable)|HTTP Error (404|410)|live event has ended"),
     ("no_js_runtime", r"javascript runtime|js runtime|challenge solving failed|signature (solving|extraction) failed"),
-    ("po_token_required", r"\bpo.?token"),
+    ("po_token_required", r"\bpo.?token|SABR"),
     ("disk_full", r"no space left|disk quota exceeded|not enough (free )?space"),
     ("network", r"HTTP Error \d|timed? ?out|connection (was )?(reset|refused|aborted|broken|closed)|remote end closed"),
     ("network", r"bytes read|more expected|incomplete ?read|getaddrinfo|name resolution|name or service not known"),
     ("network", r"failed to resolve|network is unreachable|no route to host|broken pipe|SSL|certificate|EOF occurred"),
     ("network", r"unable to (download|connect)|did not get any data|content too short|giving up after|proxy|redirect"),
+    ("network", r"incomplete .{0,20}data received|failed to extract any player response|fragment \d+ not found"),
+    ("network", r"downloaded file is empty"),
 )
 _COMPILED = [(reason, re.compile(pattern, re.IGNORECASE)) for reason, pattern in _PATTERNS]
 _WARNING_REASONS = ("no_js_runtime", "po_token_required", "drm_protected")

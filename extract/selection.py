@@ -1,6 +1,7 @@
 """Which found videos are worth a download: rules over metadata, each with its reason."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from datasets.schemas import dropped
 from datasets.settings import Settings
+from extract.clip_lists import read_video_ids
 from extract.language import check_language, gather_evidence, is_language
 from extract.spoken_language import check_spoken_model, identify_speech, load_classifier
 
@@ -36,6 +38,10 @@ class SelectionSettings(Settings):
     """Age-restricted videos cannot be had without an account."""
     creative_commons_only: bool = False
     """Take only videos whose licence says Creative Commons."""
+
+    known_lists: tuple[Path, ...] = ()
+    """Videos that another dataset has, as release folders or clip lists (see `regenerate`): dropped, so that the two
+    stay apart. What this root knows is never asked for twice anyway."""
 
     @field_validator("language")
     @classmethod
@@ -98,8 +104,20 @@ def select_by_speech(media_path: Path, settings: SelectionSettings) -> tuple[dic
     return heard, dropped("wrong_language", f"asked for {settings.language}, heard {best} ({scores[best]:.2f})")
 
 
+@lru_cache(maxsize=4)
+def read_known(lists: tuple[Path, ...]) -> frozenset[str]:
+    """Ids of the videos that `known_lists` name.
+
+    Raises:
+        ClipListError: a list that cannot be read.
+    """
+    return frozenset(video_id for path in lists for video_id in read_video_ids(path))
+
+
 def preselect(discovery: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
-    """The rules that a search result answers without a request for the video: length and views."""
+    """The rules that a search result answers without a request for the video: known elsewhere, length and views."""
+    if discovery.get("video_id") in read_known(settings.known_lists):
+        return dropped("already_known", "named by selection.known_lists")
     duration_ms = discovery.get("duration_ms")
     known = {
         "duration": None if duration_ms is None else duration_ms / 1000,

@@ -15,6 +15,7 @@ from extract.limits import LimitError
 from extract.media import MediaError
 from extract.media_store import (
     DiskFullError,
+    check_room,
     keep_media,
     media_path,
     prepare_media_root,
@@ -64,9 +65,7 @@ def search_videos(query: str, depth: int, source: SourceSettings, pacer: Pacer |
 
 def _list(address: str, depth: int, source: SourceSettings, pacer: Pacer | None) -> list[dict[str, Any]]:
     session = open_session(source, DownloadSettings(), depth)
-    if pacer is not None:
-        pacer.acquire()
-    session.begin()
+    _take_turn(session, pacer)
     entries, outcome = _attempt(lambda: session.list_entries(address), session, pacer)
     if entries is None:
         raise ValueError(f"search {address!r}: {outcome['reason']}: {outcome['detail']}" if outcome else address)
@@ -112,20 +111,22 @@ def fetch_video(
         if is_tombstoned(tombstones, "channel", record["video"].get("channel_id")):
             return _tombstoned(video_id, source), None
         return known_video(record), known_media(record)
+    has_media = record is not None and record.get("recipes", {}).get("media") == recipes["media"]
+    identity = {"video_id": video_id, "source": source.name, "url": url}
+    if not has_media and (full := _lack_of_room(media_root, download)):
+        return {**identity, **full}, None
     session = open_session(source, download)
-    if pacer is not None:
-        pacer.acquire()
-    session.begin(media_root, video_id)
+    _take_turn(session, pacer, media_root, video_id)
     metadata, outcome = _attempt(lambda: session.extract(url), session, pacer)
     if metadata is None:
-        return {"video_id": video_id, "source": source.name, "url": url, **(outcome or {})}, None
+        return {**identity, **(outcome or {})}, None
     if is_tombstoned(tombstones, "channel", metadata.get("channel_id")):
         return _tombstoned(video_id, source), None
     video = make_video(video_id, metadata, source, selection)
     rejected = select(metadata, selection)
     if rejected is not None:
         return {**video, **rejected}, None
-    if record is not None and record.get("recipes", {}).get("media") == recipes["media"]:
+    if record is not None and has_media:
         return _listen(video, media_path(media_root, video_id), known_media(record), selection, media_root)
     return _fetch_media(session, metadata, video, selection, recipes, pacer)
 
@@ -179,9 +180,7 @@ def check_video(video_id: str, source: SourceSettings, download: DownloadSetting
     """
     url = watch_url(video_id, source)
     session = open_session(source, download)
-    if pacer is not None:
-        pacer.acquire()
-    session.begin(video_id=video_id)
+    _take_turn(session, pacer, video_id=video_id)
     metadata, outcome = _attempt(lambda: session.extract(url), session, pacer)
     if metadata is None:
         return outcome or {}
@@ -199,6 +198,22 @@ def _keep(session: Session, video: Row, media: Row, recipes: Row) -> tuple[Row, 
     record = make_record(video, media, recipes)
     keep_media(session.partial, session.media_root, session.video_id, record)
     return video, known_media(record)
+
+
+def _take_turn(session: Session, pacer: Pacer | None, media_root: str | Path = "", video_id: str = "") -> None:
+    """Wait until the pacer allows one more video or search; the session's clock starts then."""
+    if pacer is not None:
+        pacer.acquire()
+    session.begin(media_root, video_id, pacer.request_pause_s if pacer is not None else 0.0)
+
+
+def _lack_of_room(media_root: str | Path, download: DownloadSettings) -> Row | None:
+    """The outcome of a video for which there is no room at all: not even its page is asked for."""
+    try:
+        check_room(media_root, 0, download.min_free_bytes, download.max_total_bytes)
+    except DiskFullError as error:
+        return failed("disk_full", str(error))
+    return None
 
 
 def _attempt(work: Callable[[], Any], session: Session, pacer: Pacer | None) -> tuple[Any, Row | None]:

@@ -68,8 +68,9 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         parameters = engine_parameters(download, depth)
         return parameters | {"logger": self, "format": self.choose, "progress_hooks": [self.watch_progress]}
 
-    def begin(self, media_root: str | Path = "", video_id: str = "") -> None:
-        """Forget the last video; the clock starts."""
+    def begin(self, media_root: str | Path = "", video_id: str = "", pause_s: float = 0.0) -> None:
+        """Forget the last video; the clock starts. `pause_s` lies between two pages."""
+        self.params["sleep_interval_requests"] = pause_s
         self.media_root, self.video_id = media_root, video_id
         self.partial: Path | None = None
         self._body: LimitedBody | None = None

@@ -13,16 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
-from datasets.queries import Query, load_queries
+from datasets.queries import Query
 from datasets.schemas import OK, dropped
 from datasets.settings import recipe_of
 from datasets.tables import make_table, read_table, write_part
 from datasets.tombstones import hide_id, is_tombstoned, read_tombstones
 from extract.pacer import Pacer
-from extract.selection import preselect
-from extract.sources import read_ids_file, video_id_of, watch_url
+from extract.selection import preselect, read_known
+from extract.sources import video_id_of, watch_url
 from extract.youtube import fetch_recipes, fetch_video, search_videos
 from flows.batches import TASK_OPTIONS, Run, cut_batches, left_to_do, run_batches, settle_row
+from flows.plan import plan_queries
 from flows.progress import logger
 
 Row = dict[str, Any]
@@ -32,7 +33,7 @@ def find_videos(run: Run) -> None:
     """Search every query that was not searched: tables searches and discoveries."""
     config = run.config
     recipe = recipe_of(config.search, config.source)
-    queries = _list_queries(run)[: config.search.max_queries]
+    queries = _without_tombstoned(run, plan_queries(config))
     asked = pa.Table.from_pylist([asdict(query) for query in queries], schema=_QUERY_SCHEMA)
     todo = pa.concat_tables(
         [left_to_do(asked, run, "searches", recipe), _searched_long_ago(asked, run, recipe)],
@@ -64,18 +65,15 @@ def _searched_long_ago(asked: pa.Table, run: Run, recipe: str) -> pa.Table:
     return again.drop_columns("searched_at")
 
 
-def _list_queries(run: Run) -> list[Query]:
-    """What is asked: the queries of a list, or each id, channel and playlist of a file."""
-    if run.config.source.name == "ids":
-        if run.config.source.ids_file is None:
-            raise ValueError('source.ids_file is not set: with source.name = "ids", name a file with one id a line')
-        tombstones = read_tombstones(run.root)
-        addresses = read_ids_file(run.config.source.ids_file)
-        asked = [item for item in addresses if not is_tombstoned(tombstones, "video", video_id_of(item))]
-        if len(asked) < len(addresses):
-            logger.warning("%d videos of the list were taken down and stay out", len(addresses) - len(asked))
-        return [Query(address) for address in asked]
-    return load_queries(run.config.search.queries)
+def _without_tombstoned(run: Run, queries: list[Query]) -> list[Query]:
+    """Ids that were taken down are not even asked; whatever else a query is, it names no video."""
+    if run.config.source.name != "ids":
+        return queries
+    tombstones = read_tombstones(run.root)
+    asked = [item for item in queries if not is_tombstoned(tombstones, "video", video_id_of(item.query))]
+    if len(asked) < len(queries):
+        logger.warning("%d videos of the list were taken down and stay out", len(queries) - len(asked))
+    return asked
 
 
 _QUERY_SCHEMA = pa.schema([(name, pa.string()) for name in ("query", "dish", "technique", "region")])
@@ -133,6 +131,7 @@ def _hide_tombstoned(discovery: Row, tombstones: frozenset[str]) -> Row:
 def fetch_videos(run: Run) -> None:
     """Select and download every discovered video that was not decided: tables videos and media."""
     config = run.config
+    read_known(config.selection.known_lists)  # a list that cannot be read stops the run, not its first batch
     recipes = fetch_recipes(config.source, config.selection, config.download)
     candidates = rank_videos(run).slice(0, config.run.max_videos)
     todo = left_to_do(candidates, run, "videos", recipes["videos"])

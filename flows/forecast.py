@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from datasets.queries import load_queries
 from datasets.schemas import Status
 from datasets.settings import Settings
 from datasets.tables import read_table
 from flows.config import Config
+from flows.plan import count_listings, plan_queries
 
 
 class Yields(Settings):
@@ -39,9 +39,9 @@ WHOLE_VIDEOS = Yields(clips_per_video=1, seconds_per_clip=8 * 60)
 def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFrame:
     """Requests, hours and disk from a configuration and assumed yields; touches nothing."""
     yields = yields or (WHOLE_VIDEOS if config.clips.whole_videos else Yields())
-    num_queries = len(load_queries(config.search.queries)[: config.search.max_queries])
-    search_requests = num_queries * math.ceil(config.search.depth / yields.results_per_request)
-    num_found = int(num_queries * config.search.depth * yields.new_share)
+    queries, num_listed = plan_queries(config), count_listings(config)
+    search_requests = num_listed * math.ceil(config.search.depth / yields.results_per_request)
+    num_found = len(queries) - num_listed + int(num_listed * config.search.depth * yields.new_share)
     num_tried = min(num_found, config.run.max_videos or num_found)
     num_downloaded = math.ceil(num_tried * yields.selected_share)
     num_drawable = int(num_downloaded * yields.clips_per_video)
@@ -50,13 +50,13 @@ def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFr
     feature_gigabytes = num_clips * yields.seconds_per_clip * yields.kilobytes_per_second / 1e6
     gigabytes = num_downloaded * yields.minutes_per_video * yields.megabytes_per_minute / 1000
     rows = [
-        ("queries", num_queries, config.search.queries),
+        ("queries", len(queries), config.source.ids_file or config.search.queries),
         ("search requests", search_requests, f"depth {config.search.depth}, {yields.results_per_request} a page"),
         ("videos found", num_found, f"{yields.new_share:.0%} of results are new (assumed)"),
         ("videos tried", num_tried, "run.max_videos" if config.run.max_videos else "all that are found"),
         (
             "hours of asking",
-            (num_queries + num_tried) / config.pacer.max_videos_per_hour,
+            (num_listed + num_tried) / config.pacer.max_videos_per_hour,
             f"{config.pacer.max_videos_per_hour} requests an hour at most",
         ),
         ("GB of media", gigabytes, f"{num_downloaded:,} videos of {yields.minutes_per_video:g} min (assumed)"),
@@ -72,7 +72,7 @@ def forecast_rest(config: Config) -> pd.DataFrame:
     Returns:
         Columns what, amount, from; amounts that need a yield are absent while nothing is decided yet.
     """
-    root, planned = config.root, load_queries(config.search.queries)[: config.search.max_queries]
+    root, planned = config.root, plan_queries(config)
     num_searched = _ok(root, "searches", "query").num_rows
     num_found = pc.count_distinct(read_table(root, "discoveries", ["video_id"])["video_id"]).as_py()
     num_decided = read_table(root, "videos", ["video_id"]).num_rows

@@ -54,10 +54,11 @@ def test_there_are_enough_faults() -> None:
 
 
 def test_every_reason_but_those_of_a_machine_or_a_list_has_a_fault() -> None:
-    """The others: `disk_full` in test_youtube, missing formats in test_reasons, a licence in test_selection, tombstones
-    in tests/flows.
+    """The others: `disk_full` in test_youtube, missing formats in test_reasons, what settings refuse in test_selection,
+    tombstones in tests/flows.
     """
-    elsewhere = {"disk_full", "no_js_runtime", "po_token_required", "license_not_allowed", "tombstoned"}
+    elsewhere = {"disk_full", "no_js_runtime", "po_token_required", "tombstoned"}
+    elsewhere |= {"license_not_allowed", "already_known"}
     assert {outcome for outcome in OUTCOMES.values() if outcome != "ok"} == set(VIDEO_REASONS) - elsewhere
 
 

@@ -1,12 +1,14 @@
 """Each rule of selection, with its reason."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from datasets.schemas import VIDEO_REASONS
-from extract.selection import SelectionSettings, preselect, select
+from extract.clip_lists import ClipListError
+from extract.selection import SelectionSettings, preselect, read_known, select
 
 GOOD: dict[str, Any] = {
     "title": "肉じゃがの作り方",
@@ -82,6 +84,20 @@ def test_search_result_is_judged_by_what_it_has() -> None:
     assert preselect({"duration_ms": None, "view_count": None}, settings) is None
     assert preselect({"duration_ms": 3_000_000, "view_count": 500}, settings)["reason"] == "video_too_long"
     assert preselect({"duration_ms": 60_000, "view_count": 5}, settings)["reason"] == "too_few_views"
+
+
+def test_videos_that_another_dataset_has_are_dropped_before_they_are_asked_for(tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier.csv"
+    earlier.write_text("video_id,start,end\nabc,0,9\n")
+    settings = SelectionSettings(known_lists=(earlier,))
+    found = {"duration_ms": 60_000, "view_count": 500}
+    assert preselect({"video_id": "abc", **found}, settings)["reason"] == "already_known"
+    assert preselect({"video_id": "new", **found}, settings) is None
+
+
+def test_list_of_known_videos_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(ClipListError, match=r"nowhere\.csv"):
+        read_known((Path("nowhere.csv"),))
 
 
 def test_durations_that_exclude_each_other_are_refused() -> None:

@@ -247,11 +247,31 @@ def test_too_large_a_file_is_refused_while_it_comes(site: Site, tmp_path: Path) 
     assert (media["status"], media["reason"]) == ("failed", "file_too_large")
 
 
-@pytest.mark.parametrize("limit", [{"max_total_bytes": 10_000}, {"min_free_bytes": 1 << 60}])
-def test_full_disk_is_said_before_the_download(limit: dict, site: Site, tmp_path: Path) -> None:
-    rows = fetch_video("-abcdefgh_1", tmp_path, source_of(site), RULES, QUICK.model_copy(update=limit))
+def test_video_that_would_pass_the_ceiling_of_all_media_is_not_kept(site: Site, tmp_path: Path) -> None:
+    settings = QUICK.model_copy(update={"max_total_bytes": 10_000})
+    rows = fetch_video("-abcdefgh_1", tmp_path, source_of(site), RULES, settings)
     assert [(row["status"], row["reason"]) for row in rows] == [("failed", "disk_full")] * 2
     assert not media_path(tmp_path, "-abcdefgh_1").exists()
+
+
+def test_on_a_full_disk_not_even_a_page_is_asked_for(site: Site, tmp_path: Path) -> None:
+    settings = QUICK.model_copy(update={"min_free_bytes": 1 << 60})
+    pacer = Pacer(tmp_path / "root", "site", PacerSettings())
+    video, media = fetch_video("-abcdefgh_1", tmp_path, source_of(site), RULES, settings, pacer)
+    assert (video["status"], video["reason"], media) == ("failed", "disk_full", None)
+    assert site.RequestHandlerClass.asked == [] and pacer.num_requests_today == 0
+
+
+@pytest.mark.parametrize(("is_enabled", "pauses"), [(True, {0.5}), (False, set())])
+def test_pages_of_one_search_are_asked_for_with_pauses(
+    is_enabled: bool, pauses: set[float], site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: set[float] = set()
+    pacer = Pacer(tmp_path, "site", PacerSettings(enabled=is_enabled, request_pause_s=0.5))
+    monkeypatch.setattr("yt_dlp.extractor.common.time.sleep", slept.add)
+    for query in ("肉じゃが", "カレー"):
+        search_videos(query, 3, source_of(site), pacer)
+    assert slept == pauses
 
 
 class LimitingHandler(CountingHandler):

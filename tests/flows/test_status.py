@@ -10,7 +10,7 @@ from datasets.tables import make_table, write_part
 from extract.pacer import Pacer, PacerSettings
 from flows.__main__ import app
 from flows.config import load_config
-from flows.forecast import forecast_rest
+from flows.forecast import forecast_curation, forecast_rest
 from flows.status import read_failures, read_funnel, read_pauses, transient_reasons, unexpected_share
 
 
@@ -84,6 +84,15 @@ def test_dry_run_of_the_japanese_configuration_forecasts_requests_hours_and_disk
     assert amounts["queries"] >= 1500
     assert amounts["hours of asking"] == pytest.approx((amounts["queries"] + amounts["videos tried"]) / 240)
     assert amounts["search requests"] == amounts["queries"] * 10
+
+
+def test_dry_run_of_a_list_of_ids_counts_its_videos_and_asks_only_for_channels(tmp_path):
+    ids = tmp_path / "ids.txt"
+    ids.write_text("abcdefghij1\nabcdefghij2\nhttps://www.youtube.com/@kitchen\n")
+    config = load_config(None, None, ("source.name=ids", f"source.ids_file={ids}", "search.depth=100"))
+    amounts = forecast_curation(config).set_index("what")["amount"]
+    assert (amounts["queries"], amounts["search requests"], amounts["videos found"]) == (3, 5, 2 + 30)
+    assert amounts["hours of asking"] == pytest.approx((1 + 32) / 240)
 
 
 def test_the_rest_of_a_plan_is_forecast_from_the_roots_own_yields(tmp_path):
