@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from datasets.release_settings import PublishSettings
 from datasets.shards import ReleaseError
 from datasets.tables import read_json
 from datasets.tombstones import hash_id
@@ -73,6 +74,20 @@ def read_manifest(release: str | Path) -> Row:
     if outside:
         raise ReleaseError(f"{release}/{MANIFEST_FILE} names a file outside of the release: {outside[0][:100]!r}")
     return manifest
+
+
+def read_publish_settings(release: str | Path) -> PublishSettings:
+    """The settings that a release was made with, its own LICENSE in the place of the file that was given then.
+
+    Raises:
+        ReleaseError: no release, or settings that are none of ours.
+    """
+    told: Any = read_manifest(release).get("publish")
+    try:
+        license_file = None if told["license"] == "other" else Path(release) / "LICENSE"
+        return PublishSettings(**told, license_file=license_file)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ReleaseError(f"{release}/{MANIFEST_FILE}: not the settings of a release: {error!r:.300}") from error
 
 
 def _shard_paths(manifest: Row, family: str, tier: str) -> list[str]:

@@ -3,12 +3,12 @@
 import json as json_module
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -75,11 +75,15 @@ def _stop(message: str, code: ExitCode) -> None:
 
 
 def read_config(
-    config: Path | None, root: str | None, overrides: list[str] | None, recipes: list[str] | None = None
+    config: Path | None,
+    root: str | None,
+    overrides: list[str] | None,
+    recipes: list[str] | None = None,
+    beneath: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
-    """The configuration of a command, with one-line errors."""
+    """The configuration of a command (`load_config`), with one-line errors."""
     with one_line_errors():
-        return load_config(config, root, tuple(overrides or ()), tuple(recipes or ()))
+        return load_config(config, root, tuple(overrides or ()), tuple(recipes or ()), beneath)
     raise AssertionError("unreachable: errors exit")
 
 

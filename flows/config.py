@@ -1,6 +1,7 @@
 """One TOML file to one frozen configuration, composed of the settings of each stage."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -98,13 +99,24 @@ def load_config(
     root: str | None = None,
     overrides: tuple[str, ...] = (),
     recipes: tuple[str, ...] = (),
+    beneath: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
     """Read a TOML file, apply `--recipe`, then `--set stage.field=value` and `--root`, and check everything.
+
+    Args:
+        path: the file; without one everything has its default.
+        root: of `--root`.
+        overrides: of `--set`.
+        recipes: of `--recipe`.
+        beneath: {stage: {field: value}} that stand where the file and what follows it say nothing.
 
     Raises:
         ConfigError: no such file, not TOML, an unknown field or a value out of range; names field and value.
     """
     values = _read_toml(path) if path else {}
+    for stage, fields in (beneath or {}).items():
+        given = values.get(stage, {})
+        values[stage] = {**fields, **given} if isinstance(given, dict) else given
     for recipe in recipes:
         _apply_recipe(values, recipe)
     for override in overrides:

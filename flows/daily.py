@@ -75,7 +75,7 @@ def publish_when_enough(config: Config) -> str:
         except SplitError as error:
             raise NothingToDoError(str(error)) from error
     featurize(config)
-    version = publish(config, config.schedules.publish_to)
+    version = publish(config)
     build_report(config)
     return version
 

@@ -143,8 +143,8 @@ def check_speech_weights(config: Config) -> Finding:
 
 def check_encoder_weights(config: Config) -> Finding:
     """Are the files of the encoders' weights here?"""
-    from features.encoders import ENCODERS
-    from features.weights import UNTRAINED
+    from features.encoders import UNTRAINED
+    from features.networks import ENCODERS
 
     found = partial(Finding, "encoder weights")
     kinds = ("2d",) if list_parts(config.root, "pairs") else ("2d", "3d")  # photographs have no motion
@@ -230,17 +230,28 @@ def check_clock(config: Config) -> Finding:
     return found(Severity.OK, f"{now:%F %H:%M} UTC")
 
 
-def check_hub(_: Config) -> Finding:
+def check_destination_folders(config: Config) -> Finding:
+    """Can the folders be written that releases are sent to?"""
+    found = partial(Finding, "destination folders")
+    places = [place for place in config.schedules.publish_to if "://" not in place]
+    for folder in (_nearest_folder(Path(place)) for place in places):
+        if not os.access(folder, os.W_OK):
+            return found(Severity.ERROR, f"{folder} cannot be written", f"chmod u+w {folder}, or choose another --to")
+    return found(Severity.OK, ", ".join(places) or "none")
+
+
+def check_hub(config: Config) -> Finding:
     """Is there a token for the Hub? It is never printed."""
     from huggingface_hub import get_token
 
     found = partial(Finding, "Hub token")
     if get_token() is None:
-        return found(Severity.WARNING, "none: publish --to hf://… cannot write", "hf auth login, or HF_TOKEN")
+        severity = _severity_where_used("hf", config)
+        return found(severity, "none: publish --to hf://… cannot write", "hf auth login, or HF_TOKEN")
     return found(Severity.OK, "there")
 
 
-def check_s3(_: Config) -> Finding:
+def check_s3(config: Config) -> Finding:
     """Are there credentials for S3? They are never printed."""
     from botocore.session import get_session
 
@@ -248,8 +259,15 @@ def check_s3(_: Config) -> Finding:
     credentials = get_session().get_credentials()
     if credentials is None:
         mend = "aws configure, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        return found(Severity.WARNING, "none: publish --to s3://… and roots on S3 cannot be used", mend)
+        severity = _severity_where_used("s3", config)
+        return found(severity, "none: publish --to s3://… and roots on S3 cannot be used", mend)
     return found(Severity.OK, f"there, by {credentials.method}")
+
+
+def _severity_where_used(protocol: str, config: Config) -> Severity:
+    """What lacking access to a kind of place is worth: an error to a run that is going to send something there."""
+    is_used = any(place.startswith(f"{protocol}://") for place in config.schedules.publish_to)
+    return Severity.ERROR if is_used else Severity.WARNING
 
 
 _CURATE = (
@@ -264,7 +282,7 @@ _CURATE = (
 _FEATURIZE = (check_root, check_encoder_weights, check_gpu)
 _REGENERATE = tuple(check for check in _CURATE if check is not check_speech_weights)
 _TRAIN = (check_root, check_checkpoint, check_gpu)
-_PUBLISH = (check_root, check_hub, check_s3)
+_PUBLISH = (check_root, check_destination_folders, check_hub, check_s3)
 
 
 def _union(*groups: Iterable[Check]) -> tuple[Check, ...]:

@@ -29,12 +29,11 @@ _LOCK = Path(__file__).parents[1] / "requirements.lock"
 
 @flow(name="publish")
 @prepared("publish")
-def publish(config: Config, to: tuple[str, ...] = (), measure: bool = False) -> str:
+def publish(config: Config, measure: bool = False) -> str:
     """Build the next release of the root unless nothing changed since the last one, and send it to every destination.
 
     Args:
-        config: the whole configuration; its root is a local folder.
-        to: folders, s3://BUCKET/PREFIX or another fsspec URL, hf://datasets/OWNER/NAME.
+        config: the whole configuration; its root is a local folder, and `schedules.publish_to` are the destinations.
         measure: train and evaluate every release that has no figures; else only what needs no training.
 
     Returns:
@@ -48,7 +47,7 @@ def publish(config: Config, to: tuple[str, ...] = (), measure: bool = False) -> 
     check_is_local(config.root)
     with hold_root(config.root):
         version = build_next(run)
-        for destination in to:
+        for destination in config.schedules.publish_to:
             send(run, version, destination)
         measure_releases(run, measure)
     return version

@@ -1,6 +1,11 @@
-"""A clip list to clips in splits: fetch exactly its videos, cut exactly its clips, and say what is gone or changed."""
+"""A clip list to clips in splits: fetch exactly its videos, cut exactly its clips, and say what is gone or changed.
+
+From a release's manifest also to its features and shards, which are then compared with those of the release.
+"""
 
 from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,19 +16,28 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from datasets.certificates import split_certificate, write_certificate
 from datasets.ids import make_clip_id
 from datasets.pins import write_pins
+from datasets.releases import MANIFEST_FILE, read_manifest, read_publish_settings, release_path
 from datasets.schemas import OK, TABLES, Status
 from datasets.settings import recipe_of
+from datasets.shards import ReleaseError
 from datasets.tables import current_recipe, list_parts, make_table, read_table, write_part
 from datasets.tombstones import hide_id, read_tombstones
+from extract.download_settings import DownloadSettings
 from extract.regeneration import Listing, compare_media, read_listing, settle_clip
 from extract.selection import TAKE_ALL
+from features.settings import FeatureSettings
 from flows.acquire import fetch_videos
 from flows.batches import Run, hold_root, start_run
 from flows.beginning import prepared
-from flows.config import Config
+from flows.config import Config, ConfigError
+from flows.doctor import require
+from flows.featurize import featurize
 from flows.progress import logger
+from flows.publish import build_next
 
 Row = dict[str, Any]
+
+_OF_THE_MACHINE = frozenset({"device", "num_threads"})
 
 
 @flow(name="regenerate", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]  # invariant upstream
@@ -31,17 +45,23 @@ Row = dict[str, Any]
 def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = ()) -> None:
     """From a release or a foreign clip list to the same clips in the same splits; does only what is not done.
 
-    Nothing is searched for, selected or segmented.
+    Nothing is searched for, selected or segmented. A single release, its manifest and data/metadata, is featurized too.
 
     Args:
         config: the whole configuration; its rules of search and selection are not applied.
         lists: paths, or SPLIT=PATH for a list that names no split.
-        retry: reasons whose videos are tried again.
+        retry: reasons whose rows are tried again.
 
     Raises:
         ClipListError: a list that cannot be read.
+        ReleaseError: a manifest that cannot be read.
+        ConfigError: the release has videos of another source than the configuration asks.
         ValueError: the root belongs to a search.
     """
+    release = find_release(lists)
+    if release is not None:
+        require("featurize", config)
+        _check_source(config, release)
     listing = read_listing(lists)
     run = start_run(_without_rules(config), retry)
     with hold_root(config.root):
@@ -53,6 +73,59 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
         cut_listed_clips(run, listing, outcomes)
         keep_listed_splits(run, listing)
         note_changes(run, listing, outcomes)
+    if release is not None and read_table(run.root, "splits", ["clip_id"]).num_rows:
+        featurize(config, retry)
+        with hold_root(config.root):
+            compare_shards(run, release)
+
+
+def find_release(lists: Sequence[str]) -> str | None:
+    """The release that is listed, if one is and nothing else; a folder of metadata shards alone is a clip list."""
+    return lists[0] if len(lists) == 1 and Path(lists[0], MANIFEST_FILE).is_file() else None
+
+
+def read_release_settings(release: str) -> dict[str, dict[str, Any]]:
+    """Settings that make the bytes of a release again, by stage: how media are chosen, features, shards.
+
+    A manifest is a stranger's: which site is asked, by what code and at which pace, stays the configuration's.
+
+    Raises:
+        ReleaseError: a manifest that cannot be read.
+    """
+    told: Any = read_manifest(release).get("config")
+    try:
+        chosen = {
+            "download": _keep(told["download"], set(DownloadSettings.model_fields) - DownloadSettings.not_in_recipe),
+            "features": _keep(told["features"], set(FeatureSettings.model_fields) - _OF_THE_MACHINE),
+        }
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ReleaseError(f"{release}/{MANIFEST_FILE} does not say how it was made: {error!r:.200}") from error
+    return chosen | {"publish": read_publish_settings(release).model_dump(exclude_none=True)}
+
+
+def _keep(fields: Row, names: set[str]) -> Row:
+    return {name: value for name, value in fields.items() if name in names and value is not None}
+
+
+def _check_source(config: Config, release: str) -> None:
+    told = (read_manifest(release).get("config") or {}).get("source")
+    name = told.get("name") if isinstance(told, dict) else None
+    if name != config.source.name:
+        asked = f"its videos come from the source {name!r}, and source.name is {config.source.name!r}"
+        raise ConfigError(f"{release}: {asked}: give the --config that it was made with")
+
+
+def compare_shards(run: Run, release: str) -> None:
+    """Build what could be had as a release of the root, and say how many of its shards have the bytes of the first."""
+    version = build_next(run)
+    told, made = (
+        {file["path"]: file["sha256"] for file in read_manifest(place)["files"]}
+        for place in (release, release_path(run.root, version))
+    )
+    different = sorted(path for path, digest in told.items() if made.get(path) != digest)
+    logger.info("%d of %d shards have the bytes of %s", len(told) - len(different), len(told), release)
+    if different:
+        logger.warning("the first shard that differs: %s", different[0])
 
 
 def _without_rules(config: Config) -> Config:

@@ -44,11 +44,13 @@ def publish(
     from flows.publish import publish as publish_flow
 
     settings = read_config(config, root, overrides)
+    schedules = settings.schedules.model_copy(update={"publish_to": tuple(to or ())})
+    settings = settings.model_copy(update={"schedules": schedules})
     with one_line_errors():
         if dry_run:
             show({"release": preview(settings)}, json)
             return
-        version = publish_flow(settings, tuple(to or ()), measure)
+        version = publish_flow(settings, measure)
     out.print(f"release {version}: {settings.root}/releases/{version}")
 
 
@@ -84,14 +86,21 @@ def regenerate(
 ) -> None:
     """Fetch exactly the videos of a release or a foreign clip list, and cut exactly its clips, in its splits.
 
-    Example: python -m flows regenerate downloads/release-1 --config configs/youcook_japanese.toml --root data/again
+    A release, of which manifest.json and data/metadata are enough, is made anew to its last shard, by its own settings
+    of media, features and shards where --config and --set name no others.
+
+    Example: python -m flows regenerate downloads/1.0.0 --root data/again
 
     Example: python -m flows regenerate val=youcook_japanese_val.pkl test=youcook_japanese_eval.pkl --root data/authors
     """
+    from flows.regenerate import find_release, read_release_settings
     from flows.regenerate import regenerate as regenerate_flow
     from flows.status import read_reasons
 
-    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        release = find_release(lists)
+        beneath = read_release_settings(release) if release is not None else None
+    settings = read_config(config, root, overrides, beneath=beneath)
     with one_line_errors():
         regenerate_flow(settings, tuple(lists), read_reasons(retry))
     finish(settings, json)

@@ -55,7 +55,8 @@ class ScheduleSettings(Settings):
     publish_after_clips: int = Field(default=500, ge=1)
     """`publish` builds a release when so many clips came to those that the last one was drawn from."""
     publish_to: tuple[str, ...] = ()
-    """Where `publish` sends a release, as in `publish --to`."""
+    """Where the deployment `publish` sends a release: folders, s3://BUCKET/PREFIX, hf://datasets/OWNER/NAME. The
+    command sends it where its `--to` says, and only there."""
     regenerate_from: tuple[str, ...] = ()
     """Release or clip lists that `regenerate` fetches, as on its command line."""
     regenerate_root: str | None = None

@@ -12,8 +12,7 @@ from prefect import flow
 from pydantic import SecretStr
 
 from datasets.ids import check_video_id
-from datasets.release_settings import PublishSettings
-from datasets.releases import list_releases, read_manifest, read_shards, release_path
+from datasets.releases import list_releases, read_publish_settings, read_shards, release_path
 from datasets.shards import ReleaseError
 from datasets.tables import list_parts, read_json, read_run, read_table, write_json
 from datasets.takedown import (
@@ -121,10 +120,7 @@ def _media_roots(run: Run) -> set[Path]:
 
 def _as_published(run: Run, version: str) -> Run:
     """The run with the settings that a release was made with, whatever configuration the takedown was given."""
-    release = release_path(run.root, version)
-    told = read_manifest(release)["publish"]
-    license_file = None if told["license"] == "other" else Path(release) / "LICENSE"
-    settings = PublishSettings(**told, license_file=license_file)
+    settings = read_publish_settings(release_path(run.root, version))
     return replace(run, config=run.config.model_copy(update={"publish": settings}))
 
 

@@ -123,6 +123,20 @@ def test_credentials_are_found_and_never_shown(config, monkeypatch):
     assert "planted" not in repr(findings)
 
 
+@pytest.mark.parametrize("place", ["hf://datasets/cook/small", "s3://bucket/prefix", "/proc/nobody/writes/here"])
+def test_a_destination_that_cannot_be_written_stops_publish_before_hours_of_work(config, monkeypatch, tmp_path, place):
+    for name in ("HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
+    monkeypatch.setattr(doctor.os, "access", lambda path, _: not str(path).startswith("/proc"))
+    assert not [f for f in doctor.examine("publish", config) if f.severity is Severity.ERROR]
+    schedules = config.schedules.model_copy(update={"publish_to": (place,)})
+    with pytest.raises(MachineError):
+        doctor.require("publish", config.model_copy(update={"schedules": schedules}))
+
+
 def test_a_run_stops_before_it_starts_and_names_every_fault(config):
     config = without_weights(config)
     download = config.download.model_copy(update={"min_free_bytes": 10**18})

@@ -18,8 +18,9 @@ from datasets.release_checks import verify_release, verify_root
 from datasets.releases import list_releases, read_manifest, read_shards, release_path
 from datasets.tables import read_table
 from flows.__main__ import app
-from flows.config import Config
+from flows.config import Config, load_config
 from flows.publish import publish
+from flows.regenerate import read_release_settings
 from tests.small_tables import make_root
 
 TOP = Path(__file__).parents[2]
@@ -91,20 +92,17 @@ def test_training_reads_a_release_as_it_reads_the_root(published, release):
 
 
 def test_commands_say_what_they_did(published, tmp_path):
-    def run(*words):
-        return CliRunner().invoke(app, [*words])
-
     root = published.root
     config = ["--config", str(TOP / "configs" / "demo.toml"), "--root", root]
     assert "none, unless values or papers changed" in run("publish", *config, "--dry-run").output
-    assert run("publish", *config, "--to", str(tmp_path / "away")).exit_code == 0
+    assert run("publish", *config, "--to", tmp_path / "away").exit_code == 0
     assert list_releases(root) == ["1.0.0"] and verify_release(tmp_path / "away" / "1.0.0") == []
     video_id = read_table(root, "splits")["video_id"][0].as_py()
-    assert "yes: " in run("am-i-in", str(tmp_path / "away" / "1.0.0"), "--video", video_id).output
-    assert run("am-i-in", str(tmp_path / "away" / "1.0.0"), "--video", "nobody").output == "no\n"
+    assert "yes: " in run("am-i-in", tmp_path / "away" / "1.0.0", "--video", video_id).output
+    assert run("am-i-in", tmp_path / "away" / "1.0.0", "--video", "nobody").output == "no\n"
     shard = next((tmp_path / "away").rglob("data/pooled/test-*.parquet"))
     shard.write_bytes(shard.read_bytes()[:-1] + b"?")
-    spoiled = run("verify", str(tmp_path / "away"))
+    spoiled = run("verify", tmp_path / "away")
     assert spoiled.exit_code == 3 and f"data/pooled/{shard.name}" in spoiled.output
 
 
@@ -125,18 +123,62 @@ def test_others_open_a_release_without_our_software(release, tmp_path):
     assert snippet.returncode == 0 and snippet.stdout.split()[1:] == ["1280", "2048"], snippet.stderr
 
 
-@pytest.mark.slow
-def test_a_release_regenerated_on_an_empty_root_has_the_same_bytes(release, small_config, tmp_path):
-    from flows.featurize import featurize
-    from flows.regenerate import regenerate
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
 
-    config = small_config.model_copy(update={"root": str(tmp_path / "again")})
-    regenerate(config, (str(release),))
-    featurize(config)
-    publish(config)
-    again = release_path(config.root, "1.0.0")
+
+@pytest.fixture(scope="module")
+def told(release, tmp_path_factory):
+    """What is left of the release on another machine: its manifest and which clips it has."""
+    folder = tmp_path_factory.mktemp("told")
+    shutil.copytree(release / "data" / "metadata", folder / "data" / "metadata")
+    shutil.copyfile(release / "manifest.json", folder / "manifest.json")
+    return folder
+
+
+@pytest.mark.slow
+def test_from_its_manifest_alone_a_release_is_made_anew_byte_for_byte_on_an_empty_root(
+    told, release, small_config, tmp_path
+):
+    source = small_config.source
+    site = tmp_path / "site.toml"  # which site is asked, and how, no manifest says
+    extractors = json.dumps(list(source.extractors))
+    site.write_text(f"""
+        source = {{ name = "site", watch_url = "{source.watch_url}", extractors = {extractors} }}
+        pacer = {{ enabled = false }}
+        download = {{ min_free_bytes = 1 }}
+    """)
+    root = tmp_path / "again"
+    done = run("regenerate", told, "--config", site, "--root", root)
+    assert done.exit_code == 0, done.output
+    again = release_path(root, "1.0.0")
     assert verify_release(again) == []
     assert read_manifest(again)["files"] == read_manifest(release)["files"]
+    assert "15 of 15 shards have the bytes of" in done.stderr
+
+
+def test_a_manifest_says_how_its_bytes_are_made_and_neither_what_code_runs_nor_whom_it_asks(told):
+    settings = read_release_settings(str(told))
+    assert set(settings) == {"download", "features", "publish"}
+    assert settings["features"]["encoder_2d"] == "efficientnet_lite0" and "device" not in settings["features"]
+    assert set(settings["download"]) == {"max_height", "max_bytes"}
+    config = load_config(None, None, ("features.window_step_3d=16",), beneath=settings)
+    assert (config.features.window_step_3d, config.publish.tiny_clips, config.source.name) == (16, 4, "youtube")
+
+
+def test_a_release_of_another_source_is_not_asked_of_youtube(told, tmp_path):
+    done = run("regenerate", told, "--root", tmp_path / "again")
+    assert done.exit_code == 2 and "from the source 'site', and source.name is 'youtube'" in done.stderr
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("damage", [{"config": 1}, {"config": {"features": {}}}, {"publish": {"name": "/"}}])
+def test_a_manifest_that_does_not_say_how_it_was_made_is_one_line(told, tmp_path, damage):
+    copy = Path(shutil.copytree(told, tmp_path / "copy"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | damage))
+    done = run("regenerate", copy, "--root", tmp_path / "again")
+    assert done.exit_code == 3 and done.stderr.count("\n") == 1 and "manifest.json" in done.stderr
 
 
 def start_publishing(config, *words):

@@ -55,8 +55,8 @@ def make_config(folder):
     write_json(f"{root}/channel/catalog.json", {"seed": 1, "items": items})
     for video_id in (GONE, KEPT):
         write_json(f"{root}/channel/videos/{video_id}.json", {"id": video_id})
-    config = Config(root=root, publish=SETTINGS)
-    publish(config, (str(folder / "away"),))
+    config = Config(root=root, publish=SETTINGS, schedules={"publish_to": [str(folder / "away")]})
+    publish(config)
     assert GONE in str(list(files_that_hold(root, GONE)))
     return config
 
