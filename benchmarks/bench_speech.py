@@ -15,7 +15,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 
 from benchmarks.bench_speech_mixes import MEDIA, write_mixes
 from benchmarks.bench_speech_unlike import write_unlike
+from benchmarks.limits import tell
 from extract.speech import SpeechSettings, run_library, segment_speech, to_segment
 from extract.speech_engine import LABEL_MS, Segment
 
 LABELS = ["no_energy", "speech", "music", "noise"]
+LONG_FILE_S = 300
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,16 @@ class Comparison:
     """Labels of 20 ms where the energy gate is open."""
     num_equal: int
     edge_off_ms: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times more audio a CPU-second of the fast engine labels."""
+        return self.library_cpu_s / self.fast_cpu_s
+
+    @property
+    def percent_equal(self) -> float:
+        """Of the labels past the energy gate."""
+        return 100 * self.num_equal / max(self.num_gated, 1)
 
     def plus(self, other: "Comparison") -> "Comparison":
         """The sum of two."""
@@ -58,8 +70,8 @@ class Comparison:
         """For people."""
         return (
             f"{self.name:20} {self.seconds:5.0f} s  audio/CPU-s: library {self.seconds / self.library_cpu_s:5.1f} "
-            f"fast {self.seconds / self.fast_cpu_s:6.1f} ratio {self.library_cpu_s / self.fast_cpu_s:5.2f}  "
-            f"equal {self.num_equal}/{self.num_gated} = {100 * self.num_equal / max(self.num_gated, 1):.3f} %  "
+            f"fast {self.seconds / self.fast_cpu_s:6.1f} ratio {self.ratio:5.2f}  "
+            f"equal {self.num_equal}/{self.num_gated} = {self.percent_equal:.3f} %  "
             f"speech edges off by at most {self.edge_off_ms} ms"
         )
 
@@ -107,15 +119,31 @@ def compare(paths: list[Path], settings: SpeechSettings) -> None:
     started = time.perf_counter()
     _, *library = run_library([paths[0], *paths], settings)
     print(f"library: {time.perf_counter() - started:.0f} s wall with start-up", flush=True)
-    total = Comparison("all", 0.0, 0.0, 0.0, 0, 0, 0)
+    found_all: list[Comparison] = []
     for path, result, cpu_s_before in zip(paths, library, before, strict=True):
         found, cpu_s = measure_fast(path, settings)
         one = compare_file(path.name, [to_segment(*segment) for segment in result["segments"]], found)
         one = replace(one, library_cpu_s=result["cpu_s"], fast_cpu_s=(cpu_s_before + cpu_s) / 2)
         print(one.line(), flush=True)
-        total = total.plus(one)
-    print(total.line())
+        found_all.append(one)
+    tell_limits(found_all)
     print_load()
+
+
+def tell_limits(found: list[Comparison]) -> None:
+    """What was asked for, in all and in the worst file; shares of labels in files above 5 minutes."""
+    total = reduce(Comparison.plus, found, Comparison("all", 0.0, 0.0, 0.0, 0, 0, 0))
+    print(total.line())
+    slowest = min(found, key=lambda one: one.ratio)
+    tell("audio per CPU-second, times the library's", total.ratio, "times", at_least=5)
+    tell("  the same, aimed for", total.ratio, "times", at_least=8)
+    tell(f"  the slowest file, {slowest.name}", slowest.ratio, "times", at_least=5)
+    tell("labels past the energy gate equal", total.percent_equal, "%", at_least=99.9)
+    long = [one for one in found if one.seconds > LONG_FILE_S]
+    if long:
+        worst = min(long, key=lambda one: one.percent_equal)
+        tell(f"  the worst file above 5 minutes, {worst.name}", worst.percent_equal, "%", at_least=99.9)
+    tell("speech edges off", total.edge_off_ms, "ms", at_most=20)
 
 
 def compare_file(name: str, expected: list[Segment], found: list[Segment]) -> Comparison:

@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.limits import tell
 from extract.media import ffmpeg_path
 from extract.speech_engine import Segment
 
@@ -56,9 +57,9 @@ def main() -> None:
         started = time.perf_counter()
         peak_bytes, segments = peak_of_long_file(media, Path(scratch), arguments.hours)
     print(
-        f"{segments[-1][2] / 3_600_000:.2f} h in {time.perf_counter() - started:.0f} s wall, {len(segments)} segments: "
-        f"peak {peak_bytes / 1e6:.0f} MB"
+        f"{segments[-1][2] / 3_600_000:.2f} h in {time.perf_counter() - started:.0f} s wall, {len(segments)} segments"
     )
+    tell("peak of the process", peak_bytes / 1e6, "MB", at_most=1000)
 
 
 def write_sound(directory: Path) -> Path:

@@ -3,7 +3,6 @@
 Run: python -m benchmarks.bench_splits [num_videos]
 """
 
-import resource
 import sys
 import time
 
@@ -11,9 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.limits import peak_gigabytes, tell
 from datasets.splits import draw_splits
 
 CLIPS_PER_VIDEO = 10
+MOST_SECONDS, MOST_GIGABYTES = 20, 4
 
 
 def make_clips(num_videos: int) -> pa.Table:
@@ -44,9 +45,8 @@ def main(num_videos: int) -> None:
         start, cpu_start = time.perf_counter(), time.process_time()
         drawn = draw_splits(clips, sizes, seed=0, **options)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-        peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        took = f"{seconds:.1f} s ({cpu_seconds:.1f} of CPU)"
-        print(f"{name}: {drawn.num_rows:,} drawn in {took}; peak so far {peak_gb:.2f} GB", flush=True)
+        tell(f"{name}: {drawn.num_rows:,} drawn ({cpu_seconds:.1f} s of CPU)", seconds, "s", at_most=MOST_SECONDS)
+    tell("peak of the process, the clips included", peak_gigabytes(), "GB", at_most=MOST_GIGABYTES)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Asked: 1,000,000 known videos in under 10 s and 2 GB (peak of the whole process)
 Run: python -m benchmarks.bench_tables [num_videos]
 """
 
-import resource
 import sys
 import tempfile
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.limits import peak_gigabytes, tell
 from datasets.rows import RowReader
 from datasets.schemas import TABLES
 from datasets.tables import add_common_columns, subtract, table_digest, write_part
@@ -23,12 +23,14 @@ VIDEOS_PER_PART = 20_000
 NUM_CLIPS, NUM_ROWS, NUM_DIMS = 2_000, 8, 2048
 
 
-def timed(what: str, work: Callable[[], object]) -> object:
+def timed(what: str, work: Callable[[], object], at_most: float | None = None) -> object:
     start = time.perf_counter()
     result = work()
     seconds = time.perf_counter() - start
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{what}: {seconds:.2f} s; peak so far {peak_gb:.2f} GB", flush=True)
+    if at_most is None:
+        print(f"{what}: {seconds:.2f} s; peak so far {peak_gigabytes():.2f} GB", flush=True)
+    else:
+        tell(what, seconds, "s", at_most=at_most)
     return result
 
 
@@ -93,7 +95,8 @@ def main(num_videos: int) -> None:
         ids = pc.utf8_lpad(pa.array(np.arange(num_videos + 1000)).cast(pa.string()), 11, "v")
         timed(f"write {num_videos:,} media rows", lambda: write_media(root, ids.slice(0, num_videos)))
         known = pa.table({"video_id": ids})
-        left = timed("load, subtract, choose a batch", lambda: choose_batch(root, known))
+        left = timed("load, subtract, choose a batch", lambda: choose_batch(root, known), at_most=10)
+        tell("  peak of the process, writing included", peak_gigabytes(), "GB", at_most=2)
         print(f"  (new in the batch, to be done again) = {left}")
         timed("table_digest of media", lambda: table_digest(root, "media"))
         features = feature_table()
@@ -102,7 +105,8 @@ def main(num_videos: int) -> None:
         timed("table_digest of features_2d", lambda: table_digest(root, "features_2d"))
         timed("index of features_2d by clip_id", lambda: RowReader(root, "features_2d", "r").close())
         times = read_random_rows(root)
-        print(f"random row of features: median {np.median(times):.1f} ms, slowest {max(times):.1f} ms")
+        tell("random row of features, median", float(np.median(times)), "ms", at_most=20)
+        print(f"  slowest {max(times):.1f} ms")
 
 
 if __name__ == "__main__":
