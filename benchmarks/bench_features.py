@@ -33,10 +33,10 @@ from datasets.tables import add_common_columns, write_part
 from features.audio import log_mel
 from features.clip_features import Encoders, featurize_clips, load_encoders
 from features.encoder_libraries import without_head
-from features.encoders import ENCODERS
 from features.engines import num_cores
 from features.filters import scaled_size
 from features.frames import decode_clip
+from features.networks import ENCODERS
 from features.settings import FeatureSettings
 from features.weights import untrained_weights
 

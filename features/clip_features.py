@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from datasets.settings import recipe_of
 from features.decoded import ClipError, DecodedClip, Float32
 from features.encoders import Encoder, load_encoder
+from features.engines import has_gpu
 from features.feature_tables import ClipFeatures, Problem, build_tables, normalise_rows, spectrogram
 from features.filters import FPS_3D
 from features.frames import decode_pieces
@@ -38,7 +38,7 @@ def load_encoders(settings: FeatureSettings) -> Encoders:
     Raises:
         ValueError: an encoder or weights that cannot be had, naming the field.
     """
-    if settings.decoder == "nvdec" and not torch.cuda.is_available():
+    if settings.decoder == "nvdec" and not has_gpu():
         raise ValueError("features.decoder = 'nvdec' needs an NVIDIA GPU, and there is none; set it to 'cpu'")
     return Encoders(load_encoder_2d(settings), _load(settings, "3d", num_frames=16))
 

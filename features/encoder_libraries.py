@@ -1,6 +1,7 @@
 """Networks by name from torchvision and timm: any image classifier of theirs without its head is a 2D encoder."""
 
 import importlib.util
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,24 +10,23 @@ from typing import Any
 import torch
 from torch import nn
 
+from features.encoders import NetworkShape
+from features.filters import SHORT_SIDE_2D
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-SHORT_SIDE = 224
-_PROBES = (((256, 320), None), ((SHORT_SIDE,), SHORT_SIDE))
+_PROBES = (((256, 320), None), ((SHORT_SIDE_2D,), SHORT_SIDE_2D))
 """Widths and crop: frames as they are where the network gives one dimension for any, else their centre square."""
 
 
-@dataclass(frozen=True)
-class EncoderSpec:
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec(NetworkShape):
     """One line of the table of encoders."""
 
     build: Callable[[], nn.Module]
     """The network with the keys of its released weights."""
     features: Callable[[nn.Module], nn.Module]
     """The loaded network -> a module that gives features [N, D]."""
-    dim: int
-    num_frames: int
-    """Frames of a window: 1 for a 2D network."""
     scale: float
     """Pixels (0 to 255) are divided by it, then normalised by mean and std."""
     mean: tuple[float, float, float]
@@ -34,8 +34,6 @@ class EncoderSpec:
     default_weights: Callable[[], Path] | None = None
     sha256: str | None = None
     """Of the default weights."""
-    crop: int | None = None
-    """Side of the centre square of a frame that a network of fixed input size sees; the whole frame when not given."""
 
 
 def torchvision_spec(name: str) -> EncoderSpec:
@@ -97,12 +95,12 @@ def _probed(name: str, spec: EncoderSpec) -> EncoderSpec:
     for widths, crop in _PROBES:
         try:
             with torch.inference_mode():
-                shapes = {tuple(network(torch.zeros(1, 3, SHORT_SIDE, width)).shape) for width in widths}
+                shapes = {tuple(network(torch.zeros(1, 3, SHORT_SIDE_2D, width)).shape) for width in widths}
         except (RuntimeError, AssertionError, ValueError):
             continue
         if len(shapes) == 1 and len(shape := shapes.pop()) == 2:
             return replace(spec, dim=int(shape[1]), crop=crop)
-    raise ValueError(f"encoder {name} gives no vector for frames of short side {SHORT_SIDE}; choose another network")
+    raise ValueError(f"encoder {name} gives no vector for frames of short side {SHORT_SIDE_2D}; choose another network")
 
 
 def _build_torchvision(name: str) -> nn.Module:
@@ -124,12 +122,18 @@ def _download_torchvision(name: str) -> Path:
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(weights.url, str(path), progress=False)
-        except OSError as error:
+            torch.hub.download_url_to_file(weights.url, str(path), _hash_in_name(path), progress=False)
+        except (OSError, RuntimeError) as error:
             raise ValueError(
                 f"weights: {name}: no download of {Path(weights.url).name} ({error}); give a file"
             ) from error
     return path
+
+
+def _hash_in_name(path: Path) -> str | None:
+    """What a file's sha256 begins with, by torch's custom of naming files NAME-HASH.pth."""
+    found = re.fullmatch(r".*-([0-9a-f]{8,})\.pth", path.name)
+    return found[1] if found else None
 
 
 def _build_timm(name: str) -> nn.Module:

@@ -1,7 +1,6 @@
 """Weights of the encoders: files without pickled objects, their sha256, and deterministic untrained ones."""
 
 import hashlib
-import json
 import pickle
 import zlib
 from collections.abc import Mapping
@@ -9,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
-UNTRAINED = "untrained"
 _NOT_WEIGHTS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError)
 """What `torch.load(weights_only=True)` raises for files that are not weights, or hold more than tensors."""
-_SAFETENSORS_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
+_NOT_SAFETENSORS = (SafetensorError, OSError, ValueError, KeyError)
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -40,20 +40,11 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    data = path.read_bytes()
-    header_bytes = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + header_bytes])
-    body = bytearray(data[8 + header_bytes :])
-    tensors = {}
-    for key, entry in header.items():
-        if key == "__metadata__":
-            continue
-        if entry["dtype"] not in _SAFETENSORS_DTYPES:
-            raise ValueError(f"weights: {path}: {key} has dtype {entry['dtype']}, known: {list(_SAFETENSORS_DTYPES)}")
-        start, end = entry["data_offsets"]
-        values = torch.frombuffer(body[start:end], dtype=_SAFETENSORS_DTYPES[entry["dtype"]])
-        tensors[key.removeprefix("module.")] = values.reshape(entry["shape"])
-    return tensors
+    try:
+        tensors = load_file(path)
+    except _NOT_SAFETENSORS as error:
+        raise ValueError(f"weights: {path} is not a safetensors file: {error}"[:300]) from error
+    return {key.removeprefix("module."): value for key, value in tensors.items()}
 
 
 def load_into(network: nn.Module, weights: Mapping[str, torch.Tensor], source: str) -> None:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -5,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -14,6 +17,7 @@ from datasets.tables import add_common_columns, read_table, table_digest, write_
 from features.clip_features import Encoders, FeatureSettings, feature_recipes, featurize_clips, load_encoders
 from features.encoders import Encoder
 
+TOP = Path(__file__).parents[2]
 SETTINGS = FeatureSettings(encoder_2d="efficientnet_lite0", weights_3d="untrained", engine="openvino", device="cpu")
 
 
@@ -172,3 +176,18 @@ def test_an_encoder_of_the_wrong_kind_is_told_by_field() -> None:
 def test_nvdec_without_a_gpu_is_told_before_any_clip() -> None:
     with pytest.raises(ValueError, match=r"features\.decoder = 'nvdec' needs an NVIDIA GPU"):
         load_encoders(SETTINGS.model_copy(update={"decoder": "nvdec"}))
+
+
+def test_a_process_that_featurizes_by_openvino_never_loads_torch(good_clips: pa.Table, tmp_path: Path) -> None:
+    pq.write_table(good_clips.slice(0, 1), tmp_path / "clips.parquet")
+    script = (
+        "import sys, pyarrow.parquet as pq\n"
+        "from features.clip_features import FeatureSettings, featurize_clips, load_encoders\n"
+        f"settings = FeatureSettings.model_validate_json({SETTINGS.model_dump_json()!r})\n"
+        f"clips = pq.read_table({str(tmp_path / 'clips.parquet')!r})\n"
+        "tables = featurize_clips(clips, load_encoders(settings), settings)\n"
+        "assert tables['pooled']['status'].to_pylist() == ['ok']\n"
+        "assert not sys.modules.keys() & {'torch', 'torchvision', 'timm'}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=TOP, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

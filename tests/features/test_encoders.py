@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from features.encoders import ENCODERS, LITE0_SHA256, Encoder, load_encoder
+from features.encoders import Encoder, load_encoder
+from features.networks import ENCODERS, LITE0_SHA256
 from features.resnext3d import ResNeXt3D
 from features.weights import load_into, read_weights, tensors_sha256, untrained_weights
 

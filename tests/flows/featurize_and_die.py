@@ -19,7 +19,8 @@ import flows.featurize as featurize
 from datasets import tables
 from datasets.tables import table_digest
 from features.clip_features import Encoders
-from features.encoders import ENCODERS, Encoder
+from features.encoders import Encoder
+from features.networks import ENCODERS
 from flows.batches import Run, hold_root
 from flows.config import load_config
 
