@@ -1,14 +1,15 @@
 """Clip lists, a release's or of others, as rows of the table clips with a split: what a regeneration fetches and cuts.
 
 Read are the folder of a release, CSV (video_id, start, end and, if there, split), YouCook2's annotation JSON, JSON
-lists of segments or of video ids, and pickled lists of dicts as AVLnet published. A pickle is read without building any
-object of its classes.
+lists of segments or of video ids, also one a split, and pickled lists of dicts as AVLnet published. A pickle is read
+without building any object of its classes.
 """
 
 import csv
 import io
 import json
 import pickle
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -125,6 +126,9 @@ def _names_in(shard: Path) -> list[str]:
 def _json_entries(value: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, Mapping) and isinstance(value.get("database"), Mapping):
         yield from _youcook2_entries(value["database"])
+    elif isinstance(value, Mapping) and value and value.keys() <= {*SPLITS, *SPLITS.values()}:
+        for split, listed in value.items():
+            yield from ({**entry, "split": entry.get("split") or split} for entry in _json_entries(listed))
     elif isinstance(value, Mapping):
         yield from ({"video_id": video_id} for video_id in value)
     elif isinstance(value, list):
@@ -201,10 +205,36 @@ class _Ignored:
         return self
 
 
+class _NumberType(_Ignored):
+    """Stands for a numpy dtype: its code, such as f8, is all that is kept."""
+
+    code: Any
+
+    def __new__(cls, code: Any = None, *_: Any, **__: Any) -> "_NumberType":
+        number_type = object.__new__(cls)
+        number_type.code = code
+        return number_type
+
+
+_NUMBERS = {"f4": "<f", "f8": "<d", "i4": "<i", "i8": "<q"}
+
+
+def _read_number(number_type: Any, content: Any) -> Any:
+    """A number that numpy pickled as its type and its bytes: so times are stored that were computed with it."""
+    layout = _NUMBERS.get(str(getattr(number_type, "code", None)))
+    is_number = layout is not None and isinstance(content, bytes) and len(content) == struct.calcsize(layout)
+    return struct.unpack(layout, content)[0] if layout is not None and is_number else _Ignored()
+
+
 class _PlainUnpickler(pickle.Unpickler):
     """Reads lists, dicts, texts and numbers; resolves no class, so that nothing of the file is executed."""
 
     def find_class(self, module: str, name: str) -> Any:
+        match module, name:
+            case ("numpy", "dtype"):
+                return _NumberType
+            case ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar"):
+                return _read_number
         return _Ignored
 
     def persistent_load(self, pid: Any) -> Any:

@@ -38,6 +38,22 @@ def test_list_of_video_ids(tmp_path: Path) -> None:
         assert read_video_ids(path) == ["GLd3aX16zBg", "-abcdefghi_"]
 
 
+def test_lists_of_videos_or_segments_by_split(tmp_path: Path) -> None:
+    path = tmp_path / "youcook_japanese_v1.json"
+    path.write_text(json.dumps({"train": ["GLd3aX16zBg"], "val": [], "eval": ["-abcdefghi_"]}))
+    assert read_video_ids(path) == ["GLd3aX16zBg", "-abcdefghi_"]
+    path.write_text(json.dumps({"eval": [{"video_id": "GLd3aX16zBg", "start": 1, "end": 9.5}]}))
+    assert spans(path) == [("GLd3aX16zBg", 1000, 9500, "test")]
+
+
+@pytest.mark.parametrize("number", [np.float64(1.5), np.float32(1.5), np.int64(1), np.int32(1)])
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_pickled_times_that_numpy_computed(number: np.number, protocol: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps([{"video_id": "GLd3aX16zBg", "start": number, "end": 9}], protocol))
+    assert spans(path, split="val") == [("GLd3aX16zBg", int(number * 1000), 9000, "val")]
+
+
 def test_pickle_with_arrays_and_tensors(tmp_path: Path) -> None:
     item = {"video_id": "GLd3aX16zBg", "start": 1.5, "end": 9, "2d": np.zeros(8), "audio": torch.zeros(4, 3)}
     path = tmp_path / "a.pkl"
