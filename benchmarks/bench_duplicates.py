@@ -1,16 +1,16 @@
-"""Group near-duplicates among many videos with fingerprints of two minutes; every tenth video is a copy.
+"""Find near-duplicates among many videos with fingerprints of two minutes; every tenth video is a copy.
 
 Run: python -m benchmarks.bench_duplicates [num_videos]
 """
 
-import resource
 import sys
 import time
 
 import numpy as np
 import pyarrow as pa
 
-from datasets.duplicates import DuplicateSettings, group_duplicates
+from benchmarks.limits import peak_gigabytes
+from datasets.duplicates import DuplicateSettings, find_duplicates
 
 ITEMS = 940
 COPY_SHARE = 0.1
@@ -43,12 +43,10 @@ def make_fingerprints(num_videos: int) -> tuple[pa.Table, int]:
 def main(num_videos: int) -> None:
     fingerprints, num_copies = make_fingerprints(num_videos)
     start, cpu_start = time.perf_counter(), time.process_time()
-    groups = group_duplicates(fingerprints, DuplicateSettings())
+    pairs = find_duplicates(fingerprints, DuplicateSettings())
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    num_groups = len(groups["group_id"].unique())
-    print(f"{num_videos:,} videos, {num_copies:,} of them copies; {num_groups:,} groups of {groups.num_rows:,} videos")
-    print(f"{seconds:.1f} s ({cpu_seconds:.1f} of CPU); peak of the process {peak_gb:.2f} GB")
+    print(f"{num_videos:,} videos, {num_copies:,} of them copies; {pairs.num_rows:,} pairs found")
+    print(f"{seconds:.1f} s ({cpu_seconds:.1f} of CPU); peak of the process {peak_gigabytes():.2f} GB")
 
 
 if __name__ == "__main__":

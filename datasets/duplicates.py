@@ -15,8 +15,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from datasets.hash_order import Hashes
 from datasets.settings import Settings
@@ -83,28 +81,6 @@ def find_duplicates(fingerprints: pa.Table, settings: DuplicateSettings) -> pa.T
     first, second = (videos["video_id"].take(pa.array(pairs[:, side])) for side in (0, 1))
     columns = [pc.min_element_wise(first, second), pc.max_element_wise(first, second)]
     return pa.table(columns, ["video_id", "copy_id"]).sort_by([("video_id", "ascending"), ("copy_id", "ascending")])
-
-
-def group_duplicates(fingerprints: pa.Table, settings: DuplicateSettings) -> pa.Table:
-    """Groups of videos that are copies of one another, or of copies of one another.
-
-    Args:
-        fingerprints: as of `find_duplicates`.
-        settings: when two videos count as one.
-
-    Returns:
-        video_id and group_id of the videos that have a copy, sorted by video_id; the group's id is its smallest
-        video_id. The same in any order of rows.
-    """
-    pairs = find_duplicates(fingerprints, settings)
-    video_ids = pa.chunked_array([*pairs["video_id"].chunks, *pairs["copy_id"].chunks], pairs["video_id"].type)
-    video_ids = video_ids.unique()
-    first, second = (pc.index_in(pairs[name], video_ids).to_numpy() for name in pairs.column_names)
-    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(video_ids), len(video_ids)))
-    group = connected_components(links, directed=False)[1] if len(video_ids) else np.empty(0, np.int64)
-    grouped = pa.table({"video_id": video_ids, "group": group})
-    smallest = grouped.group_by("group").aggregate([("video_id", "min")]).rename_columns({"video_id_min": "group_id"})
-    return grouped.join(smallest, "group").select(["video_id", "group_id"]).sort_by("video_id")
 
 
 def bit_error_rate(first: Items, second: Items, settings: DuplicateSettings) -> float:

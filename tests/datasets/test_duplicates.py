@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.duplicates import DuplicateSettings, bit_error_rate, group_duplicates
+from datasets.duplicates import DuplicateSettings, bit_error_rate, find_duplicates
 from extract.media import audio_chunks, ffmpeg_path
 
 DEFAULTS = DuplicateSettings()
@@ -55,10 +55,12 @@ def make_table(rows):
 
 
 def group(rows, settings=DEFAULTS):
-    groups = {}
-    for row in group_duplicates(make_table(rows), settings).to_pylist():
-        groups.setdefault(row["group_id"], set()).add(row["video_id"])
-    return groups
+    """Videos that hang together by pairs of copies, by the smallest id of each group."""
+    groups = []
+    for pair in find_duplicates(make_table(rows), settings).to_pylist():
+        touched = [group for group in groups if not group.isdisjoint(pair.values())]
+        groups = [group for group in groups if group not in touched] + [set(pair.values()).union(*touched)]
+    return {min(group): group for group in groups}
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +157,7 @@ def test_fingerprints_of_more_than_2_gb_are_searched():
             "fingerprint": fingerprints,
         }
     )
-    assert group_duplicates(table, DEFAULTS)["video_id"].to_pylist() == ["v000", "v137"]
+    assert find_duplicates(table, DEFAULTS).to_pylist() == [{"video_id": "v000", "copy_id": "v137"}]
 
 
 def random_items(rng, num_items):
@@ -169,7 +171,7 @@ def flip_bits(rng, items, share):
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**31), st.integers(2, 25), st.randoms(use_true_random=False))
-def test_groups_do_not_depend_on_the_order_of_rows_or_on_chunks(seed, num_videos, shuffler):
+def test_pairs_do_not_depend_on_the_order_of_rows_or_on_chunks(seed, num_videos, shuffler):
     rng = np.random.default_rng(seed)
     sources = [random_items(rng, rng.integers(1, 400)) for _ in range(4)]
     rows = [
@@ -180,10 +182,10 @@ def test_groups_do_not_depend_on_the_order_of_rows_or_on_chunks(seed, num_videos
         }
         for n in range(num_videos)
     ]
-    expected = group_duplicates(make_table(rows), DEFAULTS)
+    expected = find_duplicates(make_table(rows), DEFAULTS)
     shuffler.shuffle(rows)
     chunked = pa.concat_tables([make_table(rows[:3]), make_table(rows[3:])])
-    assert group_duplicates(chunked, DEFAULTS).to_pylist() == expected.to_pylist()
+    assert find_duplicates(chunked, DEFAULTS).to_pylist() == expected.to_pylist()
 
 
 @settings(deadline=None, max_examples=50)
