@@ -27,6 +27,8 @@ REMOVED_FILE, TOMBSTONES_FILE = "removed.tsv", "tombstones.tsv"
 RELEASE_FORMAT = 1
 # Ours are 2 MB (datasets.tables.ROW_GROUP_BYTES); a file of a stranger may claim what fills the memory.
 MAX_GROUP_BYTES, MAX_GROUP_VALUES = 64 << 20, 16 << 20
+# What is looked into; of another type it would fail far from here.
+_TYPES = {name: pa.string() for name in ("clip_id", "video_id", "split", "channel_hash")}
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 Row = dict[str, Any]
@@ -150,16 +152,26 @@ def read_shards(
             tables.append(_read_shard(opened, path, columns))
     if not tables:
         raise ReleaseError(f"{release} has no shards of {family}")
-    return pa.concat_tables(tables)
+    try:
+        return pa.concat_tables(tables)
+    except pa.ArrowException as error:
+        raise ReleaseError(f"{release}: shards of {family} have different columns: {error}"[:300]) from error
 
 
 def _read_shard(opened: Any, path: str, columns: Sequence[str] | None) -> pa.Table:
     try:
         shard = pq.ParquetFile(opened)
         check_groups(shard)
-        return shard.read(columns=columns).replace_schema_metadata(None)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+        rows = shard.read(columns=columns).replace_schema_metadata(None)
+        rows.validate(full=True)  # text that is text
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:  # OSError: pages that are none
         raise ReleaseError(f"{path} cannot be read: {type(error).__name__}: {error}"[:300]) from error
+    for name in columns if columns is not None else rows.column_names:
+        if rows.column_names.count(name) != 1:
+            raise ReleaseError(f"{path} must have one column {name[:100]!r}, has {rows.column_names.count(name)}")
+        if rows.schema.field(name).type != _TYPES.get(name, rows.schema.field(name).type):
+            raise ReleaseError(f"{path}: {name} must be {_TYPES[name]}, is {rows.schema.field(name).type}"[:300])
+    return rows
 
 
 def find_video(release: str | Path, video_id: str) -> tuple[list[Row], bool]:

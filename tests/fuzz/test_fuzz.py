@@ -1,18 +1,29 @@
-"""No input makes a parser fail in any way but its own; 1,000 inputs a target in the slow tests, more by `make fuzz`."""
+"""No input makes a parser fail in any way but its own; 10,000 inputs a target in the slow tests, others by `make fuzz`.
+
+`python -m tests.fuzz.with_atheris TARGET -runs=100000` goes by the branches that it reaches.
+"""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.fuzz.model_targets import MODEL_TARGETS
+from tests.fuzz.shard_targets import SHARD_TARGETS
 from tests.fuzz.targets import TARGETS, Target
 
-ALL = {**TARGETS, **MODEL_TARGETS}
-NUM_FAST, NUM_SLOW = 40, 1000
+TOP = Path(__file__).parents[2]
+ALL = {**TARGETS, **MODEL_TARGETS, **SHARD_TARGETS}
+NUM_FAST, NUM_SLOW = 40, 10_000
 
 
-def fuzz(target: Target, num_inputs: int) -> None:
+def make_test(target: Target, num_inputs: int) -> Callable[[], None]:
+    """A hypothesis test: the target reads each input, or refuses it by an error of its own."""
+
     @settings(
         max_examples=num_inputs,
         deadline=None,
@@ -32,16 +43,23 @@ def fuzz(target: Target, num_inputs: int) -> None:
                 raise
             assert str(error) and len(str(error)) < 2000
 
-    reads_or_refuses()
+    return reads_or_refuses
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_parser_reads_or_refuses(name):
-    fuzz(ALL[name], NUM_FAST)
+    make_test(ALL[name], NUM_FAST)()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", ALL)
 def test_a_parser_reads_or_refuses_many_inputs(name):
-    fuzz(ALL[name], int(os.environ.get("FUZZ_INPUTS", NUM_SLOW)))
+    make_test(ALL[name], int(os.environ.get("FUZZ_INPUTS", NUM_SLOW)))()
+
+
+@pytest.mark.slow
+def test_atheris_runs_a_target():
+    command = [sys.executable, "-m", "tests.fuzz.with_atheris", "Retry-After", "-runs=2000"]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Done 2000 runs" in done.stderr, done.stderr[-2000:]

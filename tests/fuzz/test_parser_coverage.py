@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.model_targets import MODEL_TARGETS
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.test_fuzz import ALL
 
 TOP = Path(__file__).parents[2]
 LEAST_PERCENT = 80
-PARSERS = sorted({name for target in (*TARGETS.values(), *MODEL_TARGETS.values()) for name in target.files})
+PARSERS = sorted({name for target in ALL.values() for name in target.files})
 
 
 @pytest.fixture(scope="module")
