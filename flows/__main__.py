@@ -61,7 +61,8 @@ def curate(
     if dry_run:
         from flows.forecast import forecast_curation
 
-        show({"forecast": forecast_curation(settings)}, json)
+        with one_line_errors():
+            show({"forecast": forecast_curation(settings)}, json)
         return
     from flows.availability import check_availability as check_flow
     from flows.curate import curate as curate_flow

@@ -95,6 +95,12 @@ def test_dry_run_of_a_list_of_ids_counts_its_videos_and_asks_only_for_channels(t
     assert amounts["hours of asking"] == pytest.approx((1 + 32) / 240)
 
 
+def test_dry_run_without_its_list_is_one_line():
+    result = CliRunner().invoke(app, ["curate", "--dry-run", "--set", "source.name=ids"])
+    assert result.exit_code == 3
+    assert result.stderr.startswith("error: source.ids_file is not set")
+
+
 def test_the_rest_of_a_plan_is_forecast_from_the_roots_own_yields(tmp_path):
     queries = tmp_path / "queries.txt"
     queries.write_text("a\nb\nc\nd\n")
