@@ -45,22 +45,21 @@ def log_mel(waveform: npt.ArrayLike) -> Float32:
         raise ValueError(f"waveform must be finite, got {np.count_nonzero(~np.isfinite(samples))} samples that are not")
     if samples.size == 0:
         samples = np.zeros(EMPTY_SAMPLES, np.float32)
-    return _to_db(_mel_power(samples))
+    return _to_db(_mel_power(samples)).T
 
 
 def _mel_power(samples: Float32) -> Float64:
-    """[40, T] mel power; a chunk of frames at a time, so that memory does not grow with the FFT of a long waveform."""
+    """[T, 40] mel power; a chunk of frames at a time, so that memory does not grow with the FFT of a long waveform."""
     mean, window, basis = samples.mean(), _window(), mel_basis()
-    num_frames = 1 + len(samples) // HOP
-    chunks = []
-    for start in range(0, num_frames, _FRAMES_PER_CHUNK):
-        num = min(_FRAMES_PER_CHUNK, num_frames - start)
+    power = np.empty((1 + len(samples) // HOP, NUM_MELS), np.float64)
+    for start in range(0, len(power), _FRAMES_PER_CHUNK):
+        rows = power[start : start + _FRAMES_PER_CHUNK]
         first = start * HOP - FFT_SIZE // 2
-        indices = _reflect(np.arange(first, first + (num - 1) * HOP + FFT_SIZE), len(samples))
+        indices = _reflect(np.arange(first, first + (len(rows) - 1) * HOP + FFT_SIZE), len(samples))
         frames = np.lib.stride_tricks.sliding_window_view(_preemphasise(samples, mean, indices), FFT_SIZE)[::HOP]
         spectrum = np.fft.rfft(frames * window, axis=1)
-        chunks.append((spectrum.real**2 + spectrum.imag**2) @ basis.T)
-    return np.concatenate(chunks).T
+        np.matmul(spectrum.real**2 + spectrum.imag**2, basis.T, out=rows)
+    return power
 
 
 def _preemphasise(samples: Float32, mean: np.float32, indices: npt.NDArray[np.int64]) -> Float32:
@@ -77,9 +76,11 @@ def _reflect(indices: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int6
 
 
 def _to_db(power: Float64) -> Float32:
-    decibels = 10.0 * np.log10(np.maximum(power, MIN_POWER))
-    decibels -= 10.0 * np.log10(max(power.max(), MIN_POWER))
-    return np.asarray(np.maximum(decibels, decibels.max() - FLOOR_DB), np.float32)
+    """Decibels re the highest power, in the memory of `power`."""
+    np.log10(np.maximum(power, MIN_POWER, out=power), out=power)
+    power *= 10.0
+    power -= power.max()
+    return np.asarray(np.maximum(power, -FLOOR_DB, out=power), np.float32)
 
 
 @functools.cache

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from datasets.settings import recipe_of
-from features.decoded import ClipError, DecodedClip, Float32
+from features.decoded import ClipError, DecodedClip
 from features.encoders import Encoder, load_encoder
 from features.engines import has_gpu
-from features.feature_tables import ClipFeatures, Problem, build_tables, normalise_rows, spectrogram
+from features.feature_tables import ClipFeatures, Float16, Problem, build_tables, normalise_rows, spectrogram
 from features.filters import FPS_3D
 from features.frames import decode_pieces
 from features.settings import FeatureSettings
@@ -129,9 +129,10 @@ class _Clip:
     """What has come out of a clip so far."""
 
     keys: dict[str, Any]
-    rows_2d: list[Float32] = field(default_factory=list)
-    rows_3d: list[Float32] = field(default_factory=list)
-    waveform: list[Float32] = field(default_factory=list)
+    rows_2d: list[Float16] = field(default_factory=list)
+    rows_3d: list[Float16] = field(default_factory=list)
+    samples: bytearray = field(default_factory=bytearray)
+    """Of the waveform, float32: what grows most with a clip, so never held twice."""
     num_frames_3d: int = 0
     num_frames: int = 0
     num_damaged: int = 0
@@ -139,7 +140,7 @@ class _Clip:
 
     def add(self, piece: DecodedClip) -> None:
         """Count a piece, and keep its sound; its frames are kept by nobody."""
-        self.waveform.append(piece.waveform)
+        self.samples += piece.waveform.tobytes()
         self.num_frames_3d += len(piece.frames_3d)
         self.num_frames += piece.num_frames
         self.num_damaged += piece.num_damaged
@@ -151,11 +152,11 @@ class _Clip:
             self.problem = Problem("decode_failed", damage)
         if self.problem is not None:
             return _without_values(self.keys, self.problem)
-        waveform = np.concatenate(self.waveform)
+        waveform = np.frombuffer(self.samples, np.float32)
         return ClipFeatures(
             **self.keys,
-            rows_2d=normalise_rows(np.concatenate(self.rows_2d)),
-            rows_3d=normalise_rows(np.concatenate(self.rows_3d)),
+            rows_2d=np.concatenate(self.rows_2d),
+            rows_3d=np.concatenate(self.rows_3d),
             num_valid_frames=_valid_frames(self.num_frames_3d, settings.window_step_3d),
             mel=spectrogram(waveform, has_audio=len(waveform) > 0),
             detail=f"{self.num_damaged} damaged frames" if self.num_damaged else None,
@@ -205,8 +206,8 @@ def _encode(group: list[_Piece], encoders: Encoders, window_step: int) -> None:
     rows_2d = encoders.encoder_2d.encode_many([decoded.frames_2d for _, decoded in good])
     rows_3d = encoders.encoder_3d.encode_many([decoded.frames_3d for _, decoded in good], window_step)
     for (clip, _), row_2d, row_3d in zip(good, rows_2d, rows_3d, strict=True):
-        clip.rows_2d.append(row_2d)
-        clip.rows_3d.append(row_3d)
+        clip.rows_2d.append(normalise_rows(row_2d))
+        clip.rows_3d.append(normalise_rows(row_3d))
 
 
 def _valid_frames(num_frames: int, step: int) -> int:

@@ -134,6 +134,7 @@ class AVLNet(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding_dim, self.video_dim, self.mask_padding = embedding_dim, video_dim, mask_padding
+        self.widths = tuple(widths)
         self.DAVEnet = AudioNetwork(widths)
         self.DAVEnet_projection = nn.Linear(widths[-1], embedding_dim)
         self.GU_audio = GatedUnit(widths[-1], widths[-1])

@@ -44,16 +44,12 @@ class TrainSettings(Settings):
     """Stop after so many epochs without a better mean recall on val; None never stops early."""
     micro_batch_size: int = Field(default=16, ge=1)
     """Clips that go through the network at once."""
-    recompute: bool = True
-    """Embed twice to need the memory of one micro batch only; False is faster and needs that of the whole batch."""
     checkpoint_every_steps: int = Field(default=20, ge=1)
     """Steps after which the state to resume from is written; a killed training repeats fewer than that."""
     device: str = "auto"
     """Lightning's accelerator: auto, cpu, cuda."""
 
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset(
-        {"recompute", "device", "init_checkpoint", "checkpoint_every_steps"}
-    )
+    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"device", "init_checkpoint", "checkpoint_every_steps"})
 
     @property
     def families(self) -> tuple[str, ...]:

@@ -14,17 +14,17 @@ from model.loss import mms_loss
 Embeddings = tuple[Tensor, Tensor]
 
 
-def backward_contrastive(fabric: Fabric, model: nn.Module, pieces: Sequence[Batch], recompute: bool = True) -> Tensor:
+def backward_contrastive(fabric: Fabric, model: nn.Module, pieces: Sequence[Batch], recompute: bool) -> Tensor:
     """Add the gradient of the loss over all clips of all pieces and processes to the parameters.
 
-    Every clip is a negative of every other, whichever piece or process it is in. With several pieces and `recompute`
-    the clips are embedded twice, first without a graph (cached embeddings), so that memory is that of one piece.
+    Every clip is a negative of every other, whichever piece or process it is in.
 
     Args:
         fabric: where the model runs.
         model: as set up by `fabric`.
         pieces: the clips of this process.
-        recompute: False keeps the graph of all pieces: one forward pass, memory of the whole batch.
+        recompute: embed the clips of several pieces twice, first without a graph (cached embeddings), so that memory
+            is that of one piece; else the graph of the whole batch is kept, and there is one forward pass.
 
     Returns:
         The loss over the whole batch, the same in every process.

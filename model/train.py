@@ -22,6 +22,7 @@ from model.batches import clips_per_item, iterate_batches
 from model.checkpoints import check_video_dim, load_avlnet, read_whole, write_whole
 from model.data import Batch, ClipSet
 from model.evaluate import mean_recall
+from model.memory import has_room_for_graph
 from model.settings import TrainSettings
 from model.steps import backward_contrastive
 from model.videos import VideoSet
@@ -184,7 +185,8 @@ class _Run:
 
     def _take_step(self, pieces: list[Batch]) -> float:
         self.optimizer.zero_grad()
-        loss = backward_contrastive(self.fabric, self.model, pieces, self.settings.recompute).item()
+        has_room = has_room_for_graph(pieces, self.bare_model.widths, self.fabric.device, self.fabric.world_size)
+        loss = backward_contrastive(self.fabric, self.model, pieces, recompute=not has_room).item()
         self.optimizer.step()
         return loss
 

@@ -74,7 +74,8 @@ def test_a_run_stopped_in_mid_epoch_goes_on_with_the_step_after_the_last_saved(c
     assert_same_weights(weights(whole.checkpoint), weights(resumed.checkpoint))
 
 
-def test_a_batch_of_256_in_pieces_of_16_equals_the_full_batch(tmp_path):
+def test_a_batch_of_256_in_pieces_of_16_equals_the_full_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr("model.memory.SHARE", 0)
     many = small.make_clips(256)
     full, cached = (
         train(many, None, settings(batch_size=256, micro_batch_size=size, epochs=3), tmp_path / str(size))
@@ -99,7 +100,9 @@ def test_mixed_precision_learns_and_keeps_float32_weights(clips: ClipSet, tmp_pa
     assert {value.dtype for value in weights(result.checkpoint).values()} == {torch.float32, torch.int64}
 
 
-def test_accumulation_equals_the_full_batch(clips: ClipSet, tmp_path):
+@pytest.mark.parametrize("share_of_memory", [0, 1])
+def test_accumulation_equals_the_full_batch(clips: ClipSet, tmp_path, monkeypatch, share_of_memory):
+    monkeypatch.setattr("model.memory.SHARE", share_of_memory)
     full = train(clips, None, settings(micro_batch_size=8), tmp_path / "full")
     cached = train(clips, None, settings(micro_batch_size=3), tmp_path / "cached")
     assert [e.loss for e in cached.history] == pytest.approx([e.loss for e in full.history], rel=1e-5)

@@ -9,12 +9,14 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 from small_clips import NARROW, make_clips  # noqa: E402
 
+import model.memory  # noqa: E402
 from model.settings import TrainSettings  # noqa: E402
 from model.train import train  # noqa: E402
 
 
 def main(folder: str, micro_batch_size: str, mode: str, recipe: str = "upstream", kill_after: str = "0") -> None:
     """Train; write each step's number to steps.txt; kill this process after step `kill_after`."""
+    model.memory.SHARE = {"keep": 1.0, "recompute": 0.0}[mode]
     settings = TrainSettings(
         recipe=recipe,
         epochs=2,
@@ -23,7 +25,6 @@ def main(folder: str, micro_batch_size: str, mode: str, recipe: str = "upstream"
         embedding_dim=16,
         widths=NARROW,
         micro_batch_size=int(micro_batch_size),
-        recompute=mode == "recompute",
         checkpoint_every_steps=2,
         device="cpu",
     )

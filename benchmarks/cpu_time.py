@@ -1,0 +1,26 @@
+"""CPU time: other work on a machine moves it less than wall time."""
+
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def cpu_seconds() -> float:
+    """Of this process and its finished children."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def busy_seconds() -> float:
+    """CPU-seconds of the whole machine since it started."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / 100
+
+
+def measure(run: Callable[[], None]) -> tuple[float, float, float]:
+    """(CPU-seconds, wall seconds, CPU-seconds of other programs meanwhile)."""
+    before = cpu_seconds(), time.perf_counter(), busy_seconds()
+    run()
+    cpu, wall, busy = cpu_seconds() - before[0], time.perf_counter() - before[1], busy_seconds() - before[2]
+    return cpu, wall, max(0.0, busy - cpu)
