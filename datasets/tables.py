@@ -154,6 +154,7 @@ def read_table(
 def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[str]:
     """Paths of a table's parts, sorted; of all recipes when none is given."""
     fs, _, _ = fsspec.get_fs_token_paths(str(root))
+    fs.invalidate_cache()  # other processes write parts, too
     pattern = _join(glob.escape(fs._strip_protocol(str(root))), name, recipe or "*", "*.parquet")
     return sorted(fs.glob(pattern))
 

@@ -21,15 +21,13 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from datasets.schemas import TransientError, failed
 from datasets.tables import list_parts, record_run, subtract
 from flows.config import Config, RunSettings
+from flows.lease import RootBusyError, hold_lease
 from flows.progress import logger, track
+from flows.runners import open_runner, stages_on_ray
 
 T = TypeVar("T")
 F = TypeVar("F")
 TASK_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
-
-
-class RootBusyError(RuntimeError):
-    """Another run works on this root."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,16 @@ class Run:
 
 def start_run(config: Config, retry: tuple[str, ...] = ()) -> Run:
     """The run of the Prefect flow that calls this."""
-    return Run(config, flow_run.get_id() or "outside-of-a-flow", retry)
+    return Run(_on_any_node(config), flow_run.get_id() or "outside-of-a-flow", retry)
+
+
+def _on_any_node(config: Config) -> Config:
+    """The configuration with paths that mean the same from whatever folder a cluster's worker was started."""
+    if not stages_on_ray(config):
+        return config
+    root, media_root = config.root, config.run.media_root
+    run = config.run.model_copy(update={"media_root": media_root and str(Path(media_root).absolute())})
+    return config.model_copy(update={"root": root if "://" in root else str(Path(root).absolute()), "run": run})
 
 
 def code_version() -> str:
@@ -81,13 +88,15 @@ def code_version() -> str:
 
 @contextmanager
 def hold_root(root: str) -> Iterator[None]:
-    """Keep other runs off a local root; the kernel lets go when this process dies, however it dies.
+    """Keep other runs off a root: by a lock that the kernel lets go when this process dies, or on an object store by a
+    lease that then ends by itself.
 
     Raises:
         RootBusyError: another run holds it.
     """
     if "://" in root:
-        yield
+        with hold_lease(root):
+            yield
         return
     folder = Path(root)
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +113,7 @@ def hold_root(root: str) -> Iterator[None]:
 
 
 def check_root_is_free(root: str) -> None:
-    """Raise RootBusyError if another run holds a local root."""
+    """Raise RootBusyError if another run holds the root."""
     with hold_root(root):
         pass
 
@@ -137,8 +146,9 @@ def run_batches(
     """Do every batch as one Prefect task, several at once, and return their results as they end."""
     if not batches:
         return []
-    futures = [batch_task.submit(batch, run, *args) for batch in batches]
-    return list(track(futures, description, [batch.num_rows for batch in batches]))
+    with open_runner(batch_task.name, run.config) as submit:
+        futures = [submit(batch_task, batch, run, *args) for batch in batches]
+        return list(track(futures, description, [batch.num_rows for batch in batches]))
 
 
 def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]], F], settings: RunSettings) -> T | F:

@@ -8,9 +8,10 @@ from typing import Any, TypeVar, cast
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 
-from flows.batches import RootBusyError, check_root_is_free
+from flows.batches import check_root_is_free
 from flows.config import Config
 from flows.doctor import require
+from flows.lease import RootBusyError
 
 F = TypeVar("F", bound=Callable[..., Any])
 

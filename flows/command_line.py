@@ -46,10 +46,12 @@ class ExitCode(IntEnum):
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn what a person can mend into one line and an exit code; anything else keeps its traceback."""
-    from datasets.splits import SplitError
-    from flows.batches import RootBusyError
+    from botocore.exceptions import BotoCoreError  # no credentials, no such server: no errors of the system
 
-    expected = (SplitError, RootBusyError, OSError, ValueError)
+    from datasets.splits import SplitError
+    from flows.lease import RootBusyError
+
+    expected = (SplitError, RootBusyError, BotoCoreError, OSError, ValueError)
     flow_logger = logging.getLogger("prefect.flow_runs")
 
     def is_news(record: logging.LogRecord) -> bool:

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
@@ -51,6 +51,19 @@ class RunSettings(Settings):
     """Decide at most so many videos in this root, best-ranked first; the rest stays for when it is raised."""
     num_workers: int = Field(default=2, ge=1)
     """Batches done at once."""
+    runner: Literal["local", "ray"] = "local"
+    """Where batches of segmentation and features are done: in this process, or on a Ray cluster (docs/clusters.md)."""
+    ray_address: str | None = None
+    """HOST:PORT of a cluster that this machine is part of, or ray://HOST:PORT; when not set, the one that runs on this
+    machine or that RAY_ADDRESS names, else one is started here."""
+    segment_cpus: int = Field(default=1, ge=1)
+    """CPUs of a batch of segmentation on Ray: so many files at once."""
+    segment_gpus: float | None = Field(default=None, ge=0)
+    """GPUs of one; when not set, 1 if speech.device is a GPU."""
+    featurize_cpus: int = Field(default=1, ge=1)
+    """CPUs of a batch of features on Ray; it decodes and encodes in one thread."""
+    featurize_gpus: float | None = Field(default=None, ge=0)
+    """GPUs of one; when not set, 1 if features.device is a GPU."""
     queries_per_batch: int = Field(default=20, ge=1)
     videos_per_batch: int = Field(default=50, ge=1)
     clips_per_batch: int = Field(default=200, ge=1)

@@ -29,6 +29,7 @@ from flows.batches import (
 )
 from flows.beginning import prepared
 from flows.config import Config
+from flows.runners import stages_on_ray
 
 Row = dict[str, Any]
 _VIDEOS_PER_CLIP_BATCH = 2000
@@ -66,11 +67,16 @@ def find_speech(run: Run) -> None:
     settings = run.config.speech
     recipe = recipe_of(settings, speech_weights_sha256(settings), current_recipe(run.root, "media"))
     todo = left_to_do(media_table(run), run, "segmentations", recipe)
-    share = -(-todo.num_rows // run.config.run.num_workers)
-    batches = cut_batches(todo, max(1, min(run.config.run.videos_per_batch, share)))
+    batches = cut_batches(todo, _batch_size(run, todo.num_rows))
     run_batches(segment_batch, batches, run, recipe, description="segment videos")
     run.record("segments", recipe)
     run.record("segmentations", recipe)
+
+
+def _batch_size(run: Run, num_videos: int) -> int:
+    """As configured; on this machine also small enough that every worker has a batch."""
+    most = run.config.run.videos_per_batch
+    return most if stages_on_ray(run.config) else max(1, min(most, -(-num_videos // run.config.run.num_workers)))
 
 
 @task(name="segment", **TASK_OPTIONS)
@@ -93,8 +99,12 @@ def _files_at_once(run: Run) -> int:
 
 def _cores_per_batch(run: Run) -> int:
     """This batch's share of the cores; a GPU is enough for one unit of files at a time."""
+    if _files_at_once(run) > 1:
+        return 1
+    if stages_on_ray(run.config):
+        return run.config.run.segment_cpus
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // run.config.run.num_workers) if _files_at_once(run) == 1 else 1
+    return max(1, cores // run.config.run.num_workers)
 
 
 def _segment_unit(run: Run, videos: list[tuple[str, str]]) -> list[SegmentedVideo]:

@@ -4,51 +4,24 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum
 from functools import partial
 from pathlib import Path
-
-import httpx
 
 from datasets.schemas import TABLES
 from datasets.tables import list_parts, read_run
 from extract.media import ffmpeg_path
 from extract.media_store import prepare_media_root
 from extract.speech import check_speech
-from flows.config import Config, ConfigError
+from flows.config import Config
+from flows.findings import Check, Finding, MachineError, Severity
 from flows.forecast import forecast_curation
+from flows.prefect_checks import check_left_servers, check_prefect, check_runner
+from flows.runners import stages_on_ray
 
 _TIMEOUT_S = 20
 _CLOCK_SLACK = timedelta(hours=1)
-
-
-class Severity(IntEnum):
-    """How much a finding matters; also what `doctor` ends with."""
-
-    OK = 0
-    WARNING = 1
-    ERROR = 3
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found."""
-
-    check: str
-    severity: Severity
-    found: str
-    mend: str = ""
-    """What to do, best a command."""
-
-
-class MachineError(ConfigError):
-    """This machine lacks what the command needs; one line a fault, with the command that mends it."""
-
-
-Check = Callable[[Config], Finding]
 
 
 def examine(command: str, config: Config) -> list[Finding]:
@@ -133,8 +106,10 @@ def check_javascript(_: Config) -> Finding:
 def check_speech_weights(config: Config) -> Finding:
     """Are the speech network's weights here, with the right sha256, and the library's environment where asked for?"""
     found = partial(Finding, "speech weights")
+    # The GPU that a cluster's worker uses need not be in this machine.
+    here = {"device": "cpu"} if stages_on_ray(config) else {}
     try:
-        check_speech(config.speech)
+        check_speech(config.speech.model_copy(update=here))
     except ValueError as error:
         told, _, mend = str(error).rpartition(": ")
         return found(Severity.ERROR, told, mend)
@@ -176,7 +151,9 @@ def check_gpu(config: Config) -> Finding:
     import torch
 
     found = partial(Finding, "GPU")
-    asked = [name for name in (config.features.device, config.train.device, config.evaluate.device) if "cuda" in name]
+    elsewhere = config.features.device if stages_on_ray(config) else None
+    devices = (config.features.device, config.train.device, config.evaluate.device)
+    asked = [name for name in devices if "cuda" in name and name != elsewhere]
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
         return found(Severity.OK, f"{names}, CUDA {torch.version.cuda}")
@@ -184,38 +161,6 @@ def check_gpu(config: Config) -> Finding:
         told = f"device {asked[0]!r} is asked for, and torch sees none"
         return found(Severity.ERROR, told, "nvidia-smi shows drivers")
     return found(Severity.OK, "none: the CPU computes, see docs/gpu.md for what a GPU would save")
-
-
-def check_prefect(_: Config) -> Finding:
-    """Can the Prefect API be reached?"""
-    found = partial(Finding, "Prefect API")
-    address = os.environ.get("PREFECT_API_URL")
-    if not address:
-        return found(Severity.OK, "PREFECT_API_URL is not set: a temporary server starts with each command, 20 to 80 s")
-    try:
-        httpx.get(f"{address}/health", timeout=_TIMEOUT_S).raise_for_status()
-    except httpx.HTTPError as error:
-        mend = "prefect server start, or unset PREFECT_API_URL"
-        return found(Severity.ERROR, f"{address} does not answer: {error}", mend)
-    return found(Severity.OK, f"{address} answers")
-
-
-def check_left_servers(_: Config) -> Finding:
-    """Has a command that was killed left Prefect's temporary server behind? Linux tells, other systems do not."""
-    found = partial(Finding, "servers left behind")
-    if left := sorted(int(folder.name) for folder in Path("/proc").glob("[0-9]*") if _is_left_server(folder)):
-        mend = f"kill {' '.join(map(str, left))}"
-        return found(Severity.WARNING, f"{len(left)} of Prefect's temporary servers outlived their command", mend)
-    return found(Severity.OK, "none")
-
-
-def _is_left_server(folder: Path) -> bool:
-    try:
-        is_temporary = b"PREFECT__SERVER_EPHEMERAL=1" in (folder / "environ").read_bytes().split(b"\0")
-        parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
-        return is_temporary and parent == "1" and b"prefect.server.api.server" in (folder / "cmdline").read_bytes()
-    except OSError:  # ended meanwhile, or somebody else's
-        return False
 
 
 def check_clock(config: Config) -> Finding:
@@ -271,6 +216,7 @@ def _severity_where_used(protocol: str, config: Config) -> Severity:
 
 
 _CURATE = (
+    check_runner,
     check_root,
     check_media_folder,
     check_disk,
@@ -279,8 +225,8 @@ _CURATE = (
     check_speech_weights,
     check_clock,
 )
-_FEATURIZE = (check_root, check_encoder_weights, check_gpu)
-_REGENERATE = tuple(check for check in _CURATE if check is not check_speech_weights)
+_FEATURIZE = (check_runner, check_root, check_encoder_weights, check_gpu)
+_REGENERATE = tuple(check for check in _CURATE if check not in (check_runner, check_speech_weights))
 _TRAIN = (check_root, check_checkpoint, check_gpu)
 _PUBLISH = (check_root, check_destination_folders, check_hub, check_s3)
 

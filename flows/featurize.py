@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from math import ceil
 from typing import Any
 
@@ -18,11 +18,13 @@ from features.encoders import Encoder
 from features.engines import num_cores
 from features.feature_tables import Problem
 from features.pairs import fail_pairs, featurize_pairs, pair_recipes
+from features.settings import FeatureSettings
 from flows.acquire import media_table
 from flows.batches import TASK_OPTIONS, Run, cut_batches, hold_root, left_to_do, run_batches, settle_row, start_run
 from flows.beginning import prepared
 from flows.config import Config
 from flows.pairs import locate_pairs
+from flows.runners import open_runner, stages_on_ray
 
 Row = dict[str, Any]
 Tables = dict[str, pa.Table]
@@ -48,17 +50,11 @@ def compute_features(run: Run) -> None:
     has_pairs, has_clips = (bool(list_parts(run.root, table)) for table in ("pairs", "splits"))
     if has_pairs and has_clips:
         raise ValueError(f"{run.root} has clips and pairs, whose features are not of one recipe: use a root for each")
-    settings = run.config.features
-    if has_pairs:
-        encoder = load_encoder_2d(settings)
-        work = Work(partial(featurize_pairs, encoder_2d=encoder), partial(fail_pairs, encoder_2d=encoder))
-        _compute(run, _pairs(run), work, "pairs", pair_recipes(encoder), {"features_2d": encoder})
-        return
-    encoders = load_encoders(settings)
-    given: dict[str, Any] = {"encoders": encoders, "settings": settings}
-    work = Work(partial(featurize_clips, **given), partial(fail_clips, **given))
-    used = {"features_2d": encoders.encoder_2d, "features_3d": encoders.encoder_3d}
-    _compute(run, _clips_in_splits(run), work, "media", feature_recipes(settings, encoders), used)
+    source = "pairs" if has_pairs else "media"
+    with open_runner("featurize", run.config) as submit:
+        own, used = submit(describe_work, source, run.config).result()
+        _compute(run, _pairs(run) if has_pairs else _clips_in_splits(run), source, own, used)
+    load_work.cache_clear()
 
 
 @dataclass(frozen=True)
@@ -68,19 +64,58 @@ class Work:
     compute: Callable[[pa.Table], Tables]
     fail: Callable[..., Tables]
     """(one row, problem=...) -> the tables of a row that could not be done."""
+    recipes: dict[str, str]
+    """Of each table, by its own settings alone."""
+    used: dict[str, Encoder]
+    """The encoder of each table that has one."""
 
 
-def _compute(run: Run, clips: pa.Table, work: Work, source: str, own: dict[str, str], used: dict[str, Encoder]) -> None:
+@lru_cache(maxsize=1)  # a process loads its encoders once, be it this one or a cluster's worker
+def load_work(source: str, settings: FeatureSettings) -> Work:
+    """What makes features of the rows of `source`: media or pairs."""
+    if source == "pairs":
+        encoder = load_encoder_2d(settings)
+        compute, fail = partial(featurize_pairs, encoder_2d=encoder), partial(fail_pairs, encoder_2d=encoder)
+        return Work(compute, fail, pair_recipes(encoder), {"features_2d": encoder})
+    encoders = load_encoders(settings)
+    given: dict[str, Any] = {"encoders": encoders, "settings": settings}
+    used = {"features_2d": encoders.encoder_2d, "features_3d": encoders.encoder_3d}
+    recipes = feature_recipes(settings, encoders)
+    return Work(partial(featurize_clips, **given), partial(fail_clips, **given), recipes, used)
+
+
+@task(name="load encoders", **TASK_OPTIONS)
+def describe_work(source: str, config: Config) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """(own recipe of each table, description of its encoder), by the engine and precision of who computes."""
+    work = load_work(source, _settings_of_worker(config))
+    return work.recipes, {table: _describe(encoder) for table, encoder in work.used.items()}
+
+
+def _settings_of_worker(config: Config) -> FeatureSettings:
+    """The settings; a worker of a cluster keeps to the cores that were set aside for its batch."""
+    settings = config.features
+    if settings.num_threads is not None or not stages_on_ray(config):
+        return settings
+    return settings.model_copy(update={"num_threads": config.run.featurize_cpus})
+
+
+def _compute(run: Run, clips: pa.Table, source: str, own: dict[str, str], used: dict[str, dict[str, Any]]) -> None:
     """Do what of `clips` the tables lack; their recipes are their own settings' and that of the table `source`."""
     recipes = {table: recipe_of(recipe, current_recipe(run.root, source)) for table, recipe in own.items()}
     missing = pa.concat_tables([left_to_do(clips, run, table, recipe) for table, recipe in recipes.items()])
     attempts = missing.group_by("clip_id").aggregate([("attempt", "max")]).rename_columns(["clip_id", "attempt"])
     todo = clips.join(attempts, keys="clip_id", join_type="inner").sort_by("clip_id")
-    batch_size = min(run.config.run.clips_per_batch, max(1, ceil(todo.num_rows / num_cores())))
-    run_batches(featurize_batch, cut_batches(todo, batch_size), run, recipes, work, description="featurize")
+    batches = cut_batches(todo, _batch_size(run, todo.num_rows))
+    run_batches(featurize_batch, batches, run, source, own, recipes, description="featurize")
     for table, recipe in recipes.items():
-        encoder = {"encoder": _describe(used[table])} if table in used else {}
+        encoder = {"encoder": used[table]} if table in used else {}
         run.record(table, recipe, feature_recipe=own[table], **encoder)
+
+
+def _batch_size(run: Run, num_rows: int) -> int:
+    """As configured; on this machine also small enough that every core has a batch."""
+    most = run.config.run.clips_per_batch
+    return most if stages_on_ray(run.config) else min(most, max(1, ceil(num_rows / num_cores())))
 
 
 def _describe(encoder: Encoder) -> dict[str, Any]:
@@ -106,8 +141,17 @@ def _pairs(run: Run) -> pa.Table:
 
 
 @task(name="featurize", **TASK_OPTIONS)
-def featurize_batch(batch: pa.Table, run: Run, recipes: dict[str, str], work: Work) -> None:
-    """Featurize a batch into one part of each feature table."""
+def featurize_batch(batch: pa.Table, run: Run, source: str, own: dict[str, str], recipes: dict[str, str]) -> None:
+    """Featurize a batch into one part of each feature table.
+
+    Raises:
+        ValueError: this machine would compute otherwise than the one that described the work: a table never mixes.
+    """
+    work = load_work(source, _settings_of_worker(run.config))
+    if work.recipes != own:
+        found = [f"{encoder.name}: {encoder.engine}, {encoder.precision}" for encoder in work.used.values()]
+        fields = "set features.engine, features.device and features.precision to what every node has"
+        raise ValueError(f"a node of the cluster computes otherwise than the first ({'; '.join(found)}): {fields}")
     features = settle_row(partial(work.compute, batch), _no_features, run.config.run)
     if features is None:
         features = _featurize_one_by_one(batch, run, work)

@@ -9,8 +9,9 @@ import pytest
 
 from datasets.schemas import OK, TransientError, failed
 from datasets.tables import make_table, write_part
-from flows.batches import RootBusyError, Run, cut_batches, hold_root, left_to_do, settle_row
+from flows.batches import Run, cut_batches, hold_root, left_to_do, settle_row
 from flows.config import Config, RunSettings
+from flows.lease import RootBusyError
 
 QUICK = RunSettings(max_tries=3, first_retry_delay_s=0, max_retry_delay_s=0)
 

@@ -2,10 +2,6 @@
 
 import json
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from datetime import date
 from itertools import count
 from pathlib import Path
@@ -21,6 +17,7 @@ from datasets.releases import find_video, release_path
 from datasets.shards import ReleaseError
 from flows.destinations import send_release
 from tests.flows.fake_hub import open_hub
+from tests.flows.object_store import serve_bucket
 from tests.small_tables import FACTS, RUN, make_root, video_name
 
 # huggingface_hub 2.4.0 with httpx2, while it uploads a large file.
@@ -36,28 +33,9 @@ def release(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bucket():
-    """A bucket on moto's server, a process of its own; found by the variables that boto documents."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    variables = {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**variables, "AWS_DEFAULT_REGION": "us-east-1"}.items():
-            patch.setenv(name, value)
-        deadline = time.monotonic() + 60
-        while server.poll() is None and time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        fsspec.filesystem("s3").mkdir("releases-of-test")
-        yield "s3://releases-of-test"
-    server.terminate()
-    server.wait()
+def bucket(tmp_path_factory):
+    with serve_bucket("releases-of-test", tmp_path_factory.mktemp("store")) as store:
+        yield store.bucket
 
 
 @pytest.fixture

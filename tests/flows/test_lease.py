@@ -1,0 +1,112 @@
+"""One run per root on an object store: who holds it, who may take it, and what becomes of one that lost it."""
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from flows import lease
+from flows.batches import hold_root
+from flows.lease import RootBusyError
+from tests.flows.object_store import serve_bucket
+
+TOP = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory):
+    with serve_bucket("leases-of-test", tmp_path_factory.mktemp("store")) as store:
+        yield store.bucket
+
+
+@pytest.fixture
+def root(bucket, request):
+    return f"{bucket}/{request.node.name}"
+
+
+def names(root):
+    fs, path = fsspec.core.url_to_fs(f"{root}/_leases")
+    fs.invalidate_cache()
+    return [name.rpartition("/")[2] for name in fs.ls(path, detail=False)]
+
+
+def test_a_second_run_is_refused_and_told_who_holds_the_root(root):
+    with (
+        hold_root(root),
+        pytest.raises(RootBusyError, match=r"process \d+ of .* works on the root .*free at \d\d:\d\d"),
+        hold_root(root),
+    ):
+        pass
+
+
+def test_a_root_given_back_is_taken_at_once_and_leaves_one_small_object(root):
+    for _ in range(3):
+        with hold_root(root):
+            assert len(names(root)) == 1
+    assert names(root) == ["00000003.json"]
+
+
+def test_of_many_runs_at_once_one_gets_the_root(root):
+    start, end = threading.Barrier(6), threading.Event()
+
+    def try_to_hold(_):
+        claim = lease._Lease(root)
+        start.wait()
+        try:
+            claim.take()
+        except RootBusyError:
+            return 0
+        end.wait(1)
+        return 1
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sum(threads.map(try_to_hold, range(6))) == 1
+
+
+def test_the_lease_of_a_killed_run_ends_by_itself(root):
+    script = (
+        "import os, signal\n"
+        "from datetime import timedelta\n"
+        "from flows import lease\n"
+        "lease.LEASE = timedelta(seconds=3)\n"
+        f"with lease.hold_lease({root!r}):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False, cwd=TOP)
+    threading.Event().wait(3)
+    with hold_root(root):
+        assert names(root) == ["00000002.json"]
+
+
+def test_a_lease_is_renewed_while_the_work_goes_on(root, monkeypatch):
+    monkeypatch.setattr(lease, "LEASE", timedelta(seconds=3))
+    monkeypatch.setattr(lease, "RENEW_S", 0.2)
+    with hold_root(root):
+        threading.Event().wait(3.5)
+        with pytest.raises(RootBusyError), hold_root(root):
+            pass
+
+
+def test_a_run_whose_lease_ended_stops_when_another_takes_the_root(root, monkeypatch):
+    monkeypatch.setattr(lease, "LEASE", timedelta(0))
+    monkeypatch.setattr(lease, "RENEW_S", 0.5)
+    other = lease._Lease(root)
+    with pytest.raises(RootBusyError, match="has taken the root"), hold_root(root):
+        monkeypatch.setattr(lease, "LEASE", timedelta(minutes=5))
+        other.take()
+        threading.Event().wait(30)
+        pytest.fail("it went on")
+
+
+def test_a_store_that_cannot_be_reached_is_told(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    fsspec.filesystem("s3").clear_instance_cache()
+    command = [sys.executable, "-m", "flows", "compact", "--root", "s3://nobodys-bucket/root"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOP)
+    assert done.returncode == 3, done.stderr[-2000:]
+    assert done.stderr.splitlines()[-1].startswith("error: ") and "127.0.0.1:9" in done.stderr.splitlines()[-1]

@@ -1,0 +1,42 @@
+"""Which stages go to a cluster, with what set aside, and what a run there needs."""
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.config import ConfigError, load_config
+from flows.doctor import require
+from flows.findings import Severity
+from flows.prefect_checks import check_runner
+from flows.runners import stages_on_ray
+
+
+def test_everything_stays_on_this_machine_unless_it_is_told_otherwise(tmp_path):
+    config = load_config(None, str(tmp_path))
+    assert stages_on_ray(config) == {}
+    assert check_runner(config).severity is Severity.OK
+
+
+def test_stages_that_compute_go_to_ray_and_asking_the_site_stays_here():
+    assert set(stages_on_ray(load_config(None, None, ("run.runner=ray",)))) == {"segment", "featurize"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "cpus", "gpus"),
+    [
+        ((), 1, 0),
+        (("features.device=cuda",), 1, 1),
+        (("features.device=cuda", "run.featurize_gpus=0.5", "run.featurize_cpus=4"), 4, 0.5),
+    ],
+)
+def test_a_batch_of_features_gets_the_gpu_that_its_device_asks_for(overrides, cpus, gpus):
+    stages = stages_on_ray(load_config(None, None, ("run.runner=ray", *overrides)))
+    assert stages["featurize"] == {"num_cpus": cpus, "num_gpus": gpus}
+    assert stages["segment"] == {"num_cpus": 1, "num_gpus": 0}
+
+
+def test_a_run_on_ray_without_a_real_prefect_server_is_refused_in_one_line(tmp_path):
+    config = load_config(None, str(tmp_path), ("run.runner=ray", "features.weights_3d=untrained"))
+    with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(ConfigError) as refused:
+        require("featurize", config)
+    assert str(refused.value).startswith('task runner: run.runner = "ray" needs a Prefect server')
+    assert len(str(refused.value).splitlines()) == 1
