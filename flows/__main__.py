@@ -2,6 +2,7 @@
 
 import json as json_module
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -258,4 +259,6 @@ def demo(
 
 
 if __name__ == "__main__":
+    # What `kill`, systemd and Docker send; as Ctrl-C, it also ends the servers that a command started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

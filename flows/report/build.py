@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from datasets.queries import Facet
 from datasets.schemas import TABLES, Status
-from datasets.tables import list_parts, read_table, write_bytes
+from datasets.tables import list_parts, read_run, read_table, write_bytes
+from extract.clips import ClipSettings
 from flows.availability import read_availability
 from flows.config import Config
 from flows.report.choices import Choice, count_choices
@@ -97,10 +98,12 @@ def _read_yields(root: str) -> dict[str, list[dict[Any, Any]]]:
 
 
 def _count_choices(config: Config, segments: pd.DataFrame, segmented: pd.DataFrame) -> list[Choice]:
-    """Over a sample of the videos, so that a large root does not wait for arithmetic."""
+    """Over a sample of the videos, so that a large root does not wait for arithmetic; ours is what cut the clips."""
     sample = choose_videos(segmented["video_id"], {}, _VIDEOS_FOR_CHOICES)
     durations = segmented.set_index(segmented["video_id"].astype(str))["duration_ms"]
-    return count_choices(segments, durations, sample, config.clips)
+    recorded = ((read_run(config.root, "clips") or {}).get("config") or {}).get("clips")
+    settings = ClipSettings.model_validate(recorded) if recorded else config.clips
+    return count_choices(segments, durations, sample, settings)
 
 
 def read_choices(config: Config) -> tuple[list[dict[str, Any]], int]:

@@ -121,6 +121,11 @@ def test_tables_hold_the_figures_of_the_root(root):
     assert ["speech", "34.0", "70.8 %", ""] in rows
 
 
+def test_other_settings_are_compared_with_those_that_cut_the_clips_whatever_configuration_the_report_is_given(root):
+    record_run(root, "clips", "r", {"config": {"clips": {"bridge_gap_ms": 500, "too_long": "cut"}}})
+    assert [row[:2] for row in cells(build(root)) if row[-1] == "as cut here"] == [["500", "cut"]]
+
+
 def test_a_policy_is_explained_when_a_reason_has_it(root):
     assert "<dt>never</dt>" in build(root)
     assert "<dt>later</dt>" not in build(root)
