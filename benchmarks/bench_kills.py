@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from benchmarks.limits import tell
 from datasets.schemas import TABLES
 from datasets.tables import table_digest
 from demo.site import Site, SiteHandler, open_site, running
@@ -188,6 +189,8 @@ def main() -> None:
         render_channel(Path(name) / "channel", None, num_videos=4)
         outcome = kill_repeatedly(Path(name), Path(name) / "channel", arguments.kills, arguments.seed)
     print(f"seed {arguments.seed}: {outcome}")
+    traceless = outcome.num_kills if outcome.is_clean else 0
+    tell("kills that left no trace", traceless, "kills", at_least=arguments.kills)
     raise SystemExit(0 if outcome.is_clean else 1)
 
 
