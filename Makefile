@@ -59,8 +59,8 @@ test: weights lint types contract ## lint, types, import contract and the fast t
 test-slow: weights setup-tensorflow setup-readers ## kills, whole demo runs, the library's own engine (40 minutes at most)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-bench: setup ## the benchmarks that need no media in one go, into benchmarks/results.md (QUICK=1: small sizes only)
-	$(BIN)/python -m benchmarks.run_all $(if $(QUICK),--quick)
+bench: setup ## every benchmark in one go, into benchmarks/results.md (QUICK=1: small sizes; MEDIA=../shared/media: those that need recordings)
+	$(BIN)/python -m benchmarks.run_all $(if $(QUICK),--quick) $(if $(MEDIA),--media $(MEDIA))
 
 fuzz: weights ## 10,000 damaged inputs for every parser of what strangers wrote
 	FUZZ_RANDOM=1 FUZZ_INPUTS=10000 $(BIN)/python -m pytest -m slow tests/fuzz/test_fuzz.py $(PYTEST_ARGS)
