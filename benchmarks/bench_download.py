@@ -110,7 +110,7 @@ def run_ours(ids: list[str], url: str, folder: Path, workers: int) -> float:
     source = SourceSettings(
         name="site", watch_url=url + "/watch?v={video_id}", extractors=("demo.extractor:DemoVideoIE",)
     )
-    download, selection = DownloadSettings(min_free_bytes=0), SelectionSettings()
+    download, selection = DownloadSettings(min_free_bytes=0), SelectionSettings(min_duration_ms=0)
 
     def work(video_id: str) -> str:
         media = fetch_video(video_id, folder, source, selection, download)[1]
