@@ -74,7 +74,9 @@ class TorchEngine:
         self.device = device
         self.precision = precision if precision == "fp32" or _torch_has_bf16(device) else "fp32"
         self.batch_size = BATCH_SIZE_GPU if device.type == "cuda" else BATCH_SIZE_CPU
-        self.network = network.to(device)
+        is_3d = any(parameter.ndim == 5 for parameter in network.parameters())
+        layout = torch.channels_last_3d if is_3d else torch.channels_last  # as the windows lie
+        self.network = network.to(device=device, memory_format=layout)
         self.lock = threading.Lock()
 
     def run(self, windows: UInt8) -> Float32:
