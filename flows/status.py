@@ -159,7 +159,8 @@ def to_rich(frame: pd.DataFrame, title: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in frame.columns:
         is_number = pd.api.types.is_numeric_dtype(frame[column])
-        table.add_column(str(column), justify="right" if is_number else "left", no_wrap=True)
+        # Words wrap in a narrow terminal: a command that mends, or where a copy lies, must not end in dots.
+        table.add_column(str(column), justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*(_cell(value) for value in row))
     return table
