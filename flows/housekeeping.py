@@ -1,4 +1,4 @@
-"""Tidying up: old run records of Prefect, and cached copies of features that nothing reads any more."""
+"""Tidying up: old run records of Prefect, cached copies of features that nothing reads, and many small parts."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilterEndTime,
 )
 
+from datasets.compaction import COMPACTED, compact_table
+from flows.batches import hold_root
 from flows.beginning import prepared
 from flows.config import Config
 from flows.progress import logger
@@ -30,22 +32,33 @@ _S_PER_DAY = 86_400
 @flow(name="housekeeping")
 @prepared("housekeeping")
 def housekeeping(config: Config, dry_run: bool = False) -> dict[str, int]:
-    """Delete records of this project's runs that ended, and cached copies not read, for `schedules.keep_days` days.
+    """Delete records of this project's runs that ended, and cached copies not read, for `schedules.keep_days` days;
+    merge the small parts of every table, so that what a run lists and opens does not grow with every run before it.
 
     Args:
-        config: the whole configuration; tables, media, checkpoints and releases are never touched.
+        config: the whole configuration; no row of a table, no media, checkpoint or release is touched.
         dry_run: only count.
 
     Returns:
-        How many "run records" and "cached files" went, or would go.
+        How many "run records", "cached files" and "parts" went, or would go; a dry run counts no parts.
+
+    Raises:
+        RootBusyError: another run works on the root.
     """
     days = config.schedules.keep_days
     gone = {
         "run records": _delete_runs(days, dry_run),
         "cached files": _delete_cached(config.run.cache_dir, days, dry_run),
+        "parts": 0 if dry_run else _merge_parts(config.root),
     }
     logger.info("housekeeping: %s older than %d days%s", gone, days, ", all kept" if dry_run else "")
     return gone
+
+
+def _merge_parts(root: str) -> int:
+    with hold_root(root):
+        counts = [compact_table(root, table) for table in COMPACTED]
+    return sum(before - after for before, after in counts)
 
 
 def _delete_runs(days: int, dry_run: bool) -> int:

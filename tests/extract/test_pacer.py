@@ -243,3 +243,29 @@ def test_a_refusal_of_the_days_last_request_still_opens_the_breaker(tmp_path: Pa
     pacer.acquire()
     pacer.observe("rate_limited")
     assert pacer.open_until == clock.now() + timedelta(hours=20) and "asked us to stop" in pacer.why_closed
+
+
+def test_a_clock_set_back_over_midnight_finds_what_the_earlier_day_has_spent(tmp_path: Path, clock: Clock) -> None:
+    pacer = start(tmp_path, clock, max_per_day=5, burst=30)
+    for _ in range(3):
+        pacer.acquire()
+    clock.begin += timedelta(days=1)
+    pacer.acquire()
+    clock.begin -= timedelta(days=1)
+    assert pacer.num_requests_today == 3
+    pacer.acquire()
+    pacer.save()
+    clock.begin += timedelta(days=1)
+    later = start(tmp_path, clock, max_per_day=5, burst=30)
+    clock.begin -= timedelta(days=1)
+    assert later.num_requests_today == 4
+
+
+def test_a_clock_set_back_by_a_year_does_not_keep_the_breaker_open_for_one(tmp_path: Path, clock: Clock) -> None:
+    clock.begin += timedelta(days=365)
+    start(tmp_path, clock).observe("rate_limited")
+    clock.begin -= timedelta(days=365)
+    pacer = start(tmp_path, clock)
+    assert pacer.open_until == clock.now() + timedelta(seconds=PacerSettings().max_breaker_s)
+    clock.sleep(PacerSettings().max_breaker_s)
+    pacer.acquire()

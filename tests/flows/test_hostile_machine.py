@@ -97,7 +97,8 @@ def test_a_disk_that_fills_in_every_stage_loses_nothing(tmp_path, small_root, sm
     assert not list(folders["KEPT"].rglob("*.tmp")) and not list(folders["KEPT"].rglob("*.part"))
 
 
-@pytest.mark.parametrize("command", ["curate", "featurize", "finetune", "pipeline"])
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["curate", "finetune"])
 def test_a_root_on_a_read_only_disk_is_refused_in_one_line_before_prefect_is_asked(command, tmp_path, monkeypatch):
     monkeypatch.setitem(os.environ, "PREFECT_API_URL", "http://127.0.0.1:9/api")  # nothing answers there
     words = [sys.executable, "-m", "flows", command, f"--config={CONFIGS / 'demo.toml'}", f"--root={tmp_path}"]

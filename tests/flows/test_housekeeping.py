@@ -11,6 +11,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
+from datasets.schemas import OK
+from datasets.tables import list_parts, make_table, table_digest, write_part
 from flows import housekeeping as module
 from flows.config import load_config
 from flows.housekeeping import FLOW_NAMES, housekeeping
@@ -37,6 +39,16 @@ def test_old_copies_of_features_go_and_everything_else_stays(config, tmp_path, p
     assert housekeeping(config, dry_run=True)["cached files"] == 1 and old.exists()
     assert housekeeping(config)["cached files"] == 1
     assert not old.exists() and young.exists() and other.exists()
+
+
+def test_small_parts_are_merged_by_the_scheduled_run(config, tmp_path, prefect_server):
+    for number in range(5):
+        row = {"video_id": f"v{number}", "source": "site", **OK}
+        write_part(tmp_path, "videos", make_table("videos", [row], recipe="r", run_id=""))
+    digest = table_digest(tmp_path, "videos")
+    assert housekeeping(config, dry_run=True)["parts"] == 0 and len(list_parts(tmp_path, "videos")) == 5
+    assert housekeeping(config)["parts"] == 4 and len(list_parts(tmp_path, "videos")) == 1
+    assert table_digest(tmp_path, "videos") == digest
 
 
 def test_records_of_our_ended_runs_go_and_those_of_others_stay(config, prefect_server, monkeypatch):
