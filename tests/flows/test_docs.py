@@ -9,7 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from datasets.schemas import TABLES
+from datasets.tables import read_table
 from flows.__main__ import app
+from flows.doctor import Severity
+from flows.small_world import SITE_VARIABLE
 
 TOP = Path(__file__).parents[2]
 PAGES = sorted([TOP / "README.md", *(TOP / "docs").glob("*.md")])
@@ -41,6 +44,35 @@ def test_commands_in_the_documentation_run(page, command, small_root, small_word
     needs_config = words[0] not in ("--help", "status", "demo") and "configs/demo.toml" in words
     result = CliRunner().invoke(app, [*words, *(small_words if needs_config else [])])
     assert result.exit_code == 0, f"{page}: {command}\n{result.output}\n{result.exception}"
+
+
+@pytest.mark.parametrize(("page", "command"), [c[:2] for c in commands() if c[1].startswith("python -m flows doctor")])
+def test_doctor_answers_for_any_machine(page, command, monkeypatch):
+    monkeypatch.chdir(TOP)
+    result = CliRunner().invoke(app, shlex.split(command)[3:])
+    assert result.exit_code in tuple(Severity) and "What this machine has and lacks" in result.output, (
+        f"{page}: {command}"
+    )
+
+
+@pytest.mark.slow
+def test_ten_words_of_ones_own_are_a_root_with_a_report(site, small_words, prefect_server, tmp_path, monkeypatch):
+    """The quick start's second step, on the site that the fixture serves."""
+    page = (TOP / "docs" / "quick_start.md").read_text(encoding="utf-8")
+    own, _, block = page.partition("Ten words, one a line, in `my_queries.txt`: ")[2].partition(". Serve")
+    words, root = re.split(r",\s", own), tmp_path / "mine"
+    assert len(words) == 10
+    (tmp_path / "my_queries.txt").write_text("\n".join(words), encoding="utf-8")
+    monkeypatch.chdir(TOP)
+    monkeypatch.setenv(SITE_VARIABLE, site)
+    lines = re.findall(r"^\$ python -m flows (.*data/mine.*)$", block, re.MULTILINE)
+    assert [line.split()[0] for line in lines] == ["curate", "status", "report"]
+    for line in lines:
+        line = line.replace("data/mine", str(root)).replace("my_queries.txt", str(tmp_path / "my_queries.txt"))
+        result = CliRunner().invoke(app, [*shlex.split(line), *(small_words if line.startswith("curate") else [])])
+        assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception}"
+    assert read_table(str(root), "searches").num_rows == 10 and read_table(str(root), "splits").num_rows > 0
+    assert (root / "report.html").is_file()
 
 
 def test_every_command_of_the_program_has_help_with_an_example():

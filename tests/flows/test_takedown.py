@@ -1,6 +1,9 @@
 """What was taken down is nowhere under the root, in no release, and comes back in none."""
 
 import asyncio
+import json
+import re
+import shlex
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -181,6 +184,18 @@ def test_a_video_that_is_not_there_is_tombstoned_all_the_same(config):
     found = take_down(config, identifier="somebody_else")
     assert (found.rows, found.withdrawn) == ({}, ())
     assert hash_id("video", "somebody_else") in read_table(config.root, "tombstones")["hashed_id"].to_pylist()
+
+
+def test_the_commands_of_the_page_say_what_was_done_and_what_is_left(config):
+    page = (Path(__file__).parents[2] / "docs" / "releases.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\$ python -m flows (takedown .*)$", page, re.MULTILINE)
+    for line, identifier in zip(lines, (GONE, "UCchannel-1"), strict=True):
+        words = [identifier if word == "ID" else word for word in shlex.split(line)]
+        done = CliRunner().invoke(app, [*words, "--root", config.root, "--json"])
+        assert done.exit_code == 0 and identifier not in done.output, done.output
+        told = {row["what"]: row["is"] for row in json.loads(done.stdout)["takedown"]}
+        assert "release withdrawn" in told and told["still carried by"] == f"1.0.0 at {config.schedules.publish_to[0]}"
+    assert verify_root(config.root) == []
 
 
 @pytest.mark.parametrize(
