@@ -129,6 +129,10 @@ def test_whatever_is_wrong_with_a_clip_it_leaves_a_row_with_a_reason(
     empty = tmp_path / "empty.mp4"
     empty.write_bytes(b"")
     one = make_media("one.mp4", "320x180", 0.02, "-frames:v", "1", rate=60, audio=False)
+    whole = make_media("long.mp4", "320x180", 12, "-movflags", "+faststart", "-g", "25", rate=10).read_bytes()
+    truncated, corrupt = tmp_path / "truncated.mp4", tmp_path / "corrupt.mp4"
+    truncated.write_bytes(whole[: len(whole) // 2])
+    corrupt.write_bytes(whole[: len(whole) // 2] + bytes(3000) + whole[len(whole) // 2 + 3000 :])
     clips = make_clips(
         ("missing", tmp_path / "none.mp4", 0, 1000),
         ("empty", empty, 0, 1000),
@@ -136,9 +140,11 @@ def test_whatever_is_wrong_with_a_clip_it_leaves_a_row_with_a_reason(
         ("one", one, 0, 17),
         ("past", golden_clip, 9000, 9500),
         ("half_past", golden_clip, 3000, 9500),
+        ("truncated", truncated, 8000, 11_000),
+        ("corrupt", corrupt, 4000, 9000),
     )
     tables = featurize_clips(clips, encoders, SETTINGS)
-    reasons = ["media_missing", "decode_failed", "no_video", None, "clip_past_end", "clip_past_end"]
+    reasons = ["media_missing", "decode_failed", "no_video", None, *["clip_past_end"] * 2, *["decode_failed"] * 2]
     for name in ("features_2d", "features_3d", "pooled"):
         assert tables[name]["reason"].to_pylist() == reasons, name
     assert tables["log_mel"]["reason"].to_pylist() == [*reasons[:3], "no_audio", *reasons[4:]]
