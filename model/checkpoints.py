@@ -26,7 +26,13 @@ def write_whole(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
         try:
-            torch.save(content, file)
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:
+                # On a full disk torch closes its archive while it fails, and tells of that instead.
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
             file.flush()
         except BaseException:
             Path(file.name).unlink()
