@@ -79,7 +79,7 @@ sbom: data/sbom.json ## a CycloneDX bill of materials of the environment, data/s
 
 data/sbom.json: .venv/.complete
 	mkdir -p $(@D)
-	$(BIN)/cyclonedx-py environment $(BIN)/python --of JSON --output-reproducible --outfile $@
+	$(BIN)/cyclonedx-py environment $(BIN)/python --of JSON --output-reproducible --output-file $@
 
 licences: data/sbom.json ## the licence of every package, from the bill of materials
 	$(BIN)/python .ci/licences.py $<
