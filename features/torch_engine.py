@@ -76,7 +76,7 @@ class TorchEngine:
         self.batch_size = BATCH_SIZE_GPU if device.type == "cuda" else BATCH_SIZE_CPU
         is_3d = any(parameter.ndim == 5 for parameter in network.parameters())
         layout = torch.channels_last_3d if is_3d else torch.channels_last  # as the windows lie
-        self.network = network.to(device=device, memory_format=layout)
+        self.network = network.to(device).to(memory_format=layout)
         self.lock = threading.Lock()
 
     def run(self, windows: UInt8) -> Float32:
