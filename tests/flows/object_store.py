@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import s3fs
 
 from tests.flows.real_server import free_port, in_background, wait_for
 
@@ -44,7 +45,9 @@ def serve_bucket(name: str, folder: Path) -> Iterator[Store]:
                     return False
 
             wait_for(answers, 90, "the object store answers")
+            s3fs.S3FileSystem.clear_instance_cache()  # a client of an earlier test knows another address and no keys
             yield Store(url, f"s3://{name}")
+            s3fs.S3FileSystem.clear_instance_cache()
 
 
 class Throttled:

@@ -95,10 +95,11 @@ def workers(stage):
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if (folder / "cmdline").read_bytes().startswith(f"ray::{stage}".encode()):
-                found[int(folder.name)] = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                found[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
-    return found
+    # A process that a batch starts bears the batch's name until it becomes another program.
+    return {process: parent for process, parent in found.items() if parent not in found}
 
 
 @pytest.fixture(scope="module")
