@@ -7,7 +7,8 @@ English is the large source set, Japanese the small target set. Rows as in the p
     c     English, then more English: new captions of the photographs that d gets Japanese captions of
     d     English, then Japanese: the cascade
 
-Hyper-parameters were chosen on validation pairs. Every run leaves a JSON file, and what is there is not done again.
+Hyper-parameters were chosen on validation pairs. Every run leaves a JSON file and the hits of each query, and what is
+there is not done again.
 
     python -m demo captions --photos ../shared/media/images/produce --out data/captions --language ja
     python -m demo captions --photos ../shared/media/images/produce --out data/captions --language en \
@@ -23,17 +24,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import torch
 
 from datasets.schemas import OK
 from datasets.tables import add_common_columns, make_table, record_run, write_json, write_part
 from features.encoders import load_encoder
 from features.pairs import featurize_pairs
+from model.checkpoints import load_avlnet
 from model.data import ClipSet, load_clips
 from model.evaluate import embed_clips
-from model.metrics import rank_embeddings
+from model.metrics import RECALL_AT, best_candidates, paired_difference, rank_embeddings
 from model.settings import EvaluateSettings, TrainSettings
 from model.train import train
 
@@ -44,13 +47,17 @@ WIDTHS = (32, 32, 64, 128, 256)
 """A quarter of the original's audio network: an hour on two cores."""
 COMMON = {"recipe": "proper", "embedding_dim": 1024, "widths": WIDTHS, "batch_size": 48, "micro_batch_size": 48}
 PRETRAIN_STEPS, TARGET_STEPS = 720, 240
+HITS_FILE = "hits.npz"
+Hits = dict[str, npt.NDArray[np.float64]]
+"""{"direction what R@k": [num_queries]}"""
+Judge = Callable[[str], Hits]
 VALIDATIONS = 6
 """Times that a run may look at the validation pairs; it stops when `PATIENCE` of them bring nothing better."""
 PATIENCE = 2
 PRETRAIN_RATE, SCRATCH_RATE, TARGET_RATE = 1e-3, 1e-3, 1e-3
 
 
-def build_root(captions: Path, language: str, root: Path, num_train: int | None = None) -> None:
+def build_root(captions: Path, language: str, root: Path) -> None:
     """Features of one language's pairs under `root`; done once."""
     if (root / "splits" / "_run.json").exists():
         return
@@ -105,24 +112,21 @@ def fit(train_set: ClipSet, val_set: ClipSet, folder: Path, steps: int, **settin
     }
 
 
-def measure(checkpoint: str, pairs: ClipSet, food_of: dict[str, str]) -> dict[str, float]:
-    """Recall of the exact photograph, and of any photograph of the named food, in both directions."""
-    from model.checkpoints import load_avlnet
-
+def find_hits(checkpoint: str, pairs: ClipSet, food_of: dict[str, str]) -> Hits:
+    """Hits of the exact photograph and of any photograph of the named food, in both directions; each in [0, 1]."""
     audio, video = embed_clips(load_avlnet(checkpoint), pairs, EvaluateSettings())
     foods = np.array([food_of[pair_id] for pair_id in pairs.clip_ids])
-    figures = {}
+    hits = {}
     for direction, query, gallery in (("A→V", audio, video), ("V→A", video, audio)):
-        exact = rank_embeddings(query, gallery).metrics()
-        best = torch.topk(query @ gallery.T, 10).indices.numpy()
-        is_food = foods[best] == foods[:, None]
-        for k in (1, 5, 10):
-            figures[f"{direction} exact R@{k}"] = exact[f"R@{k}"]
-            figures[f"{direction} food R@{k}"] = float(is_food[:, :k].any(axis=1).mean())
-    return figures
+        exact = rank_embeddings(query, gallery)
+        is_food = foods[best_candidates(query, gallery, 10)] == foods[:, None]
+        for k in RECALL_AT:
+            hits[f"{direction} exact R@{k}"] = exact.hits(k)
+            hits[f"{direction} food R@{k}"] = is_food[:, :k].any(axis=1).astype(float)
+    return hits
 
 
-def run_rows(data: dict[str, ClipSet], out: Path, seed: int, count: int, judge: Callable[..., Any]) -> None:
+def run_rows(data: dict[str, ClipSet], out: Path, seed: int, count: int, judge: Judge) -> None:
     """Rows b, d, c and a of one seed and number of Japanese pairs."""
     folder = out / f"seed{seed}"
     source = fit_once(
@@ -145,7 +149,7 @@ def photo_of(pair_id: str) -> str:
 
 
 def fit_once(
-    folder: Path, train_set: ClipSet, val_set: ClipSet, steps: int, judge: Callable[..., Any], **settings: Any
+    folder: Path, train_set: ClipSet, val_set: ClipSet, steps: int, judge: Judge, **settings: Any
 ) -> dict[str, Any]:
     """`fit` and its figures, read back when they are there."""
     path = folder / "figures.json"
@@ -153,29 +157,86 @@ def fit_once(
         done: dict[str, Any] = json.loads(path.read_text())
         return done
     run = fit(train_set, val_set, folder, steps, **settings)
-    run |= {"num_train": len(train_set), **judge(run["checkpoint"])}
+    hits = judge(run["checkpoint"])
+    run |= {"num_train": len(train_set), **{name: float(values.mean()) for name, values in hits.items()}}
+    np.savez(folder / HITS_FILE, **hits)
     write_json(str(path), run)
     shown = {name: f"{100 * run[name]:.1f}" for name in ("A→V exact R@10", "V→A exact R@10", "A→V food R@10")}
     print(folder.parent.name, folder.name, shown, f"{run['steps']} steps, {run['cpu_s']:.0f} CPU-s", flush=True)
     return run
 
 
-def print_table(out: Path) -> None:
-    """Mean and deviation over the seeds that are there, in percent, as a Markdown table."""
-    found: dict[tuple[int, str], list[dict[str, float]]] = {}
-    for path in sorted(out.glob("seed*/*/figures.json")):
+def read_hits(out: Path) -> dict[tuple[int, str], list[Hits]]:
+    """{(number of Japanese pairs, row): hits of each seed that is there}; row b has none of the pairs."""
+    found: dict[tuple[int, str], list[Hits]] = {}
+    for path in sorted(out.glob(f"seed*/*/{HITS_FILE}")):
         row, count = path.parent.name[0], int(path.parent.name[1:] or 0)
-        found.setdefault((count, row), []).append(json.loads(path.read_text()))
+        with np.load(path) as arrays:
+            found.setdefault((count, row), []).append(dict(arrays))
+    return found
+
+
+def print_recalls(found: dict[tuple[int, str], list[Hits]]) -> None:
+    """Mean and deviation over the seeds, in percent, as a Markdown table."""
     print("| Japanese pairs | row | seeds | " + " | ".join(SHOWN) + " |")
     print("|---|---|---|" + "---|" * len(SHOWN))
-    for (count, row), runs in sorted(found.items()):
-        cells = []
-        for name in SHOWN:
-            values = [100 * run[name] for run in runs]
-            cells.append(
-                f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
-            )
-        print(f"| {count} | {row} | {len(runs)} | " + " | ".join(cells) + " |")
+    for (count, row), seeds in sorted(found.items()):
+        cells = [f"{mean:.1f} ± {deviation:.1f}" for mean, deviation in (summarise(seeds, name) for name in SHOWN)]
+        print(f"| {count} | {row} | {len(seeds)} | " + " | ".join(cells) + " |")
+
+
+def summarise(seeds: list[Hits], name: str) -> tuple[float, float]:
+    """Mean and standard deviation of a recall over seeds, in percent; the deviation of one seed is NaN."""
+    recalls = [100 * float(hits[name].mean()) for hits in seeds]
+    return float(np.mean(recalls)), float(np.std(recalls, ddof=1)) if len(recalls) > 1 else float("nan")
+
+
+def print_differences(found: dict[tuple[int, str], list[Hits]]) -> None:
+    """What the cascade (d) gains over the other rows, by paired bootstrap of the queries' mean hits over seeds."""
+    print("| Japanese pairs | gain | " + " | ".join(SHOWN) + " |")
+    print("|---|---|" + "---|" * len(SHOWN))
+    for (count, row), seeds in sorted(found.items()):
+        for other in ("a", "b", "c") if row == "d" else ():
+            others = found.get((0 if other == "b" else count, other))
+            if others:
+                cells = [show_gain(mean_hits(others, name), mean_hits(seeds, name)) for name in SHOWN]
+                print(f"| {count} | d - {other} | " + " | ".join(cells) + " |")
+
+
+def mean_hits(seeds: list[Hits], name: str) -> npt.NDArray[np.float64]:
+    """[num_queries] hits, each the mean over the seeds."""
+    mean: npt.NDArray[np.float64] = np.mean([hits[name] for hits in seeds], axis=0)
+    return mean
+
+
+def show_gain(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> str:
+    """Percentage points with their interval; bold where it leaves out 0."""
+    gain = paired_difference(first, second)
+    told = f"{100 * gain.mean:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    return f"**{told}**" if gain.is_larger_than_noise else told
+
+
+def plot_curve(found: dict[tuple[int, str], list[Hits]], path: Path) -> None:
+    """Recall over the number of Japanese pairs, a line a row, bars of one standard deviation over seeds."""
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axis, name in zip(axes, ("A→V exact R@10", "A→V food R@10"), strict=True):
+        for row, title in TITLES.items():
+            points = [(count, *summarise(seeds, name)) for (count, one), seeds in sorted(found.items()) if one == row]
+            if row == "b" and points:
+                axis.axhline(points[0][1], linestyle=":", color="gray", label=title)
+            elif points:
+                counts, means, deviations = zip(*points, strict=True)
+                axis.errorbar(counts, means, np.nan_to_num(deviations), marker="o", capsize=3, label=title)
+        axis.set(title=name, xlabel="Japanese pairs", ylabel="percent", ylim=(0, None))
+    axes[0].legend()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+TITLES = {"a": "(a) Japanese only", "b": "(b) English only", "c": "(c) English, more English", "d": "(d) cascade"}
 
 
 SHOWN = tuple(
@@ -211,8 +272,11 @@ def main() -> None:
     about = json.loads((given.captions / "ja_test.json").read_text())["data"]
     food_of = {one["uttid"]: one["food"] for one in about}
     for count, seed in product(sorted(given.pairs, reverse=True), given.seeds):
-        run_rows(data, given.out, seed, count, lambda path: measure(path, data["ja test"], food_of))
-    print_table(given.out)
+        run_rows(data, given.out, seed, count, lambda path: find_hits(path, data["ja test"], food_of))
+    found = read_hits(given.out)
+    print_recalls(found)
+    print_differences(found)
+    plot_curve(found, given.out / "curve.png")
 
 
 if __name__ == "__main__":
