@@ -58,7 +58,7 @@ BENCHMARKS = {
         "5 times the library's speed, 8 aimed for; 99.9 % of labels equal (C)", takes_media=True, needs=LIBRARY
     ),
     "bench_speech_memory": Benchmark("six hours of audio in 1 GB (C)", takes_media=True, takes_one=True),
-    "bench_features": Benchmark("0.65 of the reference's CPU time in fp32 (D)", (), None),
+    "bench_features": Benchmark("0.31 of the reference's CPU time in bf16 (D)", (), None),
     "bench_model": Benchmark(
         "3 times the original's speed; metrics in 0.2 s (E)", (), ("metrics", "loader"), repeats=3
     ),
