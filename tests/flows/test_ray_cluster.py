@@ -11,7 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from datasets.tables import list_parts, table_digest
+from datasets.tables import list_parts, read_table, table_digest
 from flows.small_world import SITE_VARIABLE
 from tests.flows.conftest import CONFIGS, SMALL
 from tests.flows.object_store import serve_bucket
@@ -24,7 +24,7 @@ FEATURES = ("features_2d", "features_3d", "log_mel", "pooled")
 ON_RAY = ("run.runner=ray", "run.videos_per_batch=1", "run.clips_per_batch=3")
 # Every batch is handed out twice; what the driver is told is all that differs.
 TWICE = (
-    "import flows.featurize as stage; from flows.__main__ import app; cut = stage.cut_batches;"
+    "import flows.curate as stage; from flows.__main__ import app; cut = stage.cut_batches;"
     "stage.cut_batches = lambda todo, size: cut(todo, size) * 2; app()"
 )
 
@@ -149,10 +149,12 @@ def test_a_worker_killed_in_the_middle_of_a_batch_changes_no_row(local, cut, clu
 
 
 def test_a_batch_done_twice_leaves_the_same_parts(local, cut, cluster, site):
-    run(cluster, command("featurize", cut, site, *ON_RAY), program=("-c", TWICE))
-    for name in FEATURES:
-        assert [Path(p).name for p in list_parts(cut, name)] == [Path(p).name for p in list_parts(local, name)], name
-    assert digests(cut, FEATURES) == digests(local, FEATURES)
+    for name in ("segmentations", "segments"):
+        shutil.rmtree(Path(cut) / name)
+    run(cluster, command("curate", cut, site, *ON_RAY), program=("-c", TWICE))
+    assert digests(cut, CUT) == digests(local, CUT)
+    num_videos = read_table(local, "segmentations").num_rows
+    assert len(list_parts(cut, "segmentations")) == num_videos, "a batch of one video, done again, replaced its part"
 
 
 def test_a_store_that_refuses_for_good_stops_the_run_in_one_line(server, store, site, tmp_path):

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from datasets.ids import check_video_id
@@ -266,6 +267,8 @@ LISTS: dict[str, bytes] = {
         {"database": {"abc": {"subset": "training", "annotations": [{"segment": [1, 9]}, {"segment": None}]}}}
     ).encode(),
     "names.json": json.dumps({"abc": 1}).encode(),
+    "splits.json": json.dumps({"train": [{"video_id": "abc", "start": 1, "end": 9}], "eval": {"abd": 1}}).encode(),
+    "numpy.pkl": pickle.dumps([{"video_id": "abc", "start": np.float64(1.5), "end": np.int64(9)}]),
     "list.pkl": pickle.dumps(
         [{"video_id": "abc", "start": 1.5, "end": 9, "2d": bytearray(b"x"), "t": datetime.now(UTC)}]
     ),
