@@ -4,8 +4,10 @@ Disks are real: small file systems in memory, mounted where only the commands of
 """
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
@@ -110,14 +112,19 @@ def test_a_root_on_a_read_only_disk_is_refused_in_one_line_before_prefect_is_ask
 
 
 @pytest.mark.slow
-def test_of_two_runs_started_at_once_one_works_and_the_other_refuses_and_says_so(
-    tmp_path, small_root, small_config, monkeypatch
-):
+def test_of_two_runs_on_one_root_the_second_refuses_and_says_so(tmp_path, small_root, small_config, monkeypatch):
     monkeypatch.setitem(os.environ, "PREFECT_API_URL", PREFECT_API_URL.value())
     command = command_of("curate", tmp_path, small_config)
-    runs = [subprocess.Popen(command, cwd=TOP, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    told = {run.wait(): run.stderr.read() for run in runs if run.stderr}
-    assert set(told) == {0, 3}, told
-    assert error_lines(told[3]) == [f"error: another run works on the root {tmp_path}: wait for it to end, or stop it"]
+    first = subprocess.Popen(command, cwd=TOP)
+    while not (tmp_path / "discoveries").exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    first.send_signal(signal.SIGSTOP)  # so that it cannot end while the second one starts
+    second = subprocess.run(command, cwd=TOP, stderr=subprocess.PIPE, text=True)
+    first.send_signal(signal.SIGCONT)
+    assert second.returncode == 3
+    busy = f"error: another run works on the root {tmp_path}: wait for it to end, or stop it"
+    assert error_lines(second.stderr) == [busy]
+    assert first.wait() == 0
     for name in ("videos", "media", "segments", "clips", "splits"):
         assert table_digest(tmp_path, name) == table_digest(small_root, name), name
