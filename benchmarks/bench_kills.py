@@ -37,10 +37,10 @@ SMALL = (
     "train.widths=[16, 16, 32, 64, 128]",
     "run.first_retry_delay_s=0",
     "run.max_retry_delay_s=0",
-    "run.queries_per_batch=1",
-    "run.videos_per_batch=1",
-    "run.clips_per_batch=4",
 )
+"""The demo's configuration at the size of a test."""
+ONE_BY_ONE = ("run.queries_per_batch=1", "run.videos_per_batch=1", "run.clips_per_batch=4")
+"""Batches so small that a stage is killed with some of its parts written and some not."""
 # What a run spends and what it measures of itself may differ; everything it makes may not.
 COMPARED = sorted(set(TABLES) - {"requests", "evaluations", "tombstones", "regenerations"})
 
@@ -86,7 +86,9 @@ def serve_logged(channel: Path) -> Iterator[Site]:
 
 def start_pipeline(root: Path, site: Site) -> "subprocess.Popen[bytes]":
     """The pipeline over the site in a process group of its own."""
-    overrides = [f"--set={value}" for value in (*SMALL, f"source.watch_url={site.url}/watch?v={{video_id}}")]
+    overrides = [
+        f"--set={value}" for value in (*SMALL, *ONE_BY_ONE, f"source.watch_url={site.url}/watch?v={{video_id}}")
+    ]
     command = [sys.executable, "-m", "flows", "pipeline", "--config", str(TOP / "configs/demo.toml")]
     return subprocess.Popen(
         [*command, "--root", str(root), *overrides],

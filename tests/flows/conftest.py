@@ -8,22 +8,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from benchmarks.bench_kills import SMALL
 from flows.config import Config, load_config
 from flows.small_world import point_at, render_channel, serve_channel
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-# The demo's configuration at the size of a test: few videos, a small embedding, two epochs.
-SMALL = (
-    "splits.train=8",
-    "splits.val=2",
-    "splits.test=4",
-    "train.epochs=1",
-    "train.batch_size=4",
-    "train.embedding_dim=64",
-    "train.widths=[16, 16, 32, 64, 128]",
-    "run.first_retry_delay_s=0",
-    "run.max_retry_delay_s=0",
-)
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL
 
+from benchmarks.bench_kills import ONE_BY_ONE
 from datasets.tables import table_digest
 from tests.flows.conftest import CONFIGS, SMALL
 from tests.flows.test_pipeline import WORKING_TABLES
 
 TOP = Path(__file__).parents[2]
-# Batches of one, so that a stage is killed with some of its parts written and some not.
-ONE_BY_ONE = ("run.queries_per_batch=1", "run.videos_per_batch=1", "run.clips_per_batch=4")
 STAGE_FOLDERS = (
     "discoveries",
     "media_files",
