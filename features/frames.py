@@ -129,6 +129,15 @@ class _Branch:
         return taken
 
 
+@dataclass
+class _Clock:
+    """A stream's time, as plain numbers: fractions for every frame cost a twentieth of decoding."""
+
+    shift: int
+    ms_per_tick: float
+    next_pts: int = 0
+
+
 class _Reader:
     """Reads the packets of one clip, decodes each once, and feeds the branches."""
 
@@ -146,7 +155,7 @@ class _Reader:
         self.audio = max(_decodable(container.streams.audio), key=lambda stream: stream.channels, default=None)
         self.branches: dict[str, _Branch] = {}
         self.first_frame: Any = None
-        self.next_pts: dict[int, int] = {}
+        self.clocks: dict[int, _Clock] = {}
         self.open_streams = {stream.index for stream in (self.video, self.audio) if stream is not None}
         self.reached_ms = 0.0
         self.num_frames = self.num_damaged = 0
@@ -197,10 +206,13 @@ class _Reader:
 
     def _to_clip_time(self, stream: Any, frame: Any) -> None:
         """Set the frame's time to be counted from the clip's start, rounded as ffmpeg rounds it."""
-        shift = round((self.origin_us + self.start_ms * 1000) / (1_000_000 * frame.time_base))
-        frame.pts = self.next_pts.get(stream.index, 0) if frame.pts is None else frame.pts - shift
-        self.next_pts[stream.index] = frame.pts + (frame.duration or 0)
-        self.reached_ms = max(self.reached_ms, float(self.next_pts[stream.index] * frame.time_base * 1000))
+        if stream.index not in self.clocks:
+            shift = round((self.origin_us + self.start_ms * 1000) / (1_000_000 * frame.time_base))
+            self.clocks[stream.index] = _Clock(shift, float(1000 * frame.time_base))
+        clock = self.clocks[stream.index]
+        frame.pts = clock.next_pts if frame.pts is None else frame.pts - clock.shift
+        clock.next_pts = frame.pts + (frame.duration or 0)
+        self.reached_ms = max(self.reached_ms, clock.next_pts * clock.ms_per_tick)
 
     def _take_video(self, frame: Any) -> None:
         self.num_frames += 1
@@ -213,16 +225,16 @@ class _Reader:
                 self.branches[name] = _Branch(_make_graph(video_filters(frame, [*self._trim("trim"), *chain])))
         for name in ("2d", "3d"):
             self.branches[name].push(frame)
-        self._close_if_past(self.video, (frame.pts - self.first_frame.pts) * frame.time_base)
+        self._close_if_past(self.video, frame.pts - self.first_frame.pts)
 
     def _take_audio(self, frame: Any) -> None:
         if "audio" not in self.branches:
             self.branches["audio"] = _Branch(_make_graph(audio_filters(frame, self._trim("atrim"))))
         self.branches["audio"].push(frame)
-        self._close_if_past(self.audio, frame.pts * frame.time_base)
+        self._close_if_past(self.audio, frame.pts)
 
-    def _close_if_past(self, stream: Any, elapsed_s: Any) -> None:
-        if self.clip_ms is not None and elapsed_s * 1000 >= self.clip_ms:
+    def _close_if_past(self, stream: Any, elapsed_ticks: int) -> None:
+        if self.clip_ms is not None and elapsed_ticks * self.clocks[stream.index].ms_per_tick >= self.clip_ms:
             self.open_streams.discard(stream.index)
 
     def num_waiting(self, name: str) -> int:
@@ -278,6 +290,7 @@ def _pick_video(container: Any) -> Any:
 
 def _make_graph(filters: list[str]) -> Any:
     graph = av.filter.Graph()
+    graph.threads = 1  # pictures this small cost more to share between threads than to scale
     nodes = [graph.add(*filter_.split("=", 1)) for filter_ in filters]
     graph.link_nodes(*nodes).configure()
     return graph
