@@ -149,7 +149,7 @@ def read_shards(
     tables = []
     for path in paths:
         with fs.open(f"{base.rstrip('/')}/{path}", "rb") as opened:
-            tables.append(_read_shard(opened, path, columns))
+            tables.append(read_shard(opened, path, columns))
     if not tables:
         raise ReleaseError(f"{release} has no shards of {family}")
     try:
@@ -158,7 +158,12 @@ def read_shards(
         raise ReleaseError(f"{release}: shards of {family} have different columns: {error}"[:300]) from error
 
 
-def _read_shard(opened: Any, path: str, columns: Sequence[str] | None) -> pa.Table:
+def read_shard(opened: Any, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of one shard, which may be a stranger's: its groups and columns are checked first.
+
+    Raises:
+        ReleaseError: what cannot be read, claims too much, lacks a column or has one of another type.
+    """
     try:
         shard = pq.ParquetFile(opened)
         check_groups(shard)

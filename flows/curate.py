@@ -1,8 +1,10 @@
 """Queries to clips: search, download, segment, clip, split."""
 
 import os
+from bisect import bisect_left, bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import methodcaller
 from typing import Any
 
 import pyarrow as pa
@@ -34,6 +36,7 @@ from flows.runners import stages_on_ray
 Row = dict[str, Any]
 _VIDEOS_PER_CLIP_BATCH = 2000
 _FILES_PER_GPU_BATCH = 16
+_as_text = methodcaller("as_py")
 
 
 @flow(name="curate", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]  # invariant upstream
@@ -124,10 +127,12 @@ def make_clips(run: Run) -> None:
     segmented = read_table(run.root, "segmentations", ["video_id", "duration_ms", "status"])
     segmented = segmented.filter(pc.equal(segmented["status"], "ok"))
     done = read_table(run.root, "clips", ["video_id"], recipe=recipe)["video_id"]
-    todo = segmented.filter(pc.invert(pc.is_in(segmented["video_id"], done.combine_chunks())))
+    todo = segmented.filter(pc.invert(pc.is_in(segmented["video_id"], done.combine_chunks()))).sort_by("video_id")
+    # In order once, so that each batch finds its segments without looking through all of them.
     segments = read_table(run.root, "segments", ["video_id", "start_ms", "end_ms", "label"])
+    segments = segments.sort_by([("video_id", "ascending"), ("start_ms", "ascending")])
     for batch in cut_batches(todo, _VIDEOS_PER_CLIP_BATCH):
-        rows = _cut_batch(batch, segments, run)
+        rows = _cut_batch(batch, _of_videos(segments, batch["video_id"]), run)
         write_part(
             run.root,
             "clips",
@@ -137,10 +142,17 @@ def make_clips(run: Run) -> None:
     run.record("clips", recipe)
 
 
+def _of_videos(segments: pa.Table, video_ids: pa.ChunkedArray) -> pa.Table:
+    """The segments from the first of these videos to the last; both tables in the order of video_id."""
+    ids, first, last = segments["video_id"], video_ids[0].as_py(), video_ids[-1].as_py()
+    start, stop = bisect_left(ids, first, key=_as_text), bisect_right(ids, last, key=_as_text)
+    return segments.slice(start, stop - start)
+
+
 def _cut_batch(batch: pa.Table, segments: pa.Table, run: Run) -> list[Row]:
     wanted = segments.filter(pc.is_in(segments["video_id"], batch["video_id"].combine_chunks()))
     by_video: dict[str, list[tuple[str, int, int]]] = {video_id: [] for video_id in batch["video_id"].to_pylist()}
-    for segment in wanted.sort_by([("video_id", "ascending"), ("start_ms", "ascending")]).to_pylist():
+    for segment in wanted.to_pylist():
         by_video[segment["video_id"]].append((segment["label"], segment["start_ms"], segment["end_ms"]))
     durations = dict(zip(batch["video_id"].to_pylist(), batch["duration_ms"].to_pylist(), strict=True))
     return [

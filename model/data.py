@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from datasets.releases import read_shard
 from datasets.schemas import Status
 from datasets.tables import current_recipe, list_parts, read_table
 from model.avlnet import NUM_MELS
@@ -181,7 +181,11 @@ def _join(root: str | Path, split: str, wanted: pa.Table, pooled: pa.Table, fram
 def _read_shards(paths: list[Path], columns: list[str]) -> pa.Table:
     if not paths:
         return pa.table({name: pa.array([], pa.string()) for name in columns})
-    return pa.concat_tables([pq.read_table(path, columns=columns, partitioning=None) for path in paths])
+    tables = []
+    for path in paths:
+        with path.open("rb") as opened:
+            tables.append(read_shard(opened, str(path), columns))
+    return pa.concat_tables(tables)
 
 
 def _ok(table: pa.Table) -> pa.Table:
@@ -195,6 +199,8 @@ def _ids(table: pa.Table) -> pa.Array:
 def _normalised(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
     """Vectors of one size as an array, each of length 1 (0 stays 0)."""
     values = column.combine_chunks()
+    if not (pa.types.is_list(values.type) and pa.types.is_floating(values.type.value_type)):
+        raise ValueError(f"{name} must hold lists of numbers, is {values.type}: no shard of a release")
     sizes = pc.list_value_length(values).unique().to_pylist()
     if name == "pooled_3d" and sizes == [None]:
         raise ValueError("images have no 3D features: set train.features=2d (pretrain --features 2d makes its weights)")

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from datasets.releases import check_groups
 from datasets.schemas import Status
 
 _COLUMNS = ("clip_id", "values", "attempt", "status")
@@ -48,6 +49,7 @@ def read_frames(paths: list[str], clip_ids: pa.Array, cache_dir: str | Path | No
             wanted clips are read into memory.
 
     Raises:
+        ReleaseError: a row group that claims more than memory should hold.
         ValueError: values that are not lists of vectors.
     """
     index: list[pa.Table] = []
@@ -99,6 +101,7 @@ def _parquet_batches(path: str, clip_ids: pa.Array | None = None) -> Iterator[pa
     """One record batch a row group, of `_COLUMNS`."""
     with fsspec.open(path, "rb") as file:
         parquet = pq.ParquetFile(file)
+        check_groups(parquet)
         columns = [name for name in _COLUMNS if name in parquet.schema_arrow.names]
         for group in range(parquet.num_row_groups):
             table = parquet.read_row_group(group, columns=columns)

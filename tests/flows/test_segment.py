@@ -8,7 +8,7 @@ import typer
 from scipy.io import wavfile
 
 from datasets.schemas import OK
-from datasets.tables import read_table
+from datasets.tables import make_table, read_table, table_digest, write_part
 from extract.speech import SpeechSettings
 from extract.weights import WEIGHTS, WEIGHTS_DIR
 from flows import curate as stage
@@ -103,3 +103,26 @@ def test_what_a_person_can_mend_is_told_in_one_line_without_prefects_traceback(c
     assert caplog.text == "" and capsys.readouterr().err == "error: run `make weights`\n"
     logger.error("later")
     assert "later" in caplog.text
+
+
+def test_videos_in_many_batches_give_the_clips_that_one_batch_gives(tmp_path, monkeypatch):
+    ids = [f"{letter}{number}" for number in range(5) for letter in "zam"]
+    digests = set()
+    for size in (2, 4, 100):
+        run = make_run(tmp_path / str(size))
+        made = {"recipe": "s", "run_id": "run"}
+        rows = [{"video_id": video_id, "num_segments": 2, "duration_ms": 60_000, **OK} for video_id in ids]
+        write_part(run.root, "segmentations", make_table("segmentations", rows, **made))
+        speech = [
+            {"video_id": video_id, "start_ms": start, "end_ms": start + 6000 + 1000 * index, "label": "speech", **OK}
+            for start in (30_000, 0)
+            for index, video_id in enumerate(ids)
+        ]
+        write_part(run.root, "segments", make_table("segments", speech, **made), ids)
+        for table in ("segmentations", "segments"):
+            run.record(table, "s")
+        monkeypatch.setattr(stage, "_VIDEOS_PER_CLIP_BATCH", size)
+        stage.make_clips(run)
+        assert read_table(run.root, "clips").num_rows == 2 * len(ids)
+        digests.add(table_digest(run.root, "clips"))
+    assert len(digests) == 1

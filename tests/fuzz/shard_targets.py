@@ -84,6 +84,6 @@ SHARD_TARGETS: dict[str, Target] = {
         st.deferred(lying_shards),
         read_lying_shard,
         (),
-        ("datasets/releases.py:check_groups,read_shards,_read_shard,find_video",),
+        ("datasets/releases.py:check_groups,read_shards,read_shard,find_video",),
     )
 }

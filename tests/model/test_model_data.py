@@ -160,6 +160,30 @@ def test_shards_of_a_release_load_like_its_tables(tmp_path):
     np.testing.assert_array_equal(clips.video, expected.video)
 
 
+def write_release(folder, log_mel, pooled):
+    for name, table in (("log_mel", log_mel), ("pooled", pooled)):
+        (folder / "data" / name).mkdir(parents=True)
+        pq.write_table(table, folder / "data" / name / "train-00000-of-00001.parquet", row_group_size=1 << 30)
+
+
+def test_a_shard_that_would_fill_the_memory_is_refused(tmp_path):
+    num_frames = 1 << 20  # of one value: some kilobytes on disk, 160 MB in memory
+    silence = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(num_frames * 40, np.float32)), 40)
+    log_mel = pa.table({"clip_id": ["a_1"], "values": pa.ListArray.from_arrays([0, num_frames], silence)})
+    pooled = pa.table({"clip_id": ["a_1"], "video_id": ["a"], "pooled_2d": [[1.0]], "pooled_3d": [[1.0]]})
+    write_release(tmp_path, log_mel, pooled)
+    with pytest.raises(ValueError, match="row group 0 claims"):
+        load_clips(tmp_path, "train")
+
+
+def test_a_shard_whose_vectors_are_text_is_refused_by_the_columns_name(tmp_path):
+    frames = pa.array([frames_of("a_1", 3).tolist()], pa.list_(pa.list_(pa.float32(), 40)))
+    pooled = pa.table({"clip_id": ["a_1"], "video_id": ["a"], "pooled_2d": ["words"], "pooled_3d": [[1.0]]})
+    write_release(tmp_path, pa.table({"clip_id": ["a_1"], "values": frames}), pooled)
+    with pytest.raises(ValueError, match="pooled_2d must hold lists of numbers"):
+        load_clips(tmp_path, "train")
+
+
 def test_pairs_load_by_their_own_split_with_the_2d_half_only(tmp_path):
     write_tables(tmp_path / "clips")
     root = tmp_path / "pairs"
