@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from benchmarks.bench_kills import SMALL
 from flows.config import Config, load_config
 from flows.small_world import point_at, render_channel, serve_channel
+from tests.watch import Seen, watch
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -58,9 +59,16 @@ def small_words(small_config: Config) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def small_root(small_config: Config, prefect_server: None) -> str:
-    """A root that the whole pipeline has run over."""
+def watched_pipeline(small_config: Config, prefect_server: None) -> Seen:
+    """What the whole pipeline did to the world outside while it ran over the small root."""
     from flows.pipeline import pipeline
 
-    pipeline(small_config)
+    with watch() as seen:
+        pipeline(small_config)
+    return seen
+
+
+@pytest.fixture(scope="session")
+def small_root(small_config: Config, watched_pipeline: Seen) -> str:
+    """A root that the whole pipeline has run over."""
     return small_config.root

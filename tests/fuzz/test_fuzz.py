@@ -6,6 +6,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.fuzz.model_targets import MODEL_TARGETS
 from tests.fuzz.shard_targets import SHARD_TARGETS
 from tests.fuzz.targets import TARGETS, Target
+from tests.watch import watch
 
 TOP = Path(__file__).parents[2]
 ALL = {**TARGETS, **MODEL_TARGETS, **SHARD_TARGETS}
@@ -22,7 +24,7 @@ NUM_FAST, NUM_SLOW = 40, 10_000
 
 
 def make_test(target: Target, num_inputs: int) -> Callable[[], None]:
-    """A hypothesis test: the target reads each input, or refuses it by an error of its own."""
+    """A hypothesis test: the target reads each input or refuses it by an error of its own, and touches nothing else."""
 
     @settings(
         max_examples=num_inputs,
@@ -35,15 +37,28 @@ def make_test(target: Target, num_inputs: int) -> Callable[[], None]:
     )
     @given(target.inputs)
     def reads_or_refuses(given_input):
+        with watch() as seen:
+            refusal = read_or_refuse(given_input)
+        assert not seen.connections and not seen.names
+        assert not [path for path in seen.written if not is_scratch(path)]
+        assert refusal is None or 0 < len(str(refusal)) < 2000
+
+    def read_or_refuse(given_input):
         try:
             target.read(given_input)
         except Exception as error:
             # The very type: UnicodeDecodeError is a ValueError, and none that anybody wrote for people.
             if type(error) not in target.errors:
                 raise
-            assert str(error) and len(str(error)) < 2000
+            return error
+        return None
 
     return reads_or_refuses
+
+
+def is_scratch(path: str) -> bool:
+    """The harness's own files, and what Python keeps of a module that is imported late."""
+    return path.startswith(tempfile.gettempdir()) or "__pycache__" in path or path == os.devnull
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -1,0 +1,54 @@
+"""What this process does to the world outside, by Python's audit events: connections, names looked up, files written.
+
+What a library does in C++ raises no event, nor does a child process.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Seen:
+    """What happened while it was watched."""
+
+    connections: list[tuple[str, int]] = field(default_factory=list)
+    """Host and port of each connection over a network."""
+    names: list[str] = field(default_factory=list)
+    """Hosts whose address was asked for."""
+    written: list[str] = field(default_factory=list)
+    """Files opened to be written."""
+
+
+_watchers: list[Seen] = []  # an audit hook stays for good; it looks here for whom to tell
+
+
+def _tell(event: str, args: tuple[Any, ...]) -> None:
+    if not _watchers:
+        return
+    if event == "socket.connect" and isinstance(args[1], tuple):  # a path or bytes: of this machine, no network
+        for seen in _watchers:
+            seen.connections.append((str(args[1][0]), int(args[1][1])))
+    elif event == "socket.getaddrinfo":
+        for seen in _watchers:
+            seen.names.append(str(args[0]))
+    elif event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR):
+        for seen in _watchers:
+            seen.written.append(os.fsdecode(args[0]) if isinstance(args[0], str | bytes) else str(args[0]))
+
+
+sys.addaudithook(_tell)
+
+
+@contextmanager
+def watch() -> Iterator[Seen]:
+    """Watch this process, all its threads, until the block ends."""
+    seen = Seen()
+    _watchers.append(seen)
+    try:
+        yield seen
+    finally:
+        _watchers.remove(seen)
