@@ -21,6 +21,7 @@ from flows.prefect_checks import check_left_servers, check_prefect, check_runner
 from flows.runners import stages_on_ray
 
 _TIMEOUT_S = 20
+_DRIVER = Path("/sys/module/nvidia/version")
 _CLOCK_SLACK = timedelta(hours=1)
 
 
@@ -147,7 +148,7 @@ def check_checkpoint(config: Config) -> Finding:
 
 
 def check_gpu(config: Config) -> Finding:
-    """Is there a GPU, and one where it is asked for?"""
+    """Is there a GPU, with which driver, and one where it is asked for?"""
     import torch
 
     found = partial(Finding, "GPU")
@@ -156,11 +157,15 @@ def check_gpu(config: Config) -> Finding:
     asked = [name for name in devices if "cuda" in name and name != elsewhere]
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
-        return found(Severity.OK, f"{names}, CUDA {torch.version.cuda}")
+        return found(Severity.OK, f"{names}, {_driver()}, torch is for CUDA {torch.version.cuda}")
     if asked:
-        told = f"device {asked[0]!r} is asked for, and torch sees none"
-        return found(Severity.ERROR, told, "nvidia-smi shows drivers")
+        told = f"device {asked[0]!r} is asked for, and torch sees none; {_driver()}, torch is for CUDA {torch.version.cuda}"
+        return found(Severity.ERROR, told, 'nvidia-smi shows what the driver sees; device = "auto" takes what there is')
     return found(Severity.OK, "none: the CPU computes, see docs/gpu.md for what a GPU would save")
+
+
+def _driver() -> str:
+    return f"driver {_DRIVER.read_text().strip()}" if _DRIVER.is_file() else "no NVIDIA driver"
 
 
 def check_clock(config: Config) -> Finding:

@@ -88,6 +88,14 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(config, monkeypatch):
     assert severity_of(doctor.check_gpu, config) is Severity.OK
 
 
+def test_a_driver_that_torch_cannot_use_is_named(config, monkeypatch, tmp_path):
+    (tmp_path / "version").write_text("470.256.02\n")
+    monkeypatch.setattr(doctor, "_DRIVER", tmp_path / "version")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    settings = config.model_copy(update={"features": config.features.model_copy(update={"device": "cuda"})})
+    assert "driver 470.256.02, torch is for CUDA" in doctor.check_gpu(settings).found
+
+
 class _Healthy(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200 if self.path == "/api/health" else 404)
