@@ -157,15 +157,18 @@ def check_gpu(config: Config) -> Finding:
     asked = [name for name in devices if "cuda" in name and name != elsewhere]
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
-        return found(Severity.OK, f"{names}, {_driver()}, torch is for CUDA {torch.version.cuda}")
+        return found(Severity.OK, f"{names}, {_versions()}")
     if asked:
-        told = f"device {asked[0]!r} is asked for, and torch sees none; {_driver()}, torch is for CUDA {torch.version.cuda}"
+        told = f"device {asked[0]!r} is asked for, and torch sees none; {_versions()}"
         return found(Severity.ERROR, told, 'nvidia-smi shows what the driver sees; device = "auto" takes what there is')
     return found(Severity.OK, "none: the CPU computes, see docs/gpu.md for what a GPU would save")
 
 
-def _driver() -> str:
-    return f"driver {_DRIVER.read_text().strip()}" if _DRIVER.is_file() else "no NVIDIA driver"
+def _versions() -> str:
+    import torch
+
+    driver = f"driver {_DRIVER.read_text().strip()}" if _DRIVER.is_file() else "no NVIDIA driver"
+    return f"{driver}, torch is for CUDA {torch.version.cuda}"
 
 
 def check_clock(config: Config) -> Finding:
