@@ -19,15 +19,16 @@ _MOST_NAMED = 5
 def read_funnel(root: str) -> pd.DataFrame:
     """How many items, and minutes where they have a length, came out of each stage; one row a stage."""
     discoveries = read_table(root, "discoveries", ["video_id"])["video_id"]
+    clips = _with_length(_ok(root, "clips", ["clip_id", "start_ms", "end_ms"]))
     rows: list[dict[str, Any]] = [
         _funnel_row("queries searched", _ok(root, "searches", ["query"])),
         {"stage": "videos found", "items": pc.count_distinct(discoveries).as_py()},
         _funnel_row("videos selected", _ok(root, "videos", ["duration_ms"]), "duration_ms"),
         _funnel_row("videos downloaded", _ok(root, "media", ["duration_ms"]), "duration_ms"),
         _funnel_row("videos segmented (speech)", _ok(root, "segmentations", ["speech_ms"]), "speech_ms"),
-        _funnel_row("clips", _with_length(_ok(root, "clips", ["start_ms", "end_ms"])), "length_ms"),
+        _funnel_row("clips", clips, "length_ms"),
+        *_split_rows(root, clips),
     ]
-    rows += [_split_row(root, split) for split in ("train", "val", "test")]
     if list_parts(root, "pairs"):
         rows.append(_funnel_row("pairs of image and caption", _ok(root, "pairs", ["pair_id"])))
     rows.append(_funnel_row("clips with features", _ok(root, "pooled", ["clip_id"])))
@@ -39,11 +40,13 @@ def _funnel_row(stage: str, table: pa.Table, length: str | None = None) -> dict[
     return {"stage": stage, "items": table.num_rows, "minutes": minutes}
 
 
-def _split_row(root: str, split: str) -> dict[str, Any]:
+def _split_rows(root: str, clips: pa.Table) -> list[dict[str, Any]]:
     splits = read_table(root, "splits", ["clip_id", "split"])
-    drawn = splits.filter(pc.equal(splits["split"], split))["clip_id"].combine_chunks()
-    clips = _ok(root, "clips", ["clip_id", "start_ms", "end_ms"])
-    return _funnel_row(f"  {split} clips", _with_length(clips.filter(pc.is_in(clips["clip_id"], drawn))), "length_ms")
+    rows = []
+    for split in ("train", "val", "test"):
+        drawn = splits.filter(pc.equal(splits["split"], split))["clip_id"].combine_chunks()
+        rows.append(_funnel_row(f"  {split} clips", clips.filter(pc.is_in(clips["clip_id"], drawn)), "length_ms"))
+    return rows
 
 
 def _with_length(clips: pa.Table) -> pa.Table:
