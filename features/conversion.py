@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from features.encoders import NetworkShape
+from features.shapes import NetworkShape
 
 _FILE, _ANSWER = "network.xml", "network.json"
 _TIMEOUT_S = 3600

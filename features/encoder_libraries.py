@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from features.encoders import NetworkShape
 from features.filters import SHORT_SIDE_2D
+from features.shapes import NetworkShape
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

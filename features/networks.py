@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from features.encoder_libraries import LIBRARIES, EncoderSpec, torchvision_spec, without_head
-from features.encoders import UNTRAINED
 from features.resnext3d import ResNeXt3D
+from features.settings import UNTRAINED
 from features.torch_engine import Normalised, fold_batch_norms
 from features.weights import file_sha256, load_into, read_weights, tensors_sha256, untrained_weights
 

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from datasets.settings import Settings
 
+UNTRAINED = "untrained"
+"""In place of a weights file: deterministic weights that were trained on nothing."""
+
 
 class FeatureSettings(Settings):
     """What turns a clip into features; defaults are AVLnet's own."""

@@ -119,8 +119,8 @@ def check_speech_weights(config: Config) -> Finding:
 
 def check_encoder_weights(config: Config) -> Finding:
     """Are the files of the encoders' weights here?"""
-    from features.encoders import UNTRAINED
     from features.networks import ENCODERS
+    from features.settings import UNTRAINED
 
     found = partial(Finding, "encoder weights")
     kinds = ("2d",) if list_parts(config.root, "pairs") else ("2d", "3d")  # photographs have no motion
