@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 import scipy.signal
+import scipy.sparse
 
 SAMPLING_RATE = 16000
 NUM_MELS = 40
@@ -50,7 +51,7 @@ def log_mel(waveform: npt.ArrayLike) -> Float32:
 
 def _mel_power(samples: Float32) -> Float64:
     """[T, 40] mel power; a chunk of frames at a time, so that memory does not grow with the FFT of a long waveform."""
-    mean, window, basis = samples.mean(), _window(), mel_basis()
+    mean, window, basis = samples.mean(), _window(), _sparse_mel_basis()
     power = np.empty((1 + len(samples) // HOP, NUM_MELS), np.float64)
     for start in range(0, len(power), _FRAMES_PER_CHUNK):
         rows = power[start : start + _FRAMES_PER_CHUNK]
@@ -58,7 +59,7 @@ def _mel_power(samples: Float32) -> Float64:
         indices = _reflect(np.arange(first, first + (len(rows) - 1) * HOP + FFT_SIZE), len(samples))
         frames = np.lib.stride_tricks.sliding_window_view(_preemphasise(samples, mean, indices), FFT_SIZE)[::HOP]
         spectrum = np.fft.rfft(frames * window, axis=1)
-        np.matmul(spectrum.real**2 + spectrum.imag**2, basis.T, out=rows)
+        rows[:] = (basis @ (spectrum.real**2 + spectrum.imag**2).T).T
     return power
 
 
@@ -98,6 +99,12 @@ def mel_basis() -> Float64:
     ramps = edges_hz[:, None] - fft_hz[None, :]
     triangles = np.minimum(-ramps[:-2] / widths[:-1, None], ramps[2:] / widths[1:, None])
     return np.asarray(np.maximum(triangles, 0) * (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None], np.float64)
+
+
+@functools.cache
+def _sparse_mel_basis() -> scipy.sparse.csr_array:
+    """Sparse: numpy's BLAS would wake threads on other cores, which then spin and slow the encoders of other clips."""
+    return scipy.sparse.csr_array(mel_basis())
 
 
 _HZ_PER_MEL = 200.0 / 3

@@ -17,7 +17,7 @@ import numpy as np
 from av.codec.hwaccel import HWAccel
 
 from features.decoded import ClipError, DecodedClip, Float32, UInt8, join_pieces
-from features.filters import audio_filters, frame_sizes, video_chains, video_filters
+from features.filters import SAMPLING_RATE, audio_filters, frame_sizes, video_chains, video_filters
 
 SEEK_BACK_MS = 200
 """Seek this much before the clip: audio decoders need what precedes, and B-frames are stored late."""
@@ -229,7 +229,9 @@ class _Reader:
 
     def _take_audio(self, frame: Any) -> None:
         if "audio" not in self.branches:
-            self.branches["audio"] = _Branch(_make_graph(audio_filters(frame, self._trim("atrim"))))
+            graph = _make_graph(audio_filters(frame, self._trim("atrim")))
+            graph.set_audio_frame_size(SAMPLING_RATE)
+            self.branches["audio"] = _Branch(graph)
         self.branches["audio"].push(frame)
         self._close_if_past(self.audio, frame.pts)
 

@@ -5,6 +5,7 @@ What a library does in C++ raises no event, nor does a child process.
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,22 +22,22 @@ class Seen:
     """Hosts whose address was asked for."""
     written: list[str] = field(default_factory=list)
     """Files opened to be written."""
+    thread: int | None = None
+    """The one thread that is watched; all when not given."""
 
 
 _watchers: list[Seen] = []  # an audit hook stays for good; it looks here for whom to tell
 
 
 def _tell(event: str, args: tuple[Any, ...]) -> None:
-    if not _watchers:
-        return
-    if event == "socket.connect" and isinstance(args[1], tuple):  # a path or bytes: of this machine, no network
-        for seen in _watchers:
+    for seen in _watchers:
+        if seen.thread not in (None, threading.get_ident()):
+            continue
+        if event == "socket.connect" and isinstance(args[1], tuple):  # a path or bytes: of this machine, no network
             seen.connections.append((str(args[1][0]), int(args[1][1])))
-    elif event == "socket.getaddrinfo":
-        for seen in _watchers:
+        elif event == "socket.getaddrinfo":
             seen.names.append(str(args[0]))
-    elif event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR):
-        for seen in _watchers:
+        elif event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR):
             seen.written.append(os.fsdecode(args[0]) if isinstance(args[0], str | bytes) else str(args[0]))
 
 
@@ -44,9 +45,9 @@ sys.addaudithook(_tell)
 
 
 @contextmanager
-def watch() -> Iterator[Seen]:
-    """Watch this process, all its threads, until the block ends."""
-    seen = Seen()
+def watch(thread: int | None = None) -> Iterator[Seen]:
+    """Watch this process until the block ends, all of its threads or the one given."""
+    seen = Seen(thread=thread)
     _watchers.append(seen)
     try:
         yield seen
