@@ -19,8 +19,8 @@ from features.networks import ENCODERS
 from features.weights import untrained_weights
 
 STAGES = {
-    "2D pass": (1 / 30.6,),
-    "3D pass": (1 / 17.7,),
+    "2D pass": (1 / 48.3, 1 / 30.6),
+    "3D pass": (1 / 22.8, 1 / 17.7),
     "audio pass": (1 / 463,),
     "log-mel": (),
     "eager 2D": (29.9 / 47, 0.313 * 41.21 / 23.02),
@@ -28,7 +28,7 @@ STAGES = {
 }
 """CPU-seconds per video-second of the reference extractor's stages on AMD Zen 4, as shared/reference has them.
 
-Passes: a process for each clip, the sound's for a whole file. Networks: 2 threads in large batches while the machine
+Passes: of a whole file, then a process for each clip of 12 s. Networks: 2 threads in large batches while the machine
 was busy, where threads that wait spin; then one thread in batches of 4 (2D scaled by operations to 224x398).
 """
 
