@@ -291,8 +291,8 @@ def read_json(path: str | Path) -> Any:
     """Content of a JSON file, or None if there is no such file."""
     fs, local = fsspec.core.url_to_fs(str(path))
     try:
-        with fs.open(local, "rb") as file:
-            return json.loads(file.read())
+        # One request: an object store's file is opened by two, and is another one when it was written in between.
+        return json.loads(fs.cat_file(local))
     except FileNotFoundError:
         return None
 

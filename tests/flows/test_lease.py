@@ -92,6 +92,24 @@ def test_a_lease_is_renewed_while_the_work_goes_on(root, monkeypatch):
             pass
 
 
+def test_who_holds_the_root_can_be_read_while_the_lease_is_being_renewed(root):
+    claim, ended = lease._Lease(root), threading.Event()
+    claim.take()
+
+    def renew():
+        while not ended.is_set():
+            claim.renew()
+
+    with ThreadPoolExecutor(1) as threads:
+        renewing = threads.submit(renew)
+        try:
+            said = {claim.explain("works on the root") for _ in range(30)}
+        finally:
+            ended.set()
+        renewing.result()
+    assert all("works on the root" in line for line in said)
+
+
 def test_a_run_whose_lease_ended_stops_when_another_takes_the_root(root, monkeypatch):
     monkeypatch.setattr(lease, "LEASE", timedelta(0))
     monkeypatch.setattr(lease, "RENEW_S", 0.5)
