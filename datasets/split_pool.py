@@ -97,6 +97,8 @@ def _require(table: pa.Table, name: str, *columns: str) -> pa.Table:
 
 def _encode(strings: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Integers]:
     """Distinct strings, and the index of each row's."""
+    # Few chunks first: unifying a dictionary of each takes time that grows with the square of their number.
+    strings = pa.table([strings], ["string"]).combine_chunks()["string"]
     encoded = strings.dictionary_encode().unify_dictionaries()
     if encoded.num_chunks == 0:
         return strings, np.empty(0, np.int64)
