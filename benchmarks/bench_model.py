@@ -23,7 +23,7 @@ from lightning.fabric import Fabric
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.limits import tell
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import add_common_columns, make_table, write_part
 from model.avlnet import AVLNet
 from model.batches import split_by_length
@@ -144,7 +144,7 @@ class _PickledClips(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """The original's loader: a pickled list of dicts in memory, padded item by item."""
 
     def __init__(self, path: Path) -> None:
-        self.clips = pickle.loads(path.read_bytes())  # noqa: S301  made by this script
+        self.clips = pickle.loads(path.read_bytes())  # noqa: S301 - bench_loader wrote it a moment ago; the original reads a pickle
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -171,9 +171,7 @@ def bench_loader(num_clips: int = 500) -> None:
         load_clips(folder, "train", cache_dir=Path(folder) / "cache")
         cached = load_clips(folder, "train", cache_dir=Path(folder) / "cache")
         read_all(cached)
-        own, _ = cpu_seconds(
-            lambda: [read_all(cached) for _ in range(PASSES)]
-        )  # one is over in a hundredth of a second
+        own, _ = cpu_seconds(lambda: [read_all(cached) for _ in range(PASSES)])
     loaded = PASSES * num_clips / own
     report("loader", "clips/CPU s", num_clips / theirs, loaded, REFERENCE["loader"])
     tell("loader, warm cache", loaded, "clips a CPU s", at_least=LEAST_LOADED)

@@ -45,7 +45,8 @@ def main(num_videos: int) -> None:
         start, cpu_start = time.perf_counter(), time.process_time()
         drawn = draw_splits(clips, sizes, seed=0, **options)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-        tell(f"{name}: {drawn.num_rows:,} drawn ({cpu_seconds:.1f} s of CPU)", seconds, "s", at_most=MOST_SECONDS)
+        print(f"{name}: {drawn.num_rows:,} drawn in {cpu_seconds:.1f} s of CPU")
+        tell(name, seconds, "s", at_most=MOST_SECONDS)
     tell("peak of the process, the clips included", peak_gigabytes(), "GB", at_most=MOST_GIGABYTES)
 
 

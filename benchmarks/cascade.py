@@ -29,8 +29,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from datasets.schemas import OK
-from datasets.tables import add_common_columns, make_table, record_run, write_json, write_part
+from datasets.files import write_json
+from datasets.outcomes import OK
+from datasets.tables import add_common_columns, make_table, record_run, write_part
 from features.encoders import load_encoder
 from features.pairs import featurize_pairs
 from model.checkpoints import load_avlnet

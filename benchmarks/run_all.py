@@ -14,6 +14,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +24,8 @@ from benchmarks.bench_speech_mixes import FOLDER, NAMES
 
 TOP = Path(__file__).parents[1]
 RESULTS = TOP / "benchmarks" / "results.md"
-PLOT = TOP / "benchmarks" / "growth.png"
+PLOT = "benchmarks/growth.png"
+"""From the top of the checkout, where benchmarks run: results.md shows it."""
 LIBRARIES = ("torch", "pyarrow", "numpy", "openvino", "prefect", "yt-dlp", "av")
 TOLD = re.compile(
     r"^ *(?P<what>.+): (?P<figure>\S+) (?P<unit>.*), asked (?P<word>at most|at least) (?P<limit>\S+): ratio \S+, \w+$",
@@ -113,7 +115,7 @@ def run_one(name: str, arguments: tuple[str, ...], repeats: int) -> list[str]:
         took = f"\n\n({time.monotonic() - began:.0f} s)"
         if done.returncode:
             return [*said, f"failed with {done.returncode}: {done.stdout[-1000:]}{done.stderr[-2000:]}{took}"]
-        said.append(done.stdout.strip() + took)
+        said.append(done.stdout.strip().replace(tempfile.gettempdir(), "TMPDIR") + took)  # no path of this machine
     return said
 
 
