@@ -12,10 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datasets.certificates import CERTIFICATE_FILE
 from datasets.croissant import describe_croissant
+from datasets.files import read_json, write_bytes, write_json
 from datasets.release_changes import describe_changes, is_empty
 from datasets.release_settings import PublishSettings
 from datasets.releases import release_path
-from datasets.tables import read_json, read_table, write_bytes, write_json
+from datasets.tables import read_table
 
 CARD_FILE, CHANGELOG_FILE, CROISSANT_FILE = "README.md", "CHANGELOG.md", "croissant.json"
 _PROJECT = Path(__file__).parents[1]

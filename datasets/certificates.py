@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.duplicates import DuplicateSettings, find_duplicates
+from datasets.files import read_json, write_json
 from datasets.hash_order import hash_strings
 from datasets.pins import PINS_FILE, read_pins
 from datasets.split_pool import SplitError, drawable_clips, group_pairs
 from datasets.splits import draw_splits
-from datasets.tables import read_json, read_table, write_json
+from datasets.tables import read_table
 
 CERTIFICATE_FILE = "splits.certificate.json"
 CERTIFICATE_VERSION = 2

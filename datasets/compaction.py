@@ -11,8 +11,9 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from datasets.files import read_json, write_json
 from datasets.schemas import TABLES
-from datasets.tables import keep_highest_attempt, list_parts, read_json, write_json, write_part
+from datasets.tables import keep_highest_attempt, list_parts, write_part
 
 # Tables whose parts are batches. The others are small, and some write one part anew each time (requests).
 COMPACTED = (

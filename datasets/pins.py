@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets.schemas import Status
+from datasets.files import write_bytes
+from datasets.outcomes import Status
 from datasets.split_pool import SplitError
-from datasets.tables import list_parts, parquet_bytes, read_table, write_bytes
+from datasets.tables import list_parts, parquet_bytes, read_table
 
 PINS_FILE = "splits.pinned.parquet"
 _COLUMNS = ["clip_id", "video_id", "split"]

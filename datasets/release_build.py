@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from datasets.cards import write_papers
 from datasets.certificates import CERTIFICATE_FILE
+from datasets.files import read_json, write_bytes, write_json
 from datasets.release_changes import KEYS, compare_releases
 from datasets.release_checks import sum_files, verify_release
 from datasets.release_settings import PublishSettings
@@ -44,7 +45,7 @@ from datasets.shards import (
     read_metadata,
     write_shards,
 )
-from datasets.tables import read_json, read_run, read_table, write_bytes, write_json
+from datasets.tables import read_run, read_table
 
 _BUILDING = ".building"
 _TABLE_OF_STAGE = {

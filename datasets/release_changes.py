@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.schemas import Status
+from datasets.outcomes import Status
 from datasets.tables import read_table
 from datasets.tombstones import hash_id, read_tombstones
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets.certificates import CERTIFICATE_FILE, check_assignment, rows_digest, verify_certificate
+from datasets.files import read_json
 from datasets.releases import (
     LATEST_FILE,
     MANIFEST_FILE,
@@ -24,7 +25,6 @@ from datasets.releases import (
     release_path,
 )
 from datasets.shards import TIERS
-from datasets.tables import read_json
 from datasets.tombstones import hash_id
 
 _BLOCK = 1 << 20

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from datasets.files import read_json
 from datasets.release_settings import PublishSettings
 from datasets.shards import ReleaseError
-from datasets.tables import read_json
 from datasets.tombstones import hash_id
 
 RELEASES = "releases"
@@ -158,7 +158,7 @@ def read_shards(
         raise ReleaseError(f"{release}: shards of {family} have different columns: {error}"[:300]) from error
 
 
-def read_shard(opened: Any, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+def read_shard(opened: Any, path: str, columns: Sequence[str] | None) -> pa.Table:
     """Rows of one shard, which may be a stranger's: its groups and columns are checked first.
 
     Raises:

@@ -1,59 +1,22 @@
-"""What each table holds: columns, key, and the closed vocabulary of reasons with a policy for each."""
+"""What each table holds: columns, key, and which reasons its rows may have (`datasets.outcomes`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any
 
 import pyarrow as pa
 
+from datasets.outcomes import (
+    CLIP_REASONS,
+    FEATURE_REASONS,
+    MEDIA_REASONS,
+    PAIR_REASONS,
+    SEARCH_REASONS,
+    SPEECH_REASONS,
+    VIDEO_REASONS,
+    Policy,
+)
+
 SCHEMA_VERSION = "1"
-MAX_DETAIL_CHARS = 500
-
-
-class Status(StrEnum):
-    """How an item came out of a stage."""
-
-    OK = "ok"
-    DROPPED = "dropped"
-    """Our rule rejected it."""
-    FAILED = "failed"
-    """The world did."""
-
-
-class Policy(StrEnum):
-    """What a reason means for the next run."""
-
-    NEVER = "never"
-    LATER = "later"
-    PERSON = "person"
-
-
-class TransientError(Exception):
-    """Trouble that may pass. The flow tries again; after the last try the row gets `reason`.
-
-    Args:
-        reason: a code of the table's vocabulary.
-        detail: what happened, for people.
-    """
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-
-
-def dropped(reason: str, detail: str = "") -> dict[str, Any]:
-    """The outcome columns of a row that our rule rejected."""
-    return {"status": Status.DROPPED.value, "reason": reason, "detail": detail[:MAX_DETAIL_CHARS]}
-
-
-def failed(reason: str, detail: str = "") -> dict[str, Any]:
-    """The outcome columns of a row that the world rejected."""
-    return {"status": Status.FAILED.value, "reason": reason, "detail": detail[:MAX_DETAIL_CHARS]}
-
-
-OK: dict[str, Any] = {"status": Status.OK.value, "reason": None, "detail": None}
 
 COMMON_COLUMNS = [
     pa.field("status", pa.string(), nullable=False),
@@ -63,64 +26,6 @@ COMMON_COLUMNS = [
     pa.field("attempt", pa.int32(), nullable=False),
     pa.field("run_id", pa.string(), nullable=False),
 ]
-
-NEVER, LATER, PERSON = Policy.NEVER, Policy.LATER, Policy.PERSON
-
-_UNEXPECTED = {"unexpected": PERSON}
-
-# Why a video has no media; `extract.reasons` maps yt-dlp's errors to these.
-MEDIA_REASONS: Mapping[str, Policy] = {
-    "removed": NEVER,
-    "private": NEVER,
-    "geo_blocked": NEVER,
-    "age_restricted": NEVER,
-    "members_only": NEVER,
-    "not_yet_live": LATER,
-    "bot_check": LATER,
-    "rate_limited": LATER,
-    "no_js_runtime": PERSON,
-    "po_token_required": PERSON,
-    "drm_protected": NEVER,
-    "file_too_large": NEVER,
-    "no_original_audio": NEVER,
-    "wrong_language": NEVER,
-    "video_too_long": NEVER,
-    "video_too_short": NEVER,
-    "no_audio": NEVER,
-    "decode_failed": NEVER,
-    "network": LATER,
-    "disk_full": LATER,
-    "tombstoned": NEVER,
-    **_UNEXPECTED,
-}
-VIDEO_REASONS: Mapping[str, Policy] = {
-    **MEDIA_REASONS,
-    "too_few_views": NEVER,
-    "license_not_allowed": NEVER,
-    "already_known": NEVER,
-}
-SPEECH_REASONS: Mapping[str, Policy] = {
-    "no_audio": NEVER,
-    "decode_failed": NEVER,
-    "media_missing": LATER,
-    **_UNEXPECTED,
-}
-CLIP_REASONS: Mapping[str, Policy] = {
-    "clip_too_short": NEVER,
-    "clip_too_long": NEVER,
-    "no_speech": NEVER,
-    "video_gone": NEVER,
-}
-FEATURE_REASONS: Mapping[str, Policy] = {
-    "no_audio": NEVER,
-    "no_video": NEVER,
-    "decode_failed": NEVER,
-    "clip_past_end": NEVER,
-    "media_missing": LATER,
-    **_UNEXPECTED,
-}
-PAIR_REASONS: Mapping[str, Policy] = {"media_missing": LATER, "decode_failed": NEVER, **_UNEXPECTED}
-SEARCH_REASONS: Mapping[str, Policy] = {"rate_limited": LATER, "bot_check": LATER, "network": LATER, **_UNEXPECTED}
 
 
 def list_of_vectors(num_dims: int, value_type: pa.DataType) -> pa.DataType:

@@ -18,17 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
+from datasets.files import write_bytes
+from datasets.outcomes import Status
 from datasets.release_settings import PublishSettings
-from datasets.schemas import SCHEMA_VERSION, TABLES, Status
-from datasets.tables import (
-    current_recipe,
-    keep_highest_attempt,
-    list_parts,
-    parquet_bytes,
-    read_run,
-    read_table,
-    write_bytes,
-)
+from datasets.schemas import SCHEMA_VERSION, TABLES
+from datasets.tables import current_recipe, keep_highest_attempt, list_parts, parquet_bytes, read_run, read_table
 from datasets.tombstones import hash_id
 
 SPLITS = ("train", "val", "test")

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from datasets.hash_order import Hashes, mix, unique_hashes
-from datasets.schemas import Status
+from datasets.outcomes import Status
 
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]

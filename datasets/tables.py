@@ -9,8 +9,6 @@ import glob
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets.schemas import MAX_DETAIL_CHARS, SCHEMA_VERSION, TABLES, Status, TableSpec, is_volatile
+from datasets.files import read_json, write_bytes, write_json
+from datasets.outcomes import MAX_DETAIL_CHARS, Status
+from datasets.schemas import SCHEMA_VERSION, TABLES, TableSpec, is_volatile
 
 RUN_FILE = "_run.json"
 # A random row costs the reading of its group: 10 ms of CPU at 2 MB, 42 ms at 8 MB (benchmarks/bench_tables.py).
@@ -260,41 +260,6 @@ def _array_bytes(array: pa.Array) -> Iterator[Any]:
         yield pc.binary_join(whole, pa.scalar("", array.type))[0].as_buffer()
     else:
         yield np.ascontiguousarray(present.to_numpy(zero_copy_only=False)).tobytes()
-
-
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file whole or not at all: temporary name, flush, rename; on object stores one PUT."""
-    fs, local = fsspec.core.url_to_fs(str(path))
-    if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
-        fs.pipe_file(local, data)
-        return
-    folder = Path(local).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp", delete=False) as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(local)
-
-
-def write_json(path: str | Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode())
-
-
-def read_json(path: str | Path) -> Any:
-    """Content of a JSON file, or None if there is no such file."""
-    fs, local = fsspec.core.url_to_fs(str(path))
-    try:
-        # One request: an object store's file is opened by two, and is another one when it was written in between.
-        return json.loads(fs.cat_file(local))
-    except FileNotFoundError:
-        return None
 
 
 def _key_strings(spec: TableSpec, table: pa.Table) -> list[str]:

@@ -18,11 +18,12 @@ import pyarrow.parquet as pq
 
 from datasets.certificates import CERTIFICATE_FILE, read_groups, rows_digest, split_certificate, write_certificate
 from datasets.duplicates import DuplicateSettings
+from datasets.files import read_json, write_json
 from datasets.pins import read_pins, write_pins
 from datasets.releases import STUB_FILE, SUMS_FILE, list_releases, read_shards, release_path
 from datasets.schemas import TABLES
 from datasets.settings import recipe_of
-from datasets.tables import list_parts, read_json, read_run, read_table, record_run, write_json, write_part
+from datasets.tables import list_parts, read_run, read_table, record_run, write_part
 from datasets.tombstones import hash_id
 
 # `videos` last: it alone knows which videos a channel has, should this be killed and done again.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.settings import recipe_of
 from datasets.tables import make_table, read_table, write_part
 

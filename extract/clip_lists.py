@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets.ids import check_video_id, make_clip_id
+from datasets.outcomes import OK
 from datasets.pickles import UNREADABLE, check_opcodes
-from datasets.schemas import OK
 
 Row = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from datasets.ids import make_clip_id
-from datasets.schemas import OK, dropped
+from datasets.outcomes import OK, dropped
 from datasets.settings import Settings
 
 Interval = tuple[int, int]

@@ -15,8 +15,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from datasets.files import read_json, write_json
 from datasets.ids import check_video_id
-from datasets.tables import read_json, write_json
 from extract.mp4 import IncompleteMediaError
 
 SHORT_COUNT_S = 0.01

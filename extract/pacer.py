@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from datasets.schemas import OK, TransientError
+from datasets.outcomes import OK, TransientError
 from datasets.settings import Settings, recipe_of
 from datasets.tables import make_table, read_table, write_part
 

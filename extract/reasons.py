@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from datasets.schemas import MAX_DETAIL_CHARS
+from datasets.outcomes import MAX_DETAIL_CHARS
 
 TRANSIENT = frozenset({"network", "rate_limited", "bot_check"})
 """Reasons for which trying again within the run may help; `rate_limited` and `bot_check` open the breaker."""

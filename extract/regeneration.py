@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.schemas import OK, VIDEO_REASONS, Policy, Status, failed
+from datasets.outcomes import OK, VIDEO_REASONS, Policy, Status, failed
 from extract.clip_lists import SPLITS, ClipListError, read_clip_list, read_video_ids
 
 Row = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from datasets.schemas import dropped
+from datasets.outcomes import dropped
 from datasets.settings import Settings
 from extract.clip_lists import read_video_ids
 from extract.language import check_language, gather_evidence, is_language

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets.schemas import OK, failed
+from datasets.outcomes import OK, failed
 from extract.media import MediaError, audio_chunks, ffmpeg_path, last_line, probe_media
 from extract.speech_engine import Segment, segment_features
 from extract.speech_features import SpeechFeatures, compute_features

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from extract.formats import Format
 from extract.language import gather_evidence
 from extract.media import MediaInfo

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from datasets.schemas import MEDIA_REASONS, OK, Policy, TransientError, dropped, failed
+from datasets.outcomes import MEDIA_REASONS, OK, Policy, TransientError, dropped, failed
 from datasets.settings import recipe_of
 from datasets.tombstones import is_tombstoned
 from extract.download_settings import DownloadSettings as DownloadSettings

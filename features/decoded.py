@@ -14,7 +14,7 @@ class ClipError(Exception):
     """A clip that gives no features.
 
     Args:
-        reason: a code of `datasets.schemas.FEATURE_REASONS`.
+        reason: a code of `datasets.outcomes.FEATURE_REASONS`.
         detail: what was found, for people.
     """
 

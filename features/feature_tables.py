@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from datasets.schemas import MAX_DETAIL_CHARS, Status, list_of_vectors
+from datasets.outcomes import MAX_DETAIL_CHARS, Status
+from datasets.schemas import list_of_vectors
 from features.audio import NUM_MELS, log_mel
 
 Float16 = npt.NDArray[np.float16]

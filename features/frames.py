@@ -16,13 +16,12 @@ import av.filter
 import numpy as np
 from av.codec.hwaccel import HWAccel
 
+from features.clip_times import ClipTimes
 from features.decoded import ClipError, DecodedClip, Float32, UInt8, join_pieces
 from features.filters import SAMPLING_RATE, audio_filters, frame_sizes, video_chains, video_filters
 
 SEEK_BACK_MS = 200
 """Seek this much before the clip: audio decoders need what precedes, and B-frames are stored late."""
-END_TOLERANCE_MS = 1000
-"""A clip may miss this much at its end (streams of one file rarely end together) before it counts as lost."""
 _TIMEOUT_S = 60.0
 
 
@@ -69,7 +68,7 @@ def decode_pieces(
         for _ in reader.read():
             while frames_per_piece is not None and reader.num_waiting("3d") > frames_per_piece:
                 yield reader.take(frames_per_piece)
-        _check_complete(reader)
+        reader.times.check_end(has_frame=reader.first_frame is not None)
         yield reader.take()
 
 
@@ -129,25 +128,18 @@ class _Branch:
         return taken
 
 
-@dataclass
-class _Clock:
-    """A stream's time, as plain numbers: fractions for every frame cost a twentieth of decoding."""
-
-    shift: int
-    ms_per_tick: float
-    next_pts: int = 0
-
-
 class _Reader:
     """Reads the packets of one clip, decodes each once, and feeds the branches."""
 
     def __init__(self, container: Any, start_ms: int | None, end_ms: int | None, *, with_video: bool = True) -> None:
         self.container = container
-        self.start_ms = start_ms or 0
-        self.clip_ms = None if end_ms is None else end_ms - self.start_ms
         self.is_range = start_ms is not None or end_ms is not None
-        self.media_ms = None if container.duration is None else container.duration // 1000
-        self.origin_us = container.start_time or 0
+        self.times = ClipTimes(
+            start_ms=start_ms or 0,
+            clip_ms=None if end_ms is None else end_ms - (start_ms or 0),
+            media_ms=None if container.duration is None else container.duration // 1000,
+            origin_us=container.start_time or 0,
+        )
         self.video = _pick_video(container) if with_video else None
         if self.video is not None:
             picture = self.video.codec_context.width, self.video.codec_context.height
@@ -155,18 +147,15 @@ class _Reader:
         self.audio = max(_decodable(container.streams.audio), key=lambda stream: stream.channels, default=None)
         self.branches: dict[str, _Branch] = {}
         self.first_frame: Any = None
-        self.clocks: dict[int, _Clock] = {}
         self.open_streams = {stream.index for stream in (self.video, self.audio) if stream is not None}
-        self.reached_ms = 0.0
         self.num_frames = self.num_damaged = 0
 
     def read(self) -> Iterator[None]:
         """Seek, then decode until every stream has passed the clip's end; yields after every frame."""
-        if self.media_ms is not None and 0 < self.media_ms <= self.start_ms:
-            raise ClipError("clip_past_end", f"clip starts at {self.start_ms} ms, media lasts {self.media_ms} ms")
+        self.times.check_start()
         self._seek()
         for stream, frame in self._decoded():
-            self._to_clip_time(stream, frame)
+            frame.pts = self.times.to_clip_time(stream.index, frame.time_base, frame.pts, frame.duration)
             if stream is self.video:
                 self._take_video(frame)
             else:
@@ -178,12 +167,12 @@ class _Reader:
             branch.push(None)
 
     def _seek(self) -> None:
-        target_ms = self.start_ms - SEEK_BACK_MS
+        origin_us, target_ms = self.times.origin_us, self.times.start_ms - SEEK_BACK_MS
         if target_ms > 0:
             try:
-                self.container.seek(self.origin_us + target_ms * 1000)
+                self.container.seek(origin_us + target_ms * 1000)
             except av.FFmpegError:
-                self.container.seek(self.origin_us)
+                self.container.seek(origin_us)
 
     def _decoded(self) -> Iterator[tuple[Any, Any]]:
         """Every frame in the order of reading; packets that cannot be decoded are counted and passed over."""
@@ -203,16 +192,6 @@ class _Reader:
             yield from self.container.demux([stream for stream in (self.video, self.audio) if stream is not None])
         except av.FFmpegError:
             self.num_damaged += 1
-
-    def _to_clip_time(self, stream: Any, frame: Any) -> None:
-        """Set the frame's time to be counted from the clip's start, rounded as ffmpeg rounds it."""
-        if stream.index not in self.clocks:
-            shift = round((self.origin_us + self.start_ms * 1000) / (1_000_000 * frame.time_base))
-            self.clocks[stream.index] = _Clock(shift, float(1000 * frame.time_base))
-        clock = self.clocks[stream.index]
-        frame.pts = clock.next_pts if frame.pts is None else frame.pts - clock.shift
-        clock.next_pts = frame.pts + (frame.duration or 0)
-        self.reached_ms = max(self.reached_ms, clock.next_pts * clock.ms_per_tick)
 
     def _take_video(self, frame: Any) -> None:
         self.num_frames += 1
@@ -236,7 +215,7 @@ class _Reader:
         self._close_if_past(self.audio, frame.pts)
 
     def _close_if_past(self, stream: Any, elapsed_ticks: int) -> None:
-        if self.clip_ms is not None and elapsed_ticks * self.clocks[stream.index].ms_per_tick >= self.clip_ms:
+        if self.times.is_past(stream.index, elapsed_ticks):
             self.open_streams.discard(stream.index)
 
     def num_waiting(self, name: str) -> int:
@@ -272,7 +251,8 @@ class _Reader:
     def _trim(self, filter_name: str) -> list[str]:
         if not self.is_range:
             return []
-        return [f"{filter_name}=start=0" + ("" if self.clip_ms is None else f":duration={self.clip_ms}ms")]
+        clip_ms = self.times.clip_ms
+        return [f"{filter_name}=start=0" + ("" if clip_ms is None else f":duration={clip_ms}ms")]
 
 
 def _decodable(streams: Iterable[Any]) -> list[Any]:
@@ -296,17 +276,3 @@ def _make_graph(filters: list[str]) -> Any:
     nodes = [graph.add(*filter_.split("=", 1)) for filter_ in filters]
     graph.link_nodes(*nodes).configure()
     return graph
-
-
-def _check_complete(reader: _Reader) -> None:
-    """Raise unless the media gave what it announced and what was asked for, but for a tolerance at the end."""
-    if reader.first_frame is None:
-        past = reader.media_ms is not None and reader.start_ms >= reader.media_ms - END_TOLERANCE_MS > 0
-        raise ClipError("clip_past_end" if past else "decode_failed", "no frame could be decoded in the clip")
-    media_ms = reader.media_ms if reader.media_ms is not None else reader.start_ms + reader.reached_ms
-    announced_ms = media_ms - reader.start_ms
-    wanted_ms = announced_ms if reader.clip_ms is None else min(reader.clip_ms, announced_ms)
-    if reader.reached_ms < wanted_ms - END_TOLERANCE_MS:
-        raise ClipError("decode_failed", f"file breaks off: {reader.reached_ms:.0f} of {wanted_ms} ms could be decoded")
-    if reader.clip_ms is not None and reader.clip_ms > max(announced_ms, reader.reached_ms) + END_TOLERANCE_MS:
-        raise ClipError("clip_past_end", f"clip of {reader.clip_ms} ms, media has {announced_ms} ms from its start")

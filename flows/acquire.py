@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
+from datasets.outcomes import OK, dropped
 from datasets.queries import Query
-from datasets.schemas import OK, dropped
 from datasets.settings import recipe_of
 from datasets.tables import make_table, read_table, write_part
 from datasets.tombstones import hide_id, is_tombstoned, read_tombstones

@@ -15,8 +15,8 @@ from datasets.certificates import (
     split_certificate,
     write_certificate,
 )
+from datasets.outcomes import OK
 from datasets.pins import read_assignment, read_pins, write_pins
-from datasets.schemas import OK
 from datasets.settings import recipe_of
 from datasets.split_pool import group_pairs
 from datasets.splits import SplitError, draw_splits, draw_to_fit

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from datasets.schemas import VIDEO_REASONS, Policy, Status
+from datasets.outcomes import VIDEO_REASONS, Policy, Status
 from datasets.settings import recipe_of
 from datasets.tables import make_table, read_table, write_part
 from datasets.tombstones import is_tombstoned, read_tombstones

@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 from prefect.tasks import Task
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from datasets.schemas import TransientError, failed
+from datasets.outcomes import TransientError, failed
 from datasets.tables import list_parts, record_run, subtract
 from flows.config import Config, RunSettings
 from flows.lease import RootBusyError, hold_lease
@@ -171,7 +171,7 @@ def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]],
         return retrying(function)
     except TransientError as error:
         return on_failure(failed(error.reason, error.detail))
-    except Exception as error:  # noqa: BLE001 - the row boundary, see above
+    except Exception as error:  # noqa: BLE001 - no item may be lost to a surprise: it is logged whole, and counted
         logger.exception("unexpected")
         return on_failure(failed("unexpected", f"{type(error).__name__}: {error}"))
 

@@ -5,10 +5,11 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.certificates import CERTIFICATE_FILE
+from datasets.files import read_json
+from datasets.outcomes import Status
 from datasets.releases import list_releases, release_path
-from datasets.schemas import Status
 from datasets.splits import SplitError
-from datasets.tables import read_json, read_table
+from datasets.tables import read_table
 from flows.acquire import fetch_videos, find_videos
 from flows.assign import assign_splits
 from flows.batches import hold_root, start_run

@@ -12,10 +12,10 @@ from typing import Any
 import fsspec
 from botocore.exceptions import BotoCoreError
 
+from datasets.files import write_json
 from datasets.release_checks import read_sums, sha256_of, verify_release
 from datasets.releases import LATEST_FILE, STUB_FILE, SUMS_FILE
 from datasets.shards import ReleaseError
-from datasets.tables import write_json
 
 _HUB = "hf://datasets/"
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from prefect import Flow, flow
 
-from datasets.schemas import OK
+from datasets.files import write_json
+from datasets.outcomes import OK
 from datasets.settings import recipe_of
-from datasets.tables import current_recipe, make_table, write_json, write_part
+from datasets.tables import current_recipe, make_table, write_part
 from flows.batches import Run, has_parts, hold_root, start_run
 from flows.beginning import prepared
 from flows.config import Config

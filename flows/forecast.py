@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from datasets.schemas import Status
+from datasets.outcomes import Status
 from datasets.settings import Settings
 from datasets.tables import read_table
 from flows.config import Config

@@ -18,7 +18,7 @@ from typing import Any
 import fsspec
 from botocore.exceptions import BotoCoreError
 
-from datasets.tables import read_json, write_json
+from datasets.files import read_json, write_json
 from flows.progress import logger
 
 LEASE = timedelta(minutes=5)

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow
 
+from datasets.files import read_json, write_json
+from datasets.outcomes import OK, Status, failed
 from datasets.places import read_places, refuse_repeated
-from datasets.schemas import OK, Status, failed
 from datasets.settings import recipe_of
-from datasets.tables import make_table, read_json, read_table, write_json, write_part
+from datasets.tables import make_table, read_table, write_part
 from extract.media_store import sha256_of
 from flows.batches import Run, hold_root, left_to_do, start_run
 from flows.beginning import prepared

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 from prefect import flow, task
 
+from datasets.files import read_json, write_json
 from datasets.release_build import Difference, build_release, find_difference
 from datasets.release_changes import describe_changes, is_empty
 from datasets.releases import list_releases, release_path
 from datasets.shards import ReleaseError, read_metadata
-from datasets.tables import read_json, write_json
 from flows.batches import TASK_OPTIONS, Run, code_version, hold_root, start_run
 from flows.beginning import prepared
 from flows.config import Config

@@ -15,9 +15,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.certificates import split_certificate, write_certificate
 from datasets.ids import make_clip_id
+from datasets.outcomes import OK, Status
 from datasets.pins import write_pins
 from datasets.releases import MANIFEST_FILE, read_manifest, read_publish_settings, release_path
-from datasets.schemas import OK, TABLES, Status
+from datasets.schemas import TABLES
 from datasets.settings import recipe_of
 from datasets.shards import ReleaseError
 from datasets.tables import current_recipe, list_parts, make_table, read_table, write_part

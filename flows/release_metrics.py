@@ -10,11 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from datasets.certificates import rows_digest
+from datasets.files import write_json
+from datasets.outcomes import OK
 from datasets.releases import read_manifest, read_shards, release_path
-from datasets.schemas import OK
 from datasets.settings import recipe_of
 from datasets.shards import FEATURE_FAMILIES, describe_family
-from datasets.tables import make_table, read_table, write_json, write_part
+from datasets.tables import make_table, read_table, write_part
 from extract.media_store import sha256_of
 from flows.batches import Run
 from flows.finetune import TRAINED_ON_FILE, checkpoint_folder

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 
-from datasets.schemas import TABLES, Policy, Status
+from datasets.outcomes import Policy, Status
+from datasets.schemas import TABLES
 from datasets.tables import list_parts, read_run, read_table
 
 _MS_PER_MINUTE = 60_000

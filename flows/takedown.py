@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from prefect import flow
 from pydantic import SecretStr
 
+from datasets.files import read_json, write_json
 from datasets.ids import check_video_id
 from datasets.releases import list_releases, read_publish_settings, read_shards, release_path
 from datasets.shards import ReleaseError
-from datasets.tables import list_parts, read_json, read_run, read_table, write_json
+from datasets.tables import list_parts, read_run, read_table
 from datasets.takedown import (
     find_mentions,
     finish_withdrawals,

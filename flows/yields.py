@@ -4,8 +4,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets.outcomes import Status
 from datasets.queries import Facet
-from datasets.schemas import Status
 from datasets.tables import read_table
 
 STAGES = ("queries", "videos found", "videos selected", "videos downloaded", "clips")

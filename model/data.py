@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from datasets.outcomes import Status
 from datasets.releases import read_shard
-from datasets.schemas import Status
 from datasets.tables import current_recipe, list_parts, read_table
 from model.avlnet import NUM_MELS
 from model.frames import Frames, read_frames

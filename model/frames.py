@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from datasets.outcomes import Status
 from datasets.releases import check_groups
-from datasets.schemas import Status
 
 _COLUMNS = ("clip_id", "values", "attempt", "status")
 

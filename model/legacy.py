@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from datasets.outcomes import Status
 from datasets.pickles import UNREADABLE, check_opcodes
-from datasets.schemas import Status, list_of_vectors
+from datasets.schemas import list_of_vectors
 from model.avlnet import NUM_MELS
 from model.data import ClipSet
 

@@ -15,8 +15,8 @@ from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from torch import nn
 
+from datasets.files import write_bytes
 from datasets.settings import recipe_of
-from datasets.tables import write_bytes
 from model.avlnet import AVLNet
 from model.batches import clips_per_item, iterate_batches
 from model.checkpoints import check_video_dim, load_avlnet, read_whole, write_whole

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.schemas import Status
+from datasets.outcomes import Status
 from datasets.tables import current_recipe, list_parts, read_table
 from model.data import FAMILIES, ClipSet
 from model.frames import read_frames

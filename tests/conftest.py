@@ -10,5 +10,5 @@ def shared_media() -> Path:
     """Real photographs and recordings of the neighbour folder; tests that need them are marked `media`."""
     path = Path(__file__).parents[2] / "shared" / "media"
     if not path.is_dir():
-        pytest.skip("needs ../shared/media")
+        pytest.skip("needs ../shared/media: recordings that are too large for the repository; CI has them")
     return path

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from datasets.files import write_bytes, write_json
 from datasets.settings import recipe_of
-from datasets.tables import write_bytes, write_json
 from flows.experiments.measure import Comparison, TableResult
 from flows.experiments.paper import TITLES, PaperRow
 from model.evaluate import DIRECTIONS

@@ -9,9 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets.files import write_bytes
+from datasets.outcomes import Status
 from datasets.queries import Facet
-from datasets.schemas import TABLES, Status
-from datasets.tables import list_parts, read_run, read_table, write_bytes
+from datasets.schemas import TABLES
+from datasets.tables import list_parts, read_run, read_table
 from extract.clips import ClipSettings
 from flows.availability import read_availability
 from flows.config import Config

@@ -13,7 +13,7 @@ _BIN_WIDTHS_MS = (1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000,
 _MAX_BINS = 20
 _MS_PER_HOUR = 3_600_000
 
-# Written for the person who reads the page; the codes are `datasets.schemas.Policy`.
+# Written for the person who reads the page; the codes are `datasets.outcomes.Policy`.
 POLICY_MEANING = {
     "never": "stays as it is; another try would end the same way",
     "later": "may pass: done again when --retry names the reason, or with --retry transient",

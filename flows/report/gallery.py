@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 from PIL import Image
 
-from datasets.tables import current_recipe, list_parts, read_table, write_bytes
+from datasets.files import write_bytes
+from datasets.tables import current_recipe, list_parts, read_table
 from extract.media import MediaError, encode_speech, encode_thumbnail
 from features.decoded import ClipError
 from features.pairs import read_image

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from datasets.files import write_bytes
 from datasets.ids import make_clip_id
-from datasets.tables import write_bytes
 from flows.report.links import clip_fragment
 from flows.report.strips import format_clock
 

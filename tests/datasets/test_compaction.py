@@ -4,7 +4,7 @@ import pytest
 
 import datasets.compaction as compaction
 from datasets.compaction import COMPACTED, JOURNAL, compact_table
-from datasets.schemas import OK, failed
+from datasets.outcomes import OK, failed
 from datasets.tables import list_parts, make_table, read_table, subtract, table_digest, write_part
 from tests.small_tables import make_root
 

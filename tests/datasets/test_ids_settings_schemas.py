@@ -12,17 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from datasets.ids import check_video_id, make_clip_id
-from datasets.schemas import (
-    MAX_DETAIL_CHARS,
-    OK,
-    TABLES,
-    Policy,
-    Status,
-    TransientError,
-    dropped,
-    failed,
-    is_volatile,
-)
+from datasets.outcomes import MAX_DETAIL_CHARS, OK, Policy, Status, TransientError, dropped, failed
+from datasets.schemas import TABLES, is_volatile
 from datasets.settings import Settings, recipe_of
 
 # Ids

@@ -16,8 +16,8 @@ from datasets.certificates import (
     write_certificate,
 )
 from datasets.duplicates import DuplicateSettings
+from datasets.outcomes import OK, dropped
 from datasets.pins import PINS_FILE, read_assignment, read_pins, write_pins
-from datasets.schemas import OK, dropped
 from datasets.splits import SplitError, draw_splits
 from datasets.tables import list_parts, make_table, read_table, write_part
 

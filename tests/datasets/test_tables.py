@@ -20,7 +20,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasets.schemas import MAX_DETAIL_CHARS, OK, SCHEMA_VERSION, TABLES, dropped, failed, list_of_vectors
+from datasets.files import read_json, write_bytes, write_json
+from datasets.outcomes import MAX_DETAIL_CHARS, OK, dropped, failed
+from datasets.schemas import SCHEMA_VERSION, TABLES, list_of_vectors
 from datasets.tables import (
     TableError,
     add_common_columns,
@@ -29,13 +31,10 @@ from datasets.tables import (
     list_parts,
     make_table,
     parquet_bytes,
-    read_json,
     read_table,
     record_run,
     subtract,
     table_digest,
-    write_bytes,
-    write_json,
     write_part,
 )
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from datasets.schemas import CLIP_REASONS
+from datasets.outcomes import CLIP_REASONS
 from extract.clips import ClipSettings, cut_clips
 
 PAPER = ClipSettings()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from datasets.schemas import MEDIA_REASONS, VIDEO_REASONS, Policy, TransientError, failed
+from datasets.outcomes import MEDIA_REASONS, VIDEO_REASONS, Policy, TransientError, failed
 from datasets.tables import make_table, read_table, write_part
 from extract.pacer import Pacer, PacerSettings
 from extract.reasons import TRANSIENT

@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from datasets.schemas import TransientError
+from datasets.outcomes import TransientError
 from datasets.tables import list_parts, read_table
 from extract.pacer import Pacer, PacerSettings, parse_retry_after
 

@@ -8,7 +8,7 @@ from yt_dlp.networking.common import Response
 from yt_dlp.networking.exceptions import HTTPError, IncompleteRead, SSLError, TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UserNotLive
 
-from datasets.schemas import MAX_DETAIL_CHARS, MEDIA_REASONS
+from datasets.outcomes import MAX_DETAIL_CHARS, MEDIA_REASONS
 from extract.reasons import TRANSIENT, classify, classify_message
 
 LOGIN_HINT = (

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from datasets.schemas import VIDEO_REASONS
+from datasets.outcomes import VIDEO_REASONS
 from extract.clip_lists import ClipListError
 from extract.selection import SelectionSettings, preselect, read_known, select
 

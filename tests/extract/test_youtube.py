@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.schemas import TransientError
+from datasets.outcomes import TransientError
 from datasets.tables import make_table, table_digest, write_part
 from demo.site import Site, SiteHandler
 from extract.media_store import media_path, partial_path, record_path

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import flows.featurize as featurize
-from datasets import tables
+from datasets import files, tables
 from datasets.tables import table_digest
 from features.clip_features import Encoders
 from features.encoders import Encoder
@@ -61,7 +61,7 @@ def watch_writes(points: list[str], kill_at: int | None) -> None:
         if len(points) - 1 == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    write, fsync, rename = tables.write_bytes, os.fsync, Path.replace
+    write, fsync, rename = files.write_bytes, os.fsync, Path.replace
 
     def watched_write(path: Any, data: bytes) -> None:
         reach("before writing", path)
@@ -76,7 +76,8 @@ def watch_writes(points: list[str], kill_at: int | None) -> None:
         reach("renamed", target)
         return moved
 
-    tables.write_bytes, tables.os.fsync, Path.replace = watched_write, watched_fsync, watched_rename  # type: ignore  # stand-ins
+    files.write_bytes = tables.write_bytes = watched_write
+    os.fsync, Path.replace = watched_fsync, watched_rename  # type: ignore  # stand-ins
 
 
 def featurize_root(root: Path, kill_at: int | None) -> list[str]:

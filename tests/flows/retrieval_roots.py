@@ -3,7 +3,7 @@
 import numpy as np
 
 from datasets.ids import make_clip_id
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import add_common_columns, make_table, write_part
 from features.feature_tables import ClipFeatures, Problem, build_tables
 

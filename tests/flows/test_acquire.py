@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import make_table, write_part
 from extract.pacer import Pacer, PacerSettings
 from flows.acquire import rank_videos, tell_forecast

@@ -6,11 +6,12 @@ from typer.testing import CliRunner
 
 from datasets.certificates import search_duplicates, verify_certificate
 from datasets.duplicates import DuplicateSettings
+from datasets.files import read_json
 from datasets.ids import make_clip_id
+from datasets.outcomes import OK
 from datasets.pins import read_assignment
-from datasets.schemas import OK
 from datasets.splits import SplitError, SplitSettings, draw_splits
-from datasets.tables import current_recipe, make_table, read_json, write_part
+from datasets.tables import current_recipe, make_table, write_part
 from flows.__main__ import app
 from flows.assign import assign_splits
 from flows.batches import Run

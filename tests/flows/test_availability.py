@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.schemas import OK, failed
+from datasets.outcomes import OK, failed
 from datasets.tables import make_table, read_table, write_part
 from flows.availability import check_availability, read_availability
 from flows.config import Config

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from datasets.schemas import OK, TransientError, failed
+from datasets.outcomes import OK, TransientError, failed
 from datasets.tables import make_table, write_part
 from flows.batches import Run, cut_batches, hold_root, left_to_do, settle_row
 from flows.config import Config, RunSettings

@@ -10,7 +10,7 @@ from prefect import Flow
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 
 from datasets.ids import make_clip_id
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import make_table, write_part
 from flows import beginning, daily
 from flows.batches import hold_root

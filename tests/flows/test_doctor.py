@@ -180,7 +180,7 @@ def test_a_temporary_server_that_outlived_its_command_is_named(config):
     server = int(told.stdout)
     try:
         if Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[1] != "1":
-            pytest.skip("another process than init takes orphans here")
+            pytest.skip("needs init to take orphans, by which doctor knows them: here another process does")
         finding = doctor.check_left_servers(config)
         assert finding.severity is Severity.WARNING and str(server) in finding.mend.split()
     finally:

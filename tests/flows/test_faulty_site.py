@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from prefect import flow
 
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import make_table, read_table, write_part
 from extract.download_settings import DownloadSettings
 from flows.acquire import fetch_videos, media_table

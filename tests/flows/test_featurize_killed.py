@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from datasets.ids import make_clip_id
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import make_table, record_run, write_part
 
 TOP = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import make_table, record_run, write_part
 from flows.config import Config
 from flows.pairs import fill_pairs

@@ -48,7 +48,7 @@ def own_mounts() -> list[str]:
         trial = [*command, "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt"]
         if subprocess.run(trial, capture_output=True, check=False).returncode == 0:
             return command
-    pytest.skip("needs the right to mount a file system in memory: unshare --mount")
+    pytest.skip("needs the right to mount a file system in memory, which many containers deny: unshare --mount")
 
 
 def command_of(name, root, config):

@@ -11,7 +11,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import list_parts, make_table, table_digest, write_part
 from flows import housekeeping as module
 from flows.config import load_config

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from datasets.ids import make_clip_id
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import make_table, write_part
 from flows.__main__ import app
 from flows.report.listening import draw_samples, forget_answers, keep_answers, measure_precision
@@ -114,7 +114,7 @@ def browser():
     """A headless Chromium of this machine."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
-        pytest.skip("needs a Chromium")
+        pytest.skip("needs a Chromium, a program of the system: make setup-debian")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -26,7 +26,7 @@ housekeeping(load_config(None, {root!r}))
 def database():
     """Address of an empty PostgreSQL on a free port, as the user it insists on (never root)."""
     if not PROGRAMS:
-        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+        pytest.skip("needs PostgreSQL, a program of the system: make setup-debian")
     user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     as_user = {"user": user} if os.geteuid() == 0 else {}
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from datasets.outcomes import OK
 from datasets.releases import release_path
-from datasets.schemas import OK
 from datasets.tables import make_table, read_table, write_part
 from flows.batches import Run
 from flows.config import Config

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from datasets.ids import make_clip_id
-from datasets.schemas import OK, dropped, failed
+from datasets.outcomes import OK, dropped, failed
 from datasets.tables import make_table, record_run, write_part
 from extract.weights import WEIGHTS, WEIGHTS_DIR
 from flows.__main__ import app

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.ids import make_clip_id
+from datasets.outcomes import OK
 from datasets.queries import find_food, food_words
-from datasets.schemas import OK
 from datasets.tables import make_table, write_part
 from flows.config import Config
 from flows.report.build import build_report

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.settings import recipe_of
 from datasets.tables import make_table, write_part
 from flows import acquire

@@ -7,7 +7,7 @@ import pytest
 import typer
 from scipy.io import wavfile
 
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import make_table, read_table, table_digest, write_part
 from extract.speech import SpeechSettings
 from extract.weights import WEIGHTS, WEIGHTS_DIR

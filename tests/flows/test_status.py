@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from datasets.schemas import OK, failed
+from datasets.outcomes import OK, failed
 from datasets.tables import make_table, write_part
 from extract.pacer import Pacer, PacerSettings
 from flows.__main__ import app

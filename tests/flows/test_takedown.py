@@ -12,11 +12,12 @@ from prefect.client.orchestration import get_client
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from datasets.files import read_json, write_json
+from datasets.outcomes import OK
 from datasets.pins import read_pins
 from datasets.release_checks import verify_release, verify_root
 from datasets.releases import find_video, list_releases, read_manifest, read_shards, release_path
-from datasets.schemas import OK
-from datasets.tables import list_parts, make_table, read_json, read_table, write_json, write_part
+from datasets.tables import list_parts, make_table, read_table, write_part
 from datasets.tombstones import hash_id
 from extract.media_store import media_path, record_path
 from flows.__main__ import app

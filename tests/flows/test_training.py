@@ -13,7 +13,7 @@ import torch
 from retrieval_roots import COMMON, clip_ids_of, write_retrieval_root
 from typer.testing import CliRunner
 
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import make_table, read_table, record_run, write_part
 from flows.__main__ import app
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from datasets.schemas import OK, dropped, failed
+from datasets.outcomes import OK, dropped, failed
 from datasets.tables import make_table, write_part
 from flows.__main__ import app
 from flows.config import Config

@@ -20,10 +20,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from datasets.ids import check_video_id
+from datasets.outcomes import OK
 from datasets.places import read_places
 from datasets.release_checks import verify_release
 from datasets.releases import ReleaseError, read_shards, release_path
-from datasets.schemas import OK
 from datasets.tables import make_table
 from datasets.tombstones import hash_id
 from extract.clip_lists import ClipListError, read_clip_list

@@ -47,7 +47,7 @@ def make_test(target: Target, num_inputs: int) -> Callable[[], None]:
     def read_or_refuse(given_input):
         try:
             target.read(given_input)
-        except Exception as error:
+        except Exception as error:  # all but the target's own are raised again
             # The very type: UnicodeDecodeError is a ValueError, and none that anybody wrote for people.
             if type(error) not in target.errors:
                 raise

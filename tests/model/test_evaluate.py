@@ -5,7 +5,8 @@ import pytest
 import small_clips as small
 import torch
 
-from datasets.schemas import OK, TABLES
+from datasets.outcomes import OK
+from datasets.schemas import TABLES
 from datasets.tables import check_table, make_table
 from model.avlnet import AVLNet
 from model.data import MAX_FRAMES, padded_length

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.schemas import OK, dropped
+from datasets.outcomes import OK, dropped
 from datasets.tables import add_common_columns, make_table, read_table, write_part
 from model.data import has_split, load_clips, padded_length
 

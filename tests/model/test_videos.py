@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import small_clips as small
 
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import add_common_columns, make_table, write_part
 from model.settings import TrainSettings, WindowSettings
 from model.train import train
