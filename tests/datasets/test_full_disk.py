@@ -15,8 +15,9 @@ TOP = Path(__file__).parents[2]
 PROGRAM = """
 import resource, signal, sys
 from datasets.compaction import compact_table
-from datasets.schemas import OK
-from datasets.tables import make_table, write_json, write_part
+from datasets.files import write_json
+from datasets.outcomes import OK
+from datasets.tables import make_table, write_part
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 root, what = sys.argv[1:]

@@ -437,7 +437,7 @@ for run in range(10**9):
 """
 
 BIG_TABLE = """
-from datasets.schemas import OK
+from datasets.outcomes import OK
 from datasets.tables import make_table
 rows = [{"clip_id": f"c{n:06d}", "video_id": f"v{n * 7919 % 100003}", "start_ms": n, **OK} for n in range(20000)]
 def big_table(run):
