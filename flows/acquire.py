@@ -1,12 +1,12 @@
 """Queries to media files: the two stages that touch the network."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,7 @@ from flows.plan import plan_queries
 from flows.progress import logger
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 def find_videos(run: Run) -> None:
@@ -158,7 +159,7 @@ def rank_videos(run: Run) -> pa.Table:
 @contextmanager
 def open_threads(num_threads: int) -> Iterator[ThreadPoolExecutor]:
     """The threads that fetch, shared by the batches under way: so many downloads at once, and none waits for a batch's
-    last video. What has not begun when a run is interrupted never does.
+    last video. They close when a batch fails or the run is interrupted: what has not begun then never does.
     """
     threads = ThreadPoolExecutor(num_threads, "download")
     try:
@@ -170,12 +171,28 @@ def open_threads(num_threads: int) -> Iterator[ThreadPoolExecutor]:
 @task(name="download", **TASK_OPTIONS)
 def fetch_batch(batch: pa.Table, run: Run, recipes: dict[str, str], pacer: Pacer, threads: ThreadPoolExecutor) -> None:
     """Fetch a batch of videos; media rows are written before the videos rows that say they are settled."""
-    rows = list(threads.map(partial(_fetch_row, run, pacer, read_tombstones(run.root)), batch.to_pylist()))
+    fetch_row = partial(_fetch_row, run, pacer, read_tombstones(run.root))
+    rows = do_until_closed(threads, fetch_row, batch.to_pylist())
     videos = [video for video, _ in rows if video is not None]
     media = [found for _, found in rows if found is not None]
     made = {"run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
     write_part(run.root, "media", make_table("media", media, recipe=recipes["media"], **made))
     write_part(run.root, "videos", make_table("videos", videos, recipe=recipes["videos"], **made))
+
+
+def do_until_closed(threads: ThreadPoolExecutor, function: Callable[[Row], T], rows: list[Row]) -> list[T]:
+    """Results of the rows that began before another batch, or the end of the run, closed the threads."""
+    begun: list[Future[T]] = []
+    for row in rows:
+        try:
+            begun.append(threads.submit(function, row))
+        except RuntimeError:  # an executor has no other word for it
+            break
+    results = []
+    for future in begun:
+        with suppress(CancelledError):
+            results.append(future.result())
+    return results
 
 
 def _fetch_row(run: Run, pacer: Pacer, tombstones: frozenset[str], discovery: Row) -> tuple[Row | None, Row | None]:

@@ -52,13 +52,14 @@ def one_line_errors() -> Iterator[None]:
     from flows.lease import RootBusyError
 
     expected = (SplitError, RootBusyError, BotoCoreError, OSError, ValueError)
-    flow_logger = logging.getLogger("prefect.flow_runs")
+    run_loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
 
     def is_news(record: logging.LogRecord) -> bool:
         """Prefect logs with its traceback what is about to be told in one line."""
         return not (record.exc_info and isinstance(record.exc_info[1], expected))
 
-    flow_logger.addFilter(is_news)
+    for run_logger in run_loggers:
+        run_logger.addFilter(is_news)
     try:
         yield
     except ConfigError as error:
@@ -68,7 +69,8 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         _stop("interrupted; the same command goes on where this one stopped", ExitCode.INTERRUPTED)
     finally:
-        flow_logger.removeFilter(is_news)
+        for run_logger in run_loggers:
+            run_logger.removeFilter(is_news)
 
 
 def _stop(message: str, code: ExitCode) -> None:

@@ -207,5 +207,8 @@ def _normalised(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
     if len(sizes) != 1 or not sizes[0]:
         raise ValueError(f"{name} must hold vectors of one size, got sizes {sizes}: recompute the features")
     vectors = values.flatten().to_numpy().reshape(-1, sizes[0])
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    with np.errstate(all="ignore"):  # a norm that is no number is refused in the next line
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(norms).all():
+        raise ValueError(f"{name} must hold finite numbers, not all are: recompute the features")
     return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)

@@ -215,10 +215,18 @@ def _seconds(clip_id: str) -> dict[str, float]:
 
 def _audio(path: str | Path, clip: dict[str, Any]) -> npt.NDArray[np.float32]:
     """[T, 40] frames of a clip's [40, T] tensor."""
-    audio = np.asarray(clip["audio"], np.float32)
+    audio = _float32(f"{path}: audio of {clip['id']}", clip["audio"])
     if audio.ndim != 2 or audio.shape[0] != NUM_MELS:
         raise LegacyError(f"{path}: audio of {clip['id']} must be [{NUM_MELS}, T], got {list(audio.shape)}")
     return audio.T
+
+
+def _float32(where: str, values: Any) -> npt.NDArray[np.float32]:
+    with np.errstate(all="ignore"):  # what float32 cannot hold is refused in the next line
+        numbers = np.asarray(values, np.float32)
+    if not np.isfinite(numbers).all():
+        raise LegacyError(f"{where} must be finite numbers of float32, not all are")
+    return numbers
 
 
 def _list_of_frames(audio: list[npt.NDArray[np.float32]]) -> pa.Array:
@@ -230,12 +238,14 @@ def _list_of_frames(audio: list[npt.NDArray[np.float32]]) -> pa.Array:
 
 def _list_of_vectors(path: str | Path, clips: list[dict[str, Any]], family: str) -> pa.Array:
     """L2-normalised, as our table holds them; the original's loader does so itself."""
-    vectors = [np.asarray(clip[family], np.float32).reshape(-1) for clip in clips]
+    vectors = [_float32(f"{path}: {family} of {clip['id']}", clip[family]).reshape(-1) for clip in clips]
     sizes = sorted({len(vector) for vector in vectors})
     if len(sizes) != 1:
         raise LegacyError(f"{path}: {family} vectors must be of one size, got {sizes}")
     matrix = np.stack(vectors)
-    matrix = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), np.float32(1e-12))
+    # In float64: the square of a large float32 is none.
+    norms = np.linalg.norm(matrix.astype(np.float64), axis=1, keepdims=True)
+    matrix = (matrix / np.maximum(norms, 1e-12)).astype(np.float32)
     offsets = np.arange(len(clips) + 1, dtype=np.int32) * sizes[0]
     return pa.ListArray.from_arrays(offsets, pa.array(matrix.reshape(-1)))
 

@@ -1,13 +1,14 @@
 """Which videos come first, and what a run says of its pace."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from datasets.outcomes import OK
 from datasets.tables import make_table, write_part
 from extract.pacer import Pacer, PacerSettings
-from flows.acquire import rank_videos, tell_forecast
+from flows.acquire import do_until_closed, open_threads, rank_videos, tell_forecast
 from flows.batches import Run
 from flows.config import Config
 
@@ -26,6 +27,25 @@ def test_each_video_comes_once_as_its_best_rank_found_it(tmp_path):
         ("c", "q2 1"),
         ("d", "q3 3"),
     ]
+
+
+def test_what_ended_before_the_threads_were_closed_is_kept_and_the_rest_never_begins():
+    threads = ThreadPoolExecutor(1)
+    begun = []
+
+    def fetch(row):
+        begun.append(row)
+        if row == 2:
+            threads.shutdown(wait=False, cancel_futures=True)
+        return row
+
+    assert do_until_closed(threads, fetch, [1, 2, 3, 4]) == [1, 2] == begun
+
+
+def test_a_batch_that_begins_after_another_failed_does_nothing_and_is_no_failure_of_its_own():
+    with pytest.raises(OSError, match="full"), open_threads(1) as threads:
+        raise OSError("full")
+    assert do_until_closed(threads, pytest.fail, [{}]) == []
 
 
 @pytest.fixture

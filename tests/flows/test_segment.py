@@ -91,8 +91,9 @@ def test_few_videos_are_spread_over_all_workers(tmp_path, monkeypatch):
     assert np.unique([video for batch in batches for video in batch["video_id"].to_pylist()]).size == 6
 
 
-def test_what_a_person_can_mend_is_told_in_one_line_without_prefects_traceback(caplog, capsys, monkeypatch):
-    logger = logging.getLogger("prefect.flow_runs")
+@pytest.mark.parametrize("name", ["prefect.flow_runs", "prefect.task_runs"])
+def test_what_a_person_can_mend_is_told_in_one_line_without_prefects_traceback(name, caplog, capsys, monkeypatch):
+    logger = logging.getLogger(name)
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
     with pytest.raises(typer.Exit), one_line_errors():
         try:

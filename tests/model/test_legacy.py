@@ -111,3 +111,20 @@ def test_what_is_no_list_of_clips_is_refused(tmp_path, content):
     (tmp_path / "bad.pkl").write_bytes(content)
     with pytest.raises(LegacyError, match=r"bad\.pkl"):
         read_pickle(tmp_path / "bad.pkl")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300])
+@pytest.mark.parametrize("key", ["2d", "3d", "audio"])
+def test_a_number_that_float32_does_not_hold_is_refused(tmp_path, key, number):
+    clips = [clip(0), clip(1)]
+    clips[1][key] = np.full(clips[1][key].shape, number)
+    (tmp_path / "bad.pkl").write_bytes(pickle.dumps(clips))
+    with pytest.raises(LegacyError, match=rf"bad\.pkl: {key} of v1_0 must be finite numbers"):
+        tables_of_pickle(tmp_path / "bad.pkl", "train")
+
+
+def test_the_largest_numbers_are_normalised_like_any_others(tmp_path):
+    one = clip(0) | {"2d": np.full(2048, np.finfo(np.float32).max)}
+    (tmp_path / "large.pkl").write_bytes(pickle.dumps([one]))
+    vector = tables_of_pickle(tmp_path / "large.pkl", "train")["pooled"]["pooled_2d"][0].values.to_numpy()
+    np.testing.assert_allclose(vector, 2048**-0.5, rtol=1e-6)

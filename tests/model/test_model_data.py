@@ -184,6 +184,16 @@ def test_a_shard_whose_vectors_are_text_is_refused_by_the_columns_name(tmp_path)
         load_clips(tmp_path, "train")
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 3e38])
+def test_a_shard_whose_vectors_have_no_finite_length_is_refused(tmp_path, number):
+    frames = pa.array([frames_of("a_1", 3).tolist()], pa.list_(pa.list_(pa.float32(), 40)))
+    vectors = pa.array([[number, 1.0]], pa.list_(pa.float32()))
+    pooled = pa.table({"clip_id": ["a_1"], "video_id": ["a"], "pooled_2d": vectors, "pooled_3d": [[1.0]]})
+    write_release(tmp_path, pa.table({"clip_id": ["a_1"], "values": frames}), pooled)
+    with pytest.raises(ValueError, match="pooled_2d must hold finite numbers"):
+        load_clips(tmp_path, "train")
+
+
 def test_pairs_load_by_their_own_split_with_the_2d_half_only(tmp_path):
     write_tables(tmp_path / "clips")
     root = tmp_path / "pairs"
