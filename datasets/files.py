@@ -3,30 +3,42 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 
 
+@contextmanager
+def open_whole(path: str | Path) -> Iterator[IO[bytes]]:
+    """A local file to write, there when the block ends and not at all when it fails: temporary name, flush, rename."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException as error:
+        Path(name).unlink()
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk is told without saying which
+        raise
+    Path(name).chmod(0o644)
+    Path(name).replace(path)
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file whole or not at all: temporary name, flush, rename; on object stores one PUT."""
+    """Write a file whole or not at all: `open_whole`; on object stores one PUT."""
     fs, local = fsspec.core.url_to_fs(str(path))
     if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
         fs.pipe_file(local, data)
         return
-    folder = Path(local).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp", delete=False) as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(local)
+    with open_whole(local) as file:
+        file.write(data)
 
 
 def write_json(path: str | Path, value: Any) -> None:

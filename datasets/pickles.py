@@ -19,6 +19,7 @@ UNREADABLE = (
     RuntimeError,
     RecursionError,
     MemoryError,
+    SystemError,
 )
 
 _MEMO_WRITES = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})

@@ -4,12 +4,12 @@ import struct
 import warnings
 import zipfile
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from datasets.files import open_whole
 from datasets.pickles import UNREADABLE
 from model.avlnet import AVLNet
 
@@ -23,22 +23,14 @@ class CheckpointError(ValueError):
 
 def write_whole(path: Path, content: Any) -> None:
     """`torch.save` that leaves the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+    with open_whole(path) as file:
         try:
-            try:
-                torch.save(content, file)
-            except RuntimeError as error:
-                # On a full disk torch closes its archive while it fails, and tells of that instead.
-                if isinstance(error.__context__, OSError):
-                    raise error.__context__ from None
-                raise
-            file.flush()
-        except BaseException:
-            Path(file.name).unlink()
+            torch.save(content, file)
+        except RuntimeError as error:
+            # On a full disk torch closes its archive while it fails, and tells of that instead.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
             raise
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
 
 
 def read_whole(path: Path) -> Any:

@@ -6,7 +6,6 @@ Log-mel frames, or the rows of a 2D or 3D encoder: whatever a column `values` of
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import fsspec
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from datasets.files import open_whole
 from datasets.outcomes import Status
 from datasets.releases import check_groups
 
@@ -136,21 +136,11 @@ def _cached_batches(path: str, cache_dir: Path) -> Iterator[pa.RecordBatch]:
     # Parts never change; the size tells a part from one that was done again under its name.
     copy = cache_dir / f"{'-'.join(local.split('/')[-3:])}-{fs.size(local)}.arrow"
     if not copy.exists():
-        _write_copy(path, copy)
+        with open_whole(copy) as file:
+            _write_batches(file, _parquet_batches(path))
     reader = pa.ipc.open_file(pa.memory_map(str(copy)))
     for i in range(reader.num_record_batches):
         yield reader.get_batch(i)
-
-
-def _write_copy(path: str, copy: Path) -> None:
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=copy.parent, prefix=".", suffix=".tmp", delete=False) as file:
-        try:
-            _write_batches(file, _parquet_batches(path))
-        except BaseException:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).replace(copy)
 
 
 def _write_batches(file: Any, batches: Iterator[pa.RecordBatch]) -> None:

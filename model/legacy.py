@@ -1,14 +1,8 @@
-"""The original's YouCook2 and YouCook-Japanese pickles: into our tables, and back.
+"""The original's YouCook2 and YouCook-Japanese pickles: into our tables, and back."""
 
-A pickle can run any code when it is read, so this reader admits numpy arrays, torch storages and plain values only.
-"""
-
-import io
-import mmap
 import pickle
 from collections import Counter
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -16,128 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from datasets.files import open_whole
 from datasets.outcomes import Status
-from datasets.pickles import UNREADABLE, check_opcodes
 from datasets.schemas import list_of_vectors
 from model.avlnet import NUM_MELS
 from model.data import ClipSet
+from model.pickled_clips import LegacyError, read_pickle
 
 _FRAME_MS = 10
-_ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
-
-
-class LegacyError(ValueError):
-    """A pickle that is not the original's list of clips, or that asks for more than data."""
-
-
-def _load_storage(content: bytes) -> Any:
-    # torch's own function for this name reads the bytes as another pickle without restriction.
-    if content.startswith(b"PK"):
-        raise LegacyError("a tensor inside is a zip file, which may be compressed: do not trust this file")
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-
-def _rebuild_tensor(storage: Any, offset: int, size: Any, stride: Any, *rest: Any) -> Any:
-    tensor = torch._utils._rebuild_tensor_v2(storage, offset, size, stride, *rest)  # type: ignore[no-untyped-call]
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise LegacyError(f"a tensor claims the shape {list(tensor.shape)} over less: do not trust this file")
-    return tensor
-
-
-def _rebuild_array(*_: Any) -> Any:
-    """numpy writes an empty array first and fills it; whatever size is asked for here is not what numpy wrote."""
-    return np.empty(0, np.int8)
-
-
-def _bytes_of(kind: type) -> Any:
-    def build(*values: Any) -> Any:
-        if values and isinstance(values[0], int):
-            raise LegacyError(f"asks for {values[0]} empty bytes: do not trust this file")
-        return kind(*values)
-
-    return build
-
-
-_ADMITTED = {
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch.storage", "_load_from_bytes"): _load_storage,
-    ("collections", "OrderedDict"): dict,
-    ("numpy", "ndarray"): None,  # only named, as what `_reconstruct` is to make
-    ("numpy", "dtype"): np.dtype,
-    ("numpy", "frombuffer"): np.frombuffer,
-    ("_codecs", "encode"): lambda text, encoding: text.encode(encoding),
-    **{(module, "_reconstruct"): _rebuild_array for module in _ARRAY_MODULES},
-    **{(module, "scalar"): np._core.multiarray.scalar for module in _ARRAY_MODULES},  # type: ignore[attr-defined]
-    **{("builtins", kind.__name__): kind for kind in (bool, int, float, str, list, tuple, dict, set)},
-    **{("builtins", kind.__name__): _bytes_of(kind) for kind in (bytes, bytearray)},
-}
-
-
-class _DataUnpickler(pickle.Unpickler):
-    """Looks names up in a closed table instead of importing them."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ADMITTED[module, name]
-        except KeyError:
-            raise LegacyError(
-                f"the pickle asks for {module}.{name}, which is not data: do not trust this file"
-            ) from None
-
-
-def read_pickle(path: str | Path) -> list[dict[str, Any]]:
-    """The clips of one of the original's pickles, as it holds them.
-
-    Raises:
-        LegacyError: the file asks for anything but arrays, tensors and plain values, is damaged, or holds no clips.
-    """
-    clips = _unpickle(path)
-    if not isinstance(clips, list) or not clips or not all(isinstance(clip, dict) for clip in clips):
-        raise LegacyError(f"{path} must hold a list of dicts, got {type(clips).__name__}")
-    for row, clip in enumerate(clips):
-        missing = [key for key in ("2d", "3d", "audio", "id") if key not in clip]
-        if missing:
-            names = sorted(key for key in clip if isinstance(key, str))
-            raise LegacyError(f"{path}: clip {row} lacks {missing}, it has {names}")
-        _check_kinds(f"{path}: clip {row}", clip)
-    return clips
-
-
-def _check_kinds(where: str, clip: dict[str, Any]) -> None:
-    """What is no array or plain value is not even printed: a list may hold itself a thousand times."""
-    for key in ("2d", "3d", "audio"):
-        values = clip[key]
-        if not isinstance(values, np.ndarray | torch.Tensor) or np.asarray(values).dtype.kind not in "fiu":
-            raise LegacyError(f"{where}: {key} must be an array of numbers, got a {type(values).__name__}")
-    for key in ("id", "video_id"):
-        name = str(clip[key]) if isinstance(clip.get(key), str | int) else ""
-        if key in clip and not (0 < len(name) <= 200 and name.isprintable()):
-            raise LegacyError(f"{where}: {key} must be a printable text of at most 200 characters")
-    for key in ("start", "end"):
-        if key in clip and not _is_seconds(clip[key]):
-            raise LegacyError(f"{where}: {key} must be seconds")
-
-
-def _is_seconds(value: object) -> bool:
-    if not isinstance(value, int | float | str | np.number):
-        return False
-    try:
-        return 0 <= float(value) < 10**6
-    except (ValueError, OverflowError):
-        return False
-
-
-def _unpickle(path: str | Path) -> Any:
-    try:
-        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            check_opcodes(content)
-            content.seek(0)
-            return _DataUnpickler(content).load()
-    except LegacyError as error:
-        raise LegacyError(f"{path}: {error}") from None
-    except UNREADABLE as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise LegacyError(f"{path} is no pickle of clips: {reason}") from None
 
 
 def tables_of_pickle(path: str | Path, split: str) -> dict[str, pa.Table]:
@@ -175,16 +55,13 @@ def write_pickle(clips: ClipSet, dim_2d: int, path: str | Path) -> None:
         dim_2d: values of the video vector that are its 2D half.
         path: local file.
     """
-    path = Path(path)
     rows = []
     for i, (clip_id, video_id) in enumerate(zip(clips.clip_ids, clips.video_ids, strict=True)):
         audio = torch.from_numpy(clips.frames(i).T.copy())
         halves = {"2d": clips.video[i, :dim_2d], "3d": clips.video[i, dim_2d:]}
         rows.append({**halves, "audio": audio, "id": clip_id, "video_id": video_id, "caption": "", **_seconds(clip_id)})
-    with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+    with open_whole(path) as file:
         _PortablePickler(file, protocol=4).dump(rows)
-        file.flush()
-    Path(file.name).replace(path)
 
 
 class _PortablePickler(pickle.Pickler):

@@ -47,7 +47,7 @@ except OSError as error:
 def test_a_write_that_finds_no_room_leaves_everything_as_it_was(tmp_path, what):
     run = [sys.executable, "-c", PROGRAM, str(tmp_path), what]
     found = subprocess.run(run, cwd=TOP, capture_output=True, text=True, check=True)
-    assert "File too large" in found.stdout, found.stderr
+    assert "File too large: '" + str(tmp_path) in found.stdout, found.stderr
     assert read_table(tmp_path, "clips").num_rows == 400
     assert "kept" in (tmp_path / "notes.json").read_text()
     assert not list(tmp_path.rglob(".*"))

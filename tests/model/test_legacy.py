@@ -1,6 +1,5 @@
 """The original's pickles in and out, and hostile ones refused."""
 
-import os
 import pickle
 
 import golden_avlnet as golden
@@ -10,7 +9,8 @@ import torch
 
 from datasets.tables import add_common_columns, write_part
 from model.data import load_clips
-from model.legacy import LegacyError, read_pickle, tables_of_pickle, write_pickle
+from model.legacy import tables_of_pickle, write_pickle
+from model.pickled_clips import LegacyError
 
 NUM_FRAMES = (300, 1024, 5120, 6000)
 
@@ -70,47 +70,6 @@ def test_what_we_write_names_nothing_that_old_numpy_lacks(original, tmp_path):
     write_root(tmp_path, original)
     write_pickle(load_clips(tmp_path, "train"), 2048, tmp_path / "back.pkl")
     assert b"numpy._core" not in (tmp_path / "back.pkl").read_bytes()
-
-
-class Hostile:
-    def __init__(self, target) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.target}",)
-
-
-def in_storage(target) -> object:
-    """Hidden in the second pickle, which torch reads for a tensor's storage."""
-
-    class Storage:
-        def __reduce__(self):
-            return torch.storage._load_from_bytes, (pickle.dumps(Hostile(target), protocol=2),)
-
-    return Storage()
-
-
-@pytest.mark.parametrize("hide", [Hostile, in_storage], ids=["plain", "in_storage"])
-def test_a_hostile_pickle_is_refused_and_not_run(tmp_path, hide):
-    target = tmp_path / "run"
-    (tmp_path / "evil.pkl").write_bytes(pickle.dumps([hide(target)]))
-    with pytest.raises(LegacyError):
-        read_pickle(tmp_path / "evil.pkl")
-    assert not target.exists()
-
-
-@pytest.mark.parametrize("name", ["eval", "getattr", "exec", "__import__"])
-def test_builtins_that_run_code_are_refused(tmp_path, name):
-    (tmp_path / "evil.pkl").write_bytes(f"cbuiltins\n{name}\n(S'1'\ntR.".encode())
-    with pytest.raises(LegacyError, match=rf"builtins\.{name}, which is not data"):
-        read_pickle(tmp_path / "evil.pkl")
-
-
-@pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps({"2d": 1}), pickle.dumps([{"id": 1}])])
-def test_what_is_no_list_of_clips_is_refused(tmp_path, content):
-    (tmp_path / "bad.pkl").write_bytes(content)
-    with pytest.raises(LegacyError, match=r"bad\.pkl"):
-        read_pickle(tmp_path / "bad.pkl")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300])
