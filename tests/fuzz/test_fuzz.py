@@ -31,7 +31,9 @@ def make_test(target: Target, num_inputs: int) -> Callable[[], None]:
         max_examples=num_inputs,
         deadline=None,
         database=None,
-        derandomize="FUZZ_RANDOM" not in os.environ,  # the suite is the same every time; `make fuzz` looks further
+        # The suite draws the same every time; one test by itself need not, as hypothesis also draws the constants of
+        # whatever modules are loaded by then. `make fuzz` looks further.
+        derandomize="FUZZ_RANDOM" not in os.environ,
         suppress_health_check=list(HealthCheck),
         phases=(Phase.generate, Phase.shrink),
         print_blob=True,
