@@ -15,6 +15,7 @@ from model.legacy import tables_of_pickle
 from model.pickled_clips import LegacyError
 from tests.fuzz.inputs import LEAVES, Content, mutated, twisted
 from tests.fuzz.targets import Target, put
+from tests.model.hostile_pickles import HOSTILE
 
 
 @cache
@@ -90,11 +91,15 @@ def pickles(draw) -> bytes:
         return Content(b"\x80\x02]r\xff\xff\xff\xff.")
     if draw(st.booleans()):
         return draw(mutated(valid_pickle(protocol)))
-    arrays = st.sampled_from([np.ones(3), np.array(["x"]), torch.zeros(41, 2), torch.zeros(1, 1).expand(40, 10**6)])
-    clips = [clip(0), clip(1)]
-    clips[1] = draw(twisted(clips[1]))
-    if isinstance(clips[1], dict) and draw(st.booleans()):
-        clips[1][draw(st.sampled_from(["2d", "3d", "audio"]))] = draw(arrays)
+    clips = [clip(0), clip(draw(st.sampled_from([0, 1, 1])))]
+    wrong = [np.ones(3), np.array(["x"]), np.full(4, 1e300), torch.zeros(41, 2), torch.zeros(1, 1).expand(40, 10**6)]
+    match draw(st.sampled_from(["hostile", "wrong", "twisted"])):
+        case "hostile":
+            clips[1]["2d"] = draw(st.sampled_from(list(HOSTILE.values())))
+        case "wrong":
+            clips[1][draw(st.sampled_from(["2d", "3d", "audio"]))] = draw(st.sampled_from(wrong))
+        case _:
+            clips[1] = draw(twisted(clips[1]))
     return Content(pickle.dumps(clips, protocol))
 
 

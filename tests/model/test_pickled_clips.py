@@ -8,18 +8,9 @@ import pytest
 import torch
 
 from model.pickled_clips import LegacyError, read_pickle
+from tests.model.hostile_pickles import HOSTILE, Asks
 
 CLIP = {"2d": np.ones(4, np.float32), "3d": np.ones(6), "audio": torch.zeros(40, 7), "id": "v_0"}
-
-
-class Asks:
-    """Pickled as a call, and then as a change of what it gave."""
-
-    def __init__(self, function, *arguments, change=None):
-        self.reduced = (function, arguments) if change is None else (function, arguments, change)
-
-    def __reduce__(self):
-        return self.reduced
 
 
 def write(tmp_path, *things, protocol=4):
@@ -40,26 +31,7 @@ def test_arrays_tensors_and_numbers_of_numpy_are_read_as_they_were(tmp_path, pro
     assert {name: clip[name] for name in ("id", *times)} == {"id": "v", **times}
 
 
-FIELDS = (3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)
-"""Says that eight bytes are the address of an object."""
-TWO_NUMBERS = [torch.zeros(2)._typed_storage()]
-
-
-@pytest.mark.parametrize(
-    "thing",
-    [
-        Asks(np.dtype, "V8", False, True, change=FIELDS),
-        Asks(np.dtype, "O"),
-        Asks(np.dtype, "f8", False, True, change=(0, 1309829123, None, None, -1, -1, 0)),
-        Asks(np._core.multiarray._reconstruct, np.ndarray, (0,), b"b", change=(1, (2**40,), "f8", False, b"x" * 8)),
-        Asks(np._core.multiarray.scalar, np.dtype("f8"), b"short"),
-        Asks(torch._utils._rebuild_tensor_v2, *TWO_NUMBERS, 0, (4,), (1,), False, {}),
-        Asks(torch._utils._rebuild_tensor_v2, *TWO_NUMBERS, 0, (10**6,), (0,), False, {}),
-        Asks(torch._utils._rebuild_tensor_v2, *TWO_NUMBERS, 0, (2,), (1,), False, {}, change=(1, 2, 3)),
-        Asks(torch.storage._load_from_bytes, b"PK\x03\x04"),
-    ],
-    ids=["fields", "objects", "old state", "array state", "short number", "long", "wide", "changed tensor", "zip"],
-)
+@pytest.mark.parametrize("thing", HOSTILE.values(), ids=HOSTILE)
 def test_what_would_make_numpy_or_torch_read_elsewhere_is_refused(tmp_path, thing):
     with pytest.raises(LegacyError, match=r"clips\.pkl"):
         read_pickle(write(tmp_path, CLIP | {"2d": thing}))
