@@ -38,7 +38,7 @@ setup-debian: ## as root on Debian: Chromium and PostgreSQL, for the tests of pa
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-ipafont-gothic postgresql
 
 weights: setup ## the speech segmenter's CNN weights, checked by sha256
-	$(BIN)/python -m extract.weights
+	$(BIN)/python -m extract.speech.weights
 
 demo: weights ## the main job, end to end, on a small world rendered here
 	$(BIN)/python -m flows demo --root $(ROOT) $(if $(MEDIA),--media $(MEDIA))

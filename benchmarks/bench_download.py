@@ -33,11 +33,11 @@ from datasets.tables import write_part
 from demo.extractor import DemoVideoIE
 from extract.media import ffmpeg_path
 from extract.selection import SelectionSettings
+from extract.site.fetch import DownloadSettings, fetch_video
 from extract.sources import SourceSettings
-from extract.youtube import DownloadSettings, fetch_video
-from flows.acquire import rank_videos
-from flows.batches import Run, cut_batches, left_to_do
 from flows.config import Config
+from flows.machinery.batches import Run, cut_batches, left_to_do
+from flows.stages.download import rank_videos
 
 
 def make_channel(folder: Path, num_videos: int, seconds: int) -> list[str]:

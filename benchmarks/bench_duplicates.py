@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.limits import peak_gigabytes
-from datasets.duplicates import DuplicateSettings, find_duplicates
+from datasets.splits.duplicates import DuplicateSettings, find_duplicates
 
 ITEMS = 940
 COPY_SHARE = 0.1

@@ -31,8 +31,8 @@ from benchmarks.limits import tell
 from datasets.ids import make_clip_id
 from datasets.tables import add_common_columns, write_part
 from features.clip_features import Encoders, featurize_clips, load_encoders
-from features.engines import num_cores
-from features.frames import decode_clip
+from features.encoders.engines import num_cores
+from features.frames.decoding import decode_clip
 from features.settings import FeatureSettings
 
 WEIGHTS = "untrained"

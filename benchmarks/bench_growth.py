@@ -31,12 +31,12 @@ import pyarrow as pa
 from benchmarks.growth_root import CLIPS_PER_PART, CLIPS_PER_VIDEO, RECIPE, VIDEOS_PER_PART, make_root
 from benchmarks.limits import tell
 from datasets.compaction import COMPACTED, compact_table
-from datasets.release_changes import compare_releases
-from datasets.splits import draw_splits
+from datasets.releases.changes import compare_releases
+from datasets.splits.draw import draw_splits
 from datasets.tables import list_parts, read_table, subtract, table_digest
-from flows.acquire import media_table, rank_videos
-from flows.batches import Run, cut_batches, left_to_do
 from flows.config import Config
+from flows.machinery.batches import Run, cut_batches, left_to_do
+from flows.stages.download import media_table, rank_videos
 from flows.status import read_failures, read_funnel
 
 LIMITS = {"plan": (60.0, 6.0), "plan, compacted": (60.0, 6.0)}

@@ -26,14 +26,14 @@ from benchmarks.limits import tell
 from datasets.outcomes import OK
 from datasets.tables import add_common_columns, make_table, write_part
 from model.avlnet import AVLNet
-from model.batches import split_by_length
+from model.contrastive import backward_contrastive
 from model.data import MAX_FRAMES, Batch, ClipSet, load_clips, padded_length
 from model.evaluate import embed_clips
 from model.loss import mms_loss
 from model.memory import has_room_for_graph
 from model.metrics import metrics_from_embeddings, rank_scores
+from model.sampling import split_by_length
 from model.settings import EvaluateSettings
-from model.steps import backward_contrastive
 
 REFERENCE = {"step": (12.54 - 0.60) / 8, "embed": 0.455, "loader": 539, "metrics": 2 * 0.21}
 """Of the original, from its account: CPU s a clip (step of 8 without Adam, embedding of 8), clips/s, s both ways."""

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from benchmarks.bench_speech_mixes import MEDIA, write_mixes
 from benchmarks.bench_speech_unlike import write_unlike
 from benchmarks.limits import tell
-from extract.speech import SpeechSettings, run_library, segment_speech, to_segment
-from extract.speech_engine import LABEL_MS, Segment
+from extract.speech.engine import LABEL_MS, Segment
+from extract.speech.segmentation import SpeechSettings, run_library, segment_speech, to_segment
 
 LABELS = ["no_energy", "speech", "music", "noise"]
 LONG_FILE_S = 300

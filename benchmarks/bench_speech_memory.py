@@ -16,12 +16,12 @@ from pathlib import Path
 
 from benchmarks.limits import tell
 from extract.media import ffmpeg_path
-from extract.speech_engine import Segment
+from extract.speech.engine import Segment
 
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from extract.speech import segment_speech
+from extract.speech.segmentation import segment_speech
 segments = segment_speech(sys.argv[1])
 peak_kb = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 print(json.dumps([peak_kb * 1024, segments]))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.limits import peak_gigabytes, tell
-from datasets.splits import draw_splits
+from datasets.splits.draw import draw_splits
 
 CLIPS_PER_VIDEO = 10
 MOST_SECONDS, MOST_GIGABYTES = 20, 4

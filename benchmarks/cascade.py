@@ -32,8 +32,8 @@ import pyarrow as pa
 from datasets.files import write_json
 from datasets.outcomes import OK
 from datasets.tables import add_common_columns, make_table, record_run, write_part
-from features.encoders import load_encoder
-from features.pairs import featurize_pairs
+from features.captioned_images import featurize_pairs
+from features.encoders.encoder import load_encoder
 from model.checkpoints import load_avlnet
 from model.data import ClipSet, load_clips
 from model.evaluate import embed_clips

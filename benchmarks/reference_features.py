@@ -13,10 +13,10 @@ import torch
 
 from benchmarks.cpu_time import cpu_seconds
 from features.audio import log_mel
-from features.encoder_libraries import without_head
-from features.filters import scaled_size
-from features.networks import ENCODERS
-from features.weights import untrained_weights
+from features.encoders.libraries import without_head
+from features.encoders.networks import ENCODERS
+from features.encoders.weights import untrained_weights
+from features.frames.filters import scaled_size
 
 STAGES = {
     "2D pass": (1 / 48.3, 1 / 30.6),

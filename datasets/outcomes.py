@@ -55,7 +55,7 @@ NEVER, LATER, PERSON = Policy.NEVER, Policy.LATER, Policy.PERSON
 
 _UNEXPECTED = {"unexpected": PERSON}
 
-# Why a video has no media; `extract.reasons` maps yt-dlp's errors to these.
+# Why a video has no media; `extract.site.reasons` maps yt-dlp's errors to these.
 MEDIA_REASONS: Mapping[str, Policy] = {
     "removed": NEVER,
     "private": NEVER,

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from datasets.ids import check_video_id, make_clip_id
 from datasets.outcomes import OK
-from datasets.pickles import UNREADABLE, check_opcodes
+from datasets.pickle_opcodes import UNREADABLE, check_opcodes
 
 Row = dict[str, Any]
 

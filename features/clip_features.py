@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from datasets.settings import recipe_of
-from features.decoded import ClipError, DecodedClip
-from features.encoders import Encoder, load_encoder
-from features.engines import has_gpu
+from features.encoders.encoder import Encoder, load_encoder
+from features.encoders.engines import has_gpu
 from features.feature_tables import ClipFeatures, Float16, Problem, build_tables, normalise_rows, spectrogram
-from features.filters import FPS_3D
-from features.frames import decode_pieces
+from features.frames.decoded import ClipError, DecodedClip
+from features.frames.decoding import decode_pieces
+from features.frames.filters import FPS_3D
 from features.settings import FeatureSettings
 
 CODE_VERSION = 1

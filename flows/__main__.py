@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from datasets.queries import Facet
-from flows import operate_commands, release_commands, training_commands
-from flows.command_line import (
+from flows.commands import operating, releases, training
+from flows.commands.shared import (
     ConfigOption,
     JsonOption,
     RetryOption,
@@ -60,14 +60,14 @@ def curate(
     """
     settings = read_config(config, root, [*(overrides or []), *(["splits.scale=true"] if scale else [])])
     if dry_run:
-        from flows.forecast import forecast_curation
+        from flows.machinery.forecast import forecast_curation
 
         with one_line_errors():
             show({"forecast": forecast_curation(settings)}, json)
         return
-    from flows.availability import check_availability as check_flow
-    from flows.curate import curate as curate_flow
-    from flows.doctor import require
+    from flows.machinery.doctor import require
+    from flows.stages.availability import check_availability as check_flow
+    from flows.stages.curate import curate as curate_flow
     from flows.status import read_reasons
 
     with one_line_errors():
@@ -89,7 +89,7 @@ def pairs(
 
     Example: python -m flows pairs --config configs/places_japanese.toml
     """
-    from flows.pairs import fill_pairs
+    from flows.stages.pairs import fill_pairs
 
     settings = read_config(config, root, overrides)
     with one_line_errors():
@@ -105,8 +105,8 @@ def featurize(
 
     Example: python -m flows featurize --config configs/youcook_japanese.toml --set features.precision=bf16
     """
-    from flows.doctor import require
-    from flows.featurize import featurize as featurize_flow
+    from flows.machinery.doctor import require
+    from flows.stages.featurize import featurize as featurize_flow
 
     settings = read_config(config, root, overrides)
     with one_line_errors():
@@ -115,9 +115,9 @@ def featurize(
     finish(settings, json)
 
 
-app.command()(training_commands.pretrain)
-app.command()(training_commands.finetune)
-app.command()(training_commands.evaluate)
+app.command()(training.pretrain)
+app.command()(training.finetune)
+app.command()(training.evaluate)
 
 
 @app.command()
@@ -160,8 +160,8 @@ def pipeline(
 
     Example: python -m flows pipeline --config configs/youcook_japanese.toml
     """
-    from flows.doctor import require
-    from flows.pipeline import pipeline as pipeline_flow
+    from flows.machinery.doctor import require
+    from flows.stages.pipeline import pipeline as pipeline_flow
     from flows.status import read_reasons, read_retrieval
 
     settings = read_config(config, root, overrides)
@@ -183,7 +183,7 @@ def status(
 
     Example: python -m flows status --config configs/demo.toml --root data/demo --by technique
     """
-    from flows.forecast import forecast_rest
+    from flows.machinery.forecast import forecast_rest
     from flows.yields import read_yields
 
     settings = read_config(config, root, overrides)
@@ -223,14 +223,14 @@ def report(
 
 
 for command in (
-    operate_commands.doctor,
-    operate_commands.compact,
-    operate_commands.serve,
-    release_commands.publish,
-    release_commands.regenerate,
-    release_commands.verify,
-    release_commands.takedown,
-    release_commands.am_i_in,
+    operating.doctor,
+    operating.compact,
+    operating.serve,
+    releases.publish,
+    releases.regenerate,
+    releases.verify,
+    releases.takedown,
+    releases.am_i_in,
 ):
     app.command()(command)
 
@@ -245,7 +245,7 @@ def demo(
 
     Example: python -m flows demo --root data/demo
     """
-    from flows.small_world import run_demo
+    from flows.commands.small_world import run_demo
     from flows.status import read_retrieval
 
     settings = read_config(Path(__file__).parents[1] / "configs" / "demo.toml", root, overrides)

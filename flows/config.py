@@ -7,16 +7,16 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
-from datasets.places import PairSettings
-from datasets.release_settings import PublishSettings
+from datasets.places_audio import PairSettings
+from datasets.releases.settings import PublishSettings
 from datasets.settings import Settings
-from datasets.splits import SplitSettings
+from datasets.splits.draw import SplitSettings
 from extract.clips import ClipSettings
-from extract.download_settings import DownloadSettings
-from extract.pacer import PacerSettings
 from extract.selection import SelectionSettings
+from extract.site.pacer import PacerSettings
+from extract.site.settings import DownloadSettings
 from extract.sources import SourceSettings
-from extract.speech_settings import SpeechSettings
+from extract.speech.settings import SpeechSettings
 from features.settings import FeatureSettings
 from flows.experiments.settings import ExperimentSettings
 from flows.schedules import ScheduleSettings

@@ -13,9 +13,9 @@ import fsspec
 from botocore.exceptions import BotoCoreError
 
 from datasets.files import write_json
-from datasets.release_checks import read_sums, sha256_of, verify_release
-from datasets.releases import LATEST_FILE, STUB_FILE, SUMS_FILE
-from datasets.shards import ReleaseError
+from datasets.releases.layout import LATEST_FILE, STUB_FILE, SUMS_FILE
+from datasets.releases.shards import ReleaseError
+from datasets.releases.verify import read_sums, sha256_of, verify_release
 
 _HUB = "hf://datasets/"
 

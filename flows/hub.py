@@ -5,8 +5,8 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile
 
-from datasets.release_checks import sum_files
-from datasets.shards import ReleaseError
+from datasets.releases.shards import ReleaseError
+from datasets.releases.verify import sum_files
 
 _KEPT = (".gitattributes",)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from datasets.files import open_whole
-from datasets.pickles import UNREADABLE
+from datasets.pickle_opcodes import UNREADABLE
 from model.avlnet import AVLNet
 
 # What torch raises for a file that is none of its own.

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from datasets.outcomes import Status
-from datasets.releases import read_shard
+from datasets.releases.layout import read_shard
 from datasets.tables import current_recipe, list_parts, read_table
 from model.avlnet import NUM_MELS
-from model.frames import Frames, read_frames
+from model.vectors import Frames, read_frames
 
 MAX_FRAMES = 5120
 """Frames of a clip that the model sees, 51.2 s; the original pads or cuts every clip to it."""

@@ -18,14 +18,14 @@ from torch import nn
 from datasets.files import write_bytes
 from datasets.settings import recipe_of
 from model.avlnet import AVLNet
-from model.batches import clips_per_item, iterate_batches
 from model.checkpoints import check_video_dim, load_avlnet, read_whole, write_whole
+from model.contrastive import backward_contrastive
 from model.data import Batch, ClipSet
 from model.evaluate import mean_recall
 from model.memory import has_room_for_graph
+from model.pretraining import VideoSet
+from model.sampling import clips_per_item, iterate_batches
 from model.settings import TrainSettings
-from model.steps import backward_contrastive
-from model.videos import VideoSet
 
 MODEL_FILE, RESUME_FILE, HISTORY_FILE, LOG_FOLDER = "avlnet.pth", "resume.pt", "history.csv", "tensorboard"
 OnStep = Callable[[int, int, float], None]

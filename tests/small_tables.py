@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from datasets.certificates import split_certificate, write_certificate
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK
-from datasets.pins import write_pins
 from datasets.schemas import list_of_vectors
+from datasets.splits.certificate import split_certificate, write_certificate
+from datasets.splits.pins import write_pins
 from datasets.tables import add_common_columns, make_table, read_table, record_run, write_part
 
 # What the manifest of a release keeps, of stages that this root never ran.

@@ -75,7 +75,7 @@ def test_the_work_pools_deployments_are_those_that_serve_registers():
     from prefect.utilities.importtools import import_object
 
     from flows.config import Config
-    from flows.deployments import DEPLOYMENTS
+    from flows.scheduled.deployments import DEPLOYMENTS
 
     schedules = Config().schedules
     deployments = {d["name"]: d for d in yaml.safe_load((TOP / "prefect.yaml").read_text())["deployments"]}
@@ -89,7 +89,7 @@ def test_the_work_pools_deployments_are_those_that_serve_registers():
 
 def test_the_work_pools_configuration_is_that_of_the_file():
     from flows.config import Config, load_config
-    from flows.deployments import keep_splits
+    from flows.scheduled.deployments import keep_splits
 
     deployments = yaml.safe_load((TOP / "prefect.yaml").read_text())["deployments"]
     served = keep_splits(load_config(TOP / "configs" / "youcook_japanese.toml"))
@@ -111,8 +111,8 @@ def test_the_composed_services_are_watched_pinned_and_only_for_this_machine():
 
 
 def test_the_composed_worker_serves_with_options_that_exist():
+    from flows.commands.operating import serve
     from flows.config import load_config
-    from flows.operate_commands import serve
 
     command = yaml.safe_load((TOP / "compose.yaml").read_text())["services"]["worker"]["command"]
     filled = [re.sub(r"\$\{\w+:-(.*?)\}", r"\1", word) for word in command]

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from datasets.hash_order import unique_hashes
+from datasets.seeded_order import unique_hashes
 from datasets.settings import recipe_of
 from datasets.tables import list_parts, table_digest
 from extract.media_store import sha256_of
 from flows.config import Config
 from flows.experiments.paper import PaperRow, read_paper
 from flows.experiments.settings import RowSettings, TableSettings
-from flows.progress import logger, show_steps
+from flows.machinery.progress import logger, show_steps
 from model.checkpoints import check_video_dim, load_avlnet
 from model.data import ClipSet, has_split, load_clips
 from model.evaluate import DIRECTIONS, embed_clips, retrieval_reports

@@ -4,12 +4,12 @@ from typing import Any
 
 from prefect import flow
 
-from flows.batches import code_version, hold_root
-from flows.beginning import prepared
 from flows.config import Config
 from flows.experiments.measure import fill_root, measure_table
 from flows.experiments.results import make_document, write_results
 from flows.experiments.settings import TABLES_OF, Experiment
+from flows.machinery.batches import code_version, hold_root
+from flows.machinery.prepare import prepared
 
 
 @flow(name="experiment")

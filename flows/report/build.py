@@ -15,7 +15,6 @@ from datasets.queries import Facet
 from datasets.schemas import TABLES
 from datasets.tables import list_parts, read_run, read_table
 from extract.clips import ClipSettings
-from flows.availability import read_availability
 from flows.config import Config
 from flows.report.choices import Choice, count_choices
 from flows.report.figures import count_lengths, read_provenance, sum_splits
@@ -23,9 +22,10 @@ from flows.report.links import REPORT_FILE, link_media
 from flows.report.listening import Precision, draw_samples, measure_precision
 from flows.report.music import Comparison, sum_between_speech, sum_labels
 from flows.report.page import render_page
-from flows.report.queries import group_queries
-from flows.report.releases import read_release_figures
-from flows.report.videos import Strip, choose_videos, make_strip
+from flows.report.query_yields import group_queries
+from flows.report.release_history import read_release_figures
+from flows.report.video_lengths import Strip, choose_videos, make_strip
+from flows.stages.availability import read_availability
 from flows.status import read_failures, read_funnel, read_notes, read_retrieval
 from flows.yields import read_yields
 

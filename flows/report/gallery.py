@@ -18,13 +18,13 @@ from PIL import Image
 from datasets.files import write_bytes
 from datasets.tables import current_recipe, list_parts, read_table
 from extract.media import MediaError, encode_speech, encode_thumbnail
-from features.decoded import ClipError
-from features.pairs import read_image
+from features.captioned_images import read_image
+from features.frames.decoded import ClipError
 from flows.config import Config
-from flows.pairs import locate_pairs
 from flows.report.page import render_template
-from flows.report.queries import read_ranks
+from flows.report.query_yields import read_ranks
 from flows.report.strips import format_clock
+from flows.stages.pairs import locate_pairs
 
 GALLERY_FILE = "gallery.html"
 NUM_QUERIES = 40

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from extract.media import MediaError
-from extract.speech import segment_speech
-from extract.speech_settings import SpeechSettings
+from extract.speech.segmentation import segment_speech
+from extract.speech.settings import SpeechSettings
 from flows.report.music import LABELS, Comparison, add_confusion, group_spans, spans_by_label
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.duplicates import DuplicateSettings, bit_error_rate, find_duplicates
+from datasets.splits.duplicates import DuplicateSettings, bit_error_rate, find_duplicates
 from extract.media import audio_chunks, ffmpeg_path
 
 DEFAULTS = DuplicateSettings()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.places import make_pair_id, read_places
+from datasets.places_audio import make_pair_id, read_places
 
 ITEM = {
     "uttid": "A1-GSUN_00DC2CC6",

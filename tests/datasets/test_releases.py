@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from datasets.release_build import _seal, build_release
-from datasets.release_checks import verify_release
-from datasets.release_settings import PublishSettings
-from datasets.releases import find_video, list_releases, read_manifest, read_shards, release_path
-from datasets.shards import FAMILIES, ReleaseError, plan_shards, read_metadata
+from datasets.releases.build import _seal, build_release
+from datasets.releases.layout import find_video, list_releases, read_manifest, read_shards, release_path
+from datasets.releases.settings import PublishSettings
+from datasets.releases.shards import FAMILIES, ReleaseError, plan_shards, read_metadata
+from datasets.releases.verify import verify_release
 from datasets.tables import list_parts, read_table, write_part
 from datasets.tombstones import add_tombstones, hash_id
 from tests.small_tables import FACTS, RUN, certify, make_root, video_name, write_features

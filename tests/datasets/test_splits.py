@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets.ids import make_clip_id
-from datasets.splits import SplitError, SplitSettings, draw_splits, draw_to_fit, scale_sizes
+from datasets.splits.draw import SplitError, SplitSettings, draw_splits, draw_to_fit, scale_sizes
 
 PAPER_SHAPE = {"train": 100, "val": 30, "test": 30}
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from datasets.certificates import (
+from datasets.outcomes import OK, dropped
+from datasets.splits.certificate import (
     CERTIFICATE_FILE,
     read_groups,
     rows_digest,
@@ -15,10 +16,9 @@ from datasets.certificates import (
     verify_certificate,
     write_certificate,
 )
-from datasets.duplicates import DuplicateSettings
-from datasets.outcomes import OK, dropped
-from datasets.pins import PINS_FILE, read_assignment, read_pins, write_pins
-from datasets.splits import SplitError, draw_splits
+from datasets.splits.draw import SplitError, draw_splits
+from datasets.splits.duplicates import DuplicateSettings
+from datasets.splits.pins import PINS_FILE, read_assignment, read_pins, write_pins
 from datasets.tables import list_parts, make_table, read_table, write_part
 
 SIZES = {"train": 20, "val": 6, "test": 6}

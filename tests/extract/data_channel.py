@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from demo.site import Item, Site, SiteHandler, running
-from extract.download_settings import DownloadSettings
 from extract.media import ffmpeg_path
+from extract.site.settings import DownloadSettings
 from extract.sources import SourceSettings
 
 QUICK = DownloadSettings(min_free_bytes=0, retries=1, retry_sleep_s=0, socket_timeout_s=2, timeout_s=20)

@@ -9,10 +9,10 @@ import pytest
 
 from datasets.outcomes import MEDIA_REASONS, VIDEO_REASONS, Policy, TransientError, failed
 from datasets.tables import make_table, read_table, write_part
-from extract.pacer import Pacer, PacerSettings
-from extract.reasons import TRANSIENT
 from extract.selection import SelectionSettings
-from extract.youtube import DownloadSettings, fetch_video
+from extract.site.fetch import DownloadSettings, fetch_video
+from extract.site.pacer import Pacer, PacerSettings
+from extract.site.reasons import TRANSIENT
 from tests.extract.data_channel import source_of
 from tests.extract.fault_server import FAULTS, GOOD, FaultSite, open_fault_site, running
 

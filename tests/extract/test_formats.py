@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from extract.formats import NoFormatError, choose_formats, format_key
+from extract.site.formats import NoFormatError, choose_formats, format_key
 
 
 def sound(number: str, language: str | None = None, preference: int = -1, **more: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from datasets.outcomes import TransientError
 from datasets.tables import list_parts, read_table
-from extract.pacer import Pacer, PacerSettings, parse_retry_after
+from extract.site.pacer import Pacer, PacerSettings, parse_retry_after
 
 
 class Clock:

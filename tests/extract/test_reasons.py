@@ -9,7 +9,7 @@ from yt_dlp.networking.exceptions import HTTPError, IncompleteRead, SSLError, Tr
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UserNotLive
 
 from datasets.outcomes import MAX_DETAIL_CHARS, MEDIA_REASONS
-from extract.reasons import TRANSIENT, classify, classify_message
+from extract.site.reasons import TRANSIENT, classify, classify_message
 
 LOGIN_HINT = (
     " Use --cookies-from-browser or --cookies for the authentication. See  "

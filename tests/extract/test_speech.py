@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks.bench_speech_memory import peak_of_long_file
 from datasets.settings import recipe_of
-from extract import speech
 from extract.media import ffmpeg_path
-from extract.speech import (
+from extract.speech import segmentation as speech
+from extract.speech.segmentation import (
     SpeechSettings,
     check_speech,
     segment_speech,
@@ -18,7 +18,7 @@ from extract.speech import (
     segment_videos,
     speech_weights_sha256,
 )
-from extract.weights import WEIGHTS, WEIGHTS_DIR, check_sha256
+from extract.speech.weights import WEIGHTS, WEIGHTS_DIR, check_sha256
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "speech"
 LABEL_OF = {"male": "speech", "female": "speech", "noEnergy": "no_energy"}

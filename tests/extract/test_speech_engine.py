@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from extract import speech_patches
-from extract.speech_decoding import decode_states, find_runs, gate_energy, label_margins
-from extract.speech_engine import _torch_threads, segment_features
-from extract.speech_features import SpeechFeatures, compute_features
-from extract.speech_network import check_device, load_network
-from extract.speech_patches import _share_batches, measure_patches, patch_of_labels, score_patches
-from extract.weights import WEIGHTS, WEIGHTS_DIR
+from extract.speech import patches as speech_patches
+from extract.speech.engine import _torch_threads, segment_features
+from extract.speech.front_end import SpeechFeatures, compute_features
+from extract.speech.labels import decode_states, find_runs, gate_energy, label_margins
+from extract.speech.network import check_device, load_network
+from extract.speech.patches import _share_batches, measure_patches, patch_of_labels, score_patches
+from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "speech"
 needs_weights = pytest.mark.skipif(not (WEIGHTS_DIR / WEIGHTS["smn"][0]).is_file(), reason="needs `make weights`")

@@ -12,8 +12,8 @@ from demo.site import Site
 from extract import selection
 from extract.media_store import media_path
 from extract.selection import SelectionSettings
+from extract.site.fetch import fetch_video
 from extract.spoken_language import identify_speech, load_classifier, place_windows
-from extract.youtube import fetch_video
 from tests.extract.data_channel import QUICK, make_item, make_video, open_channel, source_of
 
 MODEL = os.environ.get("WHISPER_MODEL")

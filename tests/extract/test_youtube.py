@@ -12,10 +12,10 @@ from datasets.outcomes import TransientError
 from datasets.tables import make_table, table_digest, write_part
 from demo.site import Site, SiteHandler
 from extract.media_store import media_path, partial_path, record_path
-from extract.pacer import Pacer, PacerSettings
 from extract.selection import SelectionSettings
+from extract.site.fetch import fetch_video, search_videos
+from extract.site.pacer import Pacer, PacerSettings
 from extract.sources import SourceSettings
-from extract.youtube import fetch_video, search_videos
 from tests.extract.data_channel import (
     QUICK,
     CountingHandler,

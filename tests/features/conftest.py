@@ -9,7 +9,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from features.encoders import Encoder, load_encoder
+from features.encoders.encoder import Encoder, load_encoder
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()

@@ -15,7 +15,7 @@ from datasets.ids import make_clip_id
 from datasets.schemas import TABLES
 from datasets.tables import add_common_columns, read_table, table_digest, write_part
 from features.clip_features import Encoders, FeatureSettings, feature_recipes, featurize_clips, load_encoders
-from features.encoders import Encoder
+from features.encoders.encoder import Encoder
 
 TOP = Path(__file__).parents[2]
 SETTINGS = FeatureSettings(encoder_2d="efficientnet_lite0", weights_3d="untrained", engine="openvino", device="cpu")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from features.encoders import Encoder, load_encoder
-from features.networks import ENCODERS, LITE0_SHA256
-from features.resnext3d import ResNeXt3D
-from features.weights import load_into, read_weights, tensors_sha256, untrained_weights
+from features.encoders.encoder import Encoder, load_encoder
+from features.encoders.networks import ENCODERS, LITE0_SHA256
+from features.encoders.resnext3d import ResNeXt3D
+from features.encoders.weights import load_into, read_weights, tensors_sha256, untrained_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features"
 FEATURES = np.load(GOLDEN / "features.npz")

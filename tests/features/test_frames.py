@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from features.decoded import ClipError, join_pieces
-from features.filters import scaled_size
-from features.frames import decode_clip, decode_pieces
+from features.frames.decoded import ClipError, join_pieces
+from features.frames.decoding import decode_clip, decode_pieces
+from features.frames.filters import scaled_size
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features"
 

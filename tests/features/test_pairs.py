@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from datasets.tables import add_common_columns, check_table
-from features.decoded import ClipError
-from features.encoders import Encoder
-from features.pairs import featurize_pairs, read_image
+from features.captioned_images import featurize_pairs, read_image
+from features.encoders.encoder import Encoder
+from features.frames.decoded import ClipError
 
 
 def test_an_image_is_resized_and_cropped_as_torchvision_does(tmp_path: Path) -> None:

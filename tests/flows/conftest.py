@@ -9,8 +9,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from benchmarks.bench_kills import SMALL
+from flows.commands.small_world import point_at, render_channel, serve_channel
 from flows.config import Config, load_config
-from flows.small_world import point_at, render_channel, serve_channel
 from tests.watch import Seen, watch
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -61,7 +61,7 @@ def small_words(small_config: Config) -> list[str]:
 @pytest.fixture(scope="session")
 def watched_pipeline(small_config: Config, prefect_server: None) -> Seen:
     """What the whole pipeline did to the world outside while it ran over the small root."""
-    from flows.pipeline import pipeline
+    from flows.stages.pipeline import pipeline
 
     with watch() as seen:
         pipeline(small_config)

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-import flows.featurize as featurize
+import flows.stages.featurize as featurize
 from datasets import files, tables
 from datasets.tables import table_digest
 from features.clip_features import Encoders
-from features.encoders import Encoder
-from features.networks import ENCODERS
-from flows.batches import Run, hold_root
+from features.encoders.encoder import Encoder
+from features.encoders.networks import ENCODERS
 from flows.config import load_config
+from flows.machinery.batches import Run, hold_root
 
 NAMES = ("features_2d", "features_3d", "log_mel", "pooled")
 

@@ -7,10 +7,10 @@ import pytest
 
 from datasets.outcomes import OK
 from datasets.tables import make_table, write_part
-from extract.pacer import Pacer, PacerSettings
-from flows.acquire import do_until_closed, open_threads, rank_videos, tell_forecast
-from flows.batches import Run
+from extract.site.pacer import Pacer, PacerSettings
 from flows.config import Config
+from flows.machinery.batches import Run
+from flows.stages.download import do_until_closed, open_threads, rank_videos, tell_forecast
 
 
 def test_each_video_comes_once_as_its_best_rank_found_it(tmp_path):

@@ -9,7 +9,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 
 from flows.config import Config
-from flows.progress import tell
+from flows.machinery.progress import tell
 from flows.report.build import build_report
 from flows.status import read_failures, read_funnel
 
@@ -17,7 +17,7 @@ from flows.status import read_failures, read_funnel
 @pytest.fixture
 def shown(small_root, small_config):
     """The latest artifact of a key, after a run over the small root."""
-    from flows.curate import curate
+    from flows.stages.curate import curate
 
     build_report(small_config)
     curate(small_config)
@@ -56,7 +56,7 @@ def test_every_long_stage_left_its_progress(shown):
 
 
 def test_links_lead_to_the_site_where_one_is_named(tmp_path):
-    from flows.root_artifacts import _address
+    from flows.machinery.root_artifacts import _address
 
     config = Config.model_validate({"root": str(tmp_path), "schedules": {"site": "https://example.org/data/"}})
     assert _address(config, "report.html") == "https://example.org/data/report.html"

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from datasets.certificates import search_duplicates, verify_certificate
-from datasets.duplicates import DuplicateSettings
 from datasets.files import read_json
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK
-from datasets.pins import read_assignment
-from datasets.splits import SplitError, SplitSettings, draw_splits
+from datasets.splits.certificate import search_duplicates, verify_certificate
+from datasets.splits.draw import SplitError, SplitSettings, draw_splits
+from datasets.splits.duplicates import DuplicateSettings
+from datasets.splits.pins import read_assignment
 from datasets.tables import current_recipe, make_table, write_part
 from flows.__main__ import app
-from flows.assign import assign_splits
-from flows.batches import Run
 from flows.config import Config
+from flows.machinery.batches import Run
+from flows.stages.split import assign_splits
 
 SIZES = {"train": 20, "val": 6, "test": 6}
 
@@ -73,7 +73,7 @@ def test_copies_are_searched_again_only_when_the_fingerprints_or_the_settings_ch
         searched.append(settings.max_bit_error_rate)
         return search_duplicates(root, settings)
 
-    monkeypatch.setattr("flows.assign.search_duplicates", search)
+    monkeypatch.setattr("flows.stages.split.search_duplicates", search)
     add_videos(tmp_path, range(30), lambda number: number % 15)
     first = assign(tmp_path, group_by_duplicates=True)
     assert assign(tmp_path, group_by_duplicates=True) == first and len(searched) == 1
@@ -87,7 +87,7 @@ def test_copies_are_searched_again_only_when_the_fingerprints_or_the_settings_ch
 def test_that_there_are_no_copies_is_remembered_too(tmp_path, monkeypatch):
     add_videos(tmp_path, range(20))
     assign(tmp_path, group_by_duplicates=True)
-    monkeypatch.setattr("flows.assign.search_duplicates", lambda *_: pytest.fail("searched again"))
+    monkeypatch.setattr("flows.stages.split.search_duplicates", lambda *_: pytest.fail("searched again"))
     assign(tmp_path, group_by_duplicates=True)
 
 
@@ -126,7 +126,7 @@ def test_a_draw_killed_before_it_was_recorded_keeps_the_same_pins(tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("flows.assign.write_certificate", die)
+        patch.setattr("flows.stages.split.write_certificate", die)
         assign(tmp_path, train=30, **own)
     killed = set(tmp_path.glob("splits/*/*.parquet"))
     assign(tmp_path, train=30, **own)
@@ -136,7 +136,7 @@ def test_a_draw_killed_before_it_was_recorded_keeps_the_same_pins(tmp_path, monk
 
 def test_a_draw_that_fails_a_check_is_not_recorded(tmp_path, monkeypatch):
     add_videos(tmp_path, range(30), lambda number: number % 15)
-    monkeypatch.setattr("flows.assign.draw_splits", lambda *args, **request: draw_splits(*args))
+    monkeypatch.setattr("flows.stages.split.draw_splits", lambda *args, **request: draw_splits(*args))
     with pytest.raises(SplitError, match="the draw fails a check"):
         assign(tmp_path, group_by_duplicates=True)
     assert current_recipe(tmp_path, "splits") is None
@@ -161,7 +161,7 @@ def test_pins_that_are_not_there_stop_the_run(tmp_path):
 
 def test_scale_is_an_option_of_curate(monkeypatch):
     seen = []
-    monkeypatch.setattr("flows.forecast.forecast_curation", lambda config: seen.append(config.splits.scale))
+    monkeypatch.setattr("flows.machinery.forecast.forecast_curation", lambda config: seen.append(config.splits.scale))
     monkeypatch.setattr("flows.__main__.show", lambda *_: None)
     for arguments in (["--scale"], [], ["--scale", "--set", "splits.scale=false"]):
         assert CliRunner().invoke(app, ["curate", "--dry-run", *arguments]).exit_code == 0

@@ -9,9 +9,9 @@ import pytest
 
 from datasets.outcomes import OK, TransientError, failed
 from datasets.tables import make_table, write_part
-from flows.batches import Run, cut_batches, hold_root, left_to_do, settle_row
 from flows.config import Config, RunSettings
-from flows.lease import RootBusyError
+from flows.machinery.batches import Run, cut_batches, hold_root, left_to_do, settle_row
+from flows.machinery.locks import RootBusyError
 
 QUICK = RunSettings(max_tries=3, first_retry_delay_s=0, max_retry_delay_s=0)
 
@@ -96,7 +96,7 @@ def test_a_killed_run_leaves_its_root_free_and_clean(tmp_path):
     script = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from flows.batches import hold_root\n"
+        "from flows.machinery.batches import hold_root\n"
         f"with hold_root({str(tmp_path)!r}):\n"
         f"    folder = Path({str(tmp_path)!r}) / 'clips' / 'r'\n"
         "    folder.mkdir(parents=True)\n"

@@ -12,11 +12,12 @@ from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK
 from datasets.tables import make_table, write_part
-from flows import beginning, daily
-from flows.batches import hold_root
-from flows.beginning import NothingToDoError, prepared
 from flows.config import Config, ConfigError, load_config
-from flows.deployments import DEPLOYMENTS, keep_splits, list_deployments, serve_deployments
+from flows.machinery import prepare as beginning
+from flows.machinery.batches import hold_root
+from flows.machinery.prepare import NothingToDoError, prepared
+from flows.scheduled import daily
+from flows.scheduled.deployments import DEPLOYMENTS, keep_splits, list_deployments, serve_deployments
 
 NAMES = {"curate-daily", "regenerate", "publish", "pipeline", "refresh-availability", "housekeeping"}
 

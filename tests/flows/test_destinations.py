@@ -10,11 +10,11 @@ import fsspec
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
-from datasets.release_build import build_release
-from datasets.release_checks import sha256_of, verify_release, verify_root
-from datasets.release_settings import PublishSettings
-from datasets.releases import find_video, release_path
-from datasets.shards import ReleaseError
+from datasets.releases.build import build_release
+from datasets.releases.layout import find_video, release_path
+from datasets.releases.settings import PublishSettings
+from datasets.releases.shards import ReleaseError
+from datasets.releases.verify import sha256_of, verify_release, verify_root
 from flows.destinations import send_release
 from tests.flows.fake_hub import open_hub
 from tests.flows.object_store import serve_bucket

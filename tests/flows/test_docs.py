@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from datasets.schemas import TABLES
 from datasets.tables import read_table
 from flows.__main__ import app
-from flows.doctor import Severity
-from flows.small_world import SITE_VARIABLE
+from flows.commands.small_world import SITE_VARIABLE
+from flows.machinery.doctor import Severity
 
 TOP = Path(__file__).parents[2]
 PAGES = sorted([TOP / "README.md", *(TOP / "docs").glob("*.md")])

@@ -14,10 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from datasets.tables import record_run
-from flows import doctor
 from flows.__main__ import app
 from flows.config import load_config
-from flows.doctor import MachineError, Severity
+from flows.machinery import doctor
+from flows.machinery.doctor import MachineError, Severity
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_missing_speech_weights_name_the_command_that_fetches_them(config, monke
 
 
 def test_the_library_engine_without_its_environment_is_an_error(config, monkeypatch, tmp_path):
-    monkeypatch.setattr("extract.speech.LIBRARY_PYTHON", tmp_path / "none")
+    monkeypatch.setattr("extract.speech.segmentation.LIBRARY_PYTHON", tmp_path / "none")
     speech = config.speech.model_copy(update={"engine": "library"})
     assert "`make setup-tensorflow`" in doctor.check_speech_weights(config.model_copy(update={"speech": speech})).mend
 

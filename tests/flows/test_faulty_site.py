@@ -8,11 +8,11 @@ from prefect import flow
 
 from datasets.outcomes import OK
 from datasets.tables import make_table, read_table, write_part
-from extract.download_settings import DownloadSettings
-from flows.acquire import fetch_videos, media_table
-from flows.batches import start_run
+from extract.site.settings import DownloadSettings
 from flows.config import Config, RunSettings
-from flows.curate import find_speech
+from flows.machinery.batches import start_run
+from flows.stages.curate import find_speech
+from flows.stages.download import fetch_videos, media_table
 from tests.extract.data_channel import source_of
 from tests.extract.fault_server import FAULTS, GOOD, open_fault_site, running
 from tests.extract.test_faults import OUTCOMES

@@ -15,8 +15,8 @@ from PIL import Image
 from datasets.outcomes import OK
 from datasets.tables import make_table, record_run, write_part
 from flows.config import Config
-from flows.pairs import fill_pairs
 from flows.report.gallery import build_gallery, choose_queries, num_hardest
+from flows.stages.pairs import fill_pairs
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>'\""
 COMMON = {"recipe": "cafe", "run_id": "run"}

@@ -2,8 +2,8 @@
 
 import json
 
-from datasets.certificates import verify_certificate
-from datasets.pins import read_assignment
+from datasets.splits.certificate import verify_certificate
+from datasets.splits.pins import read_assignment
 from flows.config import Config
 
 
@@ -15,7 +15,7 @@ def write_titles(channel, path):
 
 
 def test_growing_the_channel_with_its_own_splits_pinned_moves_no_clip(tmp_path, channel, small_config, prefect_server):
-    from flows.curate import curate
+    from flows.stages.curate import curate
 
     write_titles(channel, tmp_path / "queries.txt")
     root, drawn = tmp_path / "root", {}

@@ -13,9 +13,9 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
 from datasets.outcomes import OK
 from datasets.tables import list_parts, make_table, table_digest, write_part
-from flows import housekeeping as module
 from flows.config import load_config
-from flows.housekeeping import FLOW_NAMES, housekeeping
+from flows.scheduled import housekeeping as module
+from flows.scheduled.housekeeping import FLOW_NAMES, housekeeping
 
 FLOWS = Path(module.__file__).parent
 

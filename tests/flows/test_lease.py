@@ -10,9 +10,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from flows import lease
-from flows.batches import hold_root
-from flows.lease import RootBusyError
+from flows.machinery import locks as lease
+from flows.machinery.batches import hold_root
+from flows.machinery.locks import RootBusyError
 from tests.flows.object_store import serve_bucket
 
 TOP = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_the_lease_of_a_killed_run_ends_by_itself(root):
     script = (
         "import os, signal\n"
         "from datetime import timedelta\n"
-        "from flows import lease\n"
+        "from flows.machinery import locks as lease\n"
         "lease.LEASE = timedelta(seconds=3)\n"
         f"with lease.hold_lease({root!r}):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from datasets.tables import list_parts, read_run, read_table, table_digest
 from flows.__main__ import app
 from flows.config import load_config
-from flows.featurize import featurize
-from flows.pairs import fill_pairs, locate_pairs
+from flows.stages.featurize import featurize
+from flows.stages.pairs import fill_pairs, locate_pairs
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_tables_open_in_pandas_pyarrow_and_duckdb(small_root, name):
 
 
 def test_a_second_run_leaves_every_file_as_it_was(small_root, small_config):
-    from flows.pipeline import pipeline
+    from flows.stages.pipeline import pipeline
 
     before = stamps(small_root)
     pipeline(small_config)
@@ -96,7 +96,7 @@ def test_a_second_run_leaves_every_file_as_it_was(small_root, small_config):
 
 
 def test_a_changed_gap_recomputes_clips_and_what_follows_and_nothing_before(small_root, small_config):
-    from flows.curate import curate
+    from flows.stages.curate import curate
 
     before = {name: table_digest(small_root, name) for name in WORKING_TABLES}
     parts = {name: list_parts(small_root, name) for name in WORKING_TABLES}
@@ -116,9 +116,9 @@ def test_a_changed_gap_recomputes_clips_and_what_follows_and_nothing_before(smal
 
 
 def test_a_site_that_does_not_answer_is_a_reason_and_one_line(tmp_path, small_config, prefect_server, monkeypatch):
-    from datasets.splits import SplitError
-    from flows.curate import curate
-    from flows.small_world import SITE_VARIABLE
+    from datasets.splits.draw import SplitError
+    from flows.commands.small_world import SITE_VARIABLE
+    from flows.stages.curate import curate
 
     monkeypatch.setenv(SITE_VARIABLE, "http://127.0.0.1:9")
     config: Config = small_config.model_copy(update={"root": str(tmp_path)})

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
 RUN_A_FLOW = """
 from flows.config import load_config
-from flows.housekeeping import housekeeping
+from flows.scheduled.housekeeping import housekeeping
 housekeeping(load_config(None, {root!r}))
 """
 

@@ -14,13 +14,13 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 from typer.testing import CliRunner
 
-from datasets.release_checks import verify_release, verify_root
-from datasets.releases import list_releases, read_manifest, read_shards, release_path
+from datasets.releases.layout import list_releases, read_manifest, read_shards, release_path
+from datasets.releases.verify import verify_release, verify_root
 from datasets.tables import read_table
 from flows.__main__ import app
 from flows.config import Config, load_config
-from flows.publish import publish
-from flows.regenerate import read_release_settings
+from flows.stages.publish import publish
+from flows.stages.regenerate import read_release_settings
 from tests.small_tables import make_root
 
 TOP = Path(__file__).parents[2]

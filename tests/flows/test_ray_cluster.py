@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 from datasets.tables import list_parts, read_table, table_digest
-from flows.small_world import SITE_VARIABLE
+from flows.commands.small_world import SITE_VARIABLE
 from tests.flows.conftest import CONFIGS, SMALL
 from tests.flows.object_store import serve_bucket
 from tests.flows.real_server import TOP, run_server
@@ -24,7 +24,7 @@ FEATURES = ("features_2d", "features_3d", "log_mel", "pooled")
 ON_RAY = ("run.runner=ray", "run.videos_per_batch=1", "run.clips_per_batch=3")
 # Every batch is handed out twice; what the driver is told is all that differs.
 TWICE = (
-    "import flows.curate as stage; from flows.__main__ import app; cut = stage.cut_batches;"
+    "import flows.stages.curate as stage; from flows.__main__ import app; cut = stage.cut_batches;"
     "stage.cut_batches = lambda todo, size: cut(todo, size) * 2; app()"
 )
 

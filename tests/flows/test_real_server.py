@@ -11,9 +11,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling
 
 from datasets.tables import read_table
-from flows.batches import hold_root
-from flows.deployments import DEPLOYMENTS
-from flows.small_world import SITE_VARIABLE
+from flows.commands.small_world import SITE_VARIABLE
+from flows.machinery.batches import hold_root
+from flows.scheduled.deployments import DEPLOYMENTS
 from tests.flows.conftest import CONFIGS, SMALL
 from tests.flows.real_server import in_background, run_server, wait_for
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datasets.certificates import verify_certificate
+from datasets.splits.certificate import verify_certificate
 from datasets.tables import read_table, table_digest
 from datasets.tombstones import add_tombstones, hash_id
 from flows.config import Config
@@ -64,7 +64,7 @@ def write_release(folder: Path, media: dict[str, dict]) -> Path:
 
 def regenerate_from(folder: Path, root: Path, *lists: Path | str, items=ITEMS, retry=()) -> list[str]:
     """Run the flow against the channel; the addresses that were asked for."""
-    from flows.regenerate import regenerate
+    from flows.stages.regenerate import regenerate
 
     with open_channel(folder, items) as site:
         quick_run = {"max_tries": 1}
@@ -174,7 +174,7 @@ def test_a_list_of_videos_alone_is_fetched_and_says_that_it_names_no_clips(tmp_p
 
 
 def test_a_root_of_a_search_is_left_alone(small_root, small_config, tmp_path):
-    from flows.regenerate import regenerate
+    from flows.stages.regenerate import regenerate
 
     before = table_digest(small_root, "clips")
     with pytest.raises(ValueError, match="a root of its own"):
@@ -184,9 +184,9 @@ def test_a_root_of_a_search_is_left_alone(small_root, small_config, tmp_path):
 
 def test_regenerated_features_are_those_of_the_first_root(small_root, small_config, tmp_path):
     """Ids, times and splits are enough: the features, their recipes and the report come from the list alone."""
-    from flows.featurize import featurize
-    from flows.regenerate import regenerate
     from flows.report.build import build_report
+    from flows.stages.featurize import featurize
+    from flows.stages.regenerate import regenerate
 
     clips = read_table(small_root, "clips", ["clip_id", "start_ms", "end_ms"])
     listed = read_table(small_root, "splits", ["clip_id", "video_id", "split"]).join(clips, "clip_id")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from datasets.outcomes import OK
-from datasets.releases import release_path
+from datasets.releases.layout import release_path
 from datasets.tables import make_table, read_table, write_part
-from flows.batches import Run
 from flows.config import Config
-from flows.release_metrics import fixed_recipe, measure_release
+from flows.machinery.batches import Run
 from flows.report.build import build_report
-from flows.report.releases import describe_change, read_release_figures
+from flows.report.release_history import describe_change, read_release_figures
+from flows.stages.release_metrics import fixed_recipe, measure_release
 from tests.small_tables import FACTS, RUN, make_root
 
 
@@ -76,7 +76,7 @@ def test_the_report_shows_the_releases(tmp_path):
 
 
 def test_a_release_is_measured_once_on_its_own_clips(tmp_path):
-    from datasets.release_build import build_release
+    from datasets.releases.build import build_release
 
     root = make_root(tmp_path / "root", splits={"train": 4, "val": 1, "test": 2})
     settings = {"batch_size": 4, "epochs": 1, "embedding_dim": 8, "widths": [4, 4, 4, 4, 4], "recipe": "proper"}

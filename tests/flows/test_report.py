@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK, dropped, failed
 from datasets.tables import make_table, record_run, write_part
-from extract.weights import WEIGHTS, WEIGHTS_DIR
+from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
 from flows.__main__ import app
 from flows.config import Config
 from flows.report.build import build_report

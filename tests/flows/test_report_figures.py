@@ -11,7 +11,7 @@ from flows.report.figures import count_lengths, sum_splits
 from flows.report.links import clip_fragment, keep_web_address, link_media
 from flows.report.music import LABELS, Comparison, add_confusion, spans_by_label, sum_between_speech, sum_labels
 from flows.report.strips import STRIP_HEIGHT, cut_to_row, draw_label, format_clock, overlap_ms, place_on_row, split_rows
-from flows.report.videos import choose_videos
+from flows.report.video_lengths import choose_videos
 
 # Geometry
 

@@ -4,10 +4,10 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.config import ConfigError, load_config
-from flows.doctor import require
-from flows.findings import Severity
-from flows.prefect_checks import check_runner
-from flows.runners import stages_on_ray
+from flows.machinery.doctor import require
+from flows.machinery.findings import Severity
+from flows.machinery.prefect_checks import check_runner
+from flows.machinery.runners import stages_on_ray
 
 
 def test_everything_stays_on_this_machine_unless_it_is_told_otherwise(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from datasets.takedown import find_mentions
+from datasets.erasure import find_mentions
 from tests.flows.conftest import CONFIGS, SMALL
 
 TOP = Path(__file__).parents[2]

@@ -9,12 +9,12 @@ from scipy.io import wavfile
 
 from datasets.outcomes import OK
 from datasets.tables import make_table, read_table, table_digest, write_part
-from extract.speech import SpeechSettings
-from extract.weights import WEIGHTS, WEIGHTS_DIR
-from flows import curate as stage
-from flows.batches import Run
-from flows.command_line import one_line_errors
+from extract.speech.segmentation import SpeechSettings
+from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
+from flows.commands.shared import one_line_errors
 from flows.config import Config, RunSettings
+from flows.machinery.batches import Run
+from flows.stages import curate as stage
 
 needs_weights = pytest.mark.skipif(not (WEIGHTS_DIR / WEIGHTS["smn"][0]).is_file(), reason="needs `make weights`")
 

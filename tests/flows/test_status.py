@@ -7,10 +7,10 @@ from typer.testing import CliRunner
 
 from datasets.outcomes import OK, failed
 from datasets.tables import make_table, write_part
-from extract.pacer import Pacer, PacerSettings
+from extract.site.pacer import Pacer, PacerSettings
 from flows.__main__ import app
 from flows.config import load_config
-from flows.forecast import forecast_curation, forecast_rest
+from flows.machinery.forecast import forecast_curation, forecast_rest
 from flows.status import read_failures, read_funnel, read_pauses, transient_reasons, unexpected_share
 
 

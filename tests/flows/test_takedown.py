@@ -14,16 +14,16 @@ from typer.testing import CliRunner
 
 from datasets.files import read_json, write_json
 from datasets.outcomes import OK
-from datasets.pins import read_pins
-from datasets.release_checks import verify_release, verify_root
-from datasets.releases import find_video, list_releases, read_manifest, read_shards, release_path
+from datasets.releases.layout import find_video, list_releases, read_manifest, read_shards, release_path
+from datasets.releases.verify import verify_release, verify_root
+from datasets.splits.pins import read_pins
 from datasets.tables import list_parts, make_table, read_table, write_part
 from datasets.tombstones import hash_id
 from extract.media_store import media_path, record_path
 from flows.__main__ import app
 from flows.config import Config
-from flows.publish import publish
-from flows.takedown import flag_checkpoints, flagged_checkpoints, takedown
+from flows.stages.publish import publish
+from flows.stages.takedown import flag_checkpoints, flagged_checkpoints, takedown
 from tests.small_tables import make_root, video_name
 
 GONE, KEPT = video_name(0), video_name(2)
@@ -166,7 +166,7 @@ def test_an_interrupted_takedown_is_finished_by_the_same_command(config, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"flows.takedown.{step}", die)
+        patch.setattr(f"flows.stages.takedown.{step}", die)
         with pytest.raises(KeyboardInterrupt):
             take_down(config, "channel", "UCchannel-0")
     found = take_down(config, "channel", "UCchannel-0")

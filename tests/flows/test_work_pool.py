@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.deployments import DEPLOYMENTS
+from flows.scheduled.deployments import DEPLOYMENTS
 from tests.flows.real_server import TOP, in_background, run_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -20,21 +20,21 @@ def read(kind: str, path: Path) -> None:
 
         load_avlnet(path)
     elif kind == "legacy":
-        from model.legacy import tables_of_pickle
+        from model.originals.clips import tables_of_pickle
 
         tables_of_pickle(path, "train")
     elif kind == "image":
-        from features.pairs import read_image
+        from features.captioned_images import read_image
 
         read_image(path)
     elif kind == "release":
-        from datasets.release_checks import verify_release
+        from datasets.releases.verify import verify_release
 
         raise ValueError(verify_release(path)[0])
 
 
 if __name__ == "__main__":
-    import model.legacy  # noqa: F401
+    import model.originals.clips  # noqa: F401
 
     before = peak_mb()
     try:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from model.avlnet import AVLNet
 from model.checkpoints import CheckpointError, load_avlnet
-from model.legacy import tables_of_pickle
-from model.pickled_clips import LegacyError
+from model.originals.clips import tables_of_pickle
+from model.originals.pickles import LegacyError
 from tests.fuzz.inputs import LEAVES, Content, mutated, twisted
 from tests.fuzz.targets import Target, put
 from tests.model.hostile_pickles import HOSTILE
@@ -127,9 +127,9 @@ MODEL_TARGETS: dict[str, Target] = {
         read_legacy,
         (LegacyError,),
         (
-            "model/legacy.py:tables_of_pickle,_names,_audio,_list_of_frames,_list_of_vectors,_float32",
-            "model/pickled_clips.py",
-            "datasets/pickles.py",
+            "model/originals/clips.py:tables_of_pickle,_names,_audio,_list_of_frames,_list_of_vectors,_float32",
+            "model/originals/pickles.py",
+            "datasets/pickle_opcodes.py",
         ),
     ),
 }

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from datasets.release_checks import verify_release
-from datasets.releases import ReleaseError, find_video, read_shards
+from datasets.releases.layout import ReleaseError, find_video, read_shards
+from datasets.releases.verify import verify_release
 from tests.fuzz.inputs import Content, mutated
 from tests.fuzz.targets import Target, small_release, spoil_release
 
@@ -84,6 +84,6 @@ SHARD_TARGETS: dict[str, Target] = {
         st.deferred(lying_shards),
         read_lying_shard,
         (),
-        ("datasets/releases.py:check_groups,read_shards,read_shard,find_video",),
+        ("datasets/releases/layout.py:check_groups,read_shards,read_shard,find_video",),
     )
 }

@@ -21,22 +21,22 @@ from hypothesis import strategies as st
 
 from datasets.ids import check_video_id
 from datasets.outcomes import OK
-from datasets.places import read_places
-from datasets.release_checks import verify_release
-from datasets.releases import ReleaseError, read_shards, release_path
+from datasets.places_audio import read_places
+from datasets.releases.layout import ReleaseError, read_shards, release_path
+from datasets.releases.verify import verify_release
 from datasets.tables import make_table
 from datasets.tombstones import hash_id
 from extract.clip_lists import ClipListError, read_clip_list
 from extract.clips import ClipSettings, cut_clips
-from extract.formats import NoFormatError, choose_formats, expected_bytes, format_key, playlist_addresses
 from extract.media import MediaInfo
-from extract.metadata import clean_metadata
 from extract.mp4 import IncompleteMediaError, list_boxes, read_header
-from extract.pacer import parse_retry_after
 from extract.selection import SelectionSettings, preselect, select
+from extract.site.formats import NoFormatError, choose_formats, expected_bytes, format_key, playlist_addresses
+from extract.site.metadata import clean_metadata
+from extract.site.pacer import parse_retry_after
+from extract.site.rows import make_discovery, make_media, make_video
 from extract.sources import SOURCES as SITES
 from extract.sources import SourceSettings, allowed_hosts, extractor_names, is_allowed_url, read_ids_file, watch_url
-from extract.video_rows import make_discovery, make_media, make_video
 from flows.config import ConfigError, load_config
 from model.settings import RECIPES
 from tests.fuzz.inputs import JSON, TEXT, mutated, mutated_text, twisted
@@ -360,8 +360,8 @@ def small_release() -> dict[str, bytes]:
     """Files of a release of four clips."""
     from datetime import date
 
-    from datasets.release_build import build_release
-    from datasets.release_settings import PublishSettings
+    from datasets.releases.build import build_release
+    from datasets.releases.settings import PublishSettings
     from tests.small_tables import FACTS, RUN, make_root
 
     root = make_root(scratch() / "root", clips_per_video=1)
@@ -454,13 +454,13 @@ TARGETS: dict[str, Target] = {
         read_metadata,
         (),
         (
-            "extract/metadata.py",
+            "extract/site/metadata.py",
             "extract/selection.py:select,preselect,_check_access,_check_length,_check_views,_check_license,"
             "_check_spoken_language",
-            "extract/video_rows.py:make_discovery,make_video,to_ms",
+            "extract/site/rows.py:make_discovery,make_video,to_ms",
         ),
     ),
-    "formats": Target(FORMAT_INPUTS, read_formats, (NoFormatError,), ("extract/formats.py",)),
+    "formats": Target(FORMAT_INPUTS, read_formats, (NoFormatError,), ("extract/site/formats.py",)),
     "segments": Target(SEGMENT_INPUTS, read_segments, (), ("extract/clips.py",)),
     "clip list": Target(LIST_INPUTS, read_list, (ClipListError,), ("extract/clip_lists.py",)),
     "mp4 header": Target(
@@ -482,14 +482,14 @@ TARGETS: dict[str, Target] = {
         | mutated(json.dumps(PLACES).encode()),
         read_places_json,
         (ValueError,),
-        ("datasets/places.py:_parse,read_places,make_pair_id,refuse_repeated,_Pair._stay_inside",),
+        ("datasets/places_audio.py:_parse,read_places,make_pair_id,refuse_repeated,_Pair._stay_inside",),
     ),
     "release": Target(
         st.deferred(releases),
         read_release,
         (),
         (
-            "datasets/release_checks.py:verify_release,_check_sums,"
+            "datasets/releases/verify.py:verify_release,_check_sums,"
             "_second_sums,sha256_of,_check_content,_read_keys,_check_shard_numbers,_check_splits,read_sums",
         ),
     ),
@@ -497,6 +497,6 @@ TARGETS: dict[str, Target] = {
         st.sampled_from(DATES).flatmap(mutated_text) | TEXT,
         read_retry_after,
         (),
-        ("extract/pacer.py:parse_retry_after",),
+        ("extract/site/pacer.py:parse_retry_after",),
     ),
 }

@@ -9,8 +9,8 @@ import torch
 
 from datasets.tables import add_common_columns, write_part
 from model.data import load_clips
-from model.legacy import tables_of_pickle, write_pickle
-from model.pickled_clips import LegacyError
+from model.originals.clips import tables_of_pickle, write_pickle
+from model.originals.pickles import LegacyError
 
 NUM_FRAMES = (300, 1024, 5120, 6000)
 

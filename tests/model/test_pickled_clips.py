@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.pickled_clips import LegacyError, read_pickle
+from model.originals.pickles import LegacyError, read_pickle
 from tests.model.hostile_pickles import HOSTILE, Asks
 
 CLIP = {"2d": np.ones(4, np.float32), "3d": np.ones(6), "audio": torch.zeros(40, 7), "id": "v_0"}

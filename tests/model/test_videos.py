@@ -9,9 +9,9 @@ import small_clips as small
 
 from datasets.outcomes import OK
 from datasets.tables import add_common_columns, make_table, write_part
+from model.pretraining import VideoSet, load_videos
 from model.settings import TrainSettings, WindowSettings
 from model.train import train
-from model.videos import VideoSet, load_videos
 from model.windows import VideoFeatures, caption_window, random_windows
 
 

@@ -1,0 +1,190 @@
+"""Take videos out of everything a root keeps: tables, pins, certificate, releases; and look whether any trace is left.
+
+New files are written before old ones are deleted, and every step finds by itself what is left to do, so that a killed
+takedown is done again by the same command.
+"""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from datasets.files import read_json, write_json
+from datasets.releases.layout import STUB_FILE, SUMS_FILE, list_releases, read_shards, release_path
+from datasets.schemas import TABLES
+from datasets.settings import recipe_of
+from datasets.splits.certificate import CERTIFICATE_FILE, read_groups, rows_digest, split_certificate, write_certificate
+from datasets.splits.duplicates import DuplicateSettings
+from datasets.splits.pins import read_pins, write_pins
+from datasets.tables import list_parts, read_run, read_table, record_run, write_part
+from datasets.tombstones import hash_id
+
+# `videos` last: it alone knows which videos a channel has, should this be killed and done again.
+_ORDER = [name for name in TABLES if name not in ("videos", "tombstones")] + ["videos"]
+_REDACTED = "(names what was taken down)"
+_MEDIA_SUFFIXES = (".mp4", ".m4a", ".webm")
+
+
+def list_videos(root: str | Path, channel_id: str) -> set[str]:
+    """Videos of a channel, in any recipe of the table videos and in any release."""
+    found: set[str] = set()
+    for version in list_releases(root):
+        rows = read_shards(release_path(root, version), columns=["video_id", "channel_hash"])
+        own = pc.equal(rows["channel_hash"], hash_id("channel", channel_id))
+        found |= set(rows.filter(own)["video_id"].to_pylist())
+    for path in list_parts(root, "videos"):
+        rows = pq.ParquetFile(path).read(columns=["video_id", "channel_id"])
+        found |= set(rows.filter(pc.equal(rows["channel_id"], channel_id))["video_id"].to_pylist())
+    return found
+
+
+def rewrite_tables(root: str | Path, video_ids: Collection[str], others: Collection[str] = ()) -> Counter[str]:
+    """Remove videos from every part of every table of a local root.
+
+    A row about one of the videos goes; so does a query that asked for one. Elsewhere a text that names one is replaced.
+
+    Args:
+        root: the dataset root.
+        video_ids: what goes.
+        others: further ids that no text may name: that of a channel.
+
+    Returns:
+        Rows removed, by table.
+    """
+    removed: Counter[str] = Counter()
+    for name in _ORDER:
+        for path in list_parts(root, name):
+            removed[name] += _rewrite_part(root, name, path, video_ids, others)
+    pinned = read_pins(root)
+    if pinned is not None and pc.any(_is_about(pinned, video_ids, others)).as_py():
+        write_pins(root, pinned.filter(pc.invert(_is_about(pinned, video_ids, others))))
+    return removed
+
+
+def _rewrite_part(root: str | Path, name: str, path: str, video_ids: Collection[str], others: Collection[str]) -> int:
+    file = pq.ParquetFile(path)
+    texts = [field.name for field in file.schema_arrow if field.type == pa.string()]
+    named = file.read(columns=texts)
+    goes = _is_about(named, video_ids, others)
+    stays = named.filter(pc.invert(goes))
+    mentions = {text: _names_any(stays[text], {*video_ids, *others}) for text in texts}
+    if not (pc.any(goes).as_py() or any(pc.any(mask).as_py() for mask in mentions.values())):
+        return 0
+    table = file.read().replace_schema_metadata(None)
+    table = table.filter(pc.invert(goes))
+    for text, mask in mentions.items():
+        if pc.any(mask).as_py():
+            clean = pc.if_else(mask, pa.scalar(_REDACTED), table[text])
+            table = table.set_column(table.schema.get_field_index(text), table.schema.field(text), clean)
+    written = write_part(root, name, table)
+    if written is None or Path(written) != Path(path):
+        Path(path).unlink()
+    return int(pc.sum(goes).as_py() or 0)
+
+
+def _is_about(rows: pa.Table, video_ids: Collection[str], others: Collection[str]) -> pa.ChunkedArray:
+    about = pa.chunked_array([pa.repeat(False, rows.num_rows)])
+    if "video_id" in rows.column_names:
+        about = pc.or_(about, pc.is_in(rows["video_id"], pa.array(list(video_ids), pa.string())))
+    if "query" in rows.column_names:
+        about = pc.or_(about, _names_any(rows["query"], {*video_ids, *others}))
+    return about
+
+
+def _names_any(texts: pa.ChunkedArray, identifiers: Collection[str]) -> pa.ChunkedArray:
+    named = pa.chunked_array([pa.repeat(False, len(texts))])
+    for identifier in identifiers:
+        named = pc.or_(named, pc.fill_null(pc.match_substring(texts, identifier), False))
+    return named
+
+
+def renew_splits(root: str | Path, provenance: dict[str, Any]) -> bool:
+    """Give splits that lost clips a recipe, pins and a certificate of their own; False when they lost none.
+
+    Another recipe, so that models are trained again; what is left keeps its split.
+    """
+    written = read_json(f"{str(root).rstrip('/')}/{CERTIFICATE_FILE}")
+    splits = read_table(root, "splits")
+    keys = ["clip_id", "video_id", "split"]
+    if written is None or rows_digest(splits.select(keys)) == written["digests"]["splits"]:
+        return False
+    recipe = recipe_of("takedown", rows_digest(splits.select(keys)))
+    place = splits.schema.get_field_index("recipe")
+    renewed = splits.set_column(place, splits.schema.field("recipe"), pa.repeat(recipe, splits.num_rows))
+    write_part(root, "splits", renewed)
+    write_pins(root, splits)
+    duplicates = DuplicateSettings(**written["duplicates"]) if written["duplicates"] is not None else None
+    found = {row["values"]: row["counts"] for row in splits["split"].value_counts().to_pylist()}
+    certificate = split_certificate(
+        splits,
+        read_table(root, "clips", ["clip_id", "video_id", "status"]),
+        {name: found.get(name, 0) for name in written["sizes"]},
+        written["seed"],
+        groups=read_groups(root, written["group_by"], duplicates),
+        pinned=splits.select(keys),
+        max_per_video=written["max_per_video"],
+        group_by=written["group_by"],
+        duplicates=duplicates,
+        asked=written["asked"],
+    )
+    write_certificate(root, certificate)
+    before = read_run(root, "splits") or {}
+    record_run(root, "splits", recipe, {**before, **provenance, "taken_down_from": before.get("recipe")})
+    return True
+
+
+def releases_with(root: str | Path, video_ids: Collection[str]) -> list[str]:
+    """Versions of a root's releases that hold clips of any of the videos."""
+    wanted = pa.array(list(video_ids), pa.string())
+    versions = []
+    for version in list_releases(root):
+        videos = read_shards(release_path(root, version), columns=["video_id"])["video_id"]
+        if pc.any(pc.is_in(videos, wanted)).as_py():
+            versions.append(version)
+    return versions
+
+
+def withdraw_release(root: str | Path, version: str, why: str, use_instead: str | None) -> None:
+    """Leave of a release a stub that says why it is gone and what to use; from its first byte on it is no release."""
+    folder = Path(release_path(root, version))
+    stub = {"version": version, "why": why, "use_instead": use_instead}
+    sums = folder / SUMS_FILE
+    if sums.exists():
+        write_json(folder / STUB_FILE, stub | {"sha256sums_sha256": hashlib.sha256(sums.read_bytes()).hexdigest()})
+    for path in sorted(folder.iterdir()):
+        if path.name != STUB_FILE:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def finish_withdrawals(root: str | Path) -> None:
+    """Delete what a killed withdrawal left beside a stub."""
+    for version in list_releases(root, withdrawn=True):
+        stub = read_json(f"{release_path(root, version)}/{STUB_FILE}")
+        if stub is not None:
+            withdraw_release(root, version, stub["why"], stub["use_instead"])
+
+
+def find_mentions(root: str | Path, identifiers: Collection[str]) -> Iterator[str]:
+    """Files under a root whose name or content still holds one of the ids; Parquet is decoded, of media the names."""
+    for path in sorted(Path(str(root)).rglob("*")):
+        relative = path.relative_to(str(root)).as_posix()
+        if any(identifier in relative for identifier in identifiers) or _holds_any(path, identifiers):
+            yield relative
+
+
+def _holds_any(path: Path, identifiers: Collection[str]) -> bool:
+    if not path.is_file() or path.suffix in _MEDIA_SUFFIXES:
+        return False
+    content = path.read_bytes()
+    if path.suffix == ".parquet":
+        file = pq.ParquetFile(pa.BufferReader(content))
+        texts = [field.name for field in file.schema_arrow if field.type == pa.string()]
+        content = json.dumps(file.read(columns=texts).to_pydict(), ensure_ascii=False).encode() + content
+    return any(identifier.encode() in content for identifier in identifiers)

@@ -1,0 +1,1 @@
+"""Releases: what lies where, how one is built, verified, compared and described."""

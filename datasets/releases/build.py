@@ -1,0 +1,252 @@
+"""Build a release: beside, verified by reading everything back, and only then named.
+
+A kill at any time leaves the earlier releases whole, and of the new one a hidden folder that the next build removes.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from datasets.files import read_json, write_bytes, write_json
+from datasets.releases.cards import write_papers
+from datasets.releases.changes import KEYS, compare_releases
+from datasets.releases.layout import (
+    MANIFEST_FILE,
+    RELEASE_FORMAT,
+    RELEASES,
+    REMOVED_FILE,
+    RUN_JSON,
+    SUMS_FILE,
+    TOMBSTONES_FILE,
+    list_releases,
+    read_manifest,
+    read_shards,
+    release_path,
+    version_key,
+)
+from datasets.releases.settings import PublishSettings
+from datasets.releases.shards import (
+    FAMILIES,
+    ReleaseError,
+    count_clips,
+    count_tiers,
+    describe_family,
+    read_metadata,
+    write_shards,
+)
+from datasets.releases.verify import sum_files, verify_release
+from datasets.splits.certificate import CERTIFICATE_FILE
+from datasets.tables import read_run, read_table
+
+_BUILDING = ".building"
+_TABLE_OF_STAGE = {
+    "source": "media",
+    "selection": "videos",
+    "download": "media",
+    "speech": "segments",
+    "clips": "clips",
+    "splits": "splits",
+    "features": "pooled",
+}
+_LOCAL_SETTINGS = frozenset({"ids_file", "cookies_file", "pinned_from"})
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a new release would be, compared with the last one."""
+
+    version: str | None
+    """None: nothing changed."""
+    previous: str | None
+    changes: Row
+    """Of `compare_releases`."""
+    new_recipes: list[str]
+    """Families whose values are made otherwise than in the last release."""
+
+
+def find_difference(root: str | Path, metadata: pa.Table) -> Difference:
+    """Compare what a release would hold with the last release of a root, by clips and recipes."""
+    known = list_releases(root)
+    everything = list_releases(root, withdrawn=True)
+    old = read_manifest(release_path(root, known[-1])) if known else None
+    before = read_shards(release_path(root, known[-1]), columns=KEYS) if known else None
+    changes = compare_releases(before, metadata.select(list(KEYS)), root)
+    made = {family: describe_family(root, family) for family in FAMILIES}
+    new_recipes = [name for name, how in made.items() if old is not None and old["families"][name]["made"] != how]
+    return Difference(
+        _next_version(everything, changes, new_recipes), known[-1] if known else None, changes, new_recipes
+    )
+
+
+def _next_version(known: list[str], changes: Row, new_recipes: list[str]) -> str:
+    """1.0.0 first; then major: values made otherwise, minor: other clips, patch: the same clips and recipes."""
+    if not known:
+        return "1.0.0"
+    major, minor, patch = version_key(known[-1])
+    if new_recipes:
+        return f"{major + 1}.0.0"
+    if changes["moved"] or changes["added"]["clips"] or changes["removed"]["clips"]:
+        return f"{major}.{minor + 1}.0"
+    return f"{major}.{minor}.{patch + 1}"
+
+
+def build_release(
+    root: str | Path,
+    settings: PublishSettings,
+    run: Mapping[str, Any],
+    today: date,
+    facts: Mapping[str, Any],
+) -> str | None:
+    """Build the next release of a local root, verify it, and name it.
+
+    Args:
+        root: the dataset root; the caller keeps other runs off it.
+        settings: shards, tiers, licence, names.
+        run: code version, machine and time, for run.json; and `config`, whose stages the manifest keeps.
+        today: for the papers.
+        facts: what only flows know, for the card: see `write_papers`.
+
+    Returns:
+        The new version, or None when it would hold the bytes of the last one.
+
+    Raises:
+        ReleaseError: tables that do not make a release; or one that does not read back as it was written.
+    """
+    releases = Path(str(root)) / RELEASES
+    folder = releases / _BUILDING
+    shutil.rmtree(folder, ignore_errors=True)
+    metadata = read_metadata(root, settings)
+    difference = find_difference(root, metadata)
+    files = write_shards(root, folder, metadata, settings)
+    if difference.previous is not None and _is_same(files, settings, release_path(root, difference.previous)):
+        shutil.rmtree(folder)
+        return None
+    manifest = _make_manifest(root, settings, folder, metadata, files, difference, run["config"])
+    write_json(folder / MANIFEST_FILE, manifest)
+    _write_lists(root, folder, difference)
+    write_papers(root, folder, manifest, settings, today, facts)
+    _seal(folder, run)
+    problems = verify_release(folder)
+    if problems:
+        raise ReleaseError(f"the release does not read back as it was written: {problems[0]}")
+    version = str(manifest["version"])
+    folder.rename(releases / version)
+    _sync_folder(releases)
+    return version
+
+
+def _is_same(files: list[Row], settings: PublishSettings, previous: str) -> bool:
+    before = read_manifest(previous)
+    shards = [[(file["path"], file["sha256"]) for file in listed] for listed in (files, before["files"])]
+    return shards[0] == shards[1] and before["publish"] == _plain(settings)
+
+
+def _plain(settings: PublishSettings) -> Row:
+    return settings.model_dump(mode="json", exclude={"license_file"})
+
+
+def _make_manifest(
+    root: str | Path,
+    settings: PublishSettings,
+    folder: Path,
+    metadata: pa.Table,
+    files: list[Row],
+    difference: Difference,
+    config: Mapping[str, Any],
+) -> Row:
+    counts = count_clips(metadata)
+    splits = metadata.append_column("ms", pc.subtract(metadata["end_ms"], metadata["start_ms"]))
+    grouped = splits.group_by("split").aggregate([("video_id", "count_distinct"), ("ms", "sum")]).to_pylist()
+    by_split = {row["split"]: row for row in grouped}
+    return {
+        "release_format": RELEASE_FORMAT,
+        "name": settings.name,
+        "version": difference.version,
+        "previous": difference.previous,
+        "splits": {
+            split: {
+                "clips": count,
+                "videos": by_split[split]["video_id_count_distinct"],
+                "ms": by_split[split]["ms_sum"],
+            }
+            for split, count in counts.items()
+        },
+        "tiers": count_tiers(counts, settings),
+        "families": {family: _describe_shards(root, folder, family, files) for family in FAMILIES},
+        "changes": difference.changes | {"new_recipes": difference.new_recipes},
+        "config": _made_with(root, config),
+        "publish": _plain(settings),
+        "files": files,
+    }
+
+
+def _made_with(root: str | Path, config: Mapping[str, Any]) -> Row:
+    """Settings of each stage as they were when its table was made, without paths of this machine."""
+    stages = {}
+    for stage, table in _TABLE_OF_STAGE.items():
+        recorded = (read_run(root, table) or {}).get("config") or config
+        stages[stage] = {
+            name: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+            for name, value in recorded[stage].items()
+            if name not in _LOCAL_SETTINGS
+        }
+    return stages
+
+
+def _describe_shards(root: str | Path, folder: Path, family: str, files: list[Row]) -> Row:
+    own = [file for file in files if file["family"] == family]
+    schema = pq.read_schema(folder / own[0]["path"])
+    encoder = (read_run(root, family) or {}).get("encoder")
+    return {
+        "rows": sum(file["rows"] for file in own),
+        "bytes": sum(file["bytes"] for file in own),
+        "columns": {column.name: str(column.type) for column in schema},
+        "made": describe_family(root, family),
+        **({"encoder": encoder} if encoder else {}),
+    }
+
+
+def _write_lists(root: str | Path, folder: Path, difference: Difference) -> None:
+    """The certificate of the splits; hashed ids of the videos that went since the first release; the tombstones."""
+    certificate = read_json(f"{str(root).rstrip('/')}/{CERTIFICATE_FILE}")
+    if certificate is None:
+        raise ReleaseError(f"{root} has no {CERTIFICATE_FILE}: run `python -m flows curate` again")
+    write_json(folder / CERTIFICATE_FILE, certificate)
+    earlier = Path(release_path(root, difference.previous)) / REMOVED_FILE if difference.previous else None
+    lines = earlier.read_text().splitlines() if earlier else ["video_hash\treason\tversion"]
+    went = difference.changes["removed_videos"].items()
+    lines += [f"{hashed}\t{reason}\t{difference.version}" for hashed, reason in went]
+    write_bytes(folder / REMOVED_FILE, ("\n".join(lines) + "\n").encode())
+    stones = read_table(root, "tombstones", ["kind", "hashed_id"]).sort_by("hashed_id").to_pylist()
+    lines = ["kind\thash", *(f"{stone['kind']}\t{stone['hashed_id']}" for stone in stones)]
+    write_bytes(folder / TOMBSTONES_FILE, ("\n".join(lines) + "\n").encode())
+
+
+def _seal(folder: Path, run: Mapping[str, Any]) -> None:
+    """run.json with the sums of the papers, then SHA256SUMS over everything, last."""
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
+    shards = {file["path"]: file["sha256"] for file in manifest["files"]}
+    papers = sum_files(folder, leave_out=shards)
+    write_json(folder / RUN_JSON, {**{k: v for k, v in run.items() if k != "config"}, "papers": papers})
+    sums = shards | papers | sum_files(folder, leave_out={**shards, **papers})
+    lines = [f"{digest}  {path}\n" for path, digest in sorted(sums.items())]
+    write_bytes(folder / SUMS_FILE, "".join(lines).encode())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

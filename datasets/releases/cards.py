@@ -1,0 +1,198 @@
+"""The papers of a release, written from its tables: data card, changelog, licence, citation, Croissant."""
+
+import shutil
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from datasets.files import read_json, write_bytes, write_json
+from datasets.releases.changes import describe_changes, is_empty
+from datasets.releases.croissant import describe_croissant
+from datasets.releases.layout import release_path
+from datasets.releases.settings import PublishSettings
+from datasets.splits.certificate import CERTIFICATE_FILE
+from datasets.tables import read_table
+
+CARD_FILE, CHANGELOG_FILE, CROISSANT_FILE = "README.md", "CHANGELOG.md", "croissant.json"
+_PROJECT = Path(__file__).parents[2]
+_MS_PER_MINUTE, _MS_PER_HOUR = 60_000, 3_600_000
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+MEANING = {
+    "metadata": "the clip manifest: ids, split, times, and the format and sha256 of the file it was cut from",
+    "pooled": "2D and 3D features, maximum over time, each of length 1 (float32)",
+    "features_2d": "2D features over time, rows of length 1 (float16), with their times",
+    "features_3d": "3D features over time, rows of length 1 (float16), with their times",
+    "log_mel": "log-mel frames of 25 ms every 10 ms, 40 bands, dB below the clip's maximum (float32)",
+}
+
+Row = dict[str, Any]
+
+
+def write_papers(
+    root: str | Path,
+    folder: Path,
+    manifest: Row,
+    settings: PublishSettings,
+    today: date,
+    facts: Mapping[str, Any],
+) -> None:
+    """Write everything about a release that people and search engines read.
+
+    Args:
+        root: the dataset root.
+        folder: the release's folder, which holds its shards and certificate.
+        manifest: of this release.
+        settings: names, licence, contact.
+        today: the date of the release.
+        facts: `funnel`, `losses`, `choices` (records for the card's tables) and `num_choice_videos`.
+    """
+    content = _gather(root, folder, manifest, settings, today, facts)
+    papers = {CARD_FILE: "README.md.jinja", "CITATION.cff": "CITATION.cff.jinja"}
+    if settings.license_file is None:
+        papers["LICENSE"] = "LICENSE.jinja"
+    else:
+        shutil.copyfile(settings.license_file, folder / "LICENSE")
+    for name, template in papers.items():
+        write_bytes(folder / name, _environment().get_template(template).render(content).encode())
+    write_bytes(folder / CHANGELOG_FILE, _write_changelog(root, manifest, today).encode())
+    for name, copy in (("LICENSE", "LICENSE-SOFTWARE"), ("RESPONSIBLE_USE.md", "RESPONSIBLE_USE.md")):
+        shutil.copyfile(_PROJECT / name, folder / copy)
+    fetched = pc.min_max(read_table(root, "media", ["fetched_at"])["fetched_at"]).as_py()
+    write_json(folder / CROISSANT_FILE, describe_croissant(content, fetched["min"], fetched["max"]))
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown and YAML for people; texts of the web never get here (titles stay in shards)
+    )
+    environment.globals.update(number="{:,}".format, length=format_length)
+    return environment
+
+
+def format_length(ms: int) -> str:
+    """A length in minutes, or hours from 10 of them."""
+    return f"{ms / _MS_PER_MINUTE:,.1f} min" if ms < 10 * _MS_PER_HOUR else f"{ms / _MS_PER_HOUR:,.1f} h"
+
+
+def _gather(
+    root: str | Path,
+    folder: Path,
+    manifest: Row,
+    settings: PublishSettings,
+    today: date,
+    facts: Mapping[str, Any],
+) -> Row:
+    """Everything the papers are filled with."""
+    families = {name: {"encoder": None, **row} for name, row in manifest["families"].items()}
+    language = manifest["config"]["selection"]["language"]
+    return manifest | {
+        "families": families,
+        "num_clips": sum(row["clips"] for row in manifest["splits"].values()),
+        "num_videos": sum(row["videos"] for row in manifest["splits"].values()),
+        "untrained": {
+            n: row["encoder"] for n, row in families.items() if row["encoder"] and not row["encoder"]["trained"]
+        },
+        "certificate": read_json(folder / CERTIFICATE_FILE),
+        "meaning": MEANING,
+        "tiers": {"tiny": settings.tiny_clips, "small": settings.small_clips},
+        "shards": manifest["tiers"],
+        "language": language,
+        "language_sentence": f"Spoken language asked for: `{language}`." if language else "Any spoken language.",
+        "facts": facts,
+        "changes_text": _describe(manifest),
+        "contact": settings.contact or "whoever published it (they named no address)",
+        "license": settings.license if settings.license != "other" else "the terms that come with it",
+        "authors": settings.authors or (f"The makers of {settings.name}",),
+        "today": today.isoformat(),
+        "video_licenses": _count_licenses(root, manifest),
+        "front_matter": _front_matter(manifest, settings, language),
+    }
+
+
+def _count_licenses(root: str | Path, manifest: Row) -> list[Row]:
+    """Licences that the videos name, by their number; no text of the web but what looks like one."""
+    videos = read_table(root, "videos", ["video_id", "license"])
+    drawn = read_table(root, "splits", ["video_id"])["video_id"].combine_chunks()
+    named = videos.filter(pc.and_(pc.is_in(videos["video_id"], drawn), pc.is_valid(videos["license"])))["license"]
+    plain = [row for row in named.value_counts().to_pylist() if row["values"].replace(" ", "").isascii()]
+    counts = [
+        {"license": "".join(c for c in row["values"][:60] if c not in "[]<>|`"), "videos": row["counts"]}
+        for row in plain
+    ]
+    return sorted(counts, key=lambda row: (-row["videos"], row["license"]))
+
+
+def _front_matter(manifest: Row, settings: PublishSettings, language: str | None) -> str:
+    """What the Hub reads: https://huggingface.co/docs/hub/datasets-cards; one configuration a family and tier."""
+    num_clips = sum(row["clips"] for row in manifest["splits"].values())
+    size = next((name for limit, name in _SIZES if num_clips < limit), "n>1M")
+    terms = {"license_name": "terms-of-the-release", "license_link": "LICENSE"} if settings.license == "other" else {}
+    content = {
+        **({"language": [language]} if language else {}),
+        "license": settings.license,
+        **terms,
+        "pretty_name": settings.name,
+        "size_categories": [size],
+        "task_categories": ["feature-extraction", "text-to-video"],
+        "tags": ["audio-visual-retrieval", "narrated-video", "speech"],
+        "configs": list_configurations(manifest),
+    }
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def list_configurations(manifest: Row) -> list[Row]:
+    """`metadata`, `pooled`, ... over all shards, and `metadata-tiny`, ... over the first ones."""
+    configurations: list[Row] = []
+    for tier in reversed(manifest["tiers"]):
+        for family in manifest["families"]:
+            configurations.append(
+                {
+                    "config_name": family if tier == "full" else f"{family}-{tier}",
+                    **({"default": True} if (family, tier) == ("metadata", "full") else {}),
+                    "data_files": [
+                        {"split": split, "path": _first_shards(manifest, family, split, count)}
+                        for split, count in manifest["tiers"][tier].items()
+                    ],
+                }
+            )
+    return configurations
+
+
+def _first_shards(manifest: Row, family: str, split: str, count: int) -> list[str] | str:
+    if count == manifest["tiers"]["full"][split]:
+        return f"data/{family}/{split}-*.parquet"
+    paths = [f["path"] for f in manifest["files"] if f["family"] == family and f["split"] == split]
+    return paths[:count]
+
+
+def _describe(manifest: Row) -> str:
+    if manifest["previous"] is None:
+        return "The first release."
+    lines = describe_changes(manifest["changes"])
+    if manifest["changes"]["new_recipes"]:
+        lines.append(f"values made otherwise than before: {', '.join(manifest['changes']['new_recipes'])}")
+    if is_empty(manifest["changes"]) and not lines:
+        lines.append("the same clips; values or metadata changed")
+    return "\n".join([f"Since {manifest['previous']}:", "", *(f"- {line}" for line in lines)])
+
+
+def _write_changelog(root: str | Path, manifest: Row, today: date) -> str:
+    """The earlier release's changelog with this release's entry on top."""
+    heading = f"# Changelog of {manifest['name']}\n\nRemoved ids are only in `removed.tsv`, hashed.\n"
+    earlier = ""
+    if manifest["previous"] is not None:
+        text = (Path(release_path(root, manifest["previous"])) / CHANGELOG_FILE).read_text(encoding="utf-8")
+        earlier = text[text.index("\n## ") :]
+    clips = sum(row["clips"] for row in manifest["splits"].values())
+    return f"{heading}\n## {manifest['version']} - {today}\n\n{_describe(manifest)}\n\n{clips:,} clips.\n{earlier}"

@@ -1,0 +1,195 @@
+"""Releases of a root: where they lie, what they are called, and how one is read.
+
+ROOT/releases/VERSION holds shards (datasets.releases.shards) and what is written from the tables about them:
+manifest.json, README.md, croissant.json and the other papers (datasets.releases.cards), run.json, and SHA256SUMS,
+which is written last. All of
+it can be read in place from any fsspec URL.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from datasets.files import read_json
+from datasets.releases.settings import PublishSettings
+from datasets.releases.shards import ReleaseError
+from datasets.tombstones import hash_id
+
+RELEASES = "releases"
+MANIFEST_FILE, RUN_JSON, SUMS_FILE, STUB_FILE = "manifest.json", "run.json", "SHA256SUMS", "WITHDRAWN.json"
+LATEST_FILE = "latest.json"  # where releases were sent: the version to take
+REMOVED_FILE, TOMBSTONES_FILE = "removed.tsv", "tombstones.tsv"
+RELEASE_FORMAT = 1
+# Ours are 2 MB (datasets.tables.ROW_GROUP_BYTES); a file of a stranger may claim what fills the memory.
+MAX_GROUP_BYTES, MAX_GROUP_VALUES = 64 << 20, 16 << 20
+# What is looked into; of another type it would fail far from here.
+_TYPES = {name: pa.string() for name in ("clip_id", "video_id", "split", "channel_hash")}
+_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+
+Row = dict[str, Any]
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Orders versions like 1.10.0; raises ValueError for what is none."""
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        raise ValueError(f"a version is three numbers like 1.0.0, got {version!r}")
+    return tuple(int(number) for number in match.groups())
+
+
+def release_path(root: str | Path, version: str) -> str:
+    """Where a root keeps a release."""
+    return f"{str(root).rstrip('/')}/{RELEASES}/{version}"
+
+
+def list_releases(root: str | Path, withdrawn: bool = False) -> list[str]:
+    """Versions of a root's releases, oldest first; those that were withdrawn only if asked for."""
+    folder = Path(str(root)) / RELEASES
+    names = [path.name for path in folder.iterdir() if _VERSION.fullmatch(path.name)] if folder.is_dir() else []
+    wanted = [name for name in names if withdrawn or not (folder / name / STUB_FILE).exists()]
+    return sorted(wanted, key=version_key)
+
+
+def read_manifest(release: str | Path) -> Row:
+    """manifest.json of a release, a folder or URL.
+
+    Raises:
+        ReleaseError: no release there, or one that was withdrawn.
+    """
+    stub = _read_paper(release, STUB_FILE)
+    if stub is not None:
+        said = stub if isinstance(stub, dict) else {}
+        instead = said.get("use_instead") or "no release of it"
+        raise ReleaseError(f"{release} was withdrawn ({said.get('why')}): use {instead}")
+    manifest: Row | None = _read_paper(release, MANIFEST_FILE)
+    if manifest is None:
+        raise ReleaseError(f"{release} is no release: it has no {MANIFEST_FILE}")
+    try:
+        outside = [file["path"] for file in manifest["files"] if not is_inside(file["path"])]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ReleaseError(f"{release}/{MANIFEST_FILE} is no list of files: {error!r:.200}") from error
+    if outside:
+        raise ReleaseError(f"{release}/{MANIFEST_FILE} names a file outside of the release: {outside[0][:100]!r}")
+    return manifest
+
+
+def read_publish_settings(release: str | Path) -> PublishSettings:
+    """The settings that a release was made with, its own LICENSE in the place of the file that was given then.
+
+    Raises:
+        ReleaseError: no release, or settings that are none of ours.
+    """
+    told: Any = read_manifest(release).get("publish")
+    try:
+        license_file = None if told["license"] == "other" else Path(release) / "LICENSE"
+        return PublishSettings(**told, license_file=license_file)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ReleaseError(f"{release}/{MANIFEST_FILE}: not the settings of a release: {error!r:.300}") from error
+
+
+def _shard_paths(manifest: Row, family: str, tier: str) -> list[str]:
+    """Paths of a family's shards up to the tier's last, in the manifest's order."""
+    try:
+        limits = manifest["tiers"][tier]
+        seen = dict.fromkeys(limits, 0)
+        paths = []
+        for file in manifest["files"]:
+            if file["family"] == family:
+                seen[file["split"]] += 1
+                if seen[file["split"]] <= limits[file["split"]]:
+                    paths.append(file["path"])
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ReleaseError(f"{MANIFEST_FILE} does not say which shards tier {tier} has: {error!r:.200}") from error
+    return paths
+
+
+def _read_paper(release: str | Path, name: str) -> Any:
+    try:
+        return read_json(f"{release}/{name}")
+    except (ValueError, RecursionError) as error:
+        raise ReleaseError(f"{release}/{name} is not JSON: {str(error)[:200]}") from error
+
+
+def is_inside(path: str) -> bool:
+    """True for a relative path that stays below where it starts, as all of a release's papers name files."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and ".." not in parts and not path.startswith("/") and "\\" not in path and path.isprintable()
+
+
+def check_groups(shard: pq.ParquetFile) -> None:
+    """Refuse row groups that would fill the memory: a run of one value is a few bytes on disk.
+
+    Raises:
+        ReleaseError: names the group and what it claims.
+    """
+    for number in range(shard.num_row_groups):
+        group = shard.metadata.row_group(number)
+        num_values = max((group.column(i).num_values for i in range(group.num_columns)), default=0)
+        if group.total_byte_size > MAX_GROUP_BYTES or max(num_values, group.num_rows) > MAX_GROUP_VALUES:
+            raise ReleaseError(
+                f"row group {number} claims {group.total_byte_size} bytes, {num_values} values: no shard of a release"
+            )
+
+
+def read_shards(
+    release: str | Path, family: str = "metadata", columns: Sequence[str] | None = None, tier: str = "full"
+) -> pa.Table:
+    """Rows of one family of a release, a folder or URL, in the order of its shards.
+
+    Raises:
+        ReleaseError: no shards of that family, or one that cannot be read.
+    """
+    paths = _shard_paths(read_manifest(release), family, tier)
+    fs, base = fsspec.core.url_to_fs(str(release))
+    tables = []
+    for path in paths:
+        with fs.open(f"{base.rstrip('/')}/{path}", "rb") as opened:
+            tables.append(read_shard(opened, path, columns))
+    if not tables:
+        raise ReleaseError(f"{release} has no shards of {family}")
+    try:
+        return pa.concat_tables(tables)
+    except pa.ArrowException as error:
+        raise ReleaseError(f"{release}: shards of {family} have different columns: {error}"[:300]) from error
+
+
+def read_shard(opened: Any, path: str, columns: Sequence[str] | None) -> pa.Table:
+    """Rows of one shard, which may be a stranger's: its groups and columns are checked first.
+
+    Raises:
+        ReleaseError: what cannot be read, claims too much, lacks a column or has one of another type.
+    """
+    try:
+        shard = pq.ParquetFile(opened)
+        check_groups(shard)
+        rows = shard.read(columns=columns).replace_schema_metadata(None)
+        rows.validate(full=True)  # text that is text
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:  # OSError: pages that are none
+        raise ReleaseError(f"{path} cannot be read: {type(error).__name__}: {error}"[:300]) from error
+    for name in columns if columns is not None else rows.column_names:
+        if rows.column_names.count(name) != 1:
+            raise ReleaseError(f"{path} must have one column {name[:100]!r}, has {rows.column_names.count(name)}")
+        if rows.schema.field(name).type != _TYPES.get(name, rows.schema.field(name).type):
+            raise ReleaseError(f"{path}: {name} must be {_TYPES[name]}, is {rows.schema.field(name).type}"[:300])
+    return rows
+
+
+def find_video(release: str | Path, video_id: str) -> tuple[list[Row], bool]:
+    """Whether a video is in a release, for whoever asks.
+
+    Returns:
+        (its clips: clip_id, split, start_ms, end_ms; whether the release lists its hash among what was removed).
+    """
+    rows = read_shards(release, columns=["clip_id", "video_id", "split", "start_ms", "end_ms"])
+    clips = rows.filter(pc.equal(rows["video_id"], video_id)).drop_columns("video_id").to_pylist()
+    hashed, removed = hash_id("video", video_id), False
+    for name in (REMOVED_FILE, TOMBSTONES_FILE):
+        with fsspec.open(f"{release}/{name}", "rt") as file:
+            removed = removed or hashed in file.read()
+    return clips, removed

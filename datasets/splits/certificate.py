@@ -1,0 +1,293 @@
+"""The proof that comes with splits: counts, disjointness, digests of what went in; and its check from tables alone."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datasets.files import read_json, write_json
+from datasets.seeded_order import hash_strings
+from datasets.splits.draw import draw_splits
+from datasets.splits.duplicates import DuplicateSettings, find_duplicates
+from datasets.splits.pins import PINS_FILE, read_pins
+from datasets.splits.pool import SplitError, drawable_clips, group_pairs
+from datasets.tables import read_table
+
+CERTIFICATE_FILE = "splits.certificate.json"
+CERTIFICATE_VERSION = 2
+
+
+def read_groups(
+    root: str | Path,
+    group_by: Iterable[str],
+    duplicates: DuplicateSettings | None = None,
+    copies: pa.Table | None = None,
+) -> pa.Table | None:
+    """The `groups` of `draw_splits` from a root's tables: video_id and a column for each way of grouping.
+
+    Args:
+        root: the dataset root.
+        group_by: names of `GROUPINGS`; none gives None.
+        duplicates: when two videos count as one; only for the grouping `duplicate`.
+        copies: pairs that `search_duplicates` found before; searched for anew when not given.
+
+    Raises:
+        SplitError: an unknown way of grouping.
+    """
+    tables = []
+    for name in group_by:
+        if name not in GROUPINGS:
+            raise SplitError(f"splits: group_by must be of {', '.join(GROUPINGS)}, got {name!r}")
+        known = copies if name == "duplicate" else None
+        rows = _tie_pairs(known) if known is not None else GROUPINGS[name](root, duplicates or DuplicateSettings())
+        tables.append(rows.rename_columns(["video_id", name]))
+    return pa.concat_tables(tables, promote_options="default") if tables else None
+
+
+def _read_channels(root: str | Path, _: DuplicateSettings) -> pa.Table:
+    rows = read_table(root, "videos", ["video_id", "channel_id"])
+    return rows.filter(pc.is_valid(rows["channel_id"]))
+
+
+def search_duplicates(root: str | Path, settings: DuplicateSettings) -> pa.Table:
+    """`find_duplicates` over the fingerprints of a root: video_id and copy_id."""
+    return find_duplicates(read_table(root, "segmentations", ["video_id", "duration_ms", "fingerprint"]), settings)
+
+
+def _read_duplicates(root: str | Path, settings: DuplicateSettings) -> pa.Table:
+    return _tie_pairs(search_duplicates(root, settings))
+
+
+def _tie_pairs(pairs: pa.Table) -> pa.Table:
+    """Each pair is a group of its own, so that a new video like two pinned ones does not make those two one group."""
+    both = pc.binary_join_element_wise(pairs["video_id"], pairs["copy_id"], " ")
+    sides = [pa.table({"video_id": pairs[name], "group_id": both}) for name in ("video_id", "copy_id")]
+    return pa.concat_tables(sides)
+
+
+# Each way of grouping, from the tables of a root to (video_id, group id).
+GROUPINGS: Mapping[str, Callable[[str | Path, DuplicateSettings], pa.Table]] = {
+    "channel": _read_channels,
+    "duplicate": _read_duplicates,
+}
+
+
+def split_certificate(
+    splits: pa.Table,
+    clips: pa.Table,
+    sizes: Mapping[str, int],
+    seed: int,
+    groups: pa.Table | None = None,
+    pinned: pa.Table | None = None,
+    max_per_video: int | None = None,
+    group_by: Iterable[str] = (),
+    duplicates: DuplicateSettings | None = None,
+    asked: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Check an assignment and say what was checked.
+
+    Args:
+        splits: columns clip_id, video_id, split, as `draw_splits` gave them.
+        clips: what they were drawn from.
+        sizes: clips drawn, by the split's name.
+        seed: the seed of the draw.
+        groups: as given to `draw_splits`.
+        pinned: as given to `draw_splits`.
+        max_per_video: as given to `draw_splits`.
+        group_by: how `groups` was read from the root's tables (`read_groups`), for `verify_certificate`.
+        duplicates: as given to `read_groups`.
+        asked: clips that were asked for, when the set was scaled down to `sizes`.
+
+    Returns:
+        JSON-able: the request, counts by split, of the pool and of the groups, each check with its result, digests of
+        the inputs and of the assignment, and `passed`, which is true when every check is.
+    """
+    checks = check_assignment(splits, clips, sizes, groups, pinned, max_per_video)
+    checks["drawn again with the same seed"] = _compare_redraw(
+        splits, clips, sizes, seed, groups, pinned, max_per_video
+    )
+    return {
+        "certificate_version": CERTIFICATE_VERSION,
+        "seed": seed,
+        "sizes": dict(sizes),
+        "asked": dict(asked or sizes),
+        "max_per_video": max_per_video,
+        "group_by": list(group_by),
+        "duplicates": duplicates.model_dump(mode="json") if duplicates is not None else None,
+        "counts": {name: _count(splits, name) for name in sizes},
+        "pool": _count_pool(clips, groups, pinned),
+        "checks": {name: {"passed": not problem, "problem": problem} for name, problem in checks.items()},
+        "digests": _digest_inputs(splits, clips, groups, pinned),
+        "passed": not any(checks.values()),
+    }
+
+
+def write_certificate(root: str | Path, certificate: Mapping[str, Any]) -> None:
+    """Write the certificate beside the tables of a root."""
+    write_json(f"{str(root).rstrip('/')}/{CERTIFICATE_FILE}", certificate)
+
+
+def verify_certificate(root: str | Path) -> list[str]:
+    """Recompute the certificate of a root from its tables and its copy of the pins, and compare.
+
+    Args:
+        root: a dataset root with the tables splits and clips, and those that the certificate's `group_by` reads.
+
+    Returns:
+        What does not hold, one line each; empty when the certificate is right.
+    """
+    written = read_json(f"{str(root).rstrip('/')}/{CERTIFICATE_FILE}")
+    if written is None:
+        return [f"{CERTIFICATE_FILE} is missing in {root}"]
+    try:
+        is_pinned = written["digests"]["pinned"] is not None
+        pinned = read_pins(root) if is_pinned else None
+        if is_pinned and pinned is None:
+            return [f"{PINS_FILE} is missing in {root}, and {CERTIFICATE_FILE} needs it"]
+        duplicates = DuplicateSettings(**written["duplicates"]) if written["duplicates"] is not None else None
+        found = split_certificate(
+            _ok_rows(read_table(root, "splits", ["clip_id", "video_id", "split", "status"])),
+            read_table(root, "clips", ["clip_id", "video_id", "status"]),
+            written["sizes"],
+            written["seed"],
+            groups=read_groups(root, written["group_by"], duplicates),
+            pinned=pinned,
+            max_per_video=written["max_per_video"],
+            group_by=written["group_by"],
+            duplicates=duplicates,
+            asked=written["asked"],
+        )
+    except (KeyError, ValueError) as error:
+        return [f"{CERTIFICATE_FILE} does not fit the tables: {str(error).splitlines()[0]}"]
+    problems = [f"{name}: {check['problem']}" for name, check in found["checks"].items() if not check["passed"]]
+    changed = [name for name, value in found.items() if written.get(name) != value and name not in ("checks", "passed")]
+    return problems + [f"{CERTIFICATE_FILE}: {name} differs from what the tables say" for name in changed]
+
+
+def rows_digest(table: pa.Table) -> str:
+    """Hash of a table's rows as a set with repeats: row order, chunks and column names do not count; no nulls.
+
+    Finds changes, not forgeries: rows go in by a 64-bit hash that is not cryptographic.
+    """
+    hashes = np.zeros(table.num_rows, np.uint64)
+    for place, name in enumerate(table.column_names):
+        hashes = hashes * np.uint64(3) ^ hash_strings(table[name], f"digest/{place}")
+    return hashlib.sha256(np.sort(hashes).astype("<u8").tobytes()).hexdigest()
+
+
+def _ok_rows(table: pa.Table) -> pa.Table:
+    return table.filter(pc.equal(table["status"], "ok"))
+
+
+def _count(splits: pa.Table, name: str) -> dict[str, int]:
+    rows = splits.filter(pc.equal(splits["split"], name))
+    return {"clips": rows.num_rows, "videos": len(rows["video_id"].unique())}
+
+
+def _digest_inputs(
+    splits: pa.Table, clips: pa.Table, groups: pa.Table | None, pinned: pa.Table | None
+) -> dict[str, Any]:
+    assignment = ["clip_id", "video_id", "split"]
+    return {
+        "splits": rows_digest(splits.select(assignment)),
+        "clips": rows_digest(drawable_clips(clips)),
+        "groups": [rows_digest(pairs) for pairs in group_pairs(groups)] if groups is not None else None,
+        "pinned": rows_digest(pinned.select(assignment)) if pinned is not None else None,
+    }
+
+
+def _count_pool(clips: pa.Table, groups: pa.Table | None, pinned: pa.Table | None) -> dict[str, Any]:
+    """What the draw could choose from."""
+    clips = drawable_clips(clips)
+    pairs = dict(zip(_group_names(groups), group_pairs(groups) if groups is not None else (), strict=True))
+    return {
+        "clips": clips.num_rows,
+        "videos": len(clips["video_id"].unique()),
+        "pinned_clips": pinned.num_rows if pinned is not None else 0,
+        "groups": {
+            name: {"groups": len(rows["group_id"].unique()), "videos": len(rows["video_id"].unique())}
+            for name, rows in pairs.items()
+        },
+    }
+
+
+def check_assignment(
+    splits: pa.Table,
+    clips: pa.Table,
+    sizes: Mapping[str, int],
+    groups: pa.Table | None,
+    pinned: pa.Table | None,
+    max_per_video: int | None,
+) -> dict[str, str | None]:
+    """Each check's name, and what is wrong (None when nothing is). Written apart from the code that draws.
+
+    Args: as those of `split_certificate`.
+    """
+    found = {row["values"]: row["counts"] for row in splits["split"].value_counts().to_pylist()}
+    wrong = {name: n for name, n in found.items() if sizes.get(name) != n}
+    wrong |= {name: 0 for name, size in sizes.items() if size and name not in found}
+    checks = {
+        "clips of each split as asked": f"got {wrong}, asked for {dict(sizes)}" if wrong else None,
+        "no clip twice": _first(_repeated(splits["clip_id"]), "clips there twice"),
+        "every clip is in the pool": _first(_outside(splits, clips), "clips not in the pool"),
+        "no video in two splits": _first(_torn(splits, "video_id"), "videos in two splits"),
+    }
+    for name, pairs in zip(_group_names(groups), group_pairs(groups) if groups is not None else (), strict=True):
+        joined = splits.select(["video_id", "split"]).join(pairs, "video_id", join_type="inner")
+        checks[f"no {name} in two splits"] = _first(_torn(joined, "group_id"), f"{name}s in two splits")
+    if max_per_video is not None:
+        counts = splits.group_by("video_id").aggregate([("clip_id", "count")])
+        above = counts.filter(pc.greater(counts["clip_id_count"], max_per_video))["video_id"]
+        checks[f"at most {max_per_video} clips of a video"] = _first(above, "videos above the limit")
+    if pinned is not None:
+        checks["pinned clips keep their split"] = _first(_moved(splits, clips, pinned), "pinned clips moved")
+    return checks
+
+
+def _group_names(groups: pa.Table | None) -> list[str]:
+    return [name for name in groups.column_names if name != "video_id"] if groups is not None else []
+
+
+def _first(ids: pa.ChunkedArray, what: str) -> str | None:
+    return f"{len(ids)} {what}, the first {pc.min(ids).as_py()}" if len(ids) else None
+
+
+def _repeated(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    counts = pa.table({"id": ids}).group_by("id").aggregate([("id", "count")])
+    return counts.filter(pc.greater(counts["id_count"], 1))["id"]
+
+
+def _torn(rows: pa.Table, key: str) -> pa.ChunkedArray:
+    by_key = rows.group_by(key).aggregate([("split", "count_distinct")])
+    return by_key.filter(pc.greater(by_key["split_count_distinct"], 1))[key]
+
+
+def _outside(splits: pa.Table, clips: pa.Table) -> pa.ChunkedArray:
+    return splits.join(drawable_clips(clips), ["clip_id", "video_id"], join_type="left anti")["clip_id"]
+
+
+def _moved(splits: pa.Table, clips: pa.Table, pinned: pa.Table) -> pa.ChunkedArray:
+    """Pinned clips that the pool still has and that are not where they were."""
+    still = pinned.filter(pc.is_in(pinned["clip_id"], drawable_clips(clips)["clip_id"].combine_chunks()))
+    return still.join(splits.select(["clip_id", "split"]), ["clip_id", "split"], join_type="left anti")["clip_id"]
+
+
+def _compare_redraw(
+    splits: pa.Table,
+    clips: pa.Table,
+    sizes: Mapping[str, int],
+    seed: int,
+    groups: pa.Table | None,
+    pinned: pa.Table | None,
+    max_per_video: int | None,
+) -> str | None:
+    try:
+        again = draw_splits(clips, sizes, seed, groups, pinned, max_per_video)
+    except SplitError as error:
+        return str(error)
+    same = rows_digest(again) == rows_digest(splits.select(again.column_names))
+    return None if same else "another assignment than the one that this seed gives"

@@ -1,0 +1,268 @@
+"""Splits: exactly the asked numbers of clips, drawn at random, and no video in two splits.
+
+Videos that must stay together (one channel, re-uploads of one video) form groups; a video on its own is a group of
+one. Groups in hash order fill the splits, smallest split first, each up to its share of the pool; a group too large
+for what a split still takes waits for the next one, so that the largest split gets it. Then every split draws its
+clips from its groups, again in hash order. Nothing depends on the order of rows, on chunks or on the machine.
+
+Meeting every number without dividing a group is bin covering, which is NP-hard: a pool that is just large enough may
+be refused although a cleverer search would find a way.
+"""
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from datasets.settings import Settings
+from datasets.splits.duplicates import DuplicateSettings
+from datasets.splits.pool import FREE, Integers, Pool, SplitError, make_pool
+
+__all__ = ["SplitError", "SplitSettings", "draw_splits", "draw_to_fit", "scale_sizes"]
+
+
+class SplitSettings(Settings):
+    """What `draw_splits` draws."""
+
+    train: int = Field(default=10_000, ge=0)
+    """Clips in train (the paper's number)."""
+
+    val: int = Field(default=3_000, ge=0)
+    """Clips in val (the paper's number)."""
+
+    test: int = Field(default=3_000, ge=0)
+    """Clips in test (the paper's number)."""
+
+    seed: int = 0
+    """Another seed draws other videos and clips."""
+
+    group_by_channel: bool = False
+    """No channel in two splits; the paper asks only for videos."""
+
+    group_by_duplicates: bool = False
+    """No re-upload of a video in another split than the video; the paper does not look for them."""
+
+    duplicates: DuplicateSettings = DuplicateSettings()
+    """When two videos count as one, for `group_by_duplicates`."""
+
+    max_per_video: int | None = Field(default=None, ge=1)
+    """At most so many clips of one video; the paper has no such limit."""
+
+    scale: bool = False
+    """When the pool is too small, draw a proportionally smaller set instead of stopping."""
+
+    pinned_from: str | None = None
+    """An earlier root, or a folder with the parts of its splits table: its clips keep their split. The run's own root
+    keeps what its last run drew, so that growing it never moves a clip."""
+
+    # The rows that are pinned are part of the recipe, not where they were read.
+    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"pinned_from"})
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Clips asked for in each split."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    @property
+    def group_by(self) -> tuple[str, ...]:
+        """What is never divided besides videos: names of `datasets.splits.certificate.GROUPINGS`."""
+        chosen = {"channel": self.group_by_channel, "duplicate": self.group_by_duplicates}
+        return tuple(name for name, is_chosen in chosen.items() if is_chosen)
+
+
+def draw_splits(
+    clips: pa.Table,
+    sizes: Mapping[str, int],
+    seed: int,
+    groups: pa.Table | None = None,
+    pinned: pa.Table | None = None,
+    max_per_video: int | None = None,
+) -> pa.Table:
+    """Draw exactly `sizes` clips, no video and no group in two splits.
+
+    Args:
+        clips: columns clip_id and video_id; of a column status, only the rows that are ok count.
+        sizes: clips asked for, by the split's name.
+        seed: another seed draws other videos and clips.
+        groups: a column video_id and one or more columns of group ids (strings; a video may have several rows, null is
+            no group): videos that share an id in one column are never divided, nor are chains of such videos.
+        pinned: an earlier assignment (clip_id, video_id, split). Its clips that are still in `clips` keep their split,
+            and its videos give clips to no other; new videos that would tie two splits together are left out.
+        max_per_video: at most so many clips of one video.
+
+    Returns:
+        clip_id, video_id, split; in the hash order of the clips, so that every prefix is a random draw too.
+
+    Raises:
+        SplitError: which constraint binds, and how many clips are missing.
+    """
+    _check_arguments(sizes, max_per_video)
+    return _draw(make_pool(clips, sorted(sizes), seed, groups, pinned, max_per_video), sizes)
+
+
+def scale_sizes(sizes: Mapping[str, int], pool: int) -> dict[str, int]:
+    """The asked sizes, or the largest proportional ones (rounded down) that add up to at most `pool` clips."""
+    asked = sum(sizes.values())
+    return {name: size if asked <= pool else size * pool // asked for name, size in sizes.items()}
+
+
+def draw_to_fit(
+    clips: pa.Table,
+    sizes: Mapping[str, int],
+    seed: int,
+    groups: pa.Table | None = None,
+    pinned: pa.Table | None = None,
+    max_per_video: int | None = None,
+) -> pa.Table:
+    """As `draw_splits`, but when the pool is too small, the largest proportionally smaller set that can be drawn.
+
+    Pinned clips are kept even where that departs from the proportion.
+
+    Raises:
+        SplitError: the pool cannot give one clip to every split that asks for any.
+    """
+    _check_arguments(sizes, max_per_video)
+    pool = make_pool(clips, sorted(sizes), seed, groups, pinned, max_per_video)
+    total = min(sum(sizes.values()), len(pool.video))
+    problem: SplitError | None = None
+    while all(scaled > 0 or sizes[name] == 0 for name, scaled in scale_sizes(sizes, total).items()):
+        try:
+            return _draw(pool, _at_least_pinned(pool, sizes, scale_sizes(sizes, total)))
+        except SplitError as error:
+            problem = error
+            total = min(total - 1, total * 99 // 100)
+    if problem is None:
+        return _draw(pool, sizes)
+    raise problem
+
+
+def _at_least_pinned(pool: Pool, sizes: Mapping[str, int], scaled: Mapping[str, int]) -> dict[str, int]:
+    """Scaled sizes that leave room for the pinned clips that are still there."""
+    num_pinned = dict(zip(pool.names, _count_pinned(pool), strict=True))
+    return {name: min(sizes[name], max(size, int(num_pinned[name]))) for name, size in scaled.items()}
+
+
+def _count_pinned(pool: Pool) -> Integers:
+    return np.bincount(pool.clip_split[pool.clip_split >= 0], minlength=len(pool.names))
+
+
+def _check_arguments(sizes: Mapping[str, int], max_per_video: int | None) -> None:
+    for name, size in sizes.items():
+        if size < 0:
+            raise SplitError(f"splits: size of {name} must be 0 or more, got {size}")
+    if not sizes:
+        raise SplitError("splits: sizes names no split")
+    if max_per_video is not None and max_per_video < 1:
+        raise SplitError(f"splits: max_per_video must be 1 or more, got {max_per_video}")
+
+
+def _draw(pool: Pool, sizes: Mapping[str, int]) -> pa.Table:
+    """Assign groups to splits, then take the clips of each split that come first in hash order."""
+    asked = np.array([sizes[name] for name in pool.names], np.int64)
+    num_pinned = _count_pinned(pool)
+    for name, size, num in zip(pool.names, asked, num_pinned, strict=True):
+        if num > size:
+            raise SplitError(f"splits: pinned holds {num} clips of {name}, asked for {size}: ask for at least {num}")
+    need = asked - num_pinned
+    is_usable = pool.within_limit & (pool.clip_split == FREE)
+    video_size = np.bincount(pool.video[is_usable], minlength=len(pool.video_split))
+    is_free = pool.video_split == FREE
+    at_hand = np.array([video_size[pool.video_split == index].sum() for index in range(len(asked))])
+    group_size = np.bincount(pool.group[is_free], video_size[is_free], pool.num_groups).astype(np.int64)
+    assignment, missing = _assign_groups(group_size.tolist(), np.maximum(need - at_hand, 0).tolist())
+    if missing:
+        raise SplitError(_explain(pool, asked, need, at_hand, group_size, missing))
+    split = np.where(is_free, assignment[pool.group], pool.video_split).astype(np.int8)[pool.video]
+    rows = [np.flatnonzero(pool.clip_split != FREE)]
+    for index, size in enumerate(need):
+        candidates = np.flatnonzero(is_usable & (split == index))
+        rows.append(
+            candidates[np.argpartition(pool.clip_hash[candidates], size - 1)[:size]] if size else candidates[:0]
+        )
+    drawn = np.concatenate(rows)
+    drawn = drawn[np.argsort(pool.clip_hash[drawn])]
+    names = pa.array(pool.names, pa.string()).take(pa.array(split[drawn]))
+    return pool.clips.take(pa.array(drawn)).append_column("split", names)
+
+
+def _assign_groups(group_size: Sequence[int], need: Sequence[int]) -> tuple[Integers, int]:
+    """A split for every group (or FREE), and how many clips are missing; the best of three ways.
+
+    First each split takes its share of the whole pool, which spreads the drawn clips over the most videos; when that
+    fails, each takes only what it needs; at last the large groups are placed first.
+
+    Args:
+        group_size: clips of each group [G], groups in hash order.
+        need: clips that each split lacks [S].
+    """
+    total, total_need = sum(group_size), sum(need)
+    in_order = range(len(group_size))
+    shares = [size * total // total_need for size in need] if 0 < total_need <= total else need
+    best = _fill_splits(in_order, group_size, shares, need)
+    if best[1]:
+        best = min(best, _fill_splits(in_order, group_size, need, need), key=itemgetter(1))
+    if best[1]:
+        largest_first = sorted(in_order, key=group_size.__getitem__, reverse=True)
+        best = min(best, _fill_splits(largest_first, group_size, need, need), key=itemgetter(1))
+    return best
+
+
+def _fill_splits(
+    order: Sequence[int], group_size: Sequence[int], targets: Sequence[int], need: Sequence[int]
+) -> tuple[Integers, int]:
+    assignment = np.full(len(group_size), FREE)
+    missing = 0
+    waiting = list(order)
+    for split in sorted(range(len(need)), key=lambda index: (need[index], -index)):
+        taken, waiting, total = _fill_split(waiting, group_size, targets[split])
+        if total < need[split] and waiting:
+            # All that wait are larger than what is missing: the smallest wastes least.
+            smallest = min(waiting, key=group_size.__getitem__)
+            taken.append(smallest)
+            waiting.remove(smallest)
+            total += group_size[smallest]
+        assignment[taken] = split
+        missing += max(0, need[split] - total)
+    return assignment, missing
+
+
+def _fill_split(waiting: Sequence[int], group_size: Sequence[int], target: int) -> tuple[list[int], list[int], int]:
+    """Groups that fit into the target, taken in order; those that do not; clips taken."""
+    taken: list[int] = []
+    passed: list[int] = []
+    total = 0
+    for place, group in enumerate(waiting):
+        if total == target:
+            passed.extend(waiting[place:])
+            break
+        if total + group_size[group] <= target:
+            taken.append(group)
+            total += group_size[group]
+        else:
+            passed.append(group)
+    return taken, passed, total
+
+
+def _explain(pool: Pool, asked: Integers, need: Integers, at_hand: Integers, group_size: Integers, missing: int) -> str:
+    """One line: which constraint binds, and what is missing."""
+    wanted, num_clips, within_limit = int(asked.sum()), len(pool.video), int(pool.within_limit.sum())
+    request = f"splits: {wanted} clips asked for ({', '.join(map('{}: {}'.format, pool.names, asked))})"
+    advice = "add videos, ask for less, or give --scale (splits.scale)"
+    if num_clips < wanted:
+        return f"{request}, the pool has {num_clips}: {wanted - num_clips} missing; {advice}"
+    if within_limit < wanted:
+        return (
+            f"{request}, max_per_video leaves {within_limit} of {num_clips}: {wanted - within_limit} missing; {advice}"
+        )
+    reachable = int(np.minimum(at_hand, need).sum() + group_size.sum())
+    if reachable < need.sum():
+        short = int(need.sum()) - reachable
+        return f"{request}, but clips of pinned videos may not change their split: {short} missing; {advice}"
+    kind = "group" if pool.num_groups < len(pool.group) else "video"
+    return (
+        f"{request}, but no {kind} may be divided: {missing} missing of {num_clips} clips in "
+        f"{pool.num_groups} {kind}s, the largest of {group_size.max()} clips; {advice}"
+    )

@@ -1,0 +1,66 @@
+"""Pins: the assignment of an earlier draw, which a new one keeps; and the copy of it that lies beside the splits."""
+
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from datasets.files import write_bytes
+from datasets.outcomes import Status
+from datasets.splits.pool import SplitError
+from datasets.tables import list_parts, parquet_bytes, read_table
+
+PINS_FILE = "splits.pinned.parquet"
+_COLUMNS = ["clip_id", "video_id", "split"]
+
+
+def read_assignment(source: str | Path) -> pa.Table:
+    """Which split each clip of an earlier draw is in: clip_id, video_id, split.
+
+    Args:
+        source: an earlier root, or a folder with the parts of one splits table (ROOT/splits/RECIPE); a URL may do.
+
+    Raises:
+        SplitError: there is no such table.
+    """
+    is_root = bool(list_parts(source, "splits"))
+    rows = read_table(source, "splits", [*_COLUMNS, "status"]) if is_root else _read_parts(source)
+    return rows.filter(pc.equal(rows["status"], Status.OK.value)).select(_COLUMNS)
+
+
+def _read_parts(folder: str | Path) -> pa.Table:
+    fs, local = fsspec.core.url_to_fs(str(folder))
+    paths = sorted(
+        path for path in (fs.ls(local, detail=False) if fs.isdir(local) else []) if path.endswith(".parquet")
+    )
+    parts = []
+    for path in paths:
+        with fs.open(path, "rb") as file:
+            part = pq.ParquetFile(file)
+            if set(part.schema_arrow.names) >= {*_COLUMNS, "status"}:
+                parts.append(part.read(columns=[*_COLUMNS, "status"]).replace_schema_metadata(None))
+    if not parts:
+        raise SplitError(f"splits.pinned_from: no splits table in {str(folder)!r}; name a root whose splits are drawn")
+    return pa.concat_tables(parts)
+
+
+def write_pins(root: str | Path, pinned: pa.Table) -> None:
+    """Copy the pins beside the tables of a root, so that its splits can be checked when the earlier root is gone."""
+    rows = pinned.select(_COLUMNS).sort_by("clip_id")
+    write_bytes(_pins_path(root), parquet_bytes(rows.replace_schema_metadata(None)))
+
+
+def read_pins(root: str | Path) -> pa.Table | None:
+    """The copy of the pins that the splits of this root were drawn with; None if there is none."""
+    fs, local = fsspec.core.url_to_fs(_pins_path(root))
+    try:
+        with fs.open(local, "rb") as file:
+            return pq.ParquetFile(file).read()
+    except FileNotFoundError:
+        return None
+
+
+def _pins_path(root: str | Path) -> str:
+    return f"{str(root).rstrip('/')}/{PINS_FILE}"

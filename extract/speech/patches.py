@@ -1,0 +1,168 @@
+"""Which patches of a file the CNN must see, normalised and grouped for it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.speech.front_end import SpeechFeatures
+from extract.speech.labels import find_runs
+from extract.speech.network import PATCH_BANDS, PATCH_FRAMES, PATCH_STEP, SpeechNetwork
+
+STATISTICS_BLOCK = 8192
+"""Patches measured at a time."""
+EDGE_LABELS = PATCH_FRAMES // (2 * PATCH_STEP)
+"""Labels before the middle of the first patch; they take the first patch's scores, and the last ones the last's."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The normalisation of every patch of a file."""
+
+    features: SpeechFeatures
+    log_mel: NDArray[np.float32]
+    """[num_frames, 21], at least 68 frames; -inf where the signal was digital silence."""
+    means: NDArray[np.float32]
+    """[num_patches]"""
+    deviations: NDArray[np.float32]
+    """[num_patches]"""
+    is_finite: NDArray[np.bool_]
+    """[num_patches]; False where a patch holds digital silence or is constant: the CNN has no opinion there."""
+
+
+def measure_patches(features: SpeechFeatures) -> Patches:
+    """Mean and deviation of each 68 x 21 patch, every second frame.
+
+    Files under 68 frames are filled up with their lowest value.
+    """
+    log_mel = features.log_mel
+    missing = PATCH_FRAMES - len(log_mel)
+    if missing > 0:
+        log_mel = np.concatenate([log_mel, np.full((missing, log_mel.shape[1]), features.lowest_log_mel, np.float32)])
+    num_patches = (len(log_mel) - PATCH_FRAMES) // PATCH_STEP + 1
+    means, deviations = np.empty(num_patches, np.float32), np.empty(num_patches, np.float32)
+    is_finite = np.empty(num_patches, bool)
+    for block in _batches(num_patches, STATISTICS_BLOCK):
+        frames = log_mel[block.start * PATCH_STEP : (block.stop - 1) * PATCH_STEP + PATCH_FRAMES]
+        means[block], deviations[block], is_finite[block] = _measure_block(frames)
+        features.release_memory()
+    return Patches(features, log_mel, means, deviations, is_finite)
+
+
+def _measure_block(
+    frames: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Mean, deviation and whether it can be scored, of each patch of some frames [num_frames, 21]."""
+    num_values = PATCH_FRAMES * PATCH_BANDS
+    bands = frames.astype(np.float64)
+    finite = np.isfinite(bands).all(axis=1)
+    bands[~finite] = 0
+    means = _sum_windows(bands.sum(axis=1)) / num_values
+    deviations = np.sqrt(np.maximum(_sum_windows((bands**2).sum(axis=1)) / num_values - means**2, 0))
+    all_finite = _sum_windows(np.asarray(finite, np.float64)) == PATCH_FRAMES
+    return means, deviations, all_finite & (deviations > 1e-6)
+
+
+def _sum_windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums of 68 frames, every second frame."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    return np.asarray((sums[PATCH_FRAMES:] - sums[:-PATCH_FRAMES])[::PATCH_STEP])
+
+
+def patch_of_labels(num_labels: int, num_patches: int) -> NDArray[np.int32]:
+    """The patch that decides each 20 ms label: the one around it, or the first or last near the file's ends."""
+    return (np.arange(num_labels, dtype=np.int32) - np.int32(EDGE_LABELS)).clip(0, num_patches - 1)
+
+
+def score_patches(
+    files: Sequence[Patches],
+    wanted: Sequence[NDArray[np.bool_]],
+    network: SpeechNetwork,
+    group_size: int,
+    every: int = 1,
+    rough: bool = False,
+) -> list[NDArray[np.float32]]:
+    """Run the CNN on the wanted patches of one or more files, which share its batches.
+
+    Args:
+        files: the patches of each file.
+        wanted: for each file bool [num_patches]; patches that are not finite are left out in any case.
+        network: the CNN.
+        group_size: neighbouring patches that share one normalisation and one convolution; 1 is the network itself.
+        every: 2 or 4 computes each second or fourth patch of a group and repeats it; divides group_size.
+        rough: about three digits will do.
+
+    Returns:
+        For each file float32 [num_patches, num_classes] probabilities; 0.5 for every class where nothing was computed.
+    """
+    probabilities = [np.full((len(chosen), network.num_classes), 0.5, np.float32) for chosen in wanted]
+    runs = [_group_runs(chosen & file.is_finite, group_size) for file, chosen in zip(files, wanted, strict=True)]
+    num_groups = network.frames_per_batch // _group_frames(group_size, every)
+    for batch in _share_batches([len(starts) for starts, _ in runs], max(1, num_groups)):
+        chosen = [(number, runs[number][0][part], runs[number][1][part]) for number, part in batch]
+        groups = [_cut_groups(files[number], starts, sizes, group_size, every) for number, starts, sizes in chosen]
+        scores = network.predict(np.concatenate(groups), PATCH_STEP * every, rough).repeat(every, axis=1)
+        rows = iter(scores)
+        for number, starts, sizes in chosen:
+            for start, size in zip(starts, sizes, strict=True):
+                probabilities[number][start : start + size] = next(rows)[:size]
+            files[number].features.release_memory()
+    return probabilities
+
+
+def _share_batches(num_items: Sequence[int], batch_size: int) -> Iterator[list[tuple[int, slice]]]:
+    """Fill batches from several lists in turn: the number of a list, and which of its items."""
+    batch: list[tuple[int, slice]] = []
+    room = batch_size
+    for number, length in enumerate(num_items):
+        start = 0
+        while start < length:
+            stop = min(length, start + room)
+            batch.append((number, slice(start, stop)))
+            room -= stop - start
+            start = stop
+            if room == 0:
+                yield batch
+                batch, room = [], batch_size
+    if batch:
+        yield batch
+
+
+def _batches(num_items: int, batch_size: int) -> Iterator[slice]:
+    for start in range(0, num_items, batch_size):
+        yield slice(start, min(start + batch_size, num_items))
+
+
+def _group_frames(group_size: int, every: int) -> int:
+    return PATCH_FRAMES + PATCH_STEP * (group_size - every)
+
+
+def _group_runs(wanted: NDArray[np.bool_], group_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First patch and size of groups that cover each run of wanted patches, as even in size as can be."""
+    starts, sizes = [], []
+    for first, stop in find_runs(wanted):
+        if not wanted[first]:
+            continue
+        num_groups = -(-(stop - first) // group_size)
+        bounds = first + np.arange(num_groups + 1) * (stop - first) // num_groups
+        starts.append(bounds[:-1])
+        sizes.append(np.diff(bounds))
+    empty = np.zeros(0, np.int64)
+    return np.concatenate([empty, *starts]), np.concatenate([empty, *sizes])
+
+
+def _cut_groups(
+    patches: Patches, starts: NDArray[np.int64], sizes: NDArray[np.int64], group_size: int, every: int
+) -> NDArray[np.float32]:
+    """[num_groups, num_frames, 21]: frames of each group under the mean normalisation of its patches."""
+    num_frames = _group_frames(group_size, every)
+    first_frames = (starts + every // 2) * PATCH_STEP
+    frames = np.minimum(first_frames[:, None] + np.arange(num_frames), len(patches.log_mel) - 1)
+    members = np.minimum(starts[:, None] + np.arange(group_size), len(patches.means) - 1)
+    weights = (np.arange(group_size) < sizes[:, None]) / sizes[:, None]
+    means = (patches.means[members] * weights).sum(axis=1).astype(np.float32)
+    deviations = (patches.deviations[members] * weights).sum(axis=1).astype(np.float32)
+    bands = patches.log_mel[frames]
+    bands = np.where(np.isfinite(bands), bands, np.float32(0))
+    return np.asarray((bands - means[:, None, None]) / deviations[:, None, None], np.float32)

@@ -1,0 +1,72 @@
+"""Networks for OpenVINO: written by a process of its own, so that the one that featurizes never holds torch.
+
+python -m features.encoders.conversion '["resnet152", "untrained", "FOLDER"]'
+"""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from features.encoders.shapes import NetworkShape
+
+_FILE, _ANSWER = "network.xml", "network.json"
+_TIMEOUT_S = 3600
+"""A download of weights is part of it."""
+
+
+def convert(name: str, weights: str | None, folder: Path) -> tuple[Path, NetworkShape, str]:
+    """Have a network written for OpenVINO into `folder`, for windows of any height and width.
+
+    Returns:
+        The file (.xml, its weights beside it), the network's shape, and the sha256 of its weights.
+
+    Raises:
+        ValueError: an unknown name, or weights that are missing or do not fit.
+        RuntimeError: the process that converts died.
+    """
+    command = [sys.executable, "-m", "features.encoders.conversion", json.dumps([name, weights, str(folder)])]
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+    )
+    if not (folder / _ANSWER).is_file():
+        raise RuntimeError(f"the process that converts {name} ended with {done.returncode}: {done.stderr[-500:]}")
+    answer = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
+    if "error" in answer:
+        raise ValueError(answer["error"])
+    return folder / _FILE, NetworkShape(**answer["shape"]), answer["sha256"]
+
+
+def main(name: str, weights: str | None, folder: str) -> None:
+    """Write the network and its shape, or what is wrong with it."""
+    from features.encoders.networks import build_network
+
+    try:
+        spec, network, sha256 = build_network(name, weights)
+        _save(network, spec, Path(folder) / _FILE)
+        shape = {"dim": spec.dim, "num_frames": spec.num_frames, "crop": spec.crop}
+        answer: dict[str, Any] = {"shape": shape, "sha256": sha256}
+    except ValueError as error:
+        answer = {"error": str(error)}
+    (Path(folder) / _ANSWER).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def _save(network: Any, shape: NetworkShape, path: Path) -> None:
+    import openvino
+    import torch
+
+    window = torch.from_numpy(shape.black_window)
+    with warnings.catch_warnings(), torch.no_grad():  # tracing is deprecated; exporting takes three times as long
+        warnings.simplefilter("ignore")
+        trace: Any = torch.jit.trace
+        model = openvino.convert_model(trace(network, window, check_trace=False), example_input=window)
+    model.reshape([1, *window.shape[1:-3], -1, -1, 3])
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+if __name__ == "__main__":
+    main(*json.loads(sys.argv[1]))

@@ -1,0 +1,154 @@
+"""Commands about releases: publish, verify, regenerate, takedown, am-i-in."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from flows.commands.shared import (
+    ConfigOption,
+    ExitCode,
+    JsonOption,
+    RetryOption,
+    RootOption,
+    SetOption,
+    finish,
+    one_line_errors,
+    out,
+    read_config,
+    show,
+)
+from flows.config import ConfigError
+
+
+def publish(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    to: Annotated[
+        list[str] | None, typer.Option(help="a folder, s3://BUCKET/PREFIX or hf://datasets/OWNER/NAME; may be repeated")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="train and evaluate on each release that has no figures yet")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the difference to the last release")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Build the next release under ROOT/releases if anything changed, verify it, and send it to the destinations.
+
+    Example: python -m flows publish --config configs/demo.toml --root data/demo --dry-run
+
+    Example: python -m flows publish --config configs/demo.toml --root data/demo --to data/published
+    """
+    from flows.stages.publish import preview
+    from flows.stages.publish import publish as publish_flow
+
+    settings = read_config(config, root, overrides)
+    schedules = settings.schedules.model_copy(update={"publish_to": tuple(to or ())})
+    settings = settings.model_copy(update={"schedules": schedules})
+    with one_line_errors():
+        if dry_run:
+            show({"release": preview(settings)}, json)
+            return
+        version = publish_flow(settings, measure)
+    out.print(f"release {version}: {settings.root}/releases/{version}")
+
+
+def verify(
+    place: Annotated[str, typer.Argument(help="a release, ours or a downloaded copy, or a dataset root")],
+) -> None:
+    """Check a release byte by byte and row by row; or a root: its splits from the tables alone, and all its releases.
+
+    Example: python -m flows verify data/demo
+
+    Example: python -m flows verify data/demo/releases/1.0.0
+    """
+    from datasets.releases.verify import is_release, verify_release, verify_root
+
+    with one_line_errors():
+        problems = verify_release(place) if is_release(place) else verify_root(place)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(ExitCode.STOPPED)
+    out.print(f"{place}: everything is what the certificate and the sums say")
+
+
+def regenerate(
+    lists: Annotated[
+        list[str], typer.Argument(help="a release's folder, .csv, .json or .pkl; SPLIT=FILE where it names no split")
+    ],
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    retry: RetryOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Fetch exactly the videos of a release or a foreign clip list, and cut exactly its clips, in its splits.
+
+    A release, of which manifest.json and data/metadata are enough, is made anew to its last shard, by its own settings
+    of media, features and shards where --config and --set name no others.
+
+    Example: python -m flows regenerate downloads/1.0.0 --root data/again
+
+    Example: python -m flows regenerate val=youcook_japanese_val.pkl test=youcook_japanese_eval.pkl --root data/authors
+    """
+    from flows.stages.regenerate import find_release, read_release_settings
+    from flows.stages.regenerate import regenerate as regenerate_flow
+    from flows.status import read_reasons
+
+    with one_line_errors():
+        release = find_release(lists)
+        beneath = read_release_settings(release) if release is not None else None
+    settings = read_config(config, root, overrides, beneath=beneath)
+    with one_line_errors():
+        regenerate_flow(settings, tuple(lists), read_reasons(retry))
+    finish(settings, json)
+
+
+def takedown(
+    why: Annotated[str, typer.Option(help="the reason, for people; without the id")],
+    video: Annotated[str | None, typer.Option(help="id of a video")] = None,
+    channel: Annotated[str | None, typer.Option(help="id of a channel: all of its videos")] = None,
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Take a video or a channel out of a root, of its releases too, and never fetch it again.
+
+    Example: python -m flows takedown --root data/demo --video GLd3aX16zBg --why "the owner asked"
+    """
+    from pydantic import SecretStr
+
+    from flows.stages.takedown import describe_takedown
+    from flows.stages.takedown import takedown as takedown_flow
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        if (video is None) == (channel is None):
+            raise ConfigError("give either --video ID or --channel ID")
+        found = takedown_flow(settings, "video" if video else "channel", SecretStr(video or channel or ""), why)
+    show({"takedown": describe_takedown(found)}, json)
+    if found.left:
+        raise typer.Exit(ExitCode.STOPPED)
+
+
+def am_i_in(
+    release: Annotated[str, typer.Argument(help="folder or URL of a release")],
+    video: Annotated[str, typer.Option(help="id of a video")],
+) -> None:
+    """Say whether a release holds clips of a video.
+
+    Example: python -m flows am-i-in data/demo/releases/1.0.0 --video GLd3aX16zBg
+    """
+    from datasets.releases.layout import find_video
+
+    with one_line_errors():
+        clips, was_removed = find_video(release, video)
+    for clip in clips:
+        out.print(f"{clip['clip_id']}: {clip['split']}, {clip['start_ms']} to {clip['end_ms']} ms", highlight=False)
+    if clips:
+        print(f"yes: {len(clips)} clips; to have them removed, see RESPONSIBLE_USE.md of the release")
+    else:
+        print("no: it was removed" if was_removed else "no")

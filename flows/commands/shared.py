@@ -1,0 +1,132 @@
+"""What all commands share: options, errors in one line with an exit code, and how tables are printed."""
+
+import json as json_module
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.config import Config, ConfigError, load_config
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+out = Console()
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; see configs/")]
+RootOption = Annotated[str | None, typer.Option("--root", help="dataset root: a folder, or for tables a URL")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.field=value, over the file")]
+RecipeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe", help="scratch, finetune, howto100m: the original's; upstream, proper: its batch norm, ours"
+    ),
+]
+RetryOption = Annotated[str, typer.Option("--retry", help='reasons to do again, separated by commas, or "transient"')]
+JsonOption = Annotated[bool, typer.Option("--json", help="print machine-readable results")]
+
+
+class ExitCode(IntEnum):
+    """What a command ends with."""
+
+    DONE = 0
+    FAILURES_ABOVE_LIMIT = 1
+    BAD_USAGE = 2
+    STOPPED = 3
+    INTERRUPTED = 130
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what a person can mend into one line and an exit code; anything else keeps its traceback."""
+    from botocore.exceptions import BotoCoreError  # no credentials, no such server: no errors of the system
+
+    from datasets.splits.draw import SplitError
+    from flows.machinery.locks import RootBusyError
+
+    expected = (SplitError, RootBusyError, BotoCoreError, OSError, ValueError)
+    run_loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
+
+    def is_news(record: logging.LogRecord) -> bool:
+        """Prefect logs with its traceback what is about to be told in one line."""
+        return not (record.exc_info and isinstance(record.exc_info[1], expected))
+
+    for run_logger in run_loggers:
+        run_logger.addFilter(is_news)
+    try:
+        yield
+    except ConfigError as error:
+        _stop(str(error), ExitCode.BAD_USAGE)
+    except expected as error:
+        _stop(str(error), ExitCode.STOPPED)
+    except KeyboardInterrupt:
+        _stop("interrupted; the same command goes on where this one stopped", ExitCode.INTERRUPTED)
+    finally:
+        for run_logger in run_loggers:
+            run_logger.removeFilter(is_news)
+
+
+def _stop(message: str, code: ExitCode) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def read_config(
+    config: Path | None,
+    root: str | None,
+    overrides: list[str] | None,
+    recipes: list[str] | None = None,
+    beneath: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Config:
+    """The configuration of a command (`load_config`), with one-line errors."""
+    with one_line_errors():
+        return load_config(config, root, tuple(overrides or ()), tuple(recipes or ()), beneath)
+    raise AssertionError("unreachable: errors exit")
+
+
+def show(frames: dict[str, "pd.DataFrame"], as_json: bool) -> None:
+    """Print tables for people, or as one JSON document."""
+    from flows.status import fold_retrieval, to_rich
+
+    if as_json:
+        records = {title: json_module.loads(frame.to_json(orient="records")) for title, frame in frames.items()}
+        print(json_module.dumps(records, ensure_ascii=False))
+        return
+    for title, frame in frames.items():
+        out.print(to_rich(fold_retrieval(frame) if title == "retrieval" else frame, _TITLES.get(title, title)))
+
+
+_TITLES = {
+    "funnel": "Funnel",
+    "not_ok": "Not ok, by reason",
+    "availability": "Videos that can still be had, by the day they were asked for",
+    "retrieval": "Retrieval in percent: Video clip retrieval (A→V), Language retrieval (V→A)",
+    "forecast": "What this configuration would cost",
+    "rest": "What is left, by this root's own yields",
+    "machine": "What this machine has and lacks",
+    "yields": "What the queries gave",
+    "release": "What publish would do",
+    "takedown": "Taken down",
+}
+
+
+def finish(config: Config, as_json: bool, **more: "pd.DataFrame") -> None:
+    """Print funnel and failures, and end with code 1 when too many rows failed for an unexpected reason."""
+    from flows.stages.availability import read_availability
+    from flows.status import read_failures, read_funnel, read_notes, read_pauses, unexpected_share
+
+    availability = read_availability(config.root)
+    if not availability.empty:
+        more["availability"] = availability
+    show({"funnel": read_funnel(config.root), "not_ok": read_failures(config.root), **more}, as_json)
+    for note in [*read_notes(config.root), *read_pauses(config.root, datetime.now(UTC))]:
+        print(f"note: {note}", file=sys.stderr if as_json else sys.stdout)
+    if unexpected_share(config.root) > config.run.max_unexpected_share:
+        raise typer.Exit(ExitCode.FAILURES_ABOVE_LIMIT)

@@ -1,0 +1,83 @@
+"""The demo: render the small channel, serve it on this machine, and run the same pipeline that production runs."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.config import Config
+from flows.machinery.progress import console
+
+SITE_VARIABLE = "DEMO_SITE"
+_SITE_START_S = 60
+
+
+def run_demo(config: Config, photographs: Path | None) -> None:
+    """Render what is not rendered, serve it, and curate, featurize, train and evaluate.
+
+    Args:
+        config: `configs/demo.toml`, whose source is the site's extractor.
+        photographs: a folder like shared/media with real photographs; drawn food where None.
+
+    Raises:
+        RuntimeError: the site did not start.
+        subprocess.CalledProcessError: rendering failed.
+    """
+    from flows.stages.pipeline import pipeline
+
+    channel = Path(config.root) / "channel"
+    began = time.monotonic()
+    render_channel(channel, photographs)
+    console.print(f"channel rendered in {time.monotonic() - began:.0f} s: {channel}")
+    with serve_channel(channel) as address:
+        console.print(f"channel served at {address}")
+        pipeline(point_at(config, address))
+    console.print(f"demo ended after {time.monotonic() - began:.0f} s")
+
+
+def point_at(config: Config, address: str) -> Config:
+    """The configuration with the site's address in it, also where the site's search extractor looks for it."""
+    os.environ[SITE_VARIABLE] = address
+    source = config.source.model_copy(update={"watch_url": f"{address}/watch?v={{video_id}}"})
+    return config.model_copy(update={"source": source})
+
+
+def render_channel(channel: Path, photographs: Path | None, num_videos: int = 14) -> None:
+    """Render the videos of the channel that are not there yet."""
+    command = [sys.executable, "-m", "demo", "render", "--out", str(channel), "--videos", str(num_videos)]
+    subprocess.run([*command, "--media", str(photographs)] if photographs else command, check=True)
+
+
+def remove_from_channel(root: str, identifier: str) -> None:
+    """Take a video or channel off the demo's site, if that lies in this root: its owner would have done so."""
+    channel = Path(root) / "channel"
+    if (channel / "catalog.json").is_file():
+        command = [sys.executable, "-m", "demo", "remove", "--dir", str(channel), f"--id={identifier}"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def serve_channel(channel: Path) -> Iterator[str]:
+    """Serve the channel on a free port of 127.0.0.1; the address, and the end of the server with the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        port_file = Path(folder) / "port"
+        command = [sys.executable, "-m", "demo", "serve", "--dir", str(channel), "--port", "0"]
+        server = subprocess.Popen([*command, "--port-file", str(port_file)])
+        try:
+            yield f"http://127.0.0.1:{_wait_for_port(port_file, server)}"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _wait_for_port(port_file: Path, server: "subprocess.Popen[bytes]") -> int:
+    deadline = time.monotonic() + _SITE_START_S
+    while not port_file.exists():
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the demo's site did not start within {_SITE_START_S} s: run `python -m demo serve`")
+        time.sleep(0.05)
+    return int(port_file.read_text())

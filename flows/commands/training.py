@@ -1,0 +1,97 @@
+"""The commands that train and evaluate."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from flows.commands.shared import (
+    ConfigOption,
+    JsonOption,
+    RecipeOption,
+    RootOption,
+    SetOption,
+    one_line_errors,
+    out,
+    read_config,
+    show,
+)
+from flows.config import ConfigError
+
+
+def pretrain(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    recipe: RecipeOption = None,
+    features: Annotated[
+        str | None, typer.Option(help="2d: the variant for images with spoken captions; 2d+3d (train.features)")
+    ] = None,
+) -> None:
+    """Train AVLnet on windows of whole videos, as the original does on HowTo100M.
+
+    Example: python -m flows pretrain --config configs/pretraining.toml --recipe howto100m
+
+    Example: python -m flows pretrain --config configs/pretraining.toml --features 2d
+    """
+    from flows.machinery.doctor import require
+    from flows.stages.train import pretrain as pretrain_flow
+    from flows.stages.train import run_in_every_process
+
+    chosen = [f"train.features={features}"] if features else []
+    settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
+    with one_line_errors():
+        require("pretrain", settings)
+        out.print(f"checkpoint: {run_in_every_process(pretrain_flow, settings)}", soft_wrap=True)
+
+
+def finetune(
+    config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None, recipe: RecipeOption = None
+) -> None:
+    """Train AVLnet on the train clips or pairs, from the weights the configuration names or from scratch.
+
+    Example: python -m flows finetune --config configs/demo.toml --root data/demo
+
+    Example: torchrun --nproc-per-node 2 -m flows finetune --config configs/youcook_japanese.toml --recipe proper
+    """
+    from flows.machinery.doctor import require
+    from flows.stages.train import finetune as finetune_flow
+    from flows.stages.train import run_in_every_process
+
+    settings = read_config(config, root, overrides, recipe)
+    if "finetune" in (recipe or ()) and settings.train.init_checkpoint is None:
+        with one_line_errors():
+            raise ConfigError("--recipe finetune needs weights: set train.init_checkpoint, or take --recipe scratch")
+    with one_line_errors():
+        require("finetune", settings)
+        out.print(f"checkpoint: {run_in_every_process(finetune_flow, settings)}", soft_wrap=True)
+
+
+def evaluate(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    recipe: RecipeOption = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="upstream: the original's figures, ties counted several times; or expected")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure retrieval in both directions with the checkpoint of this configuration.
+
+    Example: python -m flows evaluate --config configs/demo.toml --root data/demo
+
+    Example: python -m flows evaluate --config configs/demo.toml --root data/demo --metrics upstream
+    """
+    from flows.machinery.doctor import require
+    from flows.report.gallery import GALLERY_FILE
+    from flows.stages.train import evaluate as evaluate_flow
+    from flows.status import read_retrieval
+
+    chosen = [f"evaluate.metrics={metrics}"] if metrics else []
+    settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
+    with one_line_errors():
+        require("evaluate", settings)
+        evaluate_flow(settings)
+    show({"retrieval": read_retrieval(settings.root)}, json)
+    print(f"gallery: {settings.root}/{GALLERY_FILE}", file=sys.stderr if json else sys.stdout)

@@ -1,0 +1,102 @@
+"""What a configuration would cost before it runs: requests, hours and disk."""
+
+import math
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from datasets.outcomes import Status
+from datasets.settings import Settings
+from datasets.tables import read_table
+from flows.config import Config
+from flows.stages.plan import count_listings, plan_queries
+
+
+class Yields(Settings):
+    """Assumed yields, where no run has measured them yet; `status` shows the real ones afterwards."""
+
+    results_per_request: int = Field(default=20, ge=1)
+    """Search results on one page of the site."""
+    new_share: float = Field(default=0.3, gt=0, le=1)
+    """Share of search results that are videos not found by another query."""
+    selected_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of found videos that pass selection and download."""
+    clips_per_video: float = Field(default=8.0, gt=0)
+    minutes_per_video: float = Field(default=8.0, gt=0)
+    megabytes_per_minute: float = Field(default=6.0, gt=0)
+    """480p H.264 with AAC, about 0.8 Mbit/s."""
+    seconds_per_clip: float = Field(default=20.0, gt=0)
+    kilobytes_per_second: float = Field(default=26.25, gt=0)
+    """Features: 10 KB of 2D and 3D rows, 16 KB of log-mel."""
+
+
+WHOLE_VIDEOS = Yields(clips_per_video=1, seconds_per_clip=8 * 60)
+"""Where a clip is a whole video."""
+
+
+def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFrame:
+    """Requests, hours and disk from a configuration and assumed yields; touches nothing."""
+    yields = yields or (WHOLE_VIDEOS if config.clips.whole_videos else Yields())
+    queries, num_listed = plan_queries(config), count_listings(config)
+    search_requests = num_listed * math.ceil(config.search.depth / yields.results_per_request)
+    num_found = len(queries) - num_listed + int(num_listed * config.search.depth * yields.new_share)
+    num_tried = min(num_found, config.run.max_videos or num_found)
+    num_downloaded = math.ceil(num_tried * yields.selected_share)
+    num_drawable = int(num_downloaded * yields.clips_per_video)
+    num_asked = sum(config.splits.sizes.values())
+    num_clips = min(num_asked, num_drawable) if config.splits.scale else num_asked
+    feature_gigabytes = num_clips * yields.seconds_per_clip * yields.kilobytes_per_second / 1e6
+    gigabytes = num_downloaded * yields.minutes_per_video * yields.megabytes_per_minute / 1000
+    rows = [
+        ("queries", len(queries), config.source.ids_file or config.search.queries),
+        ("search requests", search_requests, f"depth {config.search.depth}, {yields.results_per_request} a page"),
+        ("videos found", num_found, f"{yields.new_share:.0%} of results are new (assumed)"),
+        ("videos tried", num_tried, "run.max_videos" if config.run.max_videos else "all that are found"),
+        (
+            "hours of asking",
+            (num_listed + num_tried) / config.pacer.max_videos_per_hour,
+            f"{config.pacer.max_videos_per_hour} requests an hour at most",
+        ),
+        ("GB of media", gigabytes, f"{num_downloaded:,} videos of {yields.minutes_per_video:g} min (assumed)"),
+        ("clips to draw from", num_drawable, f"{yields.clips_per_video:g} a video (assumed); {num_clips:,} are drawn"),
+        ("GB of features", feature_gigabytes, f"{num_clips:,} clips of {yields.seconds_per_clip:g} s (assumed)"),
+    ]
+    return pd.DataFrame(rows, columns=["what", "amount", "from"]).astype({"amount": float})
+
+
+def forecast_rest(config: Config) -> pd.DataFrame:
+    """What a root still lacks of its plan and what that takes, by the yields that it has had itself.
+
+    Returns:
+        Columns what, amount, from; amounts that need a yield are absent while nothing is decided yet.
+    """
+    root, planned = config.root, plan_queries(config)
+    num_searched = _ok(root, "searches", "query").num_rows
+    num_found = pc.count_distinct(read_table(root, "discoveries", ["video_id"])["video_id"]).as_py()
+    num_decided = read_table(root, "videos", ["video_id"]).num_rows
+    media, num_clips = _ok(root, "media", "num_bytes"), _ok(root, "clips", "clip_id").num_rows
+    queries_left = max(len(planned) - num_searched, 0)
+    to_find = int(queries_left * num_found / num_searched) if num_searched else 0
+    videos_left = max(min(num_found + to_find, config.run.max_videos or num_found + to_find) - num_decided, 0)
+    share = videos_left / num_decided if num_decided else None
+    gigabytes = None if share is None else share * (pc.sum(media["num_bytes"]).as_py() or 0) / 1e9
+    asked = sum(config.splits.sizes.values())
+    rows = [
+        ("queries left", queries_left, f"of {len(planned):,}"),
+        ("videos left to decide", videos_left, f"{num_found:,} found, {num_decided:,} decided"),
+        (
+            "hours of asking left",
+            (queries_left + videos_left) / config.pacer.max_videos_per_hour,
+            "at the pacer's rate",
+        ),
+        ("GB of media to come", gigabytes, f"{media.num_rows:,} of {num_decided:,} decided videos were downloaded"),
+        ("clips in the end", None if share is None else num_clips * (1 + share), f"{num_clips:,} now, {asked:,} asked"),
+    ]
+    return pd.DataFrame(rows, columns=["what", "amount", "from"]).astype({"amount": float})
+
+
+def _ok(root: str, name: str, column: str) -> pa.Table:
+    table = read_table(root, name, [column, "status"])
+    return table.filter(pc.equal(table["status"], Status.OK.value))

@@ -1,0 +1,128 @@
+"""One run per root on an object store, which has no locks: a lease that its holder renews, and that ends by itself.
+
+A lease is a small object with a number in its name, and the highest number holds the root. A run takes the root by
+creating the next number, which the store grants to one alone (S3's If-None-Match), once the last one was given back or
+was not renewed in time. Nobody deletes or overwrites a lease that may still hold.
+"""
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import fsspec
+from botocore.exceptions import BotoCoreError
+
+from datasets.files import read_json, write_json
+from flows.machinery.progress import logger
+
+LEASE = timedelta(minutes=5)
+"""A root whose run was killed is free after this; clocks of machines must agree better."""
+RENEW_S = 60.0
+_FOLDER = "_leases"
+
+
+class RootBusyError(RuntimeError):
+    """Another run works on this root."""
+
+
+@contextmanager
+def hold_lease(root: str) -> Iterator[None]:
+    """Hold the lease of a root on an object store, and stop this process when it is lost.
+
+    Raises:
+        RootBusyError: another run holds it, or has taken it since this one could not renew it.
+        OSError: the store cannot be reached.
+    """
+    lease = _Lease(root)
+    lease.take()
+    ended = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(lease, ended), name="lease", daemon=True)
+    keeper.start()
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if lease.is_lost:
+            raise RootBusyError(lease.explain("has taken the root, as this one did not renew its lease")) from error
+        raise
+    finally:
+        ended.set()
+        keeper.join()
+        lease.give_back()
+
+
+def _keep(lease: "_Lease", ended: threading.Event) -> None:
+    """Renew until the work has ended; another's lease ends the work as Ctrl-C does."""
+    while not ended.wait(RENEW_S):
+        try:
+            lease.renew()
+        except (OSError, BotoCoreError) as error:  # once it is gone for longer than the lease, another may come
+            logger.warning("the lease of %s was not renewed: %s", lease.root, error)
+        if lease.is_lost:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            return
+
+
+class _Lease:
+    """This run's claim to a root."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/")
+        self.is_lost = False
+        self._number = 0
+        self._me = {"machine": socket.gethostname(), "process": os.getpid()}
+
+    def take(self) -> None:
+        """Create the next number, unless the last one holds or somebody is quicker."""
+        earlier = self._numbers()
+        last = read_json(self._path(earlier[-1])) if earlier else None
+        if last and datetime.fromisoformat(last["until"]) > datetime.now(UTC):
+            raise RootBusyError(self.explain("works on the root"))
+        self._number = earlier[-1] + 1 if earlier else 1
+        fs, path = fsspec.core.url_to_fs(self._path(self._number))
+        try:
+            fs.pipe_file(path, json.dumps(self._until(LEASE)).encode(), mode="create")
+        except FileExistsError as error:
+            raise RootBusyError(self.explain("works on the root")) from error
+        self.renew()  # who looked long ago may have created a number that is no longer the next
+        if self.is_lost:
+            raise RootBusyError(self.explain("works on the root"))
+        for number in earlier:
+            with suppress(FileNotFoundError):
+                fs.rm_file(fs._strip_protocol(self._path(number)))
+
+    def renew(self) -> None:
+        """Hold for as long again, unless a higher number is there."""
+        write_json(self._path(self._number), self._until(LEASE))
+        self.is_lost = self._numbers()[-1] != self._number
+
+    def give_back(self) -> None:
+        """Let the next run in at once; where that fails, the lease ends by itself."""
+        with suppress(OSError, BotoCoreError):
+            write_json(self._path(self._number), self._until(timedelta(0)))
+
+    def explain(self, does: str) -> str:
+        """In one line, who the other one is and when the root will be free."""
+        other = read_json(self._path(self._numbers()[-1]))
+        until = f"{datetime.fromisoformat(other['until']):%H:%M} UTC"
+        who = f"process {other['process']} of {other['machine']}"
+        return f"{who} {does} {self.root}: wait for it to end, or stop it; if it was killed, it is free at {until}"
+
+    def _until(self, length: timedelta) -> dict[str, Any]:
+        return {**self._me, "until": (datetime.now(UTC) + length).isoformat()}
+
+    def _numbers(self) -> list[int]:
+        fs, folder = fsspec.core.url_to_fs(f"{self.root}/{_FOLDER}")
+        fs.invalidate_cache()  # others write here
+        try:
+            return sorted(int(path.rpartition("/")[2].removesuffix(".json")) for path in fs.ls(folder, detail=False))
+        except FileNotFoundError:
+            return []
+
+    def _path(self, number: int) -> str:
+        return f"{self.root}/{_FOLDER}/{number:08d}.json"

@@ -1,0 +1,68 @@
+"""How every flow begins and ends: has this machine what it needs, may it run now, and what is shown of it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from prefect.runtime import deployment, flow_run
+from prefect.states import Cancelled
+
+from flows.config import Config
+from flows.machinery.batches import check_root_is_free
+from flows.machinery.doctor import require
+from flows.machinery.locks import RootBusyError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NothingToDoError(Exception):
+    """A scheduled run has nothing to do; the message says why. Its run is skipped, not failed."""
+
+
+def prepared(command: str) -> Callable[[F], F]:
+    """Below `@flow`: ask the doctor before the work, and leave artifacts about the root after it.
+
+    A run of a deployment that cannot work now ends in the state Skipped, whose message says why: another run holds the
+    root, it was missed by more than `schedules.max_late_s`, or there is nothing to do. Elsewhere these are errors.
+
+    Args:
+        command: what `flows.machinery.doctor` is to look at.
+    """
+
+    def wrap(function: F) -> F:
+        @wraps(function)
+        def begin(config: Config, *args: Any, **kwargs: Any) -> Any:
+            try:
+                if _is_deployed():
+                    _refuse_to_be_late(config)
+                    check_root_is_free(config.root)
+                require(command, config)
+                return function(config, *args, **kwargs)
+            except (RootBusyError, NothingToDoError) as error:
+                if not _is_deployed():
+                    raise
+                # Prefect takes a state that a flow returns for the run's own.
+                return Cancelled(name="Skipped", message=f"skipped: {error}")
+            finally:
+                if flow_run.get_id() and not flow_run.get_parent_flow_run_id():
+                    # Here, since the report reads what flows write, and their modules begin with this one.
+                    from flows.machinery.root_artifacts import show_root
+
+                    show_root(config)
+
+        return cast(F, begin)
+
+    return wrap
+
+
+def _is_deployed() -> bool:
+    """True in a run that a deployment started; not in the flows that it calls."""
+    return bool(deployment.get_id()) and not flow_run.get_parent_flow_run_id()
+
+
+def _refuse_to_be_late(config: Config) -> None:
+    late_s = (datetime.now(UTC) - flow_run.get_scheduled_start_time()).total_seconds()
+    if late_s > config.schedules.max_late_s:
+        told = f"missed by {late_s / 60:.0f} min, more than schedules.max_late_s = {config.schedules.max_late_s}"
+        raise NothingToDoError(f"{told}; the next run does its work")

@@ -1,0 +1,95 @@
+"""One wording for the progress of every long stage: a bar in a terminal, plain lines in a log, an artifact."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture, as_completed
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from flows.machinery.artifacts import create_artifact, update_artifact
+
+console = Console(stderr=True)
+logger = logging.getLogger("curation")
+_TOLD_PER_STAGE = 10
+
+
+def track(futures: list[PrefectFuture[Any]], description: str, sizes: list[int]) -> Iterator[Any]:
+    """Results of batches as they end, with progress in items.
+
+    Args:
+        futures: one submitted task a batch.
+        description: what is done, with the plural of the item: "segment videos".
+        sizes: items of each batch.
+    """
+    size_of = {future.task_run_id: size for future, size in zip(futures, sizes, strict=True)}
+    done = 0
+    with show_steps(description) as show:
+        for future in as_completed(futures):
+            result = future.result()
+            done += size_of[future.task_run_id]
+            show(done, sum(sizes))
+            yield result
+
+
+@contextmanager
+def show_steps(description: str) -> Iterator[Callable[..., None]]:
+    """A function to call with (items done, items in all): it moves the bar, and about ten times a stage the log line
+    and the flow run's artifact, all in the words of `tell`.
+    """
+    began, told = time.monotonic(), 0
+    artifact = _Artifact(description)
+    with Progress(
+        BarColumn(), TextColumn("{task.description}"), console=console, disable=not console.is_terminal
+    ) as bars:
+        bar = bars.add_task(description, total=None)
+
+        def show(done: int, total: int, *_: float) -> None:
+            nonlocal told
+            words = tell(description, done, total, time.monotonic() - began)
+            bars.update(bar, completed=done, total=total, description=words)
+            if done * _TOLD_PER_STAGE // max(total, 1) > told:
+                told = done * _TOLD_PER_STAGE // max(total, 1)
+                artifact.update(words, done / max(total, 1))
+                if not console.is_terminal:
+                    logger.info(words)
+
+        yield show
+
+
+def tell(description: str, done: int, total: int, seconds: float) -> str:
+    """Progress in words: "segment videos: 40 of 100, 12 a minute, about 5 min left"."""
+    words = f"{description}: {done:,} of {total:,}"
+    if not done or seconds <= 0:
+        return words
+    per_second, left_s = done / seconds, (total - done) * seconds / done
+    rate = f"{per_second:.1f} a second" if per_second >= 1 else f"{60 * per_second:.1f} a minute"
+    if done >= total:
+        return f"{words}, {rate}"
+    left = (
+        f"{left_s:.0f} s" if left_s < 100 else f"{left_s / 60:.0f} min" if left_s < 6000 else f"{left_s / 3600:.1f} h"
+    )
+    return f"{words}, {rate}, about {left} left"
+
+
+class _Artifact:
+    """The progress artifact of one stage; none outside of a flow run."""
+
+    def __init__(self, description: str) -> None:
+        self._key = re.sub("[^a-z0-9]+", "-", description.lower())
+        self._id: UUID | None = None
+
+    def update(self, words: str, share: float) -> None:
+        """Show so much as done."""
+        if FlowRunContext.get() is None:
+            return
+        if self._id is None:
+            self._id = create_artifact(self._key, "progress", 100 * share, words)
+        else:
+            update_artifact(self._id, 100 * share, words)

@@ -1,0 +1,1 @@
+"""What runs by the clock: the deployments and the flows that only they start."""

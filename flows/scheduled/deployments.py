@@ -1,0 +1,90 @@
+"""The deployments: which flow runs under which name, when. prefect.yaml holds the same for a work pool."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from prefect import Flow, serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+from prefect.deployments.runner import RunnerDeployment
+from prefect.types.entrypoint import EntrypointType
+
+from flows.config import Config, ConfigError
+from flows.machinery.doctor import require
+from flows.scheduled.daily import curate_daily, publish_when_enough
+from flows.scheduled.housekeeping import housekeeping
+from flows.schedules import NEVER, When
+from flows.stages.availability import check_availability
+from flows.stages.pipeline import pipeline
+from flows.stages.regenerate import regenerate
+
+DEPLOYMENTS: dict[str, Flow[..., Any]] = {
+    "curate-daily": curate_daily,
+    "regenerate": regenerate,
+    "publish": publish_when_enough,
+    "pipeline": pipeline,
+    "refresh-availability": check_availability,
+    "housekeeping": housekeeping,
+}
+"""Name of a deployment, with underscores also its field of `ScheduleSettings`, to its flow."""
+
+# Of two runs of a deployment the later one is cancelled; of two deployments of a root it is skipped by the root's lock.
+ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+
+
+def serve_deployments(config: Config) -> None:
+    """Register the deployments of a root with Prefect, and run them in processes of this machine until interrupted.
+
+    Raises:
+        ConfigError: no Prefect server is named, or it does not answer.
+    """
+    if not os.environ.get("PREFECT_API_URL"):
+        mend = "start one by `prefect server start`, and set PREFECT_API_URL=http://127.0.0.1:4200/api"
+        raise ConfigError(f"serve needs a Prefect server, and PREFECT_API_URL is not set: {mend}")
+    require("housekeeping", config)
+    # Runs are processes of their own, which must find our `datasets` before any other.
+    checkout = str(Path(__file__).parents[2])
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [checkout, os.environ.get("PYTHONPATH")]))
+    serve(*list_deployments(config))
+
+
+def list_deployments(config: Config) -> list[RunnerDeployment]:
+    """Every deployment of a root, by module path: a path entrypoint would put flows/ first among the imports."""
+    config = keep_splits(config)
+    made = [
+        flow.to_deployment(
+            name,
+            schedules=_list_schedules(getattr(config.schedules, name.replace("-", "_")), config.schedules.timezone),
+            parameters=_parameters(name, config),
+            concurrency_limit=ONE_AT_A_TIME,
+            tags=[config.root],
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        for name, flow in DEPLOYMENTS.items()
+    ]
+    # Coroutines only inside of an event loop.
+    return cast(list[RunnerDeployment], made)
+
+
+def keep_splits(config: Config) -> Config:
+    """The configuration of a root that grows: a clip stays in the split it was drawn into, unless told otherwise."""
+    splits = config.splits.model_copy(update={"pinned_from": config.splits.pinned_from or config.root})
+    return config.model_copy(update={"splits": splits})
+
+
+def _list_schedules(when: When, timezone: str) -> list[CronSchedule | IntervalSchedule]:
+    if when == NEVER:
+        return []
+    if isinstance(when, int):
+        return [IntervalSchedule(interval=timedelta(seconds=when), timezone=timezone)]
+    return [CronSchedule(cron=when, timezone=timezone)]
+
+
+def _parameters(name: str, config: Config) -> dict[str, Any]:
+    if name != "regenerate":
+        return {"config": config.model_dump(mode="json")}
+    root = config.schedules.regenerate_root or f"{config.root.rstrip('/')}_regenerated"
+    own = config.model_copy(update={"root": root})
+    return {"config": own.model_dump(mode="json"), "lists": list(config.schedules.regenerate_from)}

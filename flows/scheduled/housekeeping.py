@@ -1,0 +1,91 @@
+"""Tidying up: old run records of Prefect, cached copies of features that nothing reads, and many small parts."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+)
+
+from datasets.compaction import COMPACTED, compact_table
+from flows.config import Config
+from flows.machinery.batches import hold_root
+from flows.machinery.prepare import prepared
+from flows.machinery.progress import logger
+
+FLOW_NAMES = (
+    "check-availability", "curate", "curate-daily", "evaluate", "experiment", "featurize", "finetune", "housekeeping",
+    "pairs", "pipeline", "pretrain", "publish", "publish-when-enough", "regenerate", "takedown",
+)  # fmt: skip
+"""Flows of this project; a Prefect server may hold other people's as well."""
+_PAGE = 200
+_S_PER_DAY = 86_400
+
+
+@flow(name="housekeeping")
+@prepared("housekeeping")
+def housekeeping(config: Config, dry_run: bool = False) -> dict[str, int]:
+    """Delete records of this project's runs that ended, and cached copies not read, for `schedules.keep_days` days;
+    merge the small parts of every table, so that what a run lists and opens does not grow with every run before it.
+
+    Args:
+        config: the whole configuration; no row of a table, no media, checkpoint or release is touched.
+        dry_run: only count.
+
+    Returns:
+        How many "run records", "cached files" and "parts" went, or would go; a dry run counts no parts.
+
+    Raises:
+        RootBusyError: another run works on the root.
+    """
+    days = config.schedules.keep_days
+    gone = {
+        "run records": _delete_runs(days, dry_run),
+        "cached files": _delete_cached(config.run.cache_dir, days, dry_run),
+        "parts": 0 if dry_run else _merge_parts(config.root),
+    }
+    logger.info("housekeeping: %s older than %d days%s", gone, days, ", all kept" if dry_run else "")
+    return gone
+
+
+def _merge_parts(root: str) -> int:
+    with hold_root(root):
+        counts = [compact_table(root, table) for table in COMPACTED]
+    return sum(before - after for before, after in counts)
+
+
+def _delete_runs(days: int, dry_run: bool) -> int:
+    """Prefect's records grow by about 33 KB a task; children go with their parents' age, as any other run."""
+    old = FlowRunFilter(end_time=FlowRunFilterEndTime(before_=datetime.now(UTC) - timedelta(seconds=days * _S_PER_DAY)))
+    ours = FlowFilter(name=FlowFilterName(any_=list(FLOW_NAMES)))
+    num_deleted = 0
+    with get_client(sync_client=True) as client:
+        while runs := _read_runs(client, ours, old, offset=num_deleted if dry_run else 0):
+            for run in runs if not dry_run else ():
+                client.delete_flow_run(run)
+            num_deleted += len(runs)
+    return num_deleted
+
+
+def _read_runs(client: SyncPrefectClient, ours: FlowFilter, old: FlowRunFilter, offset: int) -> list[UUID]:
+    found = client.read_flow_runs(flow_filter=ours, flow_run_filter=old, limit=_PAGE, offset=offset)
+    return [run.id for run in found]
+
+
+def _delete_cached(cache_dir: str | None, days: int, dry_run: bool) -> int:
+    """Memory-mapped copies that `model.vectors` made; a copy is made anew when it is asked for."""
+    if cache_dir is None:
+        return 0
+    before = time.time() - days * _S_PER_DAY
+    # A copy is read by memory map, which moves neither time on most mounts: age is that of the copy.
+    old = [path for path in Path(cache_dir).glob("*.arrow") if path.stat().st_mtime < before]
+    for path in old if not dry_run else ():
+        path.unlink()
+    return len(old)

@@ -1,0 +1,185 @@
+"""Clips, or images with spoken captions, to numbers: tables features_2d, features_3d, log_mel and pooled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from math import ceil
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import flow, task
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from datasets.settings import recipe_of
+from datasets.tables import add_common_columns, current_recipe, list_parts, read_table, write_part
+from features.captioned_images import fail_pairs, featurize_pairs, pair_recipes
+from features.clip_features import fail_clips, feature_recipes, featurize_clips, load_encoder_2d, load_encoders
+from features.encoders.encoder import Encoder
+from features.encoders.engines import num_cores
+from features.feature_tables import Problem
+from features.settings import FeatureSettings
+from flows.config import Config
+from flows.machinery.batches import (
+    TASK_OPTIONS,
+    Run,
+    cut_batches,
+    hold_root,
+    left_to_do,
+    run_batches,
+    settle_row,
+    start_run,
+)
+from flows.machinery.prepare import prepared
+from flows.machinery.runners import open_runner, stages_on_ray
+from flows.stages.download import media_table
+from flows.stages.pairs import locate_pairs
+
+Row = dict[str, Any]
+Tables = dict[str, pa.Table]
+
+
+# A batch is decoded and encoded in one thread, so as many batches at once as there are cores; a GPU is taken in turns.
+@flow(name="featurize", task_runner=ThreadPoolTaskRunner(max_workers=num_cores()))  # type: ignore[arg-type]  # invariant upstream
+@prepared("featurize")
+def featurize(config: Config, retry: tuple[str, ...] = ()) -> None:
+    """Features of every clip in the splits, or of every image with a spoken caption; does only what is not done.
+
+    Args:
+        config: the whole configuration.
+        retry: reasons whose rows are done again.
+    """
+    run = start_run(config, retry)
+    with hold_root(config.root):
+        compute_features(run)
+
+
+def compute_features(run: Run) -> None:
+    """Featurize the clips, or the images with spoken captions, that any of the feature tables lacks."""
+    has_pairs, has_clips = (bool(list_parts(run.root, table)) for table in ("pairs", "splits"))
+    if has_pairs and has_clips:
+        raise ValueError(f"{run.root} has clips and pairs, whose features are not of one recipe: use a root for each")
+    source = "pairs" if has_pairs else "media"
+    with open_runner("featurize", run.config) as submit:
+        own, used = submit(describe_work, source, run.config).result()
+        _compute(run, _pairs(run) if has_pairs else _clips_in_splits(run), source, own, used)
+    load_work.cache_clear()
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done to a batch."""
+
+    compute: Callable[[pa.Table], Tables]
+    fail: Callable[..., Tables]
+    """(one row, problem=...) -> the tables of a row that could not be done."""
+    recipes: dict[str, str]
+    """Of each table, by its own settings alone."""
+    used: dict[str, Encoder]
+    """The encoder of each table that has one."""
+
+
+@lru_cache(maxsize=1)  # a process loads its encoders once, be it this one or a cluster's worker
+def load_work(source: str, settings: FeatureSettings) -> Work:
+    """What makes features of the rows of `source`: media or pairs."""
+    if source == "pairs":
+        encoder = load_encoder_2d(settings)
+        compute, fail = partial(featurize_pairs, encoder_2d=encoder), partial(fail_pairs, encoder_2d=encoder)
+        return Work(compute, fail, pair_recipes(encoder), {"features_2d": encoder})
+    encoders = load_encoders(settings)
+    given: dict[str, Any] = {"encoders": encoders, "settings": settings}
+    used = {"features_2d": encoders.encoder_2d, "features_3d": encoders.encoder_3d}
+    recipes = feature_recipes(settings, encoders)
+    return Work(partial(featurize_clips, **given), partial(fail_clips, **given), recipes, used)
+
+
+@task(name="load encoders", **TASK_OPTIONS)
+def describe_work(source: str, config: Config) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """(own recipe of each table, description of its encoder), by the engine and precision of who computes."""
+    work = load_work(source, _settings_of_worker(config))
+    return work.recipes, {table: _describe(encoder) for table, encoder in work.used.items()}
+
+
+def _settings_of_worker(config: Config) -> FeatureSettings:
+    """The settings; a worker of a cluster keeps to the cores that were set aside for its batch."""
+    settings = config.features
+    if settings.num_threads is not None or not stages_on_ray(config):
+        return settings
+    return settings.model_copy(update={"num_threads": config.run.featurize_cpus})
+
+
+def _compute(run: Run, clips: pa.Table, source: str, own: dict[str, str], used: dict[str, dict[str, Any]]) -> None:
+    """Do what of `clips` the tables lack; their recipes are their own settings' and that of the table `source`."""
+    recipes = {table: recipe_of(recipe, current_recipe(run.root, source)) for table, recipe in own.items()}
+    missing = pa.concat_tables([left_to_do(clips, run, table, recipe) for table, recipe in recipes.items()])
+    attempts = missing.group_by("clip_id").aggregate([("attempt", "max")]).rename_columns(["clip_id", "attempt"])
+    todo = clips.join(attempts, keys="clip_id", join_type="inner").sort_by("clip_id")
+    batches = cut_batches(todo, _batch_size(run, todo.num_rows))
+    run_batches(featurize_batch, batches, run, source, own, recipes, description="featurize")
+    for table, recipe in recipes.items():
+        encoder = {"encoder": used[table]} if table in used else {}
+        run.record(table, recipe, feature_recipe=own[table], **encoder)
+
+
+def _batch_size(run: Run, num_rows: int) -> int:
+    """As configured; on this machine also small enough that every core has a batch."""
+    most = run.config.run.clips_per_batch
+    return most if stages_on_ray(run.config) else min(most, max(1, ceil(num_rows / num_cores())))
+
+
+def _describe(encoder: Encoder) -> dict[str, Any]:
+    names = ("name", "weights_sha256", "trained", "engine", "precision")
+    words = (
+        "trained" if encoder.trained else "deterministic untrained weights: these features carry no learned knowledge"
+    )
+    return {**{name: getattr(encoder, name) for name in names}, "weights": words}
+
+
+def _clips_in_splits(run: Run) -> pa.Table:
+    """Clips that the splits use, with the file each is cut from; sorted, so that clips of a video are neighbours."""
+    drawn = read_table(run.root, "splits", ["clip_id"])["clip_id"].combine_chunks()
+    clips = read_table(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"])
+    clips = clips.filter(pc.is_in(clips["clip_id"], drawn))
+    return clips.join(media_table(run), keys="video_id", join_type="left outer").sort_by("clip_id")
+
+
+def _pairs(run: Run) -> pa.Table:
+    """Pairs that are ok, with the files of each; in the feature tables a pair's id is its clip_id."""
+    pairs = locate_pairs(run.root)
+    return pairs.append_column("clip_id", pairs["pair_id"])
+
+
+@task(name="featurize", **TASK_OPTIONS)
+def featurize_batch(batch: pa.Table, run: Run, source: str, own: dict[str, str], recipes: dict[str, str]) -> None:
+    """Featurize a batch into one part of each feature table.
+
+    Raises:
+        ValueError: this machine would compute otherwise than the one that described the work: a table never mixes.
+    """
+    work = load_work(source, _settings_of_worker(run.config))
+    if work.recipes != own:
+        found = [f"{encoder.name}: {encoder.engine}, {encoder.precision}" for encoder in work.used.values()]
+        fields = "set features.engine, features.device and features.precision to what every node has"
+        raise ValueError(f"a node of the cluster computes otherwise than the first ({'; '.join(found)}): {fields}")
+    features = settle_row(partial(work.compute, batch), _no_features, run.config.run)
+    if features is None:
+        features = _featurize_one_by_one(batch, run, work)
+    made = {"run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
+    for table, columns in features.items():
+        write_part(run.root, table, add_common_columns(columns, recipe=recipes[table], **made))
+
+
+def _no_features(outcome: Row) -> None:
+    """A surprise in a batch: the rows are then done one by one, so that only the one at fault loses its features."""
+
+
+def _featurize_one_by_one(batch: pa.Table, run: Run, work: Work) -> Tables:
+    single = []
+    for index in range(batch.num_rows):
+        row = batch.slice(index, 1)
+        single.append(settle_row(partial(work.compute, row), partial(_failed_features, row, work), run.config.run))
+    return {table: pa.concat_tables([features[table] for features in single]) for table in single[0]}
+
+
+def _failed_features(row: pa.Table, work: Work, outcome: Row) -> Tables:
+    return work.fail(row, problem=Problem(outcome["reason"], outcome["detail"]))

@@ -1,0 +1,104 @@
+"""Images with spoken captions: metadata files to the table pairs, and where the files of a pair lie."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import flow
+
+from datasets.files import read_json, write_json
+from datasets.outcomes import OK, Status, failed
+from datasets.places_audio import read_places, refuse_repeated
+from datasets.settings import recipe_of
+from datasets.tables import make_table, read_table, write_part
+from extract.media_store import sha256_of
+from flows.config import Config
+from flows.machinery.batches import Run, hold_root, left_to_do, start_run
+from flows.machinery.prepare import prepared
+
+Row = dict[str, Any]
+
+
+@flow(name="pairs")
+@prepared("pairs")
+def fill_pairs(config: Config, retry: tuple[str, ...] = ()) -> None:
+    """Table pairs from the metadata files that the configuration names; does only what is not done.
+
+    Args:
+        config: the whole configuration.
+        retry: reasons whose rows are done again: media_missing, once the files are there.
+
+    Raises:
+        ValueError: no metadata file is named, or one that cannot be used.
+    """
+    run = start_run(config, retry)
+    if not config.pairs.files:
+        raise ValueError("no metadata file: name pairs.train, pairs.val or pairs.test (--set pairs.test=FILE.json)")
+    with hold_root(config.root):
+        _write_pairs(run)
+
+
+def _write_pairs(run: Run) -> None:
+    settings = run.config.pairs
+    recipe = recipe_of("pairs", settings, {split: sha256_of(Path(file)) for split, file in _existing(settings.files)})
+    rows: list[Row] = []
+    folders = {}
+    for split, file in settings.files.items():
+        pairs, images, sounds = read_places(file, split, settings.language)
+        folders[split] = [str(Path(settings.images or images).resolve()), str(Path(settings.audio or sounds).resolve())]
+        rows += pairs
+    refuse_repeated(rows, "the splits' files")
+    keys = pa.Table.from_pylist(rows, pa.schema([("pair_id", pa.string()), ("split", pa.string())]))
+    by_id = {row["pair_id"]: row for row in rows}
+    for todo in left_to_do(keys, run, "pairs", recipe).group_by("attempt").aggregate([("pair_id", "list")]).to_pylist():
+        done = [{**by_id[i], **_outcome(by_id[i], folders)} for i in sorted(todo["pair_id_list"])]
+        write_part(
+            run.root, "pairs", make_table("pairs", done, recipe=recipe, run_id=run.run_id, attempt=todo["attempt"])
+        )
+    run.record("pairs", recipe)
+    if read_json(_folders_file(run.root)) != folders:
+        write_json(_folders_file(run.root), folders)
+
+
+def _folders_file(root: str) -> str:
+    """Where the files lie on this machine: apart from the run's record, since that is of the recipe alone."""
+    return f"{root.rstrip('/')}/pairs/_folders.json"
+
+
+def _existing(files: dict[str, str]) -> list[tuple[str, str]]:
+    for split, file in files.items():
+        if not Path(file).is_file():
+            raise ValueError(f"no metadata file {file}: correct pairs.{split}")
+    return list(files.items())
+
+
+def _outcome(row: Row, folders: dict[str, list[str]]) -> Row:
+    missing = [path for path, is_there in _find(row, folders[row["split"]]) if not is_there]
+    return failed("media_missing", f"no file {missing[0]}") if missing else OK
+
+
+def _find(row: Row, folders: list[str]) -> list[tuple[str, bool]]:
+    """Image and caption, and whether each is a file that a link does not lead out of its folder."""
+    found = []
+    for folder, name in zip(folders, (row["image_path"], row["audio_path"]), strict=True):
+        path = (Path(folder) / name).resolve()
+        found.append((name, path.is_relative_to(folder) and path.is_file()))
+    return found
+
+
+def locate_pairs(root: str) -> pa.Table:
+    """Pairs that are ok, with the absolute paths of image and caption.
+
+    Returns:
+        Columns pair_id, image_path, audio_path, split; sorted by pair_id.
+    """
+    columns = ["pair_id", "image_path", "audio_path", "split"]
+    pairs = read_table(root, "pairs", [*columns, "status"])
+    pairs = pairs.filter(pc.equal(pairs["status"], Status.OK.value)).select(columns).sort_by("pair_id")
+    folders = read_json(_folders_file(root)) or {}
+    rows = pairs.to_pylist()
+    for row in rows:
+        images, sounds = folders.get(row["split"], ("no folder is known", "no folder is known"))
+        row |= {"image_path": f"{images}/{row['image_path']}", "audio_path": f"{sounds}/{row['audio_path']}"}
+    return pa.Table.from_pylist(rows, pairs.schema)

@@ -1,0 +1,144 @@
+"""Tables to a release: build it under the root, and bring it to folders, object stores or the Hub."""
+
+import hashlib
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from prefect import flow, task
+
+from datasets.files import read_json, write_json
+from datasets.releases.build import Difference, build_release, find_difference
+from datasets.releases.changes import describe_changes, is_empty
+from datasets.releases.layout import list_releases, release_path
+from datasets.releases.shards import ReleaseError, read_metadata
+from flows.config import Config
+from flows.destinations import send_release
+from flows.machinery.batches import TASK_OPTIONS, Run, code_version, hold_root, start_run
+from flows.machinery.prepare import prepared
+from flows.machinery.progress import logger
+from flows.report.build import read_choices
+from flows.stages.release_metrics import measure_release
+from flows.status import read_failures, read_funnel
+
+_LOCK = Path(__file__).parents[2] / "requirements.lock"
+
+
+@flow(name="publish")
+@prepared("publish")
+def publish(config: Config, measure: bool = False) -> str:
+    """Build the next release of the root unless nothing changed since the last one, and send it to every destination.
+
+    Args:
+        config: the whole configuration; its root is a local folder, and `schedules.publish_to` are the destinations.
+        measure: train and evaluate every release that has no figures; else only what needs no training.
+
+    Returns:
+        The version.
+
+    Raises:
+        ReleaseError: tables that make no release, or a root that is no local folder.
+        OSError: a destination that cannot be written.
+    """
+    run = start_run(config)
+    check_is_local(config.root)
+    with hold_root(config.root):
+        version = build_next(run)
+        for destination in config.schedules.publish_to:
+            send(run, version, destination)
+        measure_releases(run, measure)
+    return version
+
+
+def check_is_local(root: str) -> None:
+    """Raise ReleaseError for a root that is not a local folder: a release is named by renaming a folder."""
+    if "://" in root:
+        raise ReleaseError(f"releases are made under a local root, got {root}: copy its tables to a folder first")
+
+
+@task(name="build release", **TASK_OPTIONS)
+def build_next(run: Run) -> str:
+    """The version of the last release, after building a new one if there is anything new."""
+    version = build_release(run.root, run.config.publish, _describe_run(run), datetime.now(UTC).date(), _facts(run))
+    if version is None:
+        version = list_releases(run.root)[-1]
+        logger.info("release %s holds what a new one would: nothing to build", version)
+    else:
+        logger.info("release %s: %s", version, release_path(run.root, version))
+    return version
+
+
+@task(name="send release", **TASK_OPTIONS)
+def send(run: Run, version: str, destination: str) -> None:
+    """Bring one release to one destination, and remember that it is there."""
+    where = send_release(Path(release_path(run.root, version)), version, destination)
+    record = published_file(run.root)
+    known = [entry for entry in read_json(record) or [] if (entry["version"], entry["to"]) != (version, destination)]
+    sent = {"version": version, "to": destination, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    write_json(record, [*known, sent])
+    logger.info("release %s is at %s, every byte read back", version, where)
+
+
+@task(name="measure releases", **TASK_OPTIONS)
+def measure_releases(run: Run, may_train: bool) -> None:
+    """Figures of every release by the fixed recipe, as far as they can be had."""
+    for version in list_releases(run.root):
+        if not measure_release(run, version, may_train):
+            logger.info("release %s has no figures: `publish --measure` trains and evaluates on it", version)
+
+
+def published_file(root: str) -> Path:
+    """Where a root remembers which release was sent where."""
+    return Path(root) / "releases" / "published.json"
+
+
+def _describe_run(run: Run) -> dict[str, Any]:
+    """What may differ between two builds of equal shards."""
+    return {
+        "run_id": run.run_id,
+        "code_version": code_version(),
+        "lock_sha256": hashlib.sha256(_LOCK.read_bytes()).hexdigest(),
+        "built_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"platform": platform.platform(), "processor": _processor(), "python": platform.python_version()},
+        "config": run.config.model_dump(mode="json"),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """The card's tables that are counted here: funnel, losses by reason, other choices."""
+    choices, num_videos = read_choices(run.config)
+    return {
+        "funnel": json.loads(read_funnel(run.root).to_json(orient="records")),
+        "losses": json.loads(read_failures(run.root).to_json(orient="records")),
+        "choices": choices,
+        "num_choice_videos": num_videos,
+    }
+
+
+def preview(config: Config) -> pd.DataFrame:
+    """What `publish` would do, as a table of (what, is): nothing is written."""
+    check_is_local(config.root)
+    metadata = read_metadata(config.root, config.publish)
+    difference = find_difference(config.root, metadata)
+    rows = [
+        ("last release", difference.previous or "none"),
+        ("next release", difference.version if _is_new(difference) else "none, unless values or papers changed"),
+        ("clips", f"{metadata.num_rows:,}"),
+        *(line.split(": ", 1) for line in describe_changes(difference.changes)),
+        ("values made otherwise", ", ".join(difference.new_recipes) or "none"),
+    ]
+    return pd.DataFrame(rows, columns=["what", "is"])
+
+
+def _is_new(difference: Difference) -> bool:
+    return difference.previous is None or bool(difference.new_recipes) or not is_empty(difference.changes)

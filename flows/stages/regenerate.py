@@ -1,0 +1,229 @@
+"""A clip list to clips in splits: fetch exactly its videos, cut exactly its clips, and say what is gone or changed.
+
+From a release's manifest also to its features and shards, which are then compared with those of the release.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from datasets.ids import make_clip_id
+from datasets.outcomes import OK, Status
+from datasets.releases.layout import MANIFEST_FILE, read_manifest, read_publish_settings, release_path
+from datasets.releases.shards import ReleaseError
+from datasets.schemas import TABLES
+from datasets.settings import recipe_of
+from datasets.splits.certificate import split_certificate, write_certificate
+from datasets.splits.pins import write_pins
+from datasets.tables import current_recipe, list_parts, make_table, read_table, write_part
+from datasets.tombstones import hide_id, read_tombstones
+from extract.regeneration import Listing, compare_media, read_listing, settle_clip
+from extract.selection import TAKE_ALL
+from extract.site.settings import DownloadSettings
+from features.settings import FeatureSettings
+from flows.config import Config, ConfigError
+from flows.machinery.batches import Run, hold_root, start_run
+from flows.machinery.doctor import require
+from flows.machinery.prepare import prepared
+from flows.machinery.progress import logger
+from flows.stages.download import fetch_videos
+from flows.stages.featurize import featurize
+from flows.stages.publish import build_next
+
+Row = dict[str, Any]
+
+_OF_THE_MACHINE = frozenset({"device", "num_threads"})
+
+
+@flow(name="regenerate", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]  # invariant upstream
+@prepared("regenerate")
+def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = ()) -> None:
+    """From a release or a foreign clip list to the same clips in the same splits; does only what is not done.
+
+    Nothing is searched for, selected or segmented. A single release, its manifest and data/metadata, is featurized too.
+
+    Args:
+        config: the whole configuration; its rules of search and selection are not applied.
+        lists: paths, or SPLIT=PATH for a list that names no split.
+        retry: reasons whose rows are tried again.
+
+    Raises:
+        ClipListError: a list that cannot be read.
+        ReleaseError: a manifest that cannot be read.
+        ConfigError: the release has videos of another source than the configuration asks.
+        ValueError: the root belongs to a search.
+    """
+    release = find_release(lists)
+    if release is not None:
+        require("featurize", config)
+        _check_source(config, release)
+    listing = read_listing(lists)
+    run = start_run(_without_rules(config), retry)
+    with hold_root(config.root):
+        _check_root(run)
+        listing = _hide_tombstoned(run, listing)
+        list_videos(run, listing)
+        fetch_videos(run)
+        outcomes = read_outcomes(run)
+        cut_listed_clips(run, listing, outcomes)
+        keep_listed_splits(run, listing)
+        note_changes(run, listing, outcomes)
+    if release is not None and read_table(run.root, "splits", ["clip_id"]).num_rows:
+        featurize(config, retry)
+        with hold_root(config.root):
+            compare_shards(run, release)
+
+
+def find_release(lists: Sequence[str]) -> str | None:
+    """The release that is listed, if one is and nothing else; a folder of metadata shards alone is a clip list."""
+    return lists[0] if len(lists) == 1 and Path(lists[0], MANIFEST_FILE).is_file() else None
+
+
+def read_release_settings(release: str) -> dict[str, dict[str, Any]]:
+    """Settings that make the bytes of a release again, by stage: how media are chosen, features, shards.
+
+    A manifest is a stranger's: which site is asked, by what code and at which pace, stays the configuration's.
+
+    Raises:
+        ReleaseError: a manifest that cannot be read.
+    """
+    told: Any = read_manifest(release).get("config")
+    try:
+        chosen = {
+            "download": _keep(told["download"], set(DownloadSettings.model_fields) - DownloadSettings.not_in_recipe),
+            "features": _keep(told["features"], set(FeatureSettings.model_fields) - _OF_THE_MACHINE),
+        }
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ReleaseError(f"{release}/{MANIFEST_FILE} does not say how it was made: {error!r:.200}") from error
+    return chosen | {"publish": read_publish_settings(release).model_dump(exclude_none=True)}
+
+
+def _keep(fields: Row, names: set[str]) -> Row:
+    return {name: value for name, value in fields.items() if name in names and value is not None}
+
+
+def _check_source(config: Config, release: str) -> None:
+    told = (read_manifest(release).get("config") or {}).get("source")
+    name = told.get("name") if isinstance(told, dict) else None
+    if name != config.source.name:
+        asked = f"its videos come from the source {name!r}, and source.name is {config.source.name!r}"
+        raise ConfigError(f"{release}: {asked}: give the --config that it was made with")
+
+
+def compare_shards(run: Run, release: str) -> None:
+    """Build what could be had as a release of the root, and say how many of its shards have the bytes of the first."""
+    version = build_next(run)
+    told, made = (
+        {file["path"]: file["sha256"] for file in read_manifest(place)["files"]}
+        for place in (release, release_path(run.root, version))
+    )
+    different = sorted(path for path, digest in told.items() if made.get(path) != digest)
+    logger.info("%d of %d shards have the bytes of %s", len(told) - len(different), len(told), release)
+    if different:
+        logger.warning("the first shard that differs: %s", different[0])
+
+
+def _without_rules(config: Config) -> Config:
+    everything = config.run.model_copy(update={"max_videos": None})
+    return config.model_copy(update={"selection": TAKE_ALL, "run": everything})
+
+
+def _check_root(run: Run) -> None:
+    if list_parts(run.root, "searches"):
+        raise ValueError(f"the root {run.root} holds the tables of a search: give `regenerate` a root of its own")
+
+
+def _hide_tombstoned(run: Run, listing: Listing) -> Listing:
+    """The listing with hashes in place of the ids of videos that were taken down."""
+    tombstones = read_tombstones(run.root)
+    hidden = {video_id: hide_id(tombstones, video_id) for video_id in listing.video_ids}
+    clips = []
+    for clip in listing.clips:
+        video_id = hidden[clip["video_id"]]
+        clip_id = make_clip_id(video_id, clip["start_ms"], clip["end_ms"])
+        clips.append({**clip, "video_id": video_id, "clip_id": clip_id})
+    return Listing(listing.name, tuple(hidden.values()), tuple(clips))
+
+
+def list_videos(run: Run, listing: Listing) -> None:
+    """The listed videos in the place of what a search finds: table discoveries."""
+    rows = [
+        {"query": listing.name, "video_id": video_id, "rank": rank, **OK}
+        for rank, video_id in enumerate(listing.video_ids, start=1)
+    ]
+    recipe = recipe_of("listed", listing.name, listing.video_ids)
+    _write_whole(run, "discoveries", rows, recipe)
+    run.record("discoveries", recipe)
+
+
+def read_outcomes(run: Run) -> dict[str, Row]:
+    """What became of each video that was tried: its row of media, or that of videos where it has none."""
+    common = ["video_id", "status", "reason", "detail"]
+    outcomes = {row["video_id"]: row for row in read_table(run.root, "videos", common).to_pylist()}
+    media = read_table(run.root, "media", [*common, "format_id", "sha256"]).to_pylist()
+    return outcomes | {row["video_id"]: row for row in media}
+
+
+def cut_listed_clips(run: Run, listing: Listing, outcomes: dict[str, Row]) -> None:
+    """Exactly the listed clips: table clips. A clip whose video is gone says so; one that may come has no row yet."""
+    settled = [settle_clip(clip, outcomes.get(clip["video_id"])) for clip in listing.clips]
+    recipe = recipe_of("listed clips", listing.clips, current_recipe(run.root, "media"))
+    _write_whole(run, "clips", [row for row in settled if row is not None], recipe)
+    run.record("clips", recipe)
+    if not listing.clips:
+        logger.warning("the list names videos but no clips: `curate` with source.name=ids would find some in them")
+
+
+def keep_listed_splits(run: Run, listing: Listing) -> None:
+    """The listed split of every clip that could be cut: table splits, and a certificate of it."""
+    clips = read_table(run.root, "clips", ["clip_id", "video_id", "status"])
+    cut = set(clips.filter(pc.equal(clips["status"], Status.OK.value))["clip_id"].to_pylist())
+    names = ("clip_id", "video_id", "split")
+    rows = [{name: clip[name] for name in names} | OK for clip in listing.clips if clip["clip_id"] in cut]
+    recipe = recipe_of("listed splits", listing.clips)
+    _write_whole(run, "splits", rows, recipe)
+    run.record("splits", recipe)
+    if rows:
+        _certify(run, clips, listing)
+
+
+def _certify(run: Run, clips: pa.Table, listing: Listing) -> None:
+    """A certificate like that of a draw in which every clip is pinned; fails where a video is in two splits."""
+    splits = read_table(run.root, "splits", ["clip_id", "video_id", "split"])
+    listed = pa.array([clip["split"] for clip in listing.clips])
+    sizes, asked = _count(splits["split"]), _count(listed)
+    write_pins(run.root, splits)
+    certificate = split_certificate(splits, clips, sizes, run.config.splits.seed, pinned=splits, asked=asked)
+    write_certificate(run.root, certificate)
+    for name, check in certificate["checks"].items():
+        if not check["passed"]:
+            logger.warning("the listed splits fail the check %r: %s", name, check["problem"])
+
+
+def _count(splits: pa.ChunkedArray) -> dict[str, int]:
+    return {row["values"]: row["counts"] for row in splits.value_counts().to_pylist()}
+
+
+def note_changes(run: Run, listing: Listing, outcomes: dict[str, Row]) -> None:
+    """What is gone, and whose media were encoded anew since the list was made: table regenerations."""
+    clips = defaultdict(list)
+    for clip in listing.clips:
+        clips[clip["video_id"]].append(clip)
+    compared = [compare_media(video_id, clips[video_id], outcomes.get(video_id)) for video_id in listing.video_ids]
+    recipe = recipe_of("regenerations", listing.video_ids, listing.clips)
+    _write_whole(run, "regenerations", [row for row in compared if row is not None], recipe)
+    run.record("regenerations", recipe)
+
+
+def _write_whole(run: Run, table: str, rows: list[Row], recipe: str) -> None:
+    """Write a table that is computed whole from others, as one part; nothing if it is there as it should be."""
+    new, old = make_table(table, rows, recipe=recipe, run_id=run.run_id), read_table(run.root, table, recipe=recipe)
+    key = [(name, "ascending") for name in TABLES[table].key]
+    if not old.drop_columns("run_id").sort_by(key).equals(new.drop_columns("run_id").sort_by(key)):
+        write_part(run.root, table, new, [recipe])

@@ -1,0 +1,92 @@
+"""From data change to metric change: every release trained and measured by the same fixed recipe.
+
+The recipe is the settings of training and evaluation and the weights to start from; only figures of one recipe are
+compared (flows.report.release_history). A release is trained on its own train clips, measured on its own test clips: a
+change is that of the data as a whole: of what was learned from, and of what was asked.
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from datasets.files import write_json
+from datasets.outcomes import OK
+from datasets.releases.layout import read_manifest, read_shards, release_path
+from datasets.releases.shards import FEATURE_FAMILIES, describe_family
+from datasets.settings import recipe_of
+from datasets.splits.certificate import rows_digest
+from datasets.tables import make_table, read_table, write_part
+from extract.media_store import sha256_of
+from flows.machinery.batches import Run
+from flows.machinery.progress import logger, show_steps
+from flows.stages.train import TRAINED_ON_FILE, checkpoint_folder
+from model.data import ClipSet, has_split, load_clips
+from model.evaluate import evaluate, evaluation_rows
+from model.train import MODEL_FILE, train
+
+_KEYS = ["clip_id", "video_id", "split"]
+
+
+def fixed_recipe(run: Run) -> str:
+    """Hash of everything but the data that a release's figures depend on."""
+    init = run.config.train.init_checkpoint
+    return recipe_of("release", run.config.train, run.config.evaluate, sha256_of(Path(init)) if init else None)
+
+
+def measure_release(run: Run, version: str, may_train: bool) -> bool:
+    """Add a release's figures to the table evaluations, once.
+
+    Args:
+        run: its configuration is the fixed recipe.
+        version: of a release under the root.
+        may_train: without it, only a checkpoint that is there already is taken: that which `finetune` trained on the
+            working tables, if they still hold the release's clips.
+
+    Returns:
+        Whether the release has figures now; without test clips it gets none.
+    """
+    recipe = fixed_recipe(run)
+    if version in read_table(run.root, "evaluations", ["release"], recipe=recipe)["release"].to_pylist():
+        return True
+    if not has_split(release_path(run.root, version), "test"):
+        return False
+    checkpoint = _working_checkpoint(run, version)
+    if checkpoint is None and may_train:
+        checkpoint = _train_on_release(run, version)
+    if checkpoint is None:
+        return False
+    report = evaluate(checkpoint, _load(run, version, "test"), run.config.evaluate)
+    rows = [{**row, **OK} for row in evaluation_rows(report, sha256_of(checkpoint), version, "test")]
+    write_part(run.root, "evaluations", make_table("evaluations", rows, recipe=recipe, run_id=run.run_id))
+    logger.info("release %s measured by the recipe %s", version, recipe)
+    return True
+
+
+def _load(run: Run, version: str, split: str) -> ClipSet:
+    cache = run.config.run.cache_dir
+    folder = release_path(run.root, version)
+    return load_clips(folder, split, run.config.train.families, f"{cache}/{version}" if cache else None)
+
+
+def _working_checkpoint(run: Run, version: str) -> Path | None:
+    """What `finetune` trained by this recipe, if it was on just this release's clips and features."""
+    checkpoint = checkpoint_folder(run) / MODEL_FILE
+    release = release_path(run.root, version)
+    made = read_manifest(release)["families"]
+    is_same = all(describe_family(run.root, name) == made[name]["made"] for name in FEATURE_FAMILIES)
+    working, published = read_table(run.root, "splits", _KEYS), read_shards(release, columns=_KEYS)
+    if checkpoint.is_file() and is_same and rows_digest(working) == rows_digest(published):
+        return checkpoint
+    return None
+
+
+def _train_on_release(run: Run, version: str) -> Path:
+    release = release_path(run.root, version)
+    shards = [file["sha256"] for file in read_manifest(release)["files"]]
+    folder = Path(run.root) / "checkpoints" / recipe_of("release", fixed_recipe(run), shards)
+    videos = read_shards(release, columns=["video_id", "split"])
+    used = videos.filter(pa.compute.is_in(videos["split"], pa.array(["train", "val"])))["video_id"]
+    write_json(folder / TRAINED_ON_FILE, {"recipes": {}, "release": version, "num_videos": len(used.unique())})
+    val_set = _load(run, version, "val") if has_split(release, "val") else None
+    with show_steps(f"train on release {version}") as on_step:
+        return train(_load(run, version, "train"), val_set, run.config.train, folder, on_step=on_step).checkpoint

@@ -1,0 +1,121 @@
+"""Clips to splits: the draw, the pins it keeps, and the certificate."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datasets.outcomes import OK
+from datasets.settings import recipe_of
+from datasets.splits.certificate import (
+    CERTIFICATE_FILE,
+    read_groups,
+    rows_digest,
+    search_duplicates,
+    split_certificate,
+    write_certificate,
+)
+from datasets.splits.draw import SplitError, draw_splits, draw_to_fit
+from datasets.splits.pins import read_assignment, read_pins, write_pins
+from datasets.splits.pool import group_pairs
+from datasets.tables import add_common_columns, current_recipe, list_parts, read_table, write_part
+from flows.machinery.batches import Run, has_parts
+
+
+def assign_splits(run: Run) -> None:
+    """Draw train, val and test from the clips there are: table splits, and the certificate that proves it.
+
+    The draw depends on the whole pool of clips, so the pool is part of its recipe: new clips mean a new draw, which
+    keeps what `splits.pinned_from` names.
+
+    Raises:
+        SplitError: the pool cannot give the asked numbers, or there is nothing to pin.
+    """
+    settings = run.config.splits
+    clips = read_table(run.root, "clips", ["clip_id", "video_id", "status"])
+    clips = clips.filter(pc.equal(clips["status"], "ok")).sort_by("clip_id")
+    copies = find_copies(run) if settings.group_by_duplicates else None
+    groups = read_groups(run.root, settings.group_by, settings.duplicates, copies)
+    pairs = group_pairs(groups) if groups is not None else ()
+    inputs = (settings, rows_digest(clips.select(["clip_id", "video_id"])), [rows_digest(rows) for rows in pairs])
+    pinned, recipe = _choose_pins(run, inputs)
+    request = {"groups": groups, "pinned": pinned, "max_per_video": settings.max_per_video}
+    if not has_parts(run.root, "splits", recipe):
+        draw = draw_to_fit if settings.scale else draw_splits
+        drawn = draw(clips, settings.sizes, settings.seed, **request)
+        write_part(run.root, "splits", add_common_columns(_with_outcome(drawn), recipe=recipe, run_id=run.run_id))
+    if current_recipe(run.root, "splits") != recipe:
+        _certify(run, recipe, clips, request)
+    run.record("splits", recipe)
+
+
+def find_copies(run: Run) -> pa.Table:
+    """Pairs of videos that are copies: table duplicates, searched anew only when the fingerprints or settings changed.
+
+    Parts never change, so their names stand for the fingerprints, which need not be read (3.8 GB of a million videos).
+    """
+    settings, segmented = run.config.splits.duplicates, current_recipe(run.root, "segmentations")
+    parts = [Path(path).name for path in list_parts(run.root, "segmentations", segmented)]
+    recipe = recipe_of(settings, segmented, parts)
+    if current_recipe(run.root, "duplicates") != recipe:
+        pairs = _with_outcome(search_duplicates(run.root, settings))
+        write_part(run.root, "duplicates", add_common_columns(pairs, recipe=recipe, run_id=run.run_id))
+        run.record("duplicates", recipe)
+    return read_table(run.root, "duplicates", ["video_id", "copy_id"], recipe=recipe)
+
+
+def _choose_pins(run: Run, inputs: tuple[Any, ...]) -> tuple[pa.Table | None, str]:
+    """The earlier assignment to keep, if any, and the recipe of the draw that keeps it."""
+    source, current = run.config.splits.pinned_from, current_recipe(run.root, "splits")
+    if source is not None and _is_same_place(source, run.root):
+        if current is None:
+            return None, _draw_recipe(inputs, None)
+        # While nothing changed, the last draw stands with what it kept; else it is itself what is kept.
+        for pinned in (read_pins(run.root), None):
+            if _draw_recipe(inputs, pinned) == current:
+                return pinned, current
+    pinned = read_assignment(source) if source is not None else None
+    return pinned, _draw_recipe(inputs, pinned)
+
+
+def _draw_recipe(inputs: tuple[Any, ...], pinned: pa.Table | None) -> str:
+    return recipe_of(*inputs, rows_digest(pinned) if pinned is not None else None)
+
+
+def _is_same_place(source: str, root: str) -> bool:
+    if "://" in source or "://" in root:
+        return source.rstrip("/") == root.rstrip("/")
+    return Path(source).resolve() == Path(root).resolve()
+
+
+def _certify(run: Run, recipe: str, clips: pa.Table, request: Mapping[str, Any]) -> None:
+    settings = run.config.splits
+    splits = read_table(run.root, "splits", ["clip_id", "video_id", "split"], recipe=recipe)
+    sizes = {name: pc.sum(pc.equal(splits["split"], name)).as_py() or 0 for name in settings.sizes}
+    if request["pinned"] is not None:
+        write_pins(run.root, request["pinned"])
+    certificate = split_certificate(
+        splits,
+        clips,
+        sizes,
+        settings.seed,
+        group_by=settings.group_by,
+        duplicates=settings.duplicates if settings.group_by_duplicates else None,
+        asked=settings.sizes,
+        **request,
+    )
+    write_certificate(run.root, certificate)
+    if not certificate["passed"]:
+        raise SplitError(f"{CERTIFICATE_FILE}: the draw fails a check; delete the table splits, and run again")
+
+
+def _with_outcome(table: pa.Table) -> pa.Table:
+    outcome = pa.Table.from_pylist([OK] * table.num_rows, schema=_OUTCOME_SCHEMA)
+    for field in _OUTCOME_SCHEMA:
+        table = table.append_column(field, outcome[field.name])
+    return table
+
+
+_OUTCOME_SCHEMA = pa.schema([pa.field("status", pa.string(), False), ("reason", pa.string()), ("detail", pa.string())])

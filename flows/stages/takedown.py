@@ -1,0 +1,200 @@
+"""Takedown: a video or a channel leaves every table, its media go, and the next release is built without it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import flow
+from pydantic import SecretStr
+
+from datasets.erasure import (
+    find_mentions,
+    finish_withdrawals,
+    list_videos,
+    releases_with,
+    renew_splits,
+    rewrite_tables,
+    withdraw_release,
+)
+from datasets.files import read_json, write_json
+from datasets.ids import check_video_id
+from datasets.releases.layout import list_releases, read_publish_settings, read_shards, release_path
+from datasets.releases.shards import ReleaseError
+from datasets.tables import list_parts, read_run, read_table
+from datasets.tombstones import Kind, add_tombstones, hash_id
+from extract.media_store import remove_media
+from flows.commands.small_world import remove_from_channel
+from flows.config import Config
+from flows.machinery.batches import Run, code_version, hold_root, start_run
+from flows.machinery.prepare import prepared
+from flows.machinery.progress import logger
+from flows.report.gallery import GALLERY_FILE
+from flows.report.links import REPORT_FILE
+from flows.report.listening import forget_answers
+from flows.stages.publish import build_next, check_is_local, published_file
+from flows.stages.train import TRAINED_ON_FILE
+
+TAKEN_DOWN_FILE = "taken_down.json"
+
+
+@dataclass(frozen=True)
+class Takedown:
+    """What a takedown did, and what is left for people; names no id."""
+
+    num_videos: int
+    rows: dict[str, int]
+    """Rows removed, by table."""
+    checkpoints: tuple[str, ...]
+    """Trained on it: they keep what they learned."""
+    next_release: str | None
+    withdrawn: tuple[str, ...]
+    still_published: tuple[dict[str, str], ...]
+    """{version, to, at} of releases that were sent away with it."""
+    left: tuple[str, ...]
+    """Files under the root that still hold an id."""
+
+
+@flow(name="takedown")
+@prepared("takedown")
+def takedown(config: Config, kind: Kind, identifier: SecretStr, why: str) -> Takedown:
+    """Take a video, or every video of a channel, out of a local root. Doing it again finishes what was interrupted.
+
+    Args:
+        config: names the root, and how its releases are made.
+        kind: what `identifier` names.
+        identifier: a secret, so that Prefect's own records do not keep it.
+        why: for people and for the changelog of tombstones; must not contain the id.
+
+    Raises:
+        ValueError: no id of a video, or `why` is empty or names the id.
+    """
+    run = start_run(config)
+    check_is_local(config.root)
+    plain = identifier.get_secret_value()
+    if kind == "video":
+        check_video_id(plain)
+    with hold_root(config.root):
+        videos = {plain} if kind == "video" else list_videos(config.root, plain)
+        add_tombstones(config.root, kind, [plain], why, run.run_id)
+        if kind == "channel" and videos:
+            add_tombstones(config.root, "video", videos, why, run.run_id)
+        return _remove(run, videos, {plain} - videos, why)
+
+
+def _remove(run: Run, videos: set[str], others: set[str], why: str) -> Takedown:
+    flag_checkpoints(run.root, videos, why)
+    for media_root in _media_roots(run):
+        for video_id in videos:
+            remove_media(media_root, video_id)
+    for identifier in sorted(videos | others):
+        remove_from_channel(run.root, identifier)
+    rows = rewrite_tables(run.root, videos, others)
+    renew_splits(run.root, {"run_id": run.run_id, "code_version": code_version()})
+    for page in (REPORT_FILE, GALLERY_FILE):
+        (Path(run.root) / page).unlink(missing_ok=True)
+    forget_answers(run.root, videos)
+    for cached in Path(run.config.run.cache_dir or run.root).rglob("*.arrow"):
+        cached.unlink()  # copies of log-mel by clip; the next training makes them again
+    withdrawn = _replace_releases(run, videos, why)
+    known = list_releases(run.root)
+    sent = read_json(published_file(run.root)) or []
+    return Takedown(
+        num_videos=len(videos),
+        rows={name: count for name, count in rows.items() if count},
+        checkpoints=flagged_checkpoints(run.root, {hash_id("video", video_id) for video_id in videos}),
+        next_release=known[-1] if known and withdrawn else None,
+        withdrawn=withdrawn,
+        still_published=tuple(entry for entry in sent if entry["version"] not in known),
+        left=tuple(find_mentions(run.root, videos | others)),
+    )
+
+
+def _media_roots(run: Run) -> set[Path]:
+    """Where media may lie: as configured, and as configured when they were fetched."""
+    recorded = (read_run(run.root, "media") or {}).get("config", {}).get("run", {}).get("media_root")
+    return {run.media_root, *([Path(recorded)] if recorded else [])}
+
+
+def _as_published(run: Run, version: str) -> Run:
+    """The run with the settings that a release was made with, whatever configuration the takedown was given."""
+    settings = read_publish_settings(release_path(run.root, version))
+    return replace(run, config=run.config.model_copy(update={"publish": settings}))
+
+
+def _replace_releases(run: Run, videos: set[str], why: str) -> tuple[str, ...]:
+    """Build the next release, then withdraw those that hold the videos; a kill between the two leaves both."""
+    finish_withdrawals(run.root)
+    affected = tuple(releases_with(run.root, videos))
+    if not affected:
+        return ()
+    try:
+        use_instead: str | None = build_next(_as_published(run, list_releases(run.root)[-1]))
+    except (ReleaseError, ValueError) as error:
+        logger.warning("no release can be made of what is left: %s", error)
+        use_instead = None
+    for version in affected:
+        withdraw_release(run.root, version, f"taken down: {why}", use_instead)
+    return affected
+
+
+def flag_checkpoints(root: str, videos: Collection[str], why: str) -> None:
+    """Write beside each checkpoint that was trained on any of the videos that it was, by the videos' hashes."""
+    for folder in _checkpoint_folders(root):
+        seen = _trained_on(root, folder) & set(videos)
+        if seen:
+            record = folder / TAKEN_DOWN_FILE
+            known: dict[str, Any] = read_json(record) or {"videos": {}}
+            known["videos"] |= {hash_id("video", video_id): why for video_id in seen}
+            write_json(record, known)
+
+
+def flagged_checkpoints(root: str, hashes: Collection[str]) -> tuple[str, ...]:
+    """Names of the checkpoints that were trained on any of the hashed videos."""
+    named = []
+    for folder in _checkpoint_folders(root):
+        record = read_json(folder / TAKEN_DOWN_FILE) or {"videos": {}}
+        if set(record["videos"]) & set(hashes):
+            named.append(folder.name)
+    return tuple(named)
+
+
+def _checkpoint_folders(root: str) -> list[Path]:
+    """Of the root's own model, and of the rows that its experiments trained."""
+    places = (Path(root) / "checkpoints", Path(root) / "experiments" / "checkpoints")
+    return sorted(path for place in places for path in place.glob("*") if path.is_dir())
+
+
+def _trained_on(root: str, folder: Path) -> set[str]:
+    """Videos whose clips trained a checkpoint or chose its epoch; of a checkpoint without record, any of the root's."""
+    record = read_json(folder / TRAINED_ON_FILE) or {"recipes": {"splits": None}}
+    if "release" in record:
+        release = release_path(root, record["release"])
+        rows = read_shards(release, columns=["video_id", "split"]) if record["release"] in list_releases(root) else None
+        return _used(rows) if rows is not None else set()
+    recipe = record["recipes"]["splits"]
+    if recipe is not None and not list_parts(root, "splits", recipe):
+        return set()
+    rows = read_table(root, "splits", ["video_id", "split"], recipe=recipe)
+    return _used(rows)
+
+
+def _used(rows: pa.Table) -> set[str]:
+    return set(rows.filter(pc.is_in(rows["split"], pa.array(["train", "val"])))["video_id"].to_pylist())
+
+
+def describe_takedown(found: Takedown) -> pd.DataFrame:
+    """What was done and what is left for people, as a table of (what, is)."""
+    rows = [
+        ("videos", str(found.num_videos)),
+        *((f"rows removed from {name}", f"{count:,}") for name, count in found.rows.items()),
+        *(("checkpoint trained on it: train again", name) for name in found.checkpoints),
+        *(("release withdrawn", version) for version in found.withdrawn),
+        ("release to use", found.next_release or "none was built"),
+        *(("still carried by", f"{entry['version']} at {entry['to']}") for entry in found.still_published),
+        *(("STILL NAMED IN", name) for name in found.left),
+    ]
+    return pd.DataFrame(rows, columns=["what", "is"])

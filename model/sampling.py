@@ -1,0 +1,59 @@
+"""Which clips each step of an epoch trains on, in pieces that fit through the network; nothing here has a state."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from model.data import Batch, ClipSet, padded_length, round_up_to_16
+from model.pretraining import VideoSet
+from model.settings import TrainSettings
+
+Indices = npt.NDArray[np.int64]
+
+
+def clips_per_item(train_set: ClipSet | VideoSet) -> int:
+    """1, or the windows that are drawn together from a video."""
+    return train_set.windows_per_video if isinstance(train_set, VideoSet) else 1
+
+
+def iterate_batches(
+    train_set: ClipSet | VideoSet,
+    settings: TrainSettings,
+    epoch: int,
+    first_step: int = 0,
+    rank: int = 0,
+    num_processes: int = 1,
+) -> Iterator[list[Batch]]:
+    """One process's share of each batch of an epoch, in micro batches of similar length.
+
+    Order and windows follow from seed, epoch and step alone, so that a resumed training need not remember any state
+    of a random generator: it begins at `first_step`.
+    """
+    per_item = clips_per_item(train_set)
+    num_items, size = len(train_set) // per_item, settings.batch_size // per_item
+    order = np.random.default_rng([settings.seed, epoch]).permutation(num_items)
+    for step in range(first_step, len(train_set) // settings.batch_size):
+        own = order[step * size : (step + 1) * size][rank::num_processes]
+        if isinstance(train_set, VideoSet):
+            clips = train_set.draw(own, [settings.seed, epoch])
+            own = np.arange(len(clips))
+        else:
+            clips = train_set
+        groups = split_by_length(clips, own, settings.micro_batch_size)
+        yield [clips.batch(group, _num_padded(clips, group, settings)) for group in groups]
+
+
+def split_by_length(clips: ClipSet, indices: Indices, size: int) -> list[Indices]:
+    """Groups of at most `size` indices of clips of similar length, so that little is padded."""
+    by_length = indices[np.argsort(clips.num_frames[indices], kind="stable")]
+    return [by_length[start : start + size] for start in range(0, len(by_length), size)]
+
+
+def _num_padded(clips: ClipSet, indices: Indices, settings: TrainSettings) -> int:
+    if clips.padded_to is not None:
+        return clips.padded_to
+    longest = int(clips.num_frames[indices].max())
+    if settings.recipe == "upstream":
+        return padded_length(longest)
+    return min(padded_length(longest), round_up_to_16(longest))

@@ -1,0 +1,153 @@
+"""Vectors of a table's parts or a release's shards, row group by row group, from a memory map where wanted.
+
+Log-mel frames, or the rows of a 2D or 3D encoder: whatever a column `values` of lists of vectors holds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from datasets.files import open_whole
+from datasets.outcomes import Status
+from datasets.releases.layout import check_groups
+
+_COLUMNS = ("clip_id", "values", "attempt", "status")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of many clips, in chunks of one row group."""
+
+    clip_ids: pa.Array
+    """[N] names, each once."""
+    chunks: tuple[npt.NDArray[np.float32], ...]
+    """Each [frames of a row group, D] in the type they are stored in; may lie in a memory map."""
+    chunk: npt.NDArray[np.int64]
+    """[N] index into `chunks`."""
+    starts: npt.NDArray[np.int64]
+    """[N] first row within the chunk."""
+    num_frames: npt.NDArray[np.int64]
+    """[N] rows of the clip."""
+
+
+def read_frames(paths: list[str], clip_ids: pa.Array, cache_dir: str | Path | None = None) -> Frames:
+    """The frames of some clips.
+
+    Args:
+        paths: Parquet files, local or fsspec URLs, with columns clip_id and values (list of [D] numbers), and
+            perhaps attempt and status: the highest attempt of a clip wins, and counts only if it is ok.
+        clip_ids: the clips wanted.
+        cache_dir: local folder for an uncompressed Arrow copy of each file, read by memory map; without it the
+            wanted clips are read into memory.
+
+    Raises:
+        ReleaseError: a row group that claims more than memory should hold.
+        ValueError: values that are not lists of vectors.
+    """
+    index: list[pa.Table] = []
+    chunks: list[npt.NDArray[np.float32]] = []
+    for path in paths:
+        for batch in _cached_batches(path, Path(cache_dir)) if cache_dir else _parquet_batches(path, clip_ids):
+            index.append(_index_of(batch, len(chunks)))
+            chunks.append(_flat(batch))
+    if not index:
+        nothing = np.zeros(0, np.int64)
+        return Frames(pa.array([], pa.string()), (), nothing, nothing, nothing)
+    rows = _last_attempts(pa.concat_tables(index), clip_ids)
+    numbers = (rows[name].to_numpy() for name in ("chunk", "start", "num_frames"))
+    return Frames(rows["clip_id"].combine_chunks(), tuple(chunks), *numbers)
+
+
+def _last_attempts(index: pa.Table, clip_ids: pa.Array) -> pa.Table:
+    """Of each wanted clip the row of the highest attempt, if that is ok."""
+    index = index.filter(pc.is_in(index["clip_id"], clip_ids))
+    index = index.sort_by([("clip_id", "ascending"), ("attempt", "ascending")])
+    ids = index["clip_id"].combine_chunks()
+    is_last = np.ones(len(ids), bool)
+    is_last[:-1] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+    return index.filter(pa.array(is_last)).filter(pc.field("is_ok"))
+
+
+def _index_of(batch: pa.RecordBatch, chunk: int) -> pa.Table:
+    lengths = pc.fill_null(pc.list_value_length(batch["values"]), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return pa.table(
+        {
+            "clip_id": batch["clip_id"],
+            "attempt": batch["attempt"],
+            "is_ok": pc.equal(batch["status"], Status.OK.value),
+            "chunk": np.full(batch.num_rows, chunk),
+            "start": np.cumsum(lengths) - lengths,
+            "num_frames": lengths,
+        }
+    )
+
+
+def _flat(batch: pa.RecordBatch) -> npt.NDArray[np.float32]:
+    vectors = batch["values"].flatten()
+    values = vectors.flatten().to_numpy(zero_copy_only=True)
+    frames: npt.NDArray[np.float32] = values.reshape(-1, vectors.type.list_size)
+    return frames
+
+
+def _parquet_batches(path: str, clip_ids: pa.Array | None = None) -> Iterator[pa.RecordBatch]:
+    """One record batch a row group, of `_COLUMNS`."""
+    with fsspec.open(path, "rb") as file:
+        parquet = pq.ParquetFile(file)
+        check_groups(parquet)
+        columns = [name for name in _COLUMNS if name in parquet.schema_arrow.names]
+        for group in range(parquet.num_row_groups):
+            table = parquet.read_row_group(group, columns=columns)
+            if clip_ids is not None:
+                table = table.filter(pc.is_in(table["clip_id"], clip_ids))
+            if table.num_rows:
+                yield _complete(path, table)
+
+
+def _complete(path: str, table: pa.Table) -> pa.RecordBatch:
+    """As one record batch; shards of a release hold ok clips only and have neither attempt nor status."""
+    n = table.num_rows
+    if "attempt" not in table.column_names:
+        table = table.append_column("attempt", pa.repeat(pa.scalar(0, pa.int32()), n))
+    if "status" not in table.column_names:
+        table = table.append_column("status", pa.repeat(Status.OK.value, n))
+    arrays = [_as_array(table[name]) for name in _COLUMNS]
+    values_type = arrays[1].type
+    if not pa.types.is_list(values_type) or not pa.types.is_fixed_size_list(values_type.value_type):
+        raise ValueError(f"{path}: values must be lists of vectors of one size, got {values_type}")
+    return pa.record_batch(arrays, names=list(_COLUMNS))
+
+
+def _as_array(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _cached_batches(path: str, cache_dir: Path) -> Iterator[pa.RecordBatch]:
+    """The file's record batches from its memory-mapped copy, made if need be."""
+    fs, local = fsspec.core.url_to_fs(path)
+    # Parts never change; the size tells a part from one that was done again under its name.
+    copy = cache_dir / f"{'-'.join(local.split('/')[-3:])}-{fs.size(local)}.arrow"
+    if not copy.exists():
+        with open_whole(copy) as file:
+            _write_batches(file, _parquet_batches(path))
+    reader = pa.ipc.open_file(pa.memory_map(str(copy)))
+    for i in range(reader.num_record_batches):
+        yield reader.get_batch(i)
+
+
+def _write_batches(file: Any, batches: Iterator[pa.RecordBatch]) -> None:
+    writer = None
+    for batch in batches:
+        writer = writer or pa.ipc.new_file(file, batch.schema)
+        writer.write(batch)
+    if writer is None:
+        writer = pa.ipc.new_file(file, pa.schema([(name, pa.string()) for name in _COLUMNS]))
+    writer.close()
