@@ -12,7 +12,7 @@ from datasets.settings import recipe_of
 from features.encoders.encoder import Encoder
 from features.feature_tables import ClipFeatures, Problem, build_tables, normalise_rows, spectrogram
 from features.frames.decoded import ClipError, UInt8
-from features.frames.decoding import read_waveform
+from features.frames.sound import read_waveform
 
 CODE_VERSION = 1
 """Part of every recipe: raise it when the code changes what comes out."""

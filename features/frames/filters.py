@@ -6,6 +6,8 @@ the stored picture, rotation applied first.
 
 from typing import Any
 
+from features.frames.times import ClipTimes
+
 FPS_2D = 1
 FPS_3D = 24
 SHORT_SIDE_2D = 224
@@ -63,3 +65,10 @@ def audio_filters(frame: Any, trim: list[str]) -> list[str]:
     ]
     resample = f"aresample={SAMPLING_RATE}:out_sample_fmt=flt:out_chlayout=mono"
     return [":".join(source), *trim, resample, "abuffersink"]
+
+
+def trim_filters(name: str, times: ClipTimes) -> list[str]:
+    """The trim or atrim that leaves of frames in clip time what lies in the clip; none for a whole file."""
+    if not times.is_range:
+        return []
+    return [f"{name}=start=0" + ("" if times.clip_ms is None else f":duration={times.clip_ms}ms")]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any, Self
 
 from features.frames.decoded import ClipError
 
@@ -29,9 +30,22 @@ class ClipTimes:
     """What the media announces to last, if it does."""
     origin_us: int
     """Where the media's own time begins."""
+    is_range: bool = True
+    """False for all of a file, of which nothing is cut away."""
     reached_ms: float = 0.0
     """The furthest end of a frame, counted from the clip's start."""
     _clocks: dict[int, _Clock] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, container: Any, start_ms: int | None, end_ms: int | None) -> Self:
+        """The times of the clip [start_ms, end_ms) of an open container, or of all of it."""
+        return cls(
+            start_ms=start_ms or 0,
+            clip_ms=None if end_ms is None else end_ms - (start_ms or 0),
+            media_ms=None if container.duration is None else container.duration // 1000,
+            origin_us=container.start_time or 0,
+            is_range=start_ms is not None or end_ms is not None,
+        )
 
     def check_start(self) -> None:
         """Raise ClipError if the clip starts after the media's end."""
