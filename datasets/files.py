@@ -1,6 +1,7 @@
 """Files of a root, a local folder or any fsspec URL: written whole or not at all."""
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -11,6 +12,7 @@ from typing import IO, Any
 
 import fsspec
 
+_BLOCK = 1 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -57,3 +59,19 @@ def read_json(path: str | Path) -> Any:
         return json.loads(fs.cat_file(local))
     except FileNotFoundError:
         return None
+
+
+def sha256_of(path: str | Path, fs: Any = None) -> str:
+    """sha256 of a file in hexadecimal, read block by block.
+
+    Args:
+        path: a local path or fsspec URL; with `fs`, a path of that file system.
+        fs: an fsspec file system.
+    """
+    if fs is None:
+        fs, path = fsspec.core.url_to_fs(str(path))
+    digest = hashlib.sha256()
+    with fs.open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from datasets.files import read_json, write_json
+from datasets.files import read_json, sha256_of, write_json
 from datasets.ids import check_video_id
 from extract.mp4 import IncompleteMediaError
 
@@ -132,12 +132,6 @@ def _size(entry: "os.DirEntry[str]") -> int:
         return entry.stat().st_size
     except FileNotFoundError:  # another thread gave it its final name
         return 0
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_media_start(path: Path) -> None:

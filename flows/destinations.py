@@ -5,17 +5,16 @@ no release. Hub: one commit makes all files visible at once; then a tag names th
 it stopped, and every byte is read back before the last step.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import fsspec
 from botocore.exceptions import BotoCoreError
 
-from datasets.files import write_json
+from datasets.files import sha256_of, write_json
 from datasets.releases.layout import LATEST_FILE, STUB_FILE, SUMS_FILE
 from datasets.releases.shards import ReleaseError
-from datasets.releases.verify import read_sums, sha256_of, verify_release
+from datasets.releases.verify import read_sums, verify_release
 
 _HUB = "hf://datasets/"
 
@@ -78,12 +77,12 @@ def _check_is_same(release: Path, fs: Any, path: str, target: str) -> None:
 def _copy(release: Path, fs: Any, target: str) -> None:
     """Every file, each read back, SHA256SUMS last; a file that is there already is read, not sent again."""
     sums = read_sums(release)
-    sums[SUMS_FILE] = hashlib.sha256((release / SUMS_FILE).read_bytes()).hexdigest()
+    sums[SUMS_FILE] = sha256_of(release / SUMS_FILE)
     for name, expected in sums.items():
         remote = f"{target}/{name}"
-        if sha256_of(fs, remote) == expected:
+        if fs.exists(remote) and sha256_of(remote, fs) == expected:
             continue
         fs.makedirs(remote.rpartition("/")[0], exist_ok=True)
         fs.put_file(str(release / name), remote)
-        if sha256_of(fs, remote) != expected:
+        if sha256_of(remote, fs) != expected:
             raise ReleaseError(f"{remote} does not read back as it was sent: publish again")

@@ -62,20 +62,27 @@ def read_manifest(release: str | Path) -> Row:
     Raises:
         ReleaseError: no release there, or one that was withdrawn.
     """
-    stub = _read_paper(release, STUB_FILE)
+    manifest = _find_manifest(release)
+    if manifest is None:
+        raise ReleaseError(f"{release} is no release: it has no {MANIFEST_FILE}")
+    return manifest
+
+
+def _find_manifest(place: str | Path) -> Row | None:
+    stub = _read_paper(place, STUB_FILE)
     if stub is not None:
         said = stub if isinstance(stub, dict) else {}
         instead = said.get("use_instead") or "no release of it"
-        raise ReleaseError(f"{release} was withdrawn ({said.get('why')}): use {instead}")
-    manifest: Row | None = _read_paper(release, MANIFEST_FILE)
+        raise ReleaseError(f"{place} was withdrawn ({said.get('why')}): use {instead}")
+    manifest: Row | None = _read_paper(place, MANIFEST_FILE)
     if manifest is None:
-        raise ReleaseError(f"{release} is no release: it has no {MANIFEST_FILE}")
+        return None
     try:
         outside = [file["path"] for file in manifest["files"] if not is_inside(file["path"])]
     except (LookupError, TypeError, AttributeError) as error:
-        raise ReleaseError(f"{release}/{MANIFEST_FILE} is no list of files: {error!r:.200}") from error
+        raise ReleaseError(f"{place}/{MANIFEST_FILE} is no list of files: {error!r:.200}") from error
     if outside:
-        raise ReleaseError(f"{release}/{MANIFEST_FILE} names a file outside of the release: {outside[0][:100]!r}")
+        raise ReleaseError(f"{place}/{MANIFEST_FILE} names a file outside of the release: {outside[0][:100]!r}")
     return manifest
 
 
@@ -93,8 +100,24 @@ def read_publish_settings(release: str | Path) -> PublishSettings:
         raise ReleaseError(f"{release}/{MANIFEST_FILE}: not the settings of a release: {error!r:.300}") from error
 
 
-def _shard_paths(manifest: Row, family: str, tier: str) -> list[str]:
-    """Paths of a family's shards up to the tier's last, in the manifest's order."""
+def shards_of(place: str | Path, family: str, split: str | None = None, tier: str = "full") -> list[str]:
+    """Where the shards of a release lie, as its manifest says: the one place that knows.
+
+    Args:
+        place: folder or URL of a release, or of a root that is none.
+        family: of `datasets.releases.shards.FAMILIES`.
+        split: train, val or test; all when not given.
+        tier: the first shards of each split, up to the last of `tiny` or `small`; `full` is all of them.
+
+    Returns:
+        Paths in the manifest's order, below `place`; none where there is no release.
+
+    Raises:
+        ReleaseError: a release that was withdrawn, or whose manifest does not say which shards it has.
+    """
+    manifest = _find_manifest(place)
+    if manifest is None:
+        return []
     try:
         limits = manifest["tiers"][tier]
         seen = dict.fromkeys(limits, 0)
@@ -102,8 +125,8 @@ def _shard_paths(manifest: Row, family: str, tier: str) -> list[str]:
         for file in manifest["files"]:
             if file["family"] == family:
                 seen[file["split"]] += 1
-                if seen[file["split"]] <= limits[file["split"]]:
-                    paths.append(file["path"])
+                if seen[file["split"]] <= limits[file["split"]] and split in (None, file["split"]):
+                    paths.append(f"{str(place).rstrip('/')}/{file['path']}")
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ReleaseError(f"{MANIFEST_FILE} does not say which shards tier {tier} has: {error!r:.200}") from error
     return paths
@@ -119,7 +142,7 @@ def _read_paper(release: str | Path, name: str) -> Any:
 def is_inside(path: str) -> bool:
     """True for a relative path that stays below where it starts, as all of a release's papers name files."""
     parts = PurePosixPath(path).parts
-    return bool(parts) and ".." not in parts and not path.startswith("/") and "\\" not in path and path.isprintable()
+    return bool(parts) and ".." not in parts and path[0] != "/" and not {*"\\:"} & {*path} and path.isprintable()
 
 
 def check_groups(shard: pq.ParquetFile) -> None:
@@ -145,13 +168,12 @@ def read_shards(
     Raises:
         ReleaseError: no shards of that family, or one that cannot be read.
     """
-    paths = _shard_paths(read_manifest(release), family, tier)
-    fs, base = fsspec.core.url_to_fs(str(release))
     tables = []
-    for path in paths:
-        with fs.open(f"{base.rstrip('/')}/{path}", "rb") as opened:
-            tables.append(read_shard(opened, path, columns))
+    for path in shards_of(release, family, tier=tier):
+        with fsspec.open(path, "rb") as opened:
+            tables.append(read_shard(opened, path.removeprefix(f"{release}/"), columns))
     if not tables:
+        read_manifest(release)  # where there is no release, this says so
         raise ReleaseError(f"{release} has no shards of {family}")
     try:
         return pa.concat_tables(tables)

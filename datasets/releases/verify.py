@@ -1,6 +1,5 @@
 """Is a release whole? Ours or a downloaded copy, a folder or a URL: every byte, row and promise is checked."""
 
-import hashlib
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets.files import read_json
+from datasets.files import read_json, sha256_of
 from datasets.releases.layout import (
     LATEST_FILE,
     MANIFEST_FILE,
@@ -27,7 +26,6 @@ from datasets.releases.shards import TIERS
 from datasets.splits.certificate import CERTIFICATE_FILE, check_assignment, rows_digest, verify_certificate
 from datasets.tombstones import hash_id
 
-_BLOCK = 1 << 20
 # What papers and shards of strangers make Python and Arrow raise.
 _UNFIT = (
     LookupError,
@@ -66,7 +64,7 @@ def sum_files(folder: Path, leave_out: Container[str] = ()) -> dict[str, str]:
     """{path within the folder: sha256} of its files, hidden ones and those of `leave_out` aside."""
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     wanted = {name: path for name, path in paths.items() if name not in leave_out and not name.startswith(".")}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in wanted.items()}
+    return {name: sha256_of(path) for name, path in wanted.items()}
 
 
 def read_sums(release: str | Path) -> dict[str, str]:
@@ -105,10 +103,12 @@ def _check_sums(release: str) -> Iterator[str]:
         if not is_inside(path):
             yield f"{SUMS_FILE}: names a file outside of the release: {path[:100]!r}"
             continue
-        found = sha256_of(fs, f"{base}/{path}")
-        if found is None:
+        try:
+            found = sha256_of(f"{base}/{path}", fs)
+        except (FileNotFoundError, IsADirectoryError):
             yield f"{path}: missing"
-        elif found != expected:
+            continue
+        if found != expected:
             # The manifest and run.json have the sums too: where they agree with the file, the list is what changed.
             yield f"{SUMS_FILE if found == second.get(path) else path}: not the bytes that were published"
     named = {f"{base}/{path}" for path in sums}
@@ -123,18 +123,6 @@ def _second_sums(release: str) -> dict[str, str]:
         return {**shards, **read_json(f"{release}/{RUN_JSON}")["papers"]}
     except _UNFIT:
         return {}
-
-
-def sha256_of(fs: Any, path: str) -> str | None:
-    """sha256 of a file on any fsspec file system, in hexadecimal; None where there is none."""
-    digest = hashlib.sha256()
-    try:
-        with fs.open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except (FileNotFoundError, IsADirectoryError):
-        return None
-    return digest.hexdigest()
 
 
 def _check_content(release: str) -> Iterator[str]:

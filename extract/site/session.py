@@ -23,6 +23,7 @@ from yt_dlp.networking._requests import RequestsRH
 from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers
 from yt_dlp.utils import DownloadError, YoutubeDLError
 
+from datasets.files import sha256_of
 from extract.media import MediaError, probe_media
 from extract.media_store import (
     check_media_start,
@@ -30,7 +31,6 @@ from extract.media_store import (
     drop_partials,
     media_path,
     partial_path,
-    sha256_of,
 )
 from extract.mp4 import IncompleteMediaError, list_boxes, read_header
 from extract.site.formats import choose_formats, expected_bytes, format_key, playlist_addresses

@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from datasets.files import sha256_of
 from features.encoders.libraries import LIBRARIES, EncoderSpec, torchvision_spec, without_head
 from features.encoders.resnext3d import ResNeXt3D
 from features.encoders.torch_engine import Normalised, fold_batch_norms
-from features.encoders.weights import file_sha256, load_into, read_weights, tensors_sha256, untrained_weights
+from features.encoders.weights import load_into, read_weights, tensors_sha256, untrained_weights
 from features.settings import UNTRAINED
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -48,7 +49,7 @@ def _load_weights(network: nn.Module, name: str, spec: EncoderSpec, weights: str
         raise ValueError(f"weights: {name} has no published download; give a file, or {UNTRAINED!r}")
     path = Path(weights) if weights is not None else spec.default_weights()  # type: ignore[misc]
     load_into(network, read_weights(path), str(path))
-    sha256 = file_sha256(path)
+    sha256 = sha256_of(path)
     if weights is None and spec.sha256 is not None and not sha256.startswith(spec.sha256):
         raise ValueError(f"weights: {path} must have sha256 {spec.sha256}, got {sha256}")
     return sha256

@@ -97,12 +97,6 @@ def _untrained(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(values, np.float64).astype(np.float32)
 
 
-def file_sha256(path: str | Path) -> str:
-    """sha256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
     """sha256 of names, shapes and values, for weights that come from no file."""
     digest = hashlib.sha256()

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from datasets.files import sha256_of
 from datasets.seeded_order import unique_hashes
 from datasets.settings import recipe_of
 from datasets.tables import list_parts, table_digest
-from extract.media_store import sha256_of
 from flows.config import Config
 from flows.experiments.paper import PaperRow, read_paper
 from flows.experiments.settings import RowSettings, TableSettings

@@ -7,12 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow
 
-from datasets.files import read_json, write_json
+from datasets.files import read_json, sha256_of, write_json
 from datasets.outcomes import OK, Status, failed
 from datasets.places_audio import read_places, refuse_repeated
 from datasets.settings import recipe_of
 from datasets.tables import make_table, read_table, write_part
-from extract.media_store import sha256_of
 from flows.config import Config
 from flows.machinery.batches import Run, hold_root, left_to_do, start_run
 from flows.machinery.prepare import prepared

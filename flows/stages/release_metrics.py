@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from datasets.files import write_json
+from datasets.files import sha256_of, write_json
 from datasets.outcomes import OK
 from datasets.releases.layout import read_manifest, read_shards, release_path
 from datasets.releases.shards import FEATURE_FAMILIES, describe_family
 from datasets.settings import recipe_of
 from datasets.splits.certificate import rows_digest
 from datasets.tables import make_table, read_table, write_part
-from extract.media_store import sha256_of
 from flows.machinery.batches import Run
 from flows.machinery.progress import logger, show_steps
 from flows.stages.train import TRAINED_ON_FILE, checkpoint_folder

@@ -1,13 +1,12 @@
 """Features to retrieval: pre-train or fine-tune AVLnet, evaluate it in both directions."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 from prefect import Flow, flow
 
-from datasets.files import write_json
+from datasets.files import sha256_of, write_json
 from datasets.outcomes import OK
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe, make_table, write_part
@@ -111,7 +110,7 @@ def checkpoint_folder(run: Run, tables: tuple[str, ...] = TABLES_READ, *more: An
     """Where the checkpoint of this configuration and these tables lies, or would lie."""
     init = run.config.train.init_checkpoint
     read = [current_recipe(run.root, table) for table in tables]
-    recipe = recipe_of(run.config.train, _sha256_of(Path(init)) if init else None, read, *more)
+    recipe = recipe_of(run.config.train, sha256_of(Path(init)) if init else None, read, *more)
     return Path(run.root) / "checkpoints" / recipe
 
 
@@ -124,7 +123,7 @@ def _trained_checkpoint(run: Run) -> Path:
 
 def measure_retrieval(run: Run, checkpoint: Path) -> None:
     """Evaluate a checkpoint: table evaluations, a row a split and direction; table ranks, a row a query of them."""
-    recipe = recipe_of(run.config.evaluate, _sha256_of(checkpoint), [current_recipe(run.root, t) for t in TABLES_READ])
+    recipe = recipe_of(run.config.evaluate, sha256_of(checkpoint), [current_recipe(run.root, t) for t in TABLES_READ])
     if not (has_parts(run.root, "evaluations", recipe) and has_parts(run.root, "ranks", recipe)):
         rows: list[dict[str, Any]] = []
         ranks: list[dict[str, Any]] = []
@@ -144,14 +143,9 @@ def _measure_split(run: Run, checkpoint: Path, split: str) -> tuple[list[dict[st
     check_video_dim(checkpoint, model, clips.video_dim)
     audio, video = embed_clips(model, clips, run.config.evaluate)
     report = retrieval_reports(audio, video, run.config.evaluate)
-    names = _sha256_of(checkpoint), f"working-{current_recipe(run.root, 'splits')}", split
+    names = sha256_of(checkpoint), f"working-{current_recipe(run.root, 'splits')}", split
     rows = evaluation_rows(report, *names)
     for row, figures in zip(rows, report.values(), strict=True):
         row |= {f"shuffled_recall_at_{k}": figures["shuffled"][f"R@{k}"] for k in (1, 5, 10)}
     ranked = rank_rows(audio, video, clips, *names)
     return [{**row, **OK} for row in rows], [{**row, **OK} for row in ranked]
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

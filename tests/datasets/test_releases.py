@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from datasets.releases.build import _seal, build_release
-from datasets.releases.layout import find_video, list_releases, read_manifest, read_shards, release_path
+from datasets.releases.layout import find_video, list_releases, read_manifest, read_shards, release_path, shards_of
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import FAMILIES, ReleaseError, plan_shards, read_metadata
 from datasets.releases.verify import verify_release
@@ -275,3 +275,19 @@ def test_croissant_is_valid_reads_the_clips_and_tells_of_risks(published):
     first = next(iter(dataset.records("metadata")))
     assert first["metadata/video_id"].decode().startswith("video-")
     assert len(list(dataset.records("pooled"))) == 12
+
+
+def test_one_place_knows_which_shards_a_release_has(release, tmp_path):
+    listed = [file["path"] for file in read_manifest(release)["files"] if file["family"] == "pooled"]
+    assert shards_of(release, "pooled") == [f"{release}/{path}" for path in listed]
+    train = [f"{release}/{path}" for path in listed if "/train-" in path]
+    assert shards_of(release, "pooled", "train") == train and shards_of(release, "pooled", "train", "tiny") == train[:1]
+    shutil.copy(train[0], f"{release}/data/pooled/train-00099-of-00100.parquet")
+    assert shards_of(release, "pooled", "train") == train, "a stray file is no shard"
+    assert shards_of(tmp_path, "pooled") == [], "a root is no release"
+
+
+def test_a_withdrawn_release_has_no_shards(release):
+    (release / "WITHDRAWN.json").write_text('{"version": "1.0.0", "why": "asked", "use_instead": "1.1.0"}')
+    with pytest.raises(ReleaseError, match=r"withdrawn \(asked\): use 1\.1\.0"):
+        shards_of(release, "pooled")

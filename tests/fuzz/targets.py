@@ -490,7 +490,7 @@ TARGETS: dict[str, Target] = {
         (),
         (
             "datasets/releases/verify.py:verify_release,_check_sums,"
-            "_second_sums,sha256_of,_check_content,_read_keys,_check_shard_numbers,_check_splits,read_sums",
+            "_second_sums,_check_content,_read_keys,_check_shard_numbers,_check_splits,read_sums",
         ),
     ),
     "Retry-After": Target(
