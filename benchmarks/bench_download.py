@@ -36,7 +36,8 @@ from extract.selection import SelectionSettings
 from extract.site.fetch import DownloadSettings, fetch_video
 from extract.sources import SourceSettings
 from flows.config import Config
-from flows.machinery.batches import Run, cut_batches, left_to_do
+from flows.machinery.batches import cut_batches, left_to_do
+from flows.machinery.run import Run
 from flows.stages.download import rank_videos
 
 

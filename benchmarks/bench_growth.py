@@ -35,8 +35,9 @@ from datasets.releases.changes import compare_releases
 from datasets.splits.draw import draw_splits
 from datasets.tables import list_parts, read_table, subtract, table_digest
 from flows.config import Config
-from flows.machinery.batches import Run, cut_batches, left_to_do
-from flows.stages.download import media_table, rank_videos
+from flows.machinery.batches import cut_batches, left_to_do
+from flows.machinery.run import Run, media_table
+from flows.stages.download import rank_videos
 from flows.status import read_failures, read_funnel
 
 LIMITS = {"plan": (60.0, 6.0), "plan, compacted": (60.0, 6.0)}

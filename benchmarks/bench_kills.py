@@ -24,7 +24,7 @@ from benchmarks.limits import tell
 from datasets.schemas import TABLES
 from datasets.tables import table_digest
 from demo.site import Site, SiteHandler, open_site, running
-from flows.commands.small_world import SITE_VARIABLE, render_channel
+from flows.commands.demo import SITE_VARIABLE, render_channel
 
 TOP = Path(__file__).parents[1]
 SMALL = (

@@ -13,9 +13,12 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
+import pyarrow as pa
 from pydantic import BaseModel, ValidationError, field_validator
 
+from datasets.files import read_json
 from datasets.settings import Settings
+from datasets.tables import read_ok
 
 _PAIR_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -118,3 +121,24 @@ def _parse(path: Path) -> _Metadata:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or past Python's own limits
         raise ValueError(f"{path} is not JSON: {str(error)[:200]}") from error
+
+
+def locate_pairs(root: str) -> pa.Table:
+    """Pairs that are ok, with the absolute paths of image and caption.
+
+    Returns:
+        Columns pair_id, image_path, audio_path, split; sorted by pair_id.
+    """
+    columns = ["pair_id", "image_path", "audio_path", "split"]
+    pairs = read_ok(root, "pairs", columns).sort_by("pair_id")
+    folders = read_json(folders_file(root)) or {}
+    rows = pairs.to_pylist()
+    for row in rows:
+        images, sounds = folders.get(row["split"], ("no folder is known", "no folder is known"))
+        row |= {"image_path": f"{images}/{row['image_path']}", "audio_path": f"{sounds}/{row['audio_path']}"}
+    return pa.Table.from_pylist(rows, pairs.schema)
+
+
+def folders_file(root: str) -> str:
+    """Where the files lie on this machine: apart from the run's record, since that is of the recipe alone."""
+    return f"{root.rstrip('/')}/pairs/_folders.json"

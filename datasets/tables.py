@@ -151,6 +151,12 @@ def read_table(
     return keep_highest_attempt(spec, table).select(wanted)
 
 
+def read_ok(root: str | Path, name: str, columns: Sequence[str]) -> pa.Table:
+    """These columns of the rows that came out ok, of the table's current recipe."""
+    table = read_table(root, name, [*columns, "status"])
+    return table.filter(pc.equal(table["status"], Status.OK.value)).select(list(columns))
+
+
 def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[str]:
     """Paths of a table's parts, sorted; of all recipes when none is given."""
     fs, _, _ = fsspec.get_fs_token_paths(str(root))

@@ -9,30 +9,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 
-from datasets.outcomes import Policy, Status
+from datasets.outcomes import VIDEO_REASONS, Policy, Status
+from datasets.queries import Facet
 from datasets.schemas import TABLES
-from datasets.tables import list_parts, read_run, read_table
+from datasets.tables import list_parts, read_ok, read_run, read_table
 
 _MS_PER_MINUTE = 60_000
 _MOST_NAMED = 5
+_FINAL = sorted(reason for reason, policy in VIDEO_REASONS.items() if policy is Policy.NEVER)
 
 
 def read_funnel(root: str) -> pd.DataFrame:
     """How many items, and minutes where they have a length, came out of each stage; one row a stage."""
     discoveries = read_table(root, "discoveries", ["video_id"])["video_id"]
-    clips = _with_length(_ok(root, "clips", ["clip_id", "start_ms", "end_ms"]))
+    clips = _with_length(read_ok(root, "clips", ["clip_id", "start_ms", "end_ms"]))
     rows: list[dict[str, Any]] = [
-        _funnel_row("queries searched", _ok(root, "searches", ["query"])),
+        _funnel_row("queries searched", read_ok(root, "searches", ["query"])),
         {"stage": "videos found", "items": pc.count_distinct(discoveries).as_py()},
-        _funnel_row("videos selected", _ok(root, "videos", ["duration_ms"]), "duration_ms"),
-        _funnel_row("videos downloaded", _ok(root, "media", ["duration_ms"]), "duration_ms"),
-        _funnel_row("videos segmented (speech)", _ok(root, "segmentations", ["speech_ms"]), "speech_ms"),
+        _funnel_row("videos selected", read_ok(root, "videos", ["duration_ms"]), "duration_ms"),
+        _funnel_row("videos downloaded", read_ok(root, "media", ["duration_ms"]), "duration_ms"),
+        _funnel_row("videos segmented (speech)", read_ok(root, "segmentations", ["speech_ms"]), "speech_ms"),
         _funnel_row("clips", clips, "length_ms"),
         *_split_rows(root, clips),
     ]
     if list_parts(root, "pairs"):
-        rows.append(_funnel_row("pairs of image and caption", _ok(root, "pairs", ["pair_id"])))
-    rows.append(_funnel_row("clips with features", _ok(root, "pooled", ["clip_id"])))
+        rows.append(_funnel_row("pairs of image and caption", read_ok(root, "pairs", ["pair_id"])))
+    rows.append(_funnel_row("clips with features", read_ok(root, "pooled", ["clip_id"])))
     return pd.DataFrame(rows, columns=["stage", "items", "minutes"]).astype({"items": "int64"})
 
 
@@ -52,11 +54,6 @@ def _split_rows(root: str, clips: pa.Table) -> list[dict[str, Any]]:
 
 def _with_length(clips: pa.Table) -> pa.Table:
     return clips.append_column("length_ms", pc.subtract(clips["end_ms"], clips["start_ms"]))
-
-
-def _ok(root: str, name: str, columns: list[str]) -> pa.Table:
-    table = read_table(root, name, [*columns, "status"])
-    return table.filter(pc.equal(table["status"], Status.OK.value))
 
 
 def read_failures(root: str) -> pd.DataFrame:
@@ -176,3 +173,73 @@ def _cell(value: Any) -> str:
     if isinstance(value, float) and not value.is_integer():
         return f"{value:,.1f}"
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
+
+
+def read_availability(root: str) -> pd.DataFrame:
+    """Over the days: videos whose state is known, how many of them can still be had, and the share in percent.
+
+    A video that is gone stays gone, and an answer stands until the next; one that only met trouble says nothing.
+    """
+    checked = read_table(root, "availability", ["video_id", "day", "status", "reason"]).to_pandas()
+    is_answer = (checked["status"] == Status.OK.value) | checked["reason"].isin(_FINAL)
+    answers = checked[is_answer].sort_values("day")
+    rows = []
+    for day in sorted(checked["day"].unique()):
+        latest = answers[answers["day"] <= day].drop_duplicates("video_id", keep="last")
+        known, available = len(latest), int((latest["status"] == Status.OK.value).sum())
+        asked = int((checked["day"] == day).sum())
+        rows.append((day, asked, known, available, 100 * available / known if known else None))
+    return pd.DataFrame(rows, columns=["day", "asked", "known", "available", "percent"])
+
+
+STAGES = ("queries", "videos found", "videos selected", "videos downloaded", "clips")
+
+
+def read_yields(root: str, facet: Facet) -> pd.DataFrame:
+    """Queries and what they brought, one row a value of the facet, most clips first.
+
+    A video that queries of several values found counts for each of them, and once for each: columns may add up to more
+    than the funnel shows. Queries without the facet make up the row whose value is empty.
+    """
+    searches = read_ok(root, "searches", ["query", facet])
+    searches = searches.set_column(1, "value", pc.fill_null(searches[facet], ""))
+    found = read_table(root, "discoveries", ["query", "video_id"]).join(searches, keys="query", join_type="inner")
+    found = found.group_by(["value", "video_id"]).aggregate([])
+    clips = read_ok(root, "clips", ["clip_id", "video_id"]).group_by("video_id").aggregate([("clip_id", "count")])
+    counts = [
+        searches.group_by("value").aggregate([([], "count_all")]),
+        _count(found),
+        _count(_keep_known(found, read_ok(root, "videos", ["video_id"]))),
+        _count(_keep_known(found, read_ok(root, "media", ["video_id"]))),
+        found.join(clips, keys="video_id", join_type="inner").group_by("value").aggregate([("clip_id_count", "sum")]),
+    ]
+    frame = pd.DataFrame({"value": pd.Series(dtype="str")})
+    for stage, table in zip(STAGES, counts, strict=True):
+        frame = frame.merge(table.rename_columns(["value", stage]).to_pandas(), on="value", how="outer")
+    frame = frame.fillna(dict.fromkeys(STAGES, 0)).astype(dict.fromkeys(STAGES, "int64"))
+    order = [*reversed(STAGES), "value"]
+    frame = frame.sort_values(order, ascending=[*([False] * len(STAGES)), True], ignore_index=True)
+    return frame.rename(columns={"value": facet})
+
+
+def _keep_known(found: pa.Table, known: pa.Table) -> pa.Table:
+    return found.filter(pc.is_in(found["video_id"], known["video_id"].combine_chunks()))
+
+
+def _count(found: pa.Table) -> pa.Table:
+    return found.group_by("value").aggregate([([], "count_all")])
+
+
+def read_frame(root: str, name: str, columns: list[str]) -> pd.DataFrame:
+    """`datasets.tables.read_ok` as a data frame."""
+    return to_frame(read_ok(root, name, columns))
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Text that many rows share becomes categories: tens of millions of segments then fit in memory."""
+    for name in ("video_id", "label", "split", "reason"):
+        if name in table.column_names:
+            position = table.column_names.index(name)
+            table = table.set_column(position, name, table[name].dictionary_encode().unify_dictionaries())
+    frame: pd.DataFrame = table.to_pandas()
+    return frame

@@ -15,7 +15,7 @@ from datasets.splits.draw import draw_splits
 from datasets.splits.duplicates import DuplicateSettings, find_duplicates
 from datasets.splits.pins import PINS_FILE, read_pins
 from datasets.splits.pool import SplitError, drawable_clips, group_pairs
-from datasets.tables import read_table
+from datasets.tables import read_ok, read_table
 
 CERTIFICATE_FILE = "splits.certificate.json"
 CERTIFICATE_VERSION = 2
@@ -150,7 +150,7 @@ def verify_certificate(root: str | Path) -> list[str]:
             return [f"{PINS_FILE} is missing in {root}, and {CERTIFICATE_FILE} needs it"]
         duplicates = DuplicateSettings(**written["duplicates"]) if written["duplicates"] is not None else None
         found = split_certificate(
-            _ok_rows(read_table(root, "splits", ["clip_id", "video_id", "split", "status"])),
+            read_ok(root, "splits", ["clip_id", "video_id", "split"]),
             read_table(root, "clips", ["clip_id", "video_id", "status"]),
             written["sizes"],
             written["seed"],
@@ -177,10 +177,6 @@ def rows_digest(table: pa.Table) -> str:
     for place, name in enumerate(table.column_names):
         hashes = hashes * np.uint64(3) ^ hash_strings(table[name], f"digest/{place}")
     return hashlib.sha256(np.sort(hashes).astype("<u8").tobytes()).hexdigest()
-
-
-def _ok_rows(table: pa.Table) -> pa.Table:
-    return table.filter(pc.equal(table["status"], "ok"))
 
 
 def _count(splits: pa.Table, name: str) -> dict[str, int]:

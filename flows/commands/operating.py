@@ -1,10 +1,71 @@
-"""Commands about operating: doctor, compact, serve."""
+"""Commands that look after a root: status, report, doctor, compact, serve."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.commands.shared import ConfigOption, JsonOption, RootOption, SetOption, one_line_errors, read_config, show
+from datasets.queries import Facet
+from flows.commands.shared import (
+    ConfigOption,
+    JsonOption,
+    RootOption,
+    SetOption,
+    finish,
+    one_line_errors,
+    read_config,
+    show,
+)
+
+
+def status(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    by: Annotated[Facet | None, typer.Option("--by", help="show also what each dish, technique or region gave")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the funnel and the failures by reason; with a configuration, what its plan still takes.
+
+    Example: python -m flows status --config configs/demo.toml --root data/demo --by technique
+    """
+    from flows.machinery.forecast import forecast_rest
+    from flows.status import read_yields
+
+    settings = read_config(config, root, overrides)
+    more = {"yields": read_yields(settings.root, by)} if by else {}
+    with one_line_errors():
+        # Without a file the plan is not this root's.
+        finish(settings, json, **more, **({"rest": forecast_rest(settings)} if config else {}))
+
+
+def report(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    videos: Annotated[int, typer.Option(min=0, help="most label strips to show")] = 20,
+    compare_networks: Annotated[
+        int, typer.Option(min=0, help="videos on which to ask the segmenter's other network; seconds of CPU for each")
+    ] = 0,
+    listened: Annotated[
+        list[Path] | None, typer.Option(help="CSV of answers saved from the listening sheet; may be repeated")
+    ] = None,
+) -> None:
+    """Write ROOT/report.html: figures, label strips, and clips to listen to and judge; needs no server.
+
+    Example: python -m flows report --root data/demo
+    """
+    from flows.answers import keep_answers
+    from flows.report.build import build_report, read_precision
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        for path in listened or ():
+            keep_answers(settings.root, path)
+        print(build_report(settings, videos, compare_networks))
+        if precision := read_precision(settings.root):
+            print(precision.text, file=sys.stderr)
 
 
 def doctor(
@@ -45,7 +106,7 @@ def compact(
     import pandas as pd
 
     from datasets.compaction import COMPACTED, compact_table
-    from flows.machinery.batches import hold_root
+    from flows.machinery.locks import hold_root
 
     settings = read_config(config, root, overrides)
     with one_line_errors(), hold_root(settings.root):

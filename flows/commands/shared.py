@@ -119,8 +119,7 @@ _TITLES = {
 
 def finish(config: Config, as_json: bool, **more: "pd.DataFrame") -> None:
     """Print funnel and failures, and end with code 1 when too many rows failed for an unexpected reason."""
-    from flows.stages.availability import read_availability
-    from flows.status import read_failures, read_funnel, read_notes, read_pauses, unexpected_share
+    from flows.status import read_availability, read_failures, read_funnel, read_notes, read_pauses, unexpected_share
 
     availability = read_availability(config.root)
     if not availability.empty:

@@ -1,5 +1,6 @@
 """The commands that train and evaluate."""
 
+import json as json_module
 import sys
 from typing import Annotated
 
@@ -16,7 +17,8 @@ from flows.commands.shared import (
     read_config,
     show,
 )
-from flows.config import ConfigError
+from flows.config import GALLERY_FILE, ConfigError
+from flows.experiments.settings import Experiment
 
 
 def pretrain(
@@ -84,8 +86,8 @@ def evaluate(
     Example: python -m flows evaluate --config configs/demo.toml --root data/demo --metrics upstream
     """
     from flows.machinery.doctor import require
-    from flows.report.gallery import GALLERY_FILE
-    from flows.stages.train import evaluate as evaluate_flow
+    from flows.report.gallery import build_gallery
+    from flows.stages.evaluate import evaluate as evaluate_flow
     from flows.status import read_retrieval
 
     chosen = [f"evaluate.metrics={metrics}"] if metrics else []
@@ -93,5 +95,33 @@ def evaluate(
     with one_line_errors():
         require("evaluate", settings)
         evaluate_flow(settings)
+        build_gallery(settings)
     show({"retrieval": read_retrieval(settings.root)}, json)
     print(f"gallery: {settings.root}/{GALLERY_FILE}", file=sys.stderr if json else sys.stdout)
+
+
+def experiment(
+    which: Annotated[Experiment, typer.Argument(help="which of the paper's tables")],
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure the rows of the paper's tables that have data and a model, beside the paper's figures.
+
+    Example: python -m flows experiment youcook-japanese --config configs/demo.toml --root data/demo
+    """
+    from flows.experiments.measure import fill_root
+    from flows.experiments.results import list_lacking, to_frames
+    from flows.experiments.run import run_experiment
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        document = run_experiment(settings, which)
+    if json:
+        print(json_module.dumps(document, ensure_ascii=False))
+        return
+    show(to_frames(document), as_json=False)
+    for line in list_lacking(document):
+        print(line)
+    print(f"results: {fill_root(settings.experiments.out, settings)}/{which.value}.json and .csv")

@@ -8,8 +8,9 @@ from flows.config import Config
 from flows.experiments.measure import fill_root, measure_table
 from flows.experiments.results import make_document, write_results
 from flows.experiments.settings import TABLES_OF, Experiment
-from flows.machinery.batches import code_version, hold_root
+from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
+from flows.machinery.run import code_version
 
 
 @flow(name="experiment")

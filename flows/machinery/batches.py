@@ -1,127 +1,24 @@
 """What is left to do, in how large pieces, and how one row's failure stays one row."""
 
-import fcntl
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 from prefect.tasks import Task
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from datasets.outcomes import TransientError, failed
-from datasets.tables import list_parts, record_run, subtract
-from flows.config import Config, RunSettings
-from flows.machinery.locks import RootBusyError, hold_lease
+from datasets.tables import list_parts, subtract
+from flows.config import RunSettings
 from flows.machinery.progress import logger, track
-from flows.machinery.runners import open_runner, stages_on_ray
+from flows.machinery.run import Run
+from flows.machinery.runners import open_runner
 
 T = TypeVar("T")
 F = TypeVar("F")
 TASK_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run over one root: what every stage needs to know."""
-
-    config: Config
-    run_id: str
-    retry: tuple[str, ...] = ()
-    """Reasons whose rows are done again, as the next attempt."""
-
-    @property
-    def root(self) -> str:
-        """Folder or URL of the dataset root."""
-        return self.config.root
-
-    @property
-    def media_root(self) -> Path:
-        """Folder of the downloaded media; always local, and apart from the table `media`, which others read whole."""
-        return Path(self.config.run.media_root or Path(self.root) / "media_files")
-
-    def record(self, table: str, recipe: str, **more: Any) -> None:
-        """Make `recipe` current for `table`, with the configuration and code it comes from, and what else is told."""
-        provenance = {
-            "run_id": self.run_id,
-            "config": self.config.model_dump(mode="json"),
-            "code_version": code_version(),
-            "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            **more,
-        }
-        record_run(self.root, table, recipe, provenance)
-
-
-def start_run(config: Config, retry: tuple[str, ...] = ()) -> Run:
-    """The run of the Prefect flow that calls this."""
-    return Run(_on_any_node(config), flow_run.get_id() or "outside-of-a-flow", retry)
-
-
-def _on_any_node(config: Config) -> Config:
-    """The configuration with paths that mean the same from whatever folder a cluster's worker was started."""
-    if not stages_on_ray(config):
-        return config
-    root, media_root = config.root, config.run.media_root
-    run = config.run.model_copy(update={"media_root": media_root and str(Path(media_root).absolute())})
-    return config.model_copy(update={"root": root if "://" in root else str(Path(root).absolute()), "run": run})
-
-
-def code_version() -> str:
-    """What an image says it was built from (CODE_VERSION), or the commit of the checkout, or "unknown"."""
-    if os.environ.get("CODE_VERSION"):
-        return os.environ["CODE_VERSION"]
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-
-
-@contextmanager
-def hold_root(root: str) -> Iterator[None]:
-    """Keep other runs off a root: by a lock that the kernel lets go when this process dies, or on an object store by a
-    lease that then ends by itself.
-
-    Raises:
-        RootBusyError: another run holds it.
-    """
-    if "://" in root:
-        with hold_lease(root):
-            yield
-        return
-    folder = Path(root)
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RootBusyError(f"another run works on the root {root}: wait for it to end, or stop it") from error
-        _remove_leftovers(folder)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def check_root_is_free(root: str) -> None:
-    """Raise RootBusyError if another run holds the root."""
-    with hold_root(root):
-        pass
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files of a killed run; while the root is held only a report could be writing one."""
-    for leftover in folder.rglob(".*.tmp"):
-        leftover.unlink()
 
 
 def left_to_do(keys: pa.Table, run: Run, table: str, recipe: str) -> pa.Table:

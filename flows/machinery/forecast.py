@@ -1,17 +1,16 @@
-"""What a configuration would cost before it runs: requests, hours and disk."""
+"""What a configuration asks for, and what that would cost before it runs: requests, hours and disk."""
 
 import math
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from datasets.outcomes import Status
+from datasets.queries import Query, load_queries
 from datasets.settings import Settings
-from datasets.tables import read_table
+from datasets.tables import read_ok, read_table
+from extract.sources import read_ids_file, video_id_of
 from flows.config import Config
-from flows.stages.plan import count_listings, plan_queries
 
 
 class Yields(Settings):
@@ -34,6 +33,27 @@ class Yields(Settings):
 
 WHOLE_VIDEOS = Yields(clips_per_video=1, seconds_per_clip=8 * 60)
 """Where a clip is a whole video."""
+
+
+def plan_queries(config: Config) -> list[Query]:
+    """All queries, in the order to ask them.
+
+    Raises:
+        ValueError: the list or file is not named or cannot be read.
+    """
+    if config.source.name != "ids":
+        return load_queries(config.search.queries)[: config.search.max_queries]
+    if config.source.ids_file is None:
+        raise ValueError('source.ids_file is not set: with source.name = "ids", name a file with one id a line')
+    addresses = read_ids_file(config.source.ids_file)
+    return [Query(address) for address in addresses][: config.search.max_queries]
+
+
+def count_listings(config: Config) -> int:
+    """How many of the queries must be asked for to know their videos; an id of a file needs no asking."""
+    if config.source.name != "ids":
+        return len(plan_queries(config))
+    return sum(video_id_of(query.query) is None for query in plan_queries(config))
 
 
 def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFrame:
@@ -73,10 +93,10 @@ def forecast_rest(config: Config) -> pd.DataFrame:
         Columns what, amount, from; amounts that need a yield are absent while nothing is decided yet.
     """
     root, planned = config.root, plan_queries(config)
-    num_searched = _ok(root, "searches", "query").num_rows
+    num_searched = read_ok(root, "searches", ["query"]).num_rows
     num_found = pc.count_distinct(read_table(root, "discoveries", ["video_id"])["video_id"]).as_py()
     num_decided = read_table(root, "videos", ["video_id"]).num_rows
-    media, num_clips = _ok(root, "media", "num_bytes"), _ok(root, "clips", "clip_id").num_rows
+    media, num_clips = read_ok(root, "media", ["num_bytes"]), read_ok(root, "clips", ["clip_id"]).num_rows
     queries_left = max(len(planned) - num_searched, 0)
     to_find = int(queries_left * num_found / num_searched) if num_searched else 0
     videos_left = max(min(num_found + to_find, config.run.max_videos or num_found + to_find) - num_decided, 0)
@@ -95,8 +115,3 @@ def forecast_rest(config: Config) -> pd.DataFrame:
         ("clips in the end", None if share is None else num_clips * (1 + share), f"{num_clips:,} now, {asked:,} asked"),
     ]
     return pd.DataFrame(rows, columns=["what", "amount", "from"]).astype({"amount": float})
-
-
-def _ok(root: str, name: str, column: str) -> pa.Table:
-    table = read_table(root, name, [column, "status"])
-    return table.filter(pc.equal(table["status"], Status.OK.value))

@@ -5,6 +5,7 @@ creating the next number, which the store grants to one alone (S3's If-None-Matc
 was not renewed in time. Nobody deletes or overwrites a lease that may still hold.
 """
 
+import fcntl
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -126,3 +128,41 @@ class _Lease:
 
     def _path(self, number: int) -> str:
         return f"{self.root}/{_FOLDER}/{number:08d}.json"
+
+
+@contextmanager
+def hold_root(root: str) -> Iterator[None]:
+    """Keep other runs off a root: by a lock that the kernel lets go when this process dies, or on an object store by a
+    lease that then ends by itself.
+
+    Raises:
+        RootBusyError: another run holds it.
+    """
+    if "://" in root:
+        with hold_lease(root):
+            yield
+        return
+    folder = Path(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RootBusyError(f"another run works on the root {root}: wait for it to end, or stop it") from error
+        _remove_leftovers(folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def check_root_is_free(root: str) -> None:
+    """Raise RootBusyError if another run holds the root."""
+    with hold_root(root):
+        pass
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of a killed run; while the root is held only a report could be writing one."""
+    for leftover in folder.rglob(".*.tmp"):
+        leftover.unlink()

@@ -9,9 +9,9 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 
 from flows.config import Config
-from flows.machinery.batches import check_root_is_free
+from flows.machinery.artifacts import show_root
 from flows.machinery.doctor import require
-from flows.machinery.locks import RootBusyError
+from flows.machinery.locks import RootBusyError, check_root_is_free
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,9 +46,6 @@ def prepared(command: str) -> Callable[[F], F]:
                 return Cancelled(name="Skipped", message=f"skipped: {error}")
             finally:
                 if flow_run.get_id() and not flow_run.get_parent_flow_run_id():
-                    # Here, since the report reads what flows write, and their modules begin with this one.
-                    from flows.machinery.root_artifacts import show_root
-
                     show_root(config)
 
         return cast(F, begin)

@@ -1,7 +1,6 @@
 """Read a root, fill the page, write it whole."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,26 +9,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.files import write_bytes
-from datasets.outcomes import Status
 from datasets.queries import Facet
 from datasets.schemas import TABLES
-from datasets.tables import list_parts, read_run, read_table
-from extract.clips import ClipSettings
-from flows.config import Config
-from flows.report.choices import Choice, count_choices
+from datasets.tables import list_parts, read_table
+from flows.answers import Precision, measure_precision
+from flows.clip_choices import choose_videos, count_own_choices
+from flows.config import REPORT_FILE, Config
 from flows.report.figures import count_lengths, read_provenance, sum_splits
-from flows.report.links import REPORT_FILE, link_media
-from flows.report.listening import Precision, draw_samples, measure_precision
+from flows.report.links import link_media
+from flows.report.listening import draw_samples
 from flows.report.music import Comparison, sum_between_speech, sum_labels
 from flows.report.page import render_page
 from flows.report.query_yields import group_queries
 from flows.report.release_history import read_release_figures
-from flows.report.video_lengths import Strip, choose_videos, make_strip
-from flows.stages.availability import read_availability
-from flows.status import read_failures, read_funnel, read_notes, read_retrieval
-from flows.yields import read_yields
+from flows.report.video_lengths import Strip, make_strip
+from flows.status import (
+    read_availability,
+    read_failures,
+    read_frame,
+    read_funnel,
+    read_notes,
+    read_retrieval,
+    read_yields,
+    to_frame,
+)
 
-_VIDEOS_FOR_CHOICES = 500
 _MOST_YIELDS = 20
 
 
@@ -60,10 +64,10 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
     media_paths = _read_media_paths(root)
     media_root = Path(config.run.media_root or Path(root) / "media_files")
     links = {video_id: link_media(root, media_root, path) for video_id, path in media_paths.items()}
-    segments = _read_ok(root, "segments", ["video_id", "start_ms", "end_ms", "label"])
+    segments = read_frame(root, "segments", ["video_id", "start_ms", "end_ms", "label"])
     clips = _read_clips(root)
     kept = clips[clips["reason"] == ""]
-    segmented = _read_ok(root, "segmentations", ["video_id", "engine", "duration_ms"])
+    segmented = read_frame(root, "segmentations", ["video_id", "engine", "duration_ms"])
     compared = choose_videos((v for v in segmented["video_id"] if links.get(v)), links, num_compared)
     compared_media = {video_id: media_root / media_paths[video_id] for video_id in compared}
     return {
@@ -76,7 +80,7 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
         "bars": count_lengths(kept["length_ms"]),
         "kept_ms": int(kept["length_ms"].sum()),
         "splits": sum_splits(kept),
-        "choices": _count_choices(config, segments, segmented),
+        "choices": count_own_choices(config, segments, segmented),
         "num_segmented": len(segmented),
         "strips": list(
             _read_strips(root, choose_videos(segmented["video_id"], links, num_videos), links, segments, clips)
@@ -99,40 +103,8 @@ def _read_yields(root: str) -> dict[str, list[dict[Any, Any]]]:
     return {facet: frame.head(_MOST_YIELDS).to_dict("records") for facet, frame in frames.items() if any(frame[facet])}
 
 
-def _count_choices(config: Config, segments: pd.DataFrame, segmented: pd.DataFrame) -> list[Choice]:
-    """Over a sample of the videos, so that a large root does not wait for arithmetic; ours is what cut the clips."""
-    sample = choose_videos(segmented["video_id"], {}, _VIDEOS_FOR_CHOICES)
-    durations = segmented.set_index(segmented["video_id"].astype(str))["duration_ms"]
-    recorded = ((read_run(config.root, "clips") or {}).get("config") or {}).get("clips")
-    settings = ClipSettings.model_validate(recorded) if recorded else config.clips
-    return count_choices(segments, durations, sample, settings)
-
-
-def read_choices(config: Config) -> tuple[list[dict[str, Any]], int]:
-    """Clips that other settings would give, as records for a data card, and the number of videos counted."""
-    segments = _read_ok(config.root, "segments", ["video_id", "start_ms", "end_ms", "label"])
-    segmented = _read_ok(config.root, "segmentations", ["video_id", "duration_ms"])
-    choices = [asdict(choice) for choice in _count_choices(config, segments, segmented)] if len(segmented) else []
-    return choices, min(len(segmented), _VIDEOS_FOR_CHOICES)
-
-
-def _read_ok(root: str, name: str, columns: list[str]) -> pd.DataFrame:
-    table = read_table(root, name, [*columns, "status"])
-    return _to_frame(table.filter(pc.equal(table["status"], Status.OK.value)).select(columns))
-
-
-def _to_frame(table: pa.Table) -> pd.DataFrame:
-    """Text that many rows share becomes categories: tens of millions of segments then fit in memory."""
-    for name in ("video_id", "label", "split", "reason"):
-        if name in table.column_names:
-            position = table.column_names.index(name)
-            table = table.set_column(position, name, table[name].dictionary_encode().unify_dictionaries())
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
-
-
 def _read_media_paths(root: str) -> dict[str, str]:
-    media = _read_ok(root, "media", ["video_id", "media_path"])
+    media = read_frame(root, "media", ["video_id", "media_path"])
     return dict(zip(media["video_id"], media["media_path"], strict=True))
 
 
@@ -143,7 +115,7 @@ def read_precision(root: str) -> Precision | None:
 
 
 def _read_titles(root: str) -> dict[str, str]:
-    videos = _read_ok(root, "videos", ["video_id", "title"])
+    videos = read_frame(root, "videos", ["video_id", "title"])
     return dict(zip(videos["video_id"], videos["title"], strict=True))
 
 
@@ -154,7 +126,7 @@ def _read_clips(root: str) -> pd.DataFrame:
     split = splits["split"].take(pc.index_in(clips["clip_id"], splits["clip_id"].combine_chunks()))
     clips = clips.drop_columns("clip_id").append_column("split", pc.fill_null(split, ""))
     clips = clips.append_column("length_ms", pc.subtract(clips["end_ms"], clips["start_ms"]))
-    return _to_frame(clips.set_column(3, "reason", pc.fill_null(clips["reason"], "")))
+    return to_frame(clips.set_column(3, "reason", pc.fill_null(clips["reason"], "")))
 
 
 def _read_strips(

@@ -12,21 +12,19 @@ from typing import Any
 import fsspec
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 from PIL import Image
 
 from datasets.files import write_bytes
-from datasets.tables import current_recipe, list_parts, read_table
+from datasets.places_audio import locate_pairs
+from datasets.tables import current_recipe, list_parts, read_ok
 from extract.media import MediaError, encode_speech, encode_thumbnail
 from features.captioned_images import read_image
 from features.frames.decoded import ClipError
-from flows.config import Config
+from flows.config import GALLERY_FILE, Config
 from flows.report.page import render_template
 from flows.report.query_yields import read_ranks
 from flows.report.strips import format_clock
-from flows.stages.pairs import locate_pairs
 
-GALLERY_FILE = "gallery.html"
 NUM_QUERIES = 40
 LONGEST_SPEECH_MS = 20_000
 """With 40 queries of so much speech and six pictures each, the page stays under 8 MB."""
@@ -149,20 +147,19 @@ def _read_items(config: Config) -> Iterator[tuple[str, Item]]:
             yield row["pair_id"], Item(image.stem, "", image, None, sound, 0, LONGEST_SPEECH_MS + 1)
         return
     media_root = Path(config.run.media_root or Path(config.root) / "media_files")
-    media = {row["video_id"]: row["media_path"] for row in _rows(config.root, "media", ["video_id", "media_path"])}
-    titles = {row["video_id"]: row["title"] for row in _rows(config.root, "videos", ["video_id", "title"])}
-    for row in _rows(config.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]):
+    media = {
+        row["video_id"]: row["media_path"]
+        for row in read_ok(config.root, "media", ["video_id", "media_path"]).to_pylist()
+    }
+    titles = {
+        row["video_id"]: row["title"] for row in read_ok(config.root, "videos", ["video_id", "title"]).to_pylist()
+    }
+    for row in read_ok(config.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]).to_pylist():
         start_ms, end_ms = row["start_ms"], row["end_ms"]
         path = media_root / media[row["video_id"]] if media.get(row["video_id"]) else None
         title = titles.get(row["video_id"]) or row["video_id"]
         middle_ms = (start_ms + end_ms) // 2
         yield row["clip_id"], Item(title, format_clock(start_ms), path, middle_ms, path, start_ms, end_ms)
-
-
-def _rows(root: str, name: str, columns: list[str]) -> list[dict[str, Any]]:
-    table = read_table(root, name, [*columns, "status"])
-    rows: list[dict[str, Any]] = table.filter(pc.equal(table["status"], "ok")).select(columns).to_pylist()
-    return rows
 
 
 def _make_picture(item: Item) -> str | None:

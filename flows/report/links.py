@@ -4,8 +4,6 @@ import os
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-REPORT_FILE = "report.html"
-
 
 def link_media(root: str, media_root: Path, media_path: str | None) -> str | None:
     """A percent-encoded path from the root to a local media file; None when the file is not here, or the root is not.

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from flows.answers import ANSWERS
 from flows.report.figures import POLICY_MEANING
-from flows.report.listening import ANSWERS
 from flows.report.music import LABELS, NEAR_SPEECH_MS
 from flows.report.strips import ROW_MS, STRIP_HEIGHT, format_clock
 

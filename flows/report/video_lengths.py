@@ -1,7 +1,5 @@
 """The videos that the page shows as strips: which ones, and everything drawn for each."""
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,15 +60,6 @@ class Strip:
         """The strip in words."""
         labels = ", ".join(f"{label.replace('_', ' ')} {format_clock(ms)}" for label, ms in self.label_ms.items())
         return f"{format_clock(self.duration_ms)} in all: {labels}; {len(self.kept)} clips kept"
-
-
-def choose_videos(video_ids: Iterable[str], links: dict[str, str | None], num_videos: int) -> list[str]:
-    """At most `num_videos` ids in the order of a hash of the id, those with local media first."""
-    return sorted(video_ids, key=lambda video_id: (links.get(video_id) is None, _hash(video_id)))[:num_videos]
-
-
-def _hash(video_id: str) -> bytes:
-    return hashlib.sha256(video_id.encode()).digest()
 
 
 def make_strip(

@@ -1,23 +1,26 @@
 """What runs on a schedule and nobody starts by hand: the day's search, a release when there is enough, tidying up."""
 
-import pyarrow.compute as pc
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.files import read_json
-from datasets.outcomes import Status
 from datasets.releases.layout import list_releases, release_path
 from datasets.splits.certificate import CERTIFICATE_FILE
 from datasets.splits.draw import SplitError
-from datasets.tables import read_table
+from datasets.tables import read_ok
 from flows.config import Config
-from flows.machinery.batches import hold_root, start_run
+from flows.machinery.locks import hold_root
 from flows.machinery.prepare import NothingToDoError, prepared
+from flows.machinery.run import start_run
 from flows.report.build import build_report
-from flows.stages.curate import find_speech, make_clips
-from flows.stages.download import fetch_videos, find_videos
+from flows.report.gallery import build_gallery
+from flows.stages.clip import make_clips
+from flows.stages.download import fetch_videos
 from flows.stages.featurize import featurize
+from flows.stages.pipeline import pipeline
 from flows.stages.publish import check_is_local, publish
+from flows.stages.search import find_videos
+from flows.stages.segment import find_speech
 from flows.stages.split import assign_splits
 from flows.status import transient_reasons
 
@@ -37,6 +40,19 @@ def curate_daily(config: Config) -> None:
         find_speech(run)
         make_clips(run)
     build_report(config)
+
+
+@flow(name="pipeline-with-pages")
+@prepared("pipeline")
+def pipeline_with_pages(config: Config) -> None:
+    """The whole job, then the report and the gallery that show it.
+
+    Args:
+        config: the whole configuration.
+    """
+    pipeline(config)
+    build_report(config)
+    build_gallery(config)
 
 
 def within_budget(config: Config) -> Config:
@@ -83,8 +99,7 @@ def publish_when_enough(config: Config) -> str:
 
 def count_new_clips(root: str) -> int:
     """Kept clips beyond those that the last release was drawn from; all of them before the first."""
-    clips = read_table(root, "clips", ["status"])
-    num_kept = int(pc.sum(pc.equal(clips["status"], Status.OK.value)).as_py() or 0)
+    num_kept = int(read_ok(root, "clips", ["clip_id"]).num_rows)
     known = list_releases(root)
     certificate = read_json(f"{release_path(root, known[-1])}/{CERTIFICATE_FILE}") if known else None
     num_known: int = certificate["pool"]["clips"] if certificate else 0

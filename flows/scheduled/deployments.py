@@ -11,20 +11,18 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.types.entrypoint import EntrypointType
 
-from flows.config import Config, ConfigError
+from flows.config import NEVER, Config, ConfigError, When
 from flows.machinery.doctor import require
-from flows.scheduled.daily import curate_daily, publish_when_enough
+from flows.scheduled.daily import curate_daily, pipeline_with_pages, publish_when_enough
 from flows.scheduled.housekeeping import housekeeping
-from flows.schedules import NEVER, When
 from flows.stages.availability import check_availability
-from flows.stages.pipeline import pipeline
 from flows.stages.regenerate import regenerate
 
 DEPLOYMENTS: dict[str, Flow[..., Any]] = {
     "curate-daily": curate_daily,
     "regenerate": regenerate,
     "publish": publish_when_enough,
-    "pipeline": pipeline,
+    "pipeline": pipeline_with_pages,
     "refresh-availability": check_availability,
     "housekeeping": housekeeping,
 }

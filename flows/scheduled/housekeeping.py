@@ -16,13 +16,13 @@ from prefect.client.schemas.filters import (
 
 from datasets.compaction import COMPACTED, compact_table
 from flows.config import Config
-from flows.machinery.batches import hold_root
+from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
 
 FLOW_NAMES = (
     "check-availability", "curate", "curate-daily", "evaluate", "experiment", "featurize", "finetune", "housekeeping",
-    "pairs", "pipeline", "pretrain", "publish", "publish-when-enough", "regenerate", "takedown",
+    "pairs", "pipeline", "pipeline-with-pages", "pretrain", "publish", "publish-when-enough", "regenerate", "takedown",
 )  # fmt: skip
 """Flows of this project; a Prefect server may hold other people's as well."""
 _PAGE = 200

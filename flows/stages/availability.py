@@ -5,31 +5,23 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from datasets.outcomes import VIDEO_REASONS, Policy, Status
+from datasets.outcomes import VIDEO_REASONS, Policy
 from datasets.settings import recipe_of
-from datasets.tables import make_table, read_table, write_part
+from datasets.tables import make_table, read_ok, read_table, write_part
 from datasets.tombstones import is_tombstoned, read_tombstones
 from extract.site.fetch import check_video
 from extract.site.pacer import Pacer
 from flows.config import Config
-from flows.machinery.batches import (
-    TASK_OPTIONS,
-    Run,
-    cut_batches,
-    hold_root,
-    left_to_do,
-    run_batches,
-    settle_row,
-    start_run,
-)
+from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
+from flows.machinery.locks import hold_root
+from flows.machinery.pacing import open_pacer, tell_forecast
 from flows.machinery.prepare import prepared
-from flows.stages.download import open_pacer, tell_forecast
+from flows.machinery.run import Run, start_run
 
 Row = dict[str, Any]
 _FINAL = sorted(reason for reason, policy in VIDEO_REASONS.items() if policy is Policy.NEVER)
@@ -60,14 +52,12 @@ def check_availability(config: Config, retry: tuple[str, ...] = ()) -> None:
 
 def _list_known(run: Run, day: str) -> pa.Table:
     """Selected videos that no earlier day found gone: what was removed is not asked for again."""
-    videos = read_table(run.root, "videos", ["video_id", "status"])
+    videos = read_ok(run.root, "videos", ["video_id"])["video_id"]
     checked = read_table(run.root, "availability", ["video_id", "day", "reason"])
     is_gone = pc.and_(pc.is_in(checked["reason"], pa.array(_FINAL)), pc.less(checked["day"], day))
     gone = checked.filter(is_gone)["video_id"].combine_chunks()
     tombstones = read_tombstones(run.root)
-    known = videos.filter(
-        pc.and_(pc.equal(videos["status"], Status.OK.value), pc.invert(pc.is_in(videos["video_id"], gone)))
-    )["video_id"].to_pylist()
+    known = videos.filter(pc.invert(pc.is_in(videos, gone))).to_pylist()
     ids = [video_id for video_id in known if not is_tombstoned(tombstones, "video", video_id)]
     return pa.table({"video_id": pa.array(ids, pa.string())})
 
@@ -87,20 +77,3 @@ def _check_row(run: Run, pacer: Pacer, day: str, video_id: str) -> Row | None:
     check = partial(check_video, video_id, run.config.source, run.config.download, pacer)
     outcome = settle_row(check, lambda failure: failure, run.config.run)
     return {"video_id": video_id, "day": day, "checked_at": datetime.now(UTC), **outcome}
-
-
-def read_availability(root: str) -> pd.DataFrame:
-    """Over the days: videos whose state is known, how many of them can still be had, and the share in percent.
-
-    A video that is gone stays gone, and an answer stands until the next; one that only met trouble says nothing.
-    """
-    checked = read_table(root, "availability", ["video_id", "day", "status", "reason"]).to_pandas()
-    is_answer = (checked["status"] == Status.OK.value) | checked["reason"].isin(_FINAL)
-    answers = checked[is_answer].sort_values("day")
-    rows = []
-    for day in sorted(checked["day"].unique()):
-        latest = answers[answers["day"] <= day].drop_duplicates("video_id", keep="last")
-        known, available = len(latest), int((latest["status"] == Status.OK.value).sum())
-        asked = int((checked["day"] == day).sum())
-        rows.append((day, asked, known, available, 100 * available / known if known else None))
-    return pd.DataFrame(rows, columns=["day", "asked", "known", "available", "percent"])

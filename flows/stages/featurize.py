@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from datasets.places_audio import locate_pairs
 from datasets.settings import recipe_of
 from datasets.tables import add_common_columns, current_recipe, list_parts, read_table, write_part
 from features.captioned_images import fail_pairs, featurize_pairs, pair_recipes
@@ -20,20 +21,11 @@ from features.encoders.engines import num_cores
 from features.feature_tables import Problem
 from features.settings import FeatureSettings
 from flows.config import Config
-from flows.machinery.batches import (
-    TASK_OPTIONS,
-    Run,
-    cut_batches,
-    hold_root,
-    left_to_do,
-    run_batches,
-    settle_row,
-    start_run,
-)
+from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
+from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
+from flows.machinery.run import Run, media_table, start_run
 from flows.machinery.runners import open_runner, stages_on_ray
-from flows.stages.download import media_table
-from flows.stages.pairs import locate_pairs
 
 Row = dict[str, Any]
 Tables = dict[str, pa.Table]

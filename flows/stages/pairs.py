@@ -4,17 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from prefect import flow
 
 from datasets.files import read_json, sha256_of, write_json
-from datasets.outcomes import OK, Status, failed
-from datasets.places_audio import read_places, refuse_repeated
+from datasets.outcomes import OK, failed
+from datasets.places_audio import folders_file, read_places, refuse_repeated
 from datasets.settings import recipe_of
-from datasets.tables import make_table, read_table, write_part
+from datasets.tables import make_table, write_part
 from flows.config import Config
-from flows.machinery.batches import Run, hold_root, left_to_do, start_run
+from flows.machinery.batches import left_to_do
+from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
+from flows.machinery.run import Run, start_run
 
 Row = dict[str, Any]
 
@@ -56,13 +57,8 @@ def _write_pairs(run: Run) -> None:
             run.root, "pairs", make_table("pairs", done, recipe=recipe, run_id=run.run_id, attempt=todo["attempt"])
         )
     run.record("pairs", recipe)
-    if read_json(_folders_file(run.root)) != folders:
-        write_json(_folders_file(run.root), folders)
-
-
-def _folders_file(root: str) -> str:
-    """Where the files lie on this machine: apart from the run's record, since that is of the recipe alone."""
-    return f"{root.rstrip('/')}/pairs/_folders.json"
+    if read_json(folders_file(run.root)) != folders:
+        write_json(folders_file(run.root), folders)
 
 
 def _existing(files: dict[str, str]) -> list[tuple[str, str]]:
@@ -84,20 +80,3 @@ def _find(row: Row, folders: list[str]) -> list[tuple[str, bool]]:
         path = (Path(folder) / name).resolve()
         found.append((name, path.is_relative_to(folder) and path.is_file()))
     return found
-
-
-def locate_pairs(root: str) -> pa.Table:
-    """Pairs that are ok, with the absolute paths of image and caption.
-
-    Returns:
-        Columns pair_id, image_path, audio_path, split; sorted by pair_id.
-    """
-    columns = ["pair_id", "image_path", "audio_path", "split"]
-    pairs = read_table(root, "pairs", [*columns, "status"])
-    pairs = pairs.filter(pc.equal(pairs["status"], Status.OK.value)).select(columns).sort_by("pair_id")
-    folders = read_json(_folders_file(root)) or {}
-    rows = pairs.to_pylist()
-    for row in rows:
-        images, sounds = folders.get(row["split"], ("no folder is known", "no folder is known"))
-        row |= {"image_path": f"{images}/{row['image_path']}", "audio_path": f"{sounds}/{row['audio_path']}"}
-    return pa.Table.from_pylist(rows, pairs.schema)

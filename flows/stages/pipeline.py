@@ -5,8 +5,9 @@ from prefect import flow
 from flows.config import Config
 from flows.machinery.prepare import prepared
 from flows.stages.curate import curate
+from flows.stages.evaluate import evaluate
 from flows.stages.featurize import featurize
-from flows.stages.train import evaluate, finetune
+from flows.stages.train import finetune
 
 
 @flow(name="pipeline")

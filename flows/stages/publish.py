@@ -15,12 +15,14 @@ from datasets.releases.build import Difference, build_release, find_difference
 from datasets.releases.changes import describe_changes, is_empty
 from datasets.releases.layout import list_releases, release_path
 from datasets.releases.shards import ReleaseError, read_metadata
+from flows.clip_choices import read_choices
 from flows.config import Config
 from flows.destinations import send_release
-from flows.machinery.batches import TASK_OPTIONS, Run, code_version, hold_root, start_run
+from flows.machinery.batches import TASK_OPTIONS
+from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
-from flows.report.build import read_choices
+from flows.machinery.run import Run, code_version, start_run
 from flows.stages.release_metrics import measure_release
 from flows.status import read_failures, read_funnel
 

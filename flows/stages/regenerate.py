@@ -9,29 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.ids import make_clip_id
-from datasets.outcomes import OK, Status
+from datasets.outcomes import OK
 from datasets.releases.layout import MANIFEST_FILE, read_manifest, read_publish_settings, release_path
 from datasets.releases.shards import ReleaseError
 from datasets.schemas import TABLES
 from datasets.settings import recipe_of
 from datasets.splits.certificate import split_certificate, write_certificate
 from datasets.splits.pins import write_pins
-from datasets.tables import current_recipe, list_parts, make_table, read_table, write_part
+from datasets.tables import current_recipe, list_parts, make_table, read_ok, read_table, write_part
 from datasets.tombstones import hide_id, read_tombstones
 from extract.regeneration import Listing, compare_media, read_listing, settle_clip
 from extract.selection import TAKE_ALL
 from extract.site.settings import DownloadSettings
 from features.settings import FeatureSettings
 from flows.config import Config, ConfigError
-from flows.machinery.batches import Run, hold_root, start_run
 from flows.machinery.doctor import require
+from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
+from flows.machinery.run import Run, start_run
 from flows.stages.download import fetch_videos
 from flows.stages.featurize import featurize
 from flows.stages.publish import build_next
@@ -183,7 +183,7 @@ def cut_listed_clips(run: Run, listing: Listing, outcomes: dict[str, Row]) -> No
 def keep_listed_splits(run: Run, listing: Listing) -> None:
     """The listed split of every clip that could be cut: table splits, and a certificate of it."""
     clips = read_table(run.root, "clips", ["clip_id", "video_id", "status"])
-    cut = set(clips.filter(pc.equal(clips["status"], Status.OK.value))["clip_id"].to_pylist())
+    cut = set(read_ok(run.root, "clips", ["clip_id"])["clip_id"].to_pylist())
     names = ("clip_id", "video_id", "split")
     rows = [{name: clip[name] for name in names} | OK for clip in listing.clips if clip["clip_id"] in cut]
     recipe = recipe_of("listed splits", listing.clips)

@@ -16,8 +16,8 @@ from datasets.releases.shards import FEATURE_FAMILIES, describe_family
 from datasets.settings import recipe_of
 from datasets.splits.certificate import rows_digest
 from datasets.tables import make_table, read_table, write_part
-from flows.machinery.batches import Run
 from flows.machinery.progress import logger, show_steps
+from flows.machinery.run import Run
 from flows.stages.train import TRAINED_ON_FILE, checkpoint_folder
 from model.data import ClipSet, has_split, load_clips
 from model.evaluate import evaluate, evaluation_rows

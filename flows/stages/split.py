@@ -20,8 +20,9 @@ from datasets.splits.certificate import (
 from datasets.splits.draw import SplitError, draw_splits, draw_to_fit
 from datasets.splits.pins import read_assignment, read_pins, write_pins
 from datasets.splits.pool import group_pairs
-from datasets.tables import add_common_columns, current_recipe, list_parts, read_table, write_part
-from flows.machinery.batches import Run, has_parts
+from datasets.tables import add_common_columns, current_recipe, list_parts, read_ok, read_table, write_part
+from flows.machinery.batches import has_parts
+from flows.machinery.run import Run
 
 
 def assign_splits(run: Run) -> None:
@@ -34,8 +35,7 @@ def assign_splits(run: Run) -> None:
         SplitError: the pool cannot give the asked numbers, or there is nothing to pin.
     """
     settings = run.config.splits
-    clips = read_table(run.root, "clips", ["clip_id", "video_id", "status"])
-    clips = clips.filter(pc.equal(clips["status"], "ok")).sort_by("clip_id")
+    clips = read_ok(run.root, "clips", ["clip_id", "video_id"]).sort_by("clip_id")
     copies = find_copies(run) if settings.group_by_duplicates else None
     groups = read_groups(run.root, settings.group_by, settings.duplicates, copies)
     pairs = group_pairs(groups) if groups is not None else ()

@@ -27,14 +27,12 @@ from datasets.releases.shards import ReleaseError
 from datasets.tables import list_parts, read_run, read_table
 from datasets.tombstones import Kind, add_tombstones, hash_id
 from extract.media_store import remove_media
-from flows.commands.small_world import remove_from_channel
-from flows.config import Config
-from flows.machinery.batches import Run, code_version, hold_root, start_run
+from flows.answers import forget_answers
+from flows.config import GALLERY_FILE, REPORT_FILE, Config
+from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
-from flows.report.gallery import GALLERY_FILE
-from flows.report.links import REPORT_FILE
-from flows.report.listening import forget_answers
+from flows.machinery.run import Run, code_version, start_run
 from flows.stages.publish import build_next, check_is_local, published_file
 from flows.stages.train import TRAINED_ON_FILE
 
@@ -90,8 +88,6 @@ def _remove(run: Run, videos: set[str], others: set[str], why: str) -> Takedown:
     for media_root in _media_roots(run):
         for video_id in videos:
             remove_media(media_root, video_id)
-    for identifier in sorted(videos | others):
-        remove_from_channel(run.root, identifier)
     rows = rewrite_tables(run.root, videos, others)
     renew_splits(run.root, {"run_id": run.run_id, "code_version": code_version()})
     for page in (REPORT_FILE, GALLERY_FILE):

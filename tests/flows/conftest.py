@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from benchmarks.bench_kills import SMALL
-from flows.commands.small_world import point_at, render_channel, serve_channel
+from flows.commands.demo import point_at, render_channel, serve_channel
 from flows.config import Config, load_config
 from tests.watch import Seen, watch
 

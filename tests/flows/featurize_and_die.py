@@ -25,7 +25,8 @@ from features.clip_features import Encoders
 from features.encoders.encoder import Encoder
 from features.encoders.networks import ENCODERS
 from flows.config import load_config
-from flows.machinery.batches import Run, hold_root
+from flows.machinery.locks import hold_root
+from flows.machinery.run import Run
 
 NAMES = ("features_2d", "features_3d", "log_mel", "pooled")
 

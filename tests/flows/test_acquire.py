@@ -9,8 +9,9 @@ from datasets.outcomes import OK
 from datasets.tables import make_table, write_part
 from extract.site.pacer import Pacer, PacerSettings
 from flows.config import Config
-from flows.machinery.batches import Run
-from flows.stages.download import do_until_closed, open_threads, rank_videos, tell_forecast
+from flows.machinery.pacing import tell_forecast
+from flows.machinery.run import Run
+from flows.stages.download import do_until_closed, open_threads, rank_videos
 
 
 def test_each_video_comes_once_as_its_best_rank_found_it(tmp_path):

@@ -56,7 +56,7 @@ def test_every_long_stage_left_its_progress(shown):
 
 
 def test_links_lead_to_the_site_where_one_is_named(tmp_path):
-    from flows.machinery.root_artifacts import _address
+    from flows.machinery.artifacts import _address
 
     config = Config.model_validate({"root": str(tmp_path), "schedules": {"site": "https://example.org/data/"}})
     assert _address(config, "report.html") == "https://example.org/data/report.html"

@@ -14,7 +14,7 @@ from datasets.splits.pins import read_assignment
 from datasets.tables import current_recipe, make_table, write_part
 from flows.__main__ import app
 from flows.config import Config
-from flows.machinery.batches import Run
+from flows.machinery.run import Run
 from flows.stages.split import assign_splits
 
 SIZES = {"train": 20, "val": 6, "test": 6}

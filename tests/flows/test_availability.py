@@ -8,7 +8,8 @@ import pytest
 from datasets.outcomes import OK, failed
 from datasets.tables import make_table, read_table, write_part
 from flows.config import Config
-from flows.stages.availability import check_availability, read_availability
+from flows.stages.availability import check_availability
+from flows.status import read_availability
 from tests.extract.data_channel import QUICK, make_item, open_channel, source_of
 
 TODAY = f"{datetime.now(UTC):%F}"

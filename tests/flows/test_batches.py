@@ -10,8 +10,9 @@ import pytest
 from datasets.outcomes import OK, TransientError, failed
 from datasets.tables import make_table, write_part
 from flows.config import Config, RunSettings
-from flows.machinery.batches import Run, cut_batches, hold_root, left_to_do, settle_row
-from flows.machinery.locks import RootBusyError
+from flows.machinery.batches import cut_batches, left_to_do, settle_row
+from flows.machinery.locks import RootBusyError, hold_root
+from flows.machinery.run import Run
 
 QUICK = RunSettings(max_tries=3, first_retry_delay_s=0, max_retry_delay_s=0)
 

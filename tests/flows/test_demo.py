@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.commands.small_world import run_demo
+from flows.commands.demo import run_demo
 from flows.config import Config, load_config
 from flows.status import read_funnel, read_notes, read_retrieval
 from tests.flows.conftest import CONFIGS

@@ -14,7 +14,7 @@ from datasets.outcomes import OK
 from datasets.tables import make_table, write_part
 from flows.config import Config, ConfigError, load_config
 from flows.machinery import prepare as beginning
-from flows.machinery.batches import hold_root
+from flows.machinery.locks import hold_root
 from flows.machinery.prepare import NothingToDoError, prepared
 from flows.scheduled import daily
 from flows.scheduled.deployments import DEPLOYMENTS, keep_splits, list_deployments, serve_deployments

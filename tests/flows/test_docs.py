@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from datasets.schemas import TABLES
 from datasets.tables import read_table
 from flows.__main__ import app
-from flows.commands.small_world import SITE_VARIABLE
-from flows.machinery.doctor import Severity
+from flows.commands.demo import SITE_VARIABLE
+from flows.machinery.checks import Severity
 
 TOP = Path(__file__).parents[2]
 PAGES = sorted([TOP / "README.md", *(TOP / "docs").glob("*.md")])

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from datasets.tables import record_run
 from flows.__main__ import app
 from flows.config import load_config
-from flows.machinery import doctor
-from flows.machinery.doctor import MachineError, Severity
+from flows.machinery import checks, doctor
+from flows.machinery.checks import MachineError, Severity
 
 
 @pytest.fixture
@@ -39,61 +39,61 @@ def test_a_machine_that_has_all_has_no_errors(config):
 
 
 def test_a_root_that_cannot_be_written_is_an_error(config, monkeypatch):
-    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
-    finding = doctor.check_root(config)
+    monkeypatch.setattr(checks.os, "access", lambda *_: False)
+    finding = checks.check_root(config)
     assert finding.severity is Severity.ERROR and "chmod u+w" in finding.mend
 
 
 def test_a_root_on_an_object_store_needs_a_folder_for_media(config):
-    finding = doctor.check_media_folder(config.model_copy(update={"root": "s3://bucket/root"}))
+    finding = checks.check_media_folder(config.model_copy(update={"root": "s3://bucket/root"}))
     assert finding.severity is Severity.ERROR and "run.media_root" in finding.mend
 
 
 def test_less_room_than_the_least_is_an_error(config):
     download = config.download.model_copy(update={"min_free_bytes": 10**18})
-    assert severity_of(doctor.check_disk, config, download=download) is Severity.ERROR
+    assert severity_of(checks.check_disk, config, download=download) is Severity.ERROR
 
 
 def test_less_room_than_the_plan_needs_is_a_warning(config, monkeypatch):
     download = config.download.model_copy(update={"min_free_bytes": 0})
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000})())
-    assert severity_of(doctor.check_disk, config, download=download) is Severity.WARNING
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000})())
+    assert severity_of(checks.check_disk, config, download=download) is Severity.WARNING
 
 
 def test_missing_speech_weights_name_the_command_that_fetches_them(config, monkeypatch):
-    finding = doctor.check_speech_weights(without_weights(config))
+    finding = checks.check_speech_weights(without_weights(config))
     assert finding.severity is Severity.ERROR and "`make weights`" in finding.mend
 
 
 def test_the_library_engine_without_its_environment_is_an_error(config, monkeypatch, tmp_path):
     monkeypatch.setattr("extract.speech.segmentation.LIBRARY_PYTHON", tmp_path / "none")
     speech = config.speech.model_copy(update={"engine": "library"})
-    assert "`make setup-tensorflow`" in doctor.check_speech_weights(config.model_copy(update={"speech": speech})).mend
+    assert "`make setup-tensorflow`" in checks.check_speech_weights(config.model_copy(update={"speech": speech})).mend
 
 
 def test_an_encoder_without_published_weights_needs_a_file(tmp_path):
-    finding = doctor.check_encoder_weights(load_config(None, str(tmp_path)))
+    finding = checks.check_encoder_weights(load_config(None, str(tmp_path)))
     assert finding.severity is Severity.ERROR and "features.weights_3d" in finding.mend
 
 
 def test_a_first_checkpoint_that_is_not_there_is_an_error(config):
     train = config.train.model_copy(update={"init_checkpoint": "none.pth"})
-    assert severity_of(doctor.check_checkpoint, config, train=train) is Severity.ERROR
+    assert severity_of(checks.check_checkpoint, config, train=train) is Severity.ERROR
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(config, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     features = config.features.model_copy(update={"device": "cuda"})
-    assert severity_of(doctor.check_gpu, config, features=features) is Severity.ERROR
-    assert severity_of(doctor.check_gpu, config) is Severity.OK
+    assert severity_of(checks.check_gpu, config, features=features) is Severity.ERROR
+    assert severity_of(checks.check_gpu, config) is Severity.OK
 
 
 def test_a_driver_that_torch_cannot_use_is_named(config, monkeypatch, tmp_path):
     (tmp_path / "version").write_text("470.256.02\n")
-    monkeypatch.setattr(doctor, "_DRIVER", tmp_path / "version")
+    monkeypatch.setattr(checks, "_DRIVER", tmp_path / "version")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     settings = config.model_copy(update={"features": config.features.model_copy(update={"device": "cuda"})})
-    assert "driver 470.256.02, torch is for CUDA" in doctor.check_gpu(settings).found
+    assert "driver 470.256.02, torch is for CUDA" in checks.check_gpu(settings).found
 
 
 class _Healthy(BaseHTTPRequestHandler):
@@ -110,23 +110,23 @@ def test_a_prefect_api_that_answers_is_told_from_one_that_does_not(config, monke
     Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}/api"
     monkeypatch.setenv("PREFECT_API_URL", address)
-    assert severity_of(doctor.check_prefect, config) is Severity.OK
+    assert severity_of(checks.check_prefect, config) is Severity.OK
     server.shutdown()
     server.server_close()
-    assert severity_of(doctor.check_prefect, config) is Severity.ERROR
+    assert severity_of(checks.check_prefect, config) is Severity.ERROR
 
 
 def test_a_clock_behind_the_roots_last_run_is_an_error(config):
-    assert severity_of(doctor.check_clock, config) is Severity.OK
+    assert severity_of(checks.check_clock, config) is Severity.OK
     record_run(config.root, "videos", "r", {"recorded_at": (datetime.now(UTC) + timedelta(days=2)).isoformat()})
-    assert severity_of(doctor.check_clock, config) is Severity.ERROR
+    assert severity_of(checks.check_clock, config) is Severity.ERROR
 
 
 def test_credentials_are_found_and_never_shown(config, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_planted")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "planted-id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
-    findings = [doctor.check_hub(config), doctor.check_s3(config)]
+    findings = [checks.check_hub(config), checks.check_s3(config)]
     assert [finding.severity for finding in findings] == [Severity.OK, Severity.OK]
     assert "planted" not in repr(findings)
 
@@ -138,7 +138,7 @@ def test_a_destination_that_cannot_be_written_stops_publish_before_hours_of_work
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
-    monkeypatch.setattr(doctor.os, "access", lambda path, _: not str(path).startswith("/proc"))
+    monkeypatch.setattr(checks.os, "access", lambda path, _: not str(path).startswith("/proc"))
     assert not [f for f in doctor.examine("publish", config) if f.severity is Severity.ERROR]
     schedules = config.schedules.model_copy(update={"publish_to": (place,)})
     with pytest.raises(MachineError):
@@ -181,7 +181,7 @@ def test_a_temporary_server_that_outlived_its_command_is_named(config):
     try:
         if Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[1] != "1":
             pytest.skip("needs init to take orphans, by which doctor knows them: here another process does")
-        finding = doctor.check_left_servers(config)
+        finding = checks.check_left_servers(config)
         assert finding.severity is Severity.WARNING and str(server) in finding.mend.split()
     finally:
         os.kill(server, signal.SIGKILL)

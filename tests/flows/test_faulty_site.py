@@ -10,9 +10,9 @@ from datasets.outcomes import OK
 from datasets.tables import make_table, read_table, write_part
 from extract.site.settings import DownloadSettings
 from flows.config import Config, RunSettings
-from flows.machinery.batches import start_run
-from flows.stages.curate import find_speech
-from flows.stages.download import fetch_videos, media_table
+from flows.machinery.run import media_table, start_run
+from flows.stages.download import fetch_videos
+from flows.stages.segment import find_speech
 from tests.extract.data_channel import source_of
 from tests.extract.fault_server import FAULTS, GOOD, open_fault_site, running
 from tests.extract.test_faults import OUTCOMES

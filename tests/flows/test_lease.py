@@ -11,8 +11,7 @@ import fsspec
 import pytest
 
 from flows.machinery import locks as lease
-from flows.machinery.batches import hold_root
-from flows.machinery.locks import RootBusyError
+from flows.machinery.locks import RootBusyError, hold_root
 from tests.flows.object_store import serve_bucket
 
 TOP = Path(__file__).parents[2]

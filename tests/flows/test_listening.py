@@ -11,7 +11,8 @@ from datasets.ids import make_clip_id
 from datasets.outcomes import OK
 from datasets.tables import make_table, write_part
 from flows.__main__ import app
-from flows.report.listening import draw_samples, forget_answers, keep_answers, measure_precision
+from flows.answers import forget_answers, keep_answers, measure_precision
+from flows.report.listening import draw_samples
 
 HEADER = "clip_id,split,answer,note"
 SPANS = [(v, i * 10_000, i * 10_000 + 8000) for v in ("-a", "b") for i in range(20)]

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from datasets.places_audio import locate_pairs
 from datasets.tables import list_parts, read_run, read_table, table_digest
 from flows.__main__ import app
 from flows.config import load_config
 from flows.stages.featurize import featurize
-from flows.stages.pairs import fill_pairs, locate_pairs
+from flows.stages.pairs import fill_pairs
 
 
 @pytest.fixture

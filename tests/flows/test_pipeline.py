@@ -117,7 +117,7 @@ def test_a_changed_gap_recomputes_clips_and_what_follows_and_nothing_before(smal
 
 def test_a_site_that_does_not_answer_is_a_reason_and_one_line(tmp_path, small_config, prefect_server, monkeypatch):
     from datasets.splits.draw import SplitError
-    from flows.commands.small_world import SITE_VARIABLE
+    from flows.commands.demo import SITE_VARIABLE
     from flows.stages.curate import curate
 
     monkeypatch.setenv(SITE_VARIABLE, "http://127.0.0.1:9")

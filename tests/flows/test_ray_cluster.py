@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 from datasets.tables import list_parts, read_table, table_digest
-from flows.commands.small_world import SITE_VARIABLE
+from flows.commands.demo import SITE_VARIABLE
 from tests.flows.conftest import CONFIGS, SMALL
 from tests.flows.object_store import serve_bucket
 from tests.flows.real_server import TOP, run_server

@@ -11,8 +11,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling
 
 from datasets.tables import read_table
-from flows.commands.small_world import SITE_VARIABLE
-from flows.machinery.batches import hold_root
+from flows.commands.demo import SITE_VARIABLE
+from flows.machinery.locks import hold_root
 from flows.scheduled.deployments import DEPLOYMENTS
 from tests.flows.conftest import CONFIGS, SMALL
 from tests.flows.real_server import in_background, run_server, wait_for

@@ -9,7 +9,7 @@ from datasets.outcomes import OK
 from datasets.releases.layout import release_path
 from datasets.tables import make_table, read_table, write_part
 from flows.config import Config
-from flows.machinery.batches import Run
+from flows.machinery.run import Run
 from flows.report.build import build_report
 from flows.report.release_history import describe_change, read_release_figures
 from flows.stages.release_metrics import fixed_recipe, measure_release

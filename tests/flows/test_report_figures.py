@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.clip_choices import choose_videos
 from flows.report.figures import count_lengths, sum_splits
 from flows.report.links import clip_fragment, keep_web_address, link_media
 from flows.report.music import LABELS, Comparison, add_confusion, spans_by_label, sum_between_speech, sum_labels
 from flows.report.strips import STRIP_HEIGHT, cut_to_row, draw_label, format_clock, overlap_ms, place_on_row, split_rows
-from flows.report.video_lengths import choose_videos
 
 # Geometry
 
@@ -159,7 +159,7 @@ def test_a_fragment_names_seconds_to_the_millisecond():
 
 def test_other_gaps_give_other_clips_and_ours_is_marked():
     from extract.clips import ClipSettings
-    from flows.report.choices import count_choices
+    from flows.clip_choices import count_choices
 
     spans = [("speech", 0, 4000), ("no_energy", 4000, 4600), ("speech", 4600, 8000)]
     segments = pd.DataFrame(

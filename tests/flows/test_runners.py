@@ -4,9 +4,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.config import ConfigError, load_config
+from flows.machinery.checks import Severity, check_runner
 from flows.machinery.doctor import require
-from flows.machinery.findings import Severity
-from flows.machinery.prefect_checks import check_runner
 from flows.machinery.runners import stages_on_ray
 
 

@@ -8,7 +8,7 @@ from datasets.outcomes import OK
 from datasets.settings import recipe_of
 from datasets.tables import make_table, write_part
 from flows.config import load_config
-from flows.machinery.batches import Run
+from flows.machinery.run import Run
 from flows.stages import download as acquire
 
 DAYS_AGO = {"b": 40, "c": 90, "d": 3}

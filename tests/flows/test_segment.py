@@ -13,7 +13,7 @@ from extract.speech.segmentation import SpeechSettings
 from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
 from flows.commands.shared import one_line_errors
 from flows.config import Config, RunSettings
-from flows.machinery.batches import Run
+from flows.machinery.run import Run
 from flows.stages import curate as stage
 
 needs_weights = pytest.mark.skipif(not (WEIGHTS_DIR / WEIGHTS["smn"][0]).is_file(), reason="needs `make weights`")

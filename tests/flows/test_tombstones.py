@@ -9,8 +9,9 @@ from prefect import flow
 from datasets.tables import read_table
 from datasets.tombstones import add_tombstones, hash_id
 from flows.config import Config
-from flows.machinery.batches import start_run
-from flows.stages.download import fetch_videos, find_videos
+from flows.machinery.run import start_run
+from flows.stages.download import fetch_videos
+from flows.stages.search import find_videos
 from tests.extract.data_channel import QUICK, make_item, make_video, open_channel, source_of
 
 

@@ -11,7 +11,7 @@ from datasets.tables import make_table, write_part
 from flows.__main__ import app
 from flows.config import Config
 from flows.report.build import build_report
-from flows.yields import read_yields
+from flows.status import read_yields
 
 MADE = {"recipe": "r", "run_id": "x"}
 

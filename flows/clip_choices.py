@@ -1,13 +1,19 @@
 """How many clips other settings would give: the arithmetic of clips over the same segments."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import pandas as pd
 
+from datasets.tables import read_run
 from extract.clips import ClipSettings, cut_clips
+from flows.config import Config
+from flows.status import read_frame
 
 BRIDGE_GAPS_MS = (0, 300, 500, 700, 1000)
+MOST_VIDEOS = 500
 
 
 @dataclass(frozen=True)
@@ -52,3 +58,29 @@ def _count(
         if clip["status"] == "ok"
     ]
     return Choice(choice.bridge_gap_ms, choice.too_long, is_ours, len(lengths), sum(lengths))
+
+
+def read_choices(config: Config) -> tuple[list[dict[str, Any]], int]:
+    """Clips that other settings would give, as records for a data card, and the number of videos counted."""
+    segments = read_frame(config.root, "segments", ["video_id", "start_ms", "end_ms", "label"])
+    segmented = read_frame(config.root, "segmentations", ["video_id", "duration_ms"])
+    choices = [asdict(choice) for choice in count_own_choices(config, segments, segmented)] if len(segmented) else []
+    return choices, min(len(segmented), MOST_VIDEOS)
+
+
+def count_own_choices(config: Config, segments: pd.DataFrame, segmented: pd.DataFrame) -> list[Choice]:
+    """Over a sample of the videos, so that a large root does not wait for arithmetic; ours is what cut the clips."""
+    sample = choose_videos(segmented["video_id"], {}, MOST_VIDEOS)
+    durations = segmented.set_index(segmented["video_id"].astype(str))["duration_ms"]
+    recorded = ((read_run(config.root, "clips") or {}).get("config") or {}).get("clips")
+    settings = ClipSettings.model_validate(recorded) if recorded else config.clips
+    return count_choices(segments, durations, sample, settings)
+
+
+def choose_videos(video_ids: Iterable[str], links: dict[str, str | None], num_videos: int) -> list[str]:
+    """At most `num_videos` ids in the order of a hash of the id, those with local media first."""
+    return sorted(video_ids, key=lambda video_id: (links.get(video_id) is None, _hash(video_id)))[:num_videos]
+
+
+def _hash(video_id: str) -> bytes:
+    return hashlib.sha256(video_id.encode()).digest()

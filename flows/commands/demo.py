@@ -8,12 +8,43 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from flows.commands.shared import (
+    RootOption,
+    SetOption,
+    finish,
+    one_line_errors,
+    read_config,
+)
 from flows.config import Config
 from flows.machinery.progress import console
 
 SITE_VARIABLE = "DEMO_SITE"
 _SITE_START_S = 60
+
+
+def demo(
+    root: RootOption = "data/demo",
+    media: Annotated[Path | None, typer.Option(help="folder with real photographs to show")] = None,
+    overrides: SetOption = None,
+) -> None:
+    """Render a small cooking channel, serve it here, and run the main job on it.
+
+    Example: python -m flows demo --root data/demo
+    """
+    from flows.status import read_retrieval
+
+    settings = read_config(Path(__file__).parents[2] / "configs" / "demo.toml", root, overrides)
+    with one_line_errors():
+        run_demo(settings, media)
+    finish(settings, False, retrieval=read_retrieval(settings.root))
+    print(
+        f"Everything lies in {settings.root}: channel/ with its truth, media_files/, tables, checkpoints/.\n"
+        f"Next: python -m flows evaluate --config configs/demo.toml --root {settings.root}"
+    )
 
 
 def run_demo(config: Config, photographs: Path | None) -> None:
@@ -27,6 +58,7 @@ def run_demo(config: Config, photographs: Path | None) -> None:
         RuntimeError: the site did not start.
         subprocess.CalledProcessError: rendering failed.
     """
+    from flows.report.gallery import build_gallery
     from flows.stages.pipeline import pipeline
 
     channel = Path(config.root) / "channel"
@@ -36,6 +68,7 @@ def run_demo(config: Config, photographs: Path | None) -> None:
     with serve_channel(channel) as address:
         console.print(f"channel served at {address}")
         pipeline(point_at(config, address))
+    build_gallery(config)
     console.print(f"demo ended after {time.monotonic() - began:.0f} s")
 
 
@@ -50,14 +83,6 @@ def render_channel(channel: Path, photographs: Path | None, num_videos: int = 14
     """Render the videos of the channel that are not there yet."""
     command = [sys.executable, "-m", "demo", "render", "--out", str(channel), "--videos", str(num_videos)]
     subprocess.run([*command, "--media", str(photographs)] if photographs else command, check=True)
-
-
-def remove_from_channel(root: str, identifier: str) -> None:
-    """Take a video or channel off the demo's site, if that lies in this root: its owner would have done so."""
-    channel = Path(root) / "channel"
-    if (channel / "catalog.json").is_file():
-        command = [sys.executable, "-m", "demo", "remove", "--dir", str(channel), f"--id={identifier}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager

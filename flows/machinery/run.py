@@ -1,0 +1,81 @@
+"""One run over one root: its configuration, its id, and what it records beside the tables."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect.runtime import flow_run
+
+from datasets.tables import read_ok, record_run
+from flows.config import Config
+from flows.machinery.runners import stages_on_ray
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run over one root: what every stage needs to know."""
+
+    config: Config
+    run_id: str
+    retry: tuple[str, ...] = ()
+    """Reasons whose rows are done again, as the next attempt."""
+
+    @property
+    def root(self) -> str:
+        """Folder or URL of the dataset root."""
+        return self.config.root
+
+    @property
+    def media_root(self) -> Path:
+        """Folder of the downloaded media; always local, and apart from the table `media`, which others read whole."""
+        return Path(self.config.run.media_root or Path(self.root) / "media_files")
+
+    def record(self, table: str, recipe: str, **more: Any) -> None:
+        """Make `recipe` current for `table`, with the configuration and code it comes from, and what else is told."""
+        provenance = {
+            "run_id": self.run_id,
+            "config": self.config.model_dump(mode="json"),
+            "code_version": code_version(),
+            "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            **more,
+        }
+        record_run(self.root, table, recipe, provenance)
+
+
+def start_run(config: Config, retry: tuple[str, ...] = ()) -> Run:
+    """The run of the Prefect flow that calls this."""
+    return Run(_on_any_node(config), flow_run.get_id() or "outside-of-a-flow", retry)
+
+
+def _on_any_node(config: Config) -> Config:
+    """The configuration with paths that mean the same from whatever folder a cluster's worker was started."""
+    if not stages_on_ray(config):
+        return config
+    root, media_root = config.root, config.run.media_root
+    run = config.run.model_copy(update={"media_root": media_root and str(Path(media_root).absolute())})
+    return config.model_copy(update={"root": root if "://" in root else str(Path(root).absolute()), "run": run})
+
+
+def code_version() -> str:
+    """What an image says it was built from (CODE_VERSION), or the commit of the checkout, or "unknown"."""
+    if os.environ.get("CODE_VERSION"):
+        return os.environ["CODE_VERSION"]
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def media_table(run: Run) -> pa.Table:
+    """Downloaded videos: video_id and the absolute path of the file."""
+    media = read_ok(run.root, "media", ["video_id", "media_path"])
+    # Not Path.resolve for each: of a million videos that was half of all planning.
+    paths = pc.binary_join_element_wise(str(run.media_root.resolve()), media["media_path"], "/")
+    return pa.table({"video_id": media["video_id"], "media_path": paths})

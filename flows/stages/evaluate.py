@@ -1,0 +1,66 @@
+"""Checkpoints to recall: retrieval in both directions, measured on the clips of a root."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from datasets.files import sha256_of
+from datasets.outcomes import OK
+from datasets.settings import recipe_of
+from datasets.tables import current_recipe, make_table, write_part
+from flows.config import Config
+from flows.machinery.batches import has_parts
+from flows.machinery.locks import hold_root
+from flows.machinery.prepare import prepared
+from flows.machinery.run import Run, start_run
+from flows.stages.train import TABLES_READ, checkpoint_folder, load_split
+from model.checkpoints import check_video_dim, load_avlnet
+from model.evaluate import embed_clips, evaluation_rows, rank_rows, retrieval_reports
+from model.train import MODEL_FILE
+
+
+@flow(name="evaluate")
+@prepared("evaluate")
+def evaluate(config: Config) -> None:
+    """Measure retrieval on the test and train clips with the checkpoint of this configuration."""
+    run = start_run(config)
+    with hold_root(config.root):
+        measure_retrieval(run, _trained_checkpoint(run))
+
+
+def _trained_checkpoint(run: Run) -> Path:
+    checkpoint = checkpoint_folder(run) / MODEL_FILE
+    if not checkpoint.is_file():
+        raise ValueError(f"no checkpoint of this configuration at {checkpoint}: run `python -m flows finetune` first")
+    return checkpoint
+
+
+def measure_retrieval(run: Run, checkpoint: Path) -> None:
+    """Evaluate a checkpoint: table evaluations, a row a split and direction; table ranks, a row a query of them."""
+    recipe = recipe_of(run.config.evaluate, sha256_of(checkpoint), [current_recipe(run.root, t) for t in TABLES_READ])
+    if not (has_parts(run.root, "evaluations", recipe) and has_parts(run.root, "ranks", recipe)):
+        rows: list[dict[str, Any]] = []
+        ranks: list[dict[str, Any]] = []
+        for split in ("train", "test"):
+            measured, ranked = _measure_split(run, checkpoint, split)
+            rows += measured
+            ranks += ranked
+        write_part(run.root, "ranks", make_table("ranks", ranks, recipe=recipe, run_id=run.run_id))
+        write_part(run.root, "evaluations", make_table("evaluations", rows, recipe=recipe, run_id=run.run_id))
+    run.record("ranks", recipe)
+    run.record("evaluations", recipe)
+
+
+def _measure_split(run: Run, checkpoint: Path, split: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of evaluations and of ranks."""
+    model, clips = load_avlnet(checkpoint), load_split(run, split)
+    check_video_dim(checkpoint, model, clips.video_dim)
+    audio, video = embed_clips(model, clips, run.config.evaluate)
+    report = retrieval_reports(audio, video, run.config.evaluate)
+    names = sha256_of(checkpoint), f"working-{current_recipe(run.root, 'splits')}", split
+    rows = evaluation_rows(report, *names)
+    for row, figures in zip(rows, report.values(), strict=True):
+        row |= {f"shuffled_recall_at_{k}": figures["shuffled"][f"R@{k}"] for k in (1, 5, 10)}
+    ranked = rank_rows(audio, video, clips, *names)
+    return [{**row, **OK} for row in rows], [{**row, **OK} for row in ranked]

@@ -1,0 +1,106 @@
+"""Queries to discoveries: what each query of the list finds."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import task
+
+from datasets.outcomes import OK
+from datasets.queries import Query
+from datasets.settings import recipe_of
+from datasets.tables import make_table, read_table, write_part
+from datasets.tombstones import hide_id, is_tombstoned, read_tombstones
+from extract.site.fetch import search_videos
+from extract.site.pacer import Pacer
+from extract.sources import video_id_of
+from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
+from flows.machinery.forecast import plan_queries
+from flows.machinery.pacing import open_pacer, tell_forecast
+from flows.machinery.progress import logger
+from flows.machinery.run import Run
+
+Row = dict[str, Any]
+
+
+def find_videos(run: Run) -> None:
+    """Search every query that was not searched: tables searches and discoveries."""
+    config = run.config
+    recipe = recipe_of(config.search, config.source)
+    queries = _without_tombstoned(run, plan_queries(config))
+    asked = pa.Table.from_pylist([asdict(query) for query in queries], schema=_QUERY_SCHEMA)
+    todo = pa.concat_tables(
+        [left_to_do(asked, run, "searches", recipe), _searched_long_ago(asked, run, recipe)],
+        promote_options="permissive",
+    ).slice(0, config.search.max_per_run)
+    with open_pacer(run) as pacer:
+        tell_forecast(pacer, "queries", todo.num_rows)
+        batches = cut_batches(todo, config.run.queries_per_batch)
+        run_batches(search_batch, batches, run, recipe, pacer, description="search queries")
+        if pacer.open_until is not None:
+            tell_forecast(pacer, "queries", left_to_do(asked, run, "searches", recipe).num_rows)
+    run.record("discoveries", recipe)
+    run.record("searches", recipe)
+
+
+@task(name="search", **TASK_OPTIONS)
+def search_batch(batch: pa.Table, run: Run, recipe: str, pacer: Pacer) -> None:
+    """Search a batch of queries; discoveries are written before the searches that say they are complete."""
+    searches: list[Row] = []
+    discoveries: list[Row] = []
+    for row in batch.drop_columns("attempt").to_pylist():
+        if pacer.open_until is not None:
+            break
+        search, found = settle_row(partial(_search_row, run, row, pacer), lambda outcome: (outcome, []), run.config.run)
+        searches.append({**row, **search, "num_results": len(found), "searched_at": datetime.now(UTC)})
+        discoveries.extend(found)
+    made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
+    write_part(run.root, "discoveries", make_table("discoveries", discoveries, **made), batch["query"].to_pylist())
+    write_part(run.root, "searches", make_table("searches", searches, **made))
+
+
+def _search_row(run: Run, row: Row, pacer: Pacer) -> tuple[Row, list[Row]]:
+    found = search_videos(row["query"], run.config.search.depth, run.config.source, pacer)
+    tombstones = read_tombstones(run.root)
+    return OK, [_hide_tombstoned(discovery, tombstones) for discovery in found]
+
+
+def _hide_tombstoned(discovery: Row, tombstones: frozenset[str]) -> Row:
+    """A discovery as it is; of a video that was taken down only the hash and where it stood."""
+    video_id = hide_id(tombstones, discovery["video_id"])
+    if video_id == discovery["video_id"]:
+        return discovery
+    return {"query": discovery["query"], "video_id": video_id, "rank": discovery["rank"], **OK}
+
+
+_QUERY_SCHEMA = pa.schema([(name, pa.string()) for name in ("query", "dish", "technique", "region")])
+
+
+def _searched_long_ago(asked: pa.Table, run: Run, recipe: str) -> pa.Table:
+    """Queries whose last search is old enough to be done again, as its next attempt; the oldest first."""
+    days = run.config.search.again_after_days
+    done = read_table(run.root, "searches", ["query", "status", "searched_at", "attempt"], recipe=recipe)
+    if days is None:
+        return asked.slice(0, 0).append_column("attempt", pa.array([], pa.int32()))
+    before = pa.scalar(datetime.now(UTC) - timedelta(days=days), done.schema.field("searched_at").type)
+    old = done.filter(pc.and_(pc.equal(done["status"], "ok"), pc.less(done["searched_at"], before)))
+    next_attempt = pc.cast(pc.add(old["attempt"], 1), pa.int32())
+    old = old.select(["query", "searched_at"]).append_column("attempt", next_attempt)
+    again = asked.join(old, keys="query", join_type="inner").sort_by(
+        [("searched_at", "ascending"), ("query", "ascending")]
+    )
+    return again.drop_columns("searched_at")
+
+
+def _without_tombstoned(run: Run, queries: list[Query]) -> list[Query]:
+    """Ids that were taken down are not even asked; whatever else a query is, it names no video."""
+    if run.config.source.name != "ids":
+        return queries
+    tombstones = read_tombstones(run.root)
+    asked = [item for item in queries if not is_tombstoned(tombstones, "video", video_id_of(item.query))]
+    if len(asked) < len(queries):
+        logger.warning("%d videos of the list were taken down and stay out", len(queries) - len(asked))
+    return asked

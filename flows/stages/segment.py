@@ -1,0 +1,75 @@
+"""Downloaded videos to labelled segments of their sound."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+from prefect import task
+
+from datasets.settings import recipe_of
+from datasets.tables import current_recipe, make_table, write_part
+from extract.speech.segmentation import SegmentedVideo, segment_videos, speech_weights_sha256
+from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
+from flows.machinery.run import Run, media_table
+from flows.machinery.runners import stages_on_ray
+
+Row = dict[str, Any]
+_FILES_PER_GPU_BATCH = 16
+
+
+def find_speech(run: Run) -> None:
+    """Label the audio of every downloaded video: tables segmentations and segments."""
+    settings = run.config.speech
+    recipe = recipe_of(settings, speech_weights_sha256(settings), current_recipe(run.root, "media"))
+    todo = left_to_do(media_table(run), run, "segmentations", recipe)
+    batches = cut_batches(todo, _batch_size(run, todo.num_rows))
+    run_batches(segment_batch, batches, run, recipe, description="segment videos")
+    run.record("segments", recipe)
+    run.record("segmentations", recipe)
+
+
+@task(name="segment", **TASK_OPTIONS)
+def segment_batch(batch: pa.Table, run: Run, recipe: str) -> None:
+    """Segment a batch of videos; segments are written before the segmentations that say they are complete."""
+    videos = [(video["video_id"], video["media_path"]) for video in batch.to_pylist()]
+    # A GPU takes the patches of several files at once; cores take a file each.
+    units = [videos[start : start + _files_at_once(run)] for start in range(0, len(videos), _files_at_once(run))]
+    with ThreadPoolExecutor(_cores_per_batch(run)) as threads:
+        found = [video for unit in threads.map(partial(_segment_unit, run), units) for video in unit]
+    segmentations, segments = [row for row, _ in found], [segment for _, rows in found for segment in rows]
+    made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
+    write_part(run.root, "segments", make_table("segments", segments, **made), batch["video_id"].to_pylist())
+    write_part(run.root, "segmentations", make_table("segmentations", segmentations, **made))
+
+
+def _segment_unit(run: Run, videos: list[tuple[str, str]]) -> list[SegmentedVideo]:
+    """Rows of some videos, segmented together; when that fails, each on its own, so that one cannot spoil the rest."""
+
+    def settle_apart(outcome: Row) -> list[SegmentedVideo]:
+        if len(videos) == 1:
+            return [({"video_id": videos[0][0], **outcome}, [])]
+        return [found for video in videos for found in _segment_unit(run, [video])]
+
+    return settle_row(partial(segment_videos, videos, run.config.speech), settle_apart, run.config.run)
+
+
+def _batch_size(run: Run, num_videos: int) -> int:
+    """As configured; on this machine also small enough that every worker has a batch."""
+    most = run.config.run.videos_per_batch
+    return most if stages_on_ray(run.config) else max(1, min(most, -(-num_videos // run.config.run.num_workers)))
+
+
+def _files_at_once(run: Run) -> int:
+    return 1 if run.config.speech.device == "cpu" else _FILES_PER_GPU_BATCH
+
+
+def _cores_per_batch(run: Run) -> int:
+    """This batch's share of the cores; a GPU is enough for one unit of files at a time."""
+    if _files_at_once(run) > 1:
+        return 1
+    if stages_on_ray(run.config):
+        return run.config.run.segment_cpus
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // run.config.run.num_workers)
