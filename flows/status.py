@@ -22,7 +22,8 @@ _FINAL = sorted(reason for reason, policy in VIDEO_REASONS.items() if policy is 
 def read_funnel(root: str) -> pd.DataFrame:
     """How many items, and minutes where they have a length, came out of each stage; one row a stage."""
     discoveries = read_table(root, "discoveries", ["video_id"])["video_id"]
-    clips = _with_length(read_ok(root, "clips", ["clip_id", "start_ms", "end_ms"]))
+    clips = read_ok(root, "clips", ["clip_id", "start_ms", "end_ms"])
+    clips = clips.append_column("length_ms", pc.subtract(clips["end_ms"], clips["start_ms"]))
     rows: list[dict[str, Any]] = [
         _funnel_row("queries searched", read_ok(root, "searches", ["query"])),
         {"stage": "videos found", "items": pc.count_distinct(discoveries).as_py()},
@@ -52,10 +53,6 @@ def _split_rows(root: str, clips: pa.Table) -> list[dict[str, Any]]:
     return rows
 
 
-def _with_length(clips: pa.Table) -> pa.Table:
-    return clips.append_column("length_ms", pc.subtract(clips["end_ms"], clips["start_ms"]))
-
-
 def read_failures(root: str) -> pd.DataFrame:
     """Rows that are not ok, counted by table, status and reason, with what the reason means for the next run."""
     counts = []
@@ -83,17 +80,13 @@ def read_notes(root: str) -> list[str]:
                 f"{table}: {encoder['name']} ran with deterministic UNTRAINED weights, because no trained ones were "
                 "named: these features carry no learned knowledge; figures that use them prove the path, not quality"
             )
-    return notes + _note_changed_media(root)
-
-
-def _note_changed_media(root: str) -> list[str]:
     found = read_table(root, "regenerations", ["video_id", "is_same_media"])
     changed = sorted(found.filter(pc.equal(found["is_same_media"], False))["video_id"].to_pylist())
-    if not changed:
-        return []
-    named = ", ".join(changed[:_MOST_NAMED]) + (" ..." if len(changed) > _MOST_NAMED else "")
-    words = "are not the media that the list was made from: they were encoded anew since"
-    return [f"regenerations: {len(changed)} of {found.num_rows} videos {words}: {named}"]
+    if changed:
+        named = ", ".join(changed[:_MOST_NAMED]) + (" ..." if len(changed) > _MOST_NAMED else "")
+        words = "are not the media that the list was made from: they were encoded anew since"
+        notes.append(f"regenerations: {len(changed)} of {found.num_rows} videos {words}: {named}")
+    return notes
 
 
 def read_pauses(root: str, now: datetime) -> list[str]:

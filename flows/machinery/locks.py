@@ -150,7 +150,8 @@ def hold_root(root: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RootBusyError(f"another run works on the root {root}: wait for it to end, or stop it") from error
-        _remove_leftovers(folder)
+        for leftover in folder.rglob(".*.tmp"):  # of a killed run: while the root is held only a report writes
+            leftover.unlink()
         yield
     finally:
         os.close(descriptor)
@@ -160,9 +161,3 @@ def check_root_is_free(root: str) -> None:
     """Raise RootBusyError if another run holds the root."""
     with hold_root(root):
         pass
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files of a killed run; while the root is held only a report could be writing one."""
-    for leftover in folder.rglob(".*.tmp"):
-        leftover.unlink()

@@ -35,7 +35,10 @@ def prepared(command: str) -> Callable[[F], F]:
         def begin(config: Config, *args: Any, **kwargs: Any) -> Any:
             try:
                 if _is_deployed():
-                    _refuse_to_be_late(config)
+                    late_s = (datetime.now(UTC) - flow_run.get_scheduled_start_time()).total_seconds()
+                    if late_s > config.schedules.max_late_s:
+                        late = f"missed by {late_s / 60:.0f} min, more than schedules.max_late_s"
+                        raise NothingToDoError(f"{late} = {config.schedules.max_late_s}; the next run does its work")
                     check_root_is_free(config.root)
                 require(command, config)
                 return function(config, *args, **kwargs)
@@ -56,10 +59,3 @@ def prepared(command: str) -> Callable[[F], F]:
 def _is_deployed() -> bool:
     """True in a run that a deployment started; not in the flows that it calls."""
     return bool(deployment.get_id()) and not flow_run.get_parent_flow_run_id()
-
-
-def _refuse_to_be_late(config: Config) -> None:
-    late_s = (datetime.now(UTC) - flow_run.get_scheduled_start_time()).total_seconds()
-    if late_s > config.schedules.max_late_s:
-        told = f"missed by {late_s / 60:.0f} min, more than schedules.max_late_s = {config.schedules.max_late_s}"
-        raise NothingToDoError(f"{told}; the next run does its work")

@@ -61,7 +61,11 @@ def build_report(config: Config, num_videos: int = 20, num_compared: int = 0) ->
 def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, Any]:
     """Everything the page's template is filled with."""
     root = config.root
-    media_paths = _read_media_paths(root)
+    media = read_frame(root, "media", ["video_id", "media_path"])
+    media_paths = dict(zip(media["video_id"], media["media_path"], strict=True))
+    videos = read_frame(root, "videos", ["video_id", "title"])
+    titles = dict(zip(videos["video_id"], videos["title"], strict=True))
+    yields = {facet: read_yields(root, facet) for facet in get_args(Facet)}
     media_root = Path(config.run.media_root or Path(root) / "media_files")
     links = {video_id: link_media(root, media_root, path) for video_id, path in media_paths.items()}
     segments = read_frame(root, "segments", ["video_id", "start_ms", "end_ms", "label"])
@@ -75,7 +79,7 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
         "failures": read_failures(root),
         "availability": read_availability(root),
         "notes": read_notes(root),
-        "yields": _read_yields(root),
+        "yields": {facet: f.head(_MOST_YIELDS).to_dict("records") for facet, f in yields.items() if any(f[facet])},
         "most_yields": _MOST_YIELDS,
         "bars": count_lengths(kept["length_ms"]),
         "kept_ms": int(kept["length_ms"].sum()),
@@ -85,7 +89,7 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
         "strips": list(
             _read_strips(root, choose_videos(segmented["video_id"], links, num_videos), links, segments, clips)
         ),
-        "samples": draw_samples(kept, links, _read_titles(root)),
+        "samples": draw_samples(kept, links, titles),
         "precision": measure_precision(root, kept),
         "label_ms": sum_labels(segments),
         "between_ms": sum_between_speech(segments),
@@ -97,26 +101,10 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
     }
 
 
-def _read_yields(root: str) -> dict[str, list[dict[Any, Any]]]:
-    """Rows for each facet that any query has."""
-    frames = {facet: read_yields(root, facet) for facet in get_args(Facet)}
-    return {facet: frame.head(_MOST_YIELDS).to_dict("records") for facet, frame in frames.items() if any(frame[facet])}
-
-
-def _read_media_paths(root: str) -> dict[str, str]:
-    media = read_frame(root, "media", ["video_id", "media_path"])
-    return dict(zip(media["video_id"], media["media_path"], strict=True))
-
-
 def read_precision(root: str) -> Precision | None:
     """What the kept listening sheets say about the clips of a root."""
     clips = _read_clips(root)
     return measure_precision(root, clips[clips["reason"] == ""])
-
-
-def _read_titles(root: str) -> dict[str, str]:
-    videos = read_frame(root, "videos", ["video_id", "title"])
-    return dict(zip(videos["video_id"], videos["title"], strict=True))
 
 
 def _read_clips(root: str) -> pd.DataFrame:

@@ -38,11 +38,9 @@ def draw_samples(
     spans = here[["video_id", "start_ms", "end_ms", "split"]].astype({"video_id": str, "split": str})
     rows = [(make_clip_id(v, int(a), int(b)), v, int(a), int(b), s) for v, a, b, s in spans.itertuples(index=False)]
     rows.sort(key=lambda row: hashlib.sha256(row[0].encode()).digest())
-    return [_make_sample(row, links, titles) for row in rows[:num_samples]]
-
-
-def _make_sample(row: tuple[str, str, int, int, str], links: dict[str, str | None], titles: dict[str, str]) -> Sample:
-    clip_id, video_id, start_ms, end_ms, split = row
-    text = f"{format_clock(start_ms)}, {(end_ms - start_ms) / 1000:.1f} s, {split or 'in no split'}"
-    href = f"{links[video_id]}{clip_fragment(start_ms, end_ms)}"
-    return Sample(clip_id, split, titles.get(video_id) or video_id, text, href)
+    samples = []
+    for clip_id, video_id, start_ms, end_ms, split in rows[:num_samples]:
+        text = f"{format_clock(start_ms)}, {(end_ms - start_ms) / 1000:.1f} s, {split or 'in no split'}"
+        href = f"{links[video_id]}{clip_fragment(start_ms, end_ms)}"
+        samples.append(Sample(clip_id, split, titles.get(video_id) or video_id, text, href))
+    return samples

@@ -2,11 +2,11 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from uuid import UUID
 
 from prefect import flow
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
@@ -45,20 +45,17 @@ def housekeeping(config: Config, dry_run: bool = False) -> dict[str, int]:
     Raises:
         RootBusyError: another run works on the root.
     """
-    days = config.schedules.keep_days
+    days, merged = config.schedules.keep_days, 0
+    if not dry_run:
+        with hold_root(config.root):
+            merged = sum(before - after for before, after in map(partial(compact_table, config.root), COMPACTED))
     gone = {
         "run records": _delete_runs(days, dry_run),
         "cached files": _delete_cached(config.run.cache_dir, days, dry_run),
-        "parts": 0 if dry_run else _merge_parts(config.root),
+        "parts": merged,
     }
     logger.info("housekeeping: %s older than %d days%s", gone, days, ", all kept" if dry_run else "")
     return gone
-
-
-def _merge_parts(root: str) -> int:
-    with hold_root(root):
-        counts = [compact_table(root, table) for table in COMPACTED]
-    return sum(before - after for before, after in counts)
 
 
 def _delete_runs(days: int, dry_run: bool) -> int:
@@ -67,16 +64,12 @@ def _delete_runs(days: int, dry_run: bool) -> int:
     ours = FlowFilter(name=FlowFilterName(any_=list(FLOW_NAMES)))
     num_deleted = 0
     with get_client(sync_client=True) as client:
-        while runs := _read_runs(client, ours, old, offset=num_deleted if dry_run else 0):
+        asked = partial(client.read_flow_runs, flow_filter=ours, flow_run_filter=old, limit=_PAGE)
+        while runs := asked(offset=num_deleted if dry_run else 0):
             for run in runs if not dry_run else ():
-                client.delete_flow_run(run)
+                client.delete_flow_run(run.id)
             num_deleted += len(runs)
     return num_deleted
-
-
-def _read_runs(client: SyncPrefectClient, ours: FlowFilter, old: FlowRunFilter, offset: int) -> list[UUID]:
-    found = client.read_flow_runs(flow_filter=ours, flow_run_filter=old, limit=_PAGE, offset=offset)
-    return [run.id for run in found]
 
 
 def _delete_cached(cache_dir: str | None, days: int, dry_run: bool) -> int:

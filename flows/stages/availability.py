@@ -65,15 +65,15 @@ def _list_known(run: Run, day: str) -> pa.Table:
 @task(name="check", **TASK_OPTIONS)
 def check_batch(batch: pa.Table, run: Run, day: str, recipe: str, pacer: Pacer) -> None:
     """Ask for a batch of videos; none has a row while the breaker is open."""
+
+    def check_row(video_id: str) -> Row | None:
+        if pacer.open_until is not None:
+            return None
+        check = partial(check_video, video_id, run.config.source, run.config.download, pacer)
+        outcome = settle_row(check, lambda failure: failure, run.config.run)
+        return {"video_id": video_id, "day": day, "checked_at": datetime.now(UTC), **outcome}
+
     with ThreadPoolExecutor(run.config.download.num_threads) as threads:
-        rows = list(threads.map(partial(_check_row, run, pacer, day), batch["video_id"].to_pylist()))
+        rows = list(threads.map(check_row, batch["video_id"].to_pylist()))
     made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
     write_part(run.root, "availability", make_table("availability", filter(None, rows), **made))
-
-
-def _check_row(run: Run, pacer: Pacer, day: str, video_id: str) -> Row | None:
-    if pacer.open_until is not None:
-        return None
-    check = partial(check_video, video_id, run.config.source, run.config.download, pacer)
-    outcome = settle_row(check, lambda failure: failure, run.config.run)
-    return {"video_id": video_id, "day": day, "checked_at": datetime.now(UTC), **outcome}

@@ -4,7 +4,6 @@ from bisect import bisect_left, bisect_right
 from operator import methodcaller
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.settings import recipe_of
@@ -28,31 +27,14 @@ def make_clips(run: Run) -> None:
     segments = read_table(run.root, "segments", ["video_id", "start_ms", "end_ms", "label"])
     segments = segments.sort_by([("video_id", "ascending"), ("start_ms", "ascending")])
     for batch in cut_batches(todo, _VIDEOS_PER_CLIP_BATCH):
-        rows = _cut_batch(batch, _of_videos(segments, batch["video_id"]), run)
-        write_part(
-            run.root,
-            "clips",
-            make_table("clips", rows, recipe=recipe, run_id=run.run_id),
-            batch["video_id"].to_pylist(),
-        )
+        video_ids = batch["video_id"].to_pylist()
+        start = bisect_left(segments["video_id"], video_ids[0], key=_as_text)
+        stop = bisect_right(segments["video_id"], video_ids[-1], key=_as_text)
+        labelled: dict[str, list[tuple[str, int, int]]] = {video_id: [] for video_id in video_ids}
+        for segment in segments.slice(start, stop - start).to_pylist():
+            if segment["video_id"] in labelled:
+                labelled[segment["video_id"]].append((segment["label"], segment["start_ms"], segment["end_ms"]))
+        durations = zip(video_ids, batch["duration_ms"].to_pylist(), strict=True)
+        rows = [row for v, ms in durations for row in cut_clips(v, labelled[v], run.config.clips, ms)]
+        write_part(run.root, "clips", make_table("clips", rows, recipe=recipe, run_id=run.run_id), video_ids)
     run.record("clips", recipe)
-
-
-def _cut_batch(batch: pa.Table, segments: pa.Table, run: Run) -> list[Row]:
-    wanted = segments.filter(pc.is_in(segments["video_id"], batch["video_id"].combine_chunks()))
-    by_video: dict[str, list[tuple[str, int, int]]] = {video_id: [] for video_id in batch["video_id"].to_pylist()}
-    for segment in wanted.to_pylist():
-        by_video[segment["video_id"]].append((segment["label"], segment["start_ms"], segment["end_ms"]))
-    durations = dict(zip(batch["video_id"].to_pylist(), batch["duration_ms"].to_pylist(), strict=True))
-    return [
-        row
-        for video_id, labelled in by_video.items()
-        for row in cut_clips(video_id, labelled, run.config.clips, durations[video_id])
-    ]
-
-
-def _of_videos(segments: pa.Table, video_ids: pa.ChunkedArray) -> pa.Table:
-    """The segments from the first of these videos to the last; both tables in the order of video_id."""
-    ids, first, last = segments["video_id"], video_ids[0].as_py(), video_ids[-1].as_py()
-    start, stop = bisect_left(ids, first, key=_as_text), bisect_right(ids, last, key=_as_text)
-    return segments.slice(start, stop - start)

@@ -26,14 +26,11 @@ def evaluate(config: Config) -> None:
     """Measure retrieval on the test and train clips with the checkpoint of this configuration."""
     run = start_run(config)
     with hold_root(config.root):
-        measure_retrieval(run, _trained_checkpoint(run))
-
-
-def _trained_checkpoint(run: Run) -> Path:
-    checkpoint = checkpoint_folder(run) / MODEL_FILE
-    if not checkpoint.is_file():
-        raise ValueError(f"no checkpoint of this configuration at {checkpoint}: run `python -m flows finetune` first")
-    return checkpoint
+        checkpoint = checkpoint_folder(run) / MODEL_FILE
+        if not checkpoint.is_file():
+            mend = "run `python -m flows finetune` first"
+            raise ValueError(f"no checkpoint of this configuration at {checkpoint}: {mend}")
+        measure_retrieval(run, checkpoint)
 
 
 def measure_retrieval(run: Run, checkpoint: Path) -> None:

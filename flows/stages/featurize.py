@@ -52,9 +52,11 @@ def compute_features(run: Run) -> None:
     if has_pairs and has_clips:
         raise ValueError(f"{run.root} has clips and pairs, whose features are not of one recipe: use a root for each")
     source = "pairs" if has_pairs else "media"
+    pairs = locate_pairs(run.root)
+    pairs = pairs.append_column("clip_id", pairs["pair_id"])  # what the feature tables call it
     with open_runner("featurize", run.config) as submit:
         own, used = submit(describe_work, source, run.config).result()
-        _compute(run, _pairs(run) if has_pairs else _clips_in_splits(run), source, own, used)
+        _compute(run, pairs if has_pairs else _clips_in_splits(run), source, own, used)
     load_work.cache_clear()
 
 
@@ -89,7 +91,13 @@ def load_work(source: str, settings: FeatureSettings) -> Work:
 def describe_work(source: str, config: Config) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """(own recipe of each table, description of its encoder), by the engine and precision of who computes."""
     work = load_work(source, _settings_of_worker(config))
-    return work.recipes, {table: _describe(encoder) for table, encoder in work.used.items()}
+    names = ("name", "weights_sha256", "trained", "engine", "precision")
+    words = {True: "trained", False: "deterministic untrained weights: these features carry no learned knowledge"}
+    used = {
+        table: {**{name: getattr(encoder, name) for name in names}, "weights": words[encoder.trained]}
+        for table, encoder in work.used.items()
+    }
+    return work.recipes, used
 
 
 def _settings_of_worker(config: Config) -> FeatureSettings:
@@ -106,25 +114,14 @@ def _compute(run: Run, clips: pa.Table, source: str, own: dict[str, str], used: 
     missing = pa.concat_tables([left_to_do(clips, run, table, recipe) for table, recipe in recipes.items()])
     attempts = missing.group_by("clip_id").aggregate([("attempt", "max")]).rename_columns(["clip_id", "attempt"])
     todo = clips.join(attempts, keys="clip_id", join_type="inner").sort_by("clip_id")
-    batches = cut_batches(todo, _batch_size(run, todo.num_rows))
+    most = run.config.run.clips_per_batch
+    # On this machine also small enough that every core has a batch.
+    size = most if stages_on_ray(run.config) else min(most, max(1, ceil(todo.num_rows / num_cores())))
+    batches = cut_batches(todo, size)
     run_batches(featurize_batch, batches, run, source, own, recipes, description="featurize")
     for table, recipe in recipes.items():
         encoder = {"encoder": used[table]} if table in used else {}
         run.record(table, recipe, feature_recipe=own[table], **encoder)
-
-
-def _batch_size(run: Run, num_rows: int) -> int:
-    """As configured; on this machine also small enough that every core has a batch."""
-    most = run.config.run.clips_per_batch
-    return most if stages_on_ray(run.config) else min(most, max(1, ceil(num_rows / num_cores())))
-
-
-def _describe(encoder: Encoder) -> dict[str, Any]:
-    names = ("name", "weights_sha256", "trained", "engine", "precision")
-    words = (
-        "trained" if encoder.trained else "deterministic untrained weights: these features carry no learned knowledge"
-    )
-    return {**{name: getattr(encoder, name) for name in names}, "weights": words}
 
 
 def _clips_in_splits(run: Run) -> pa.Table:
@@ -133,12 +130,6 @@ def _clips_in_splits(run: Run) -> pa.Table:
     clips = read_table(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"])
     clips = clips.filter(pc.is_in(clips["clip_id"], drawn))
     return clips.join(media_table(run), keys="video_id", join_type="left outer").sort_by("clip_id")
-
-
-def _pairs(run: Run) -> pa.Table:
-    """Pairs that are ok, with the files of each; in the feature tables a pair's id is its clip_id."""
-    pairs = locate_pairs(run.root)
-    return pairs.append_column("clip_id", pairs["pair_id"])
 
 
 @task(name="featurize", **TASK_OPTIONS)
@@ -153,7 +144,8 @@ def featurize_batch(batch: pa.Table, run: Run, source: str, own: dict[str, str],
         found = [f"{encoder.name}: {encoder.engine}, {encoder.precision}" for encoder in work.used.values()]
         fields = "set features.engine, features.device and features.precision to what every node has"
         raise ValueError(f"a node of the cluster computes otherwise than the first ({'; '.join(found)}): {fields}")
-    features = settle_row(partial(work.compute, batch), _no_features, run.config.run)
+    # After a surprise the rows are done one by one, so that only the one at fault loses its features.
+    features = settle_row(partial(work.compute, batch), lambda outcome: None, run.config.run)
     if features is None:
         features = _featurize_one_by_one(batch, run, work)
     made = {"run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
@@ -161,17 +153,13 @@ def featurize_batch(batch: pa.Table, run: Run, source: str, own: dict[str, str],
         write_part(run.root, table, add_common_columns(columns, recipe=recipes[table], **made))
 
 
-def _no_features(outcome: Row) -> None:
-    """A surprise in a batch: the rows are then done one by one, so that only the one at fault loses its features."""
-
-
 def _featurize_one_by_one(batch: pa.Table, run: Run, work: Work) -> Tables:
     single = []
     for index in range(batch.num_rows):
         row = batch.slice(index, 1)
-        single.append(settle_row(partial(work.compute, row), partial(_failed_features, row, work), run.config.run))
+
+        def fail(outcome: Row, row: pa.Table = row) -> Tables:
+            return work.fail(row, problem=Problem(outcome["reason"], outcome["detail"]))
+
+        single.append(settle_row(partial(work.compute, row), fail, run.config.run))
     return {table: pa.concat_tables([features[table] for features in single]) for table in single[0]}
-
-
-def _failed_features(row: pa.Table, work: Work, outcome: Row) -> Tables:
-    return work.fail(row, problem=Problem(outcome["reason"], outcome["detail"]))

@@ -11,7 +11,7 @@ import pandas as pd
 from prefect import flow, task
 
 from datasets.files import read_json, write_json
-from datasets.releases.build import Difference, build_release, find_difference
+from datasets.releases.build import build_release, find_difference
 from datasets.releases.changes import describe_changes, is_empty
 from datasets.releases.layout import list_releases, release_path
 from datasets.releases.shards import ReleaseError, read_metadata
@@ -99,21 +99,18 @@ def published_file(root: str) -> Path:
 
 def _describe_run(run: Run) -> dict[str, Any]:
     """What may differ between two builds of equal shards."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    processor = next(named, platform.processor() or platform.machine())
     return {
         "run_id": run.run_id,
         "code_version": code_version(),
         "lock_sha256": hashlib.sha256(_LOCK.read_bytes()).hexdigest(),
         "built_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"platform": platform.platform(), "processor": _processor(), "python": platform.python_version()},
+        "machine": {"platform": platform.platform(), "processor": processor, "python": platform.python_version()},
         "config": run.config.model_dump(mode="json"),
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -132,15 +129,12 @@ def preview(config: Config) -> pd.DataFrame:
     check_is_local(config.root)
     metadata = read_metadata(config.root, config.publish)
     difference = find_difference(config.root, metadata)
+    is_new = difference.previous is None or bool(difference.new_recipes) or not is_empty(difference.changes)
     rows = [
         ("last release", difference.previous or "none"),
-        ("next release", difference.version if _is_new(difference) else "none, unless values or papers changed"),
+        ("next release", difference.version if is_new else "none, unless values or papers changed"),
         ("clips", f"{metadata.num_rows:,}"),
         *(line.split(": ", 1) for line in describe_changes(difference.changes)),
         ("values made otherwise", ", ".join(difference.new_recipes) or "none"),
     ]
     return pd.DataFrame(rows, columns=["what", "is"])
-
-
-def _is_new(difference: Difference) -> bool:
-    return difference.previous is None or bool(difference.new_recipes) or not is_empty(difference.changes)

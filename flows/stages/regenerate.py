@@ -62,11 +62,17 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
     release = find_release(lists)
     if release is not None:
         require("featurize", config)
-        _check_source(config, release)
+        told = (read_manifest(release).get("config") or {}).get("source")
+        name = told.get("name") if isinstance(told, dict) else None
+        if name != config.source.name:
+            asked = f"its videos come from the source {name!r}, and source.name is {config.source.name!r}"
+            raise ConfigError(f"{release}: {asked}: give the --config that it was made with")
     listing = read_listing(lists)
-    run = start_run(_without_rules(config), retry)
+    everything = config.run.model_copy(update={"max_videos": None})
+    run = start_run(config.model_copy(update={"selection": TAKE_ALL, "run": everything}), retry)
     with hold_root(config.root):
-        _check_root(run)
+        if list_parts(run.root, "searches"):
+            raise ValueError(f"the root {run.root} holds the tables of a search: give `regenerate` a root of its own")
         listing = _hide_tombstoned(run, listing)
         list_videos(run, listing)
         fetch_videos(run)
@@ -108,14 +114,6 @@ def _keep(fields: Row, names: set[str]) -> Row:
     return {name: value for name, value in fields.items() if name in names and value is not None}
 
 
-def _check_source(config: Config, release: str) -> None:
-    told = (read_manifest(release).get("config") or {}).get("source")
-    name = told.get("name") if isinstance(told, dict) else None
-    if name != config.source.name:
-        asked = f"its videos come from the source {name!r}, and source.name is {config.source.name!r}"
-        raise ConfigError(f"{release}: {asked}: give the --config that it was made with")
-
-
 def compare_shards(run: Run, release: str) -> None:
     """Build what could be had as a release of the root, and say how many of its shards have the bytes of the first."""
     version = build_next(run)
@@ -127,16 +125,6 @@ def compare_shards(run: Run, release: str) -> None:
     logger.info("%d of %d shards have the bytes of %s", len(told) - len(different), len(told), release)
     if different:
         logger.warning("the first shard that differs: %s", different[0])
-
-
-def _without_rules(config: Config) -> Config:
-    everything = config.run.model_copy(update={"max_videos": None})
-    return config.model_copy(update={"selection": TAKE_ALL, "run": everything})
-
-
-def _check_root(run: Run) -> None:
-    if list_parts(run.root, "searches"):
-        raise ValueError(f"the root {run.root} holds the tables of a search: give `regenerate` a root of its own")
 
 
 def _hide_tombstoned(run: Run, listing: Listing) -> Listing:

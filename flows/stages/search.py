@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from prefect import task
 
 from datasets.outcomes import OK
-from datasets.queries import Query
 from datasets.settings import recipe_of
 from datasets.tables import make_table, read_table, write_part
 from datasets.tombstones import hide_id, is_tombstoned, read_tombstones
@@ -30,7 +29,13 @@ def find_videos(run: Run) -> None:
     """Search every query that was not searched: tables searches and discoveries."""
     config = run.config
     recipe = recipe_of(config.search, config.source)
-    queries = _without_tombstoned(run, plan_queries(config))
+    queries = plan_queries(config)
+    if config.source.name == "ids":  # ids that were taken down are not even asked; no other query names a video
+        tombstones = read_tombstones(run.root)
+        asked_for = [q for q in queries if not is_tombstoned(tombstones, "video", video_id_of(q.query))]
+        if len(asked_for) < len(queries):
+            logger.warning("%d videos of the list were taken down and stay out", len(queries) - len(asked_for))
+        queries = asked_for
     asked = pa.Table.from_pylist([asdict(query) for query in queries], schema=_QUERY_SCHEMA)
     todo = pa.concat_tables(
         [left_to_do(asked, run, "searches", recipe), _searched_long_ago(asked, run, recipe)],
@@ -51,29 +56,22 @@ def search_batch(batch: pa.Table, run: Run, recipe: str, pacer: Pacer) -> None:
     """Search a batch of queries; discoveries are written before the searches that say they are complete."""
     searches: list[Row] = []
     discoveries: list[Row] = []
+    tombstones = read_tombstones(run.root)
     for row in batch.drop_columns("attempt").to_pylist():
         if pacer.open_until is not None:
             break
-        search, found = settle_row(partial(_search_row, run, row, pacer), lambda outcome: (outcome, []), run.config.run)
-        searches.append({**row, **search, "num_results": len(found), "searched_at": datetime.now(UTC)})
-        discoveries.extend(found)
+        search = partial(search_videos, row["query"], run.config.search.depth, run.config.source, pacer)
+        settled = settle_row(search, lambda failure: failure, run.config.run)
+        found, outcome = (settled, OK) if isinstance(settled, list) else ([], settled)
+        searches.append({**row, **outcome, "num_results": len(found), "searched_at": datetime.now(UTC)})
+        for discovery in found:
+            video_id = hide_id(tombstones, discovery["video_id"])
+            if video_id != discovery["video_id"]:  # of what was taken down only the hash is kept, and where it stood
+                discovery = {"query": discovery["query"], "video_id": video_id, "rank": discovery["rank"], **OK}
+            discoveries.append(discovery)
     made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
     write_part(run.root, "discoveries", make_table("discoveries", discoveries, **made), batch["query"].to_pylist())
     write_part(run.root, "searches", make_table("searches", searches, **made))
-
-
-def _search_row(run: Run, row: Row, pacer: Pacer) -> tuple[Row, list[Row]]:
-    found = search_videos(row["query"], run.config.search.depth, run.config.source, pacer)
-    tombstones = read_tombstones(run.root)
-    return OK, [_hide_tombstoned(discovery, tombstones) for discovery in found]
-
-
-def _hide_tombstoned(discovery: Row, tombstones: frozenset[str]) -> Row:
-    """A discovery as it is; of a video that was taken down only the hash and where it stood."""
-    video_id = hide_id(tombstones, discovery["video_id"])
-    if video_id == discovery["video_id"]:
-        return discovery
-    return {"query": discovery["query"], "video_id": video_id, "rank": discovery["rank"], **OK}
 
 
 _QUERY_SCHEMA = pa.schema([(name, pa.string()) for name in ("query", "dish", "technique", "region")])
@@ -93,14 +91,3 @@ def _searched_long_ago(asked: pa.Table, run: Run, recipe: str) -> pa.Table:
         [("searched_at", "ascending"), ("query", "ascending")]
     )
     return again.drop_columns("searched_at")
-
-
-def _without_tombstoned(run: Run, queries: list[Query]) -> list[Query]:
-    """Ids that were taken down are not even asked; whatever else a query is, it names no video."""
-    if run.config.source.name != "ids":
-        return queries
-    tombstones = read_tombstones(run.root)
-    asked = [item for item in queries if not is_tombstoned(tombstones, "video", video_id_of(item.query))]
-    if len(asked) < len(queries):
-        logger.warning("%d videos of the list were taken down and stay out", len(queries) - len(asked))
-    return asked

@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from math import ceil
 from typing import Any
 
 import pyarrow as pa
@@ -24,7 +25,10 @@ def find_speech(run: Run) -> None:
     settings = run.config.speech
     recipe = recipe_of(settings, speech_weights_sha256(settings), current_recipe(run.root, "media"))
     todo = left_to_do(media_table(run), run, "segmentations", recipe)
-    batches = cut_batches(todo, _batch_size(run, todo.num_rows))
+    most, workers = run.config.run.videos_per_batch, run.config.run.num_workers
+    # On this machine also small enough that every worker has a batch.
+    size = most if stages_on_ray(run.config) else max(1, min(most, ceil(todo.num_rows / workers)))
+    batches = cut_batches(todo, size)
     run_batches(segment_batch, batches, run, recipe, description="segment videos")
     run.record("segments", recipe)
     run.record("segmentations", recipe)
@@ -53,12 +57,6 @@ def _segment_unit(run: Run, videos: list[tuple[str, str]]) -> list[SegmentedVide
         return [found for video in videos for found in _segment_unit(run, [video])]
 
     return settle_row(partial(segment_videos, videos, run.config.speech), settle_apart, run.config.run)
-
-
-def _batch_size(run: Run, num_videos: int) -> int:
-    """As configured; on this machine also small enough that every worker has a batch."""
-    most = run.config.run.videos_per_batch
-    return most if stages_on_ray(run.config) else max(1, min(most, -(-num_videos // run.config.run.num_workers)))
 
 
 def _files_at_once(run: Run) -> int:

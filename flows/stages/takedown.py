@@ -85,7 +85,9 @@ def takedown(config: Config, kind: Kind, identifier: SecretStr, why: str) -> Tak
 
 def _remove(run: Run, videos: set[str], others: set[str], why: str) -> Takedown:
     flag_checkpoints(run.root, videos, why)
-    for media_root in _media_roots(run):
+    # As configured, and as configured when they were fetched.
+    recorded = (read_run(run.root, "media") or {}).get("config", {}).get("run", {}).get("media_root")
+    for media_root in {run.media_root, *([Path(recorded)] if recorded else [])}:
         for video_id in videos:
             remove_media(media_root, video_id)
     rows = rewrite_tables(run.root, videos, others)
@@ -109,26 +111,17 @@ def _remove(run: Run, videos: set[str], others: set[str], why: str) -> Takedown:
     )
 
 
-def _media_roots(run: Run) -> set[Path]:
-    """Where media may lie: as configured, and as configured when they were fetched."""
-    recorded = (read_run(run.root, "media") or {}).get("config", {}).get("run", {}).get("media_root")
-    return {run.media_root, *([Path(recorded)] if recorded else [])}
-
-
-def _as_published(run: Run, version: str) -> Run:
-    """The run with the settings that a release was made with, whatever configuration the takedown was given."""
-    settings = read_publish_settings(release_path(run.root, version))
-    return replace(run, config=run.config.model_copy(update={"publish": settings}))
-
-
 def _replace_releases(run: Run, videos: set[str], why: str) -> tuple[str, ...]:
     """Build the next release, then withdraw those that hold the videos; a kill between the two leaves both."""
     finish_withdrawals(run.root)
     affected = tuple(releases_with(run.root, videos))
     if not affected:
         return ()
+    # As the last release was made, whatever configuration the takedown was given.
+    settings = read_publish_settings(release_path(run.root, list_releases(run.root)[-1]))
+    as_published = replace(run, config=run.config.model_copy(update={"publish": settings}))
     try:
-        use_instead: str | None = build_next(_as_published(run, list_releases(run.root)[-1]))
+        use_instead: str | None = build_next(as_published)
     except (ReleaseError, ValueError) as error:
         logger.warning("no release can be made of what is left: %s", error)
         use_instead = None
