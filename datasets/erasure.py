@@ -23,6 +23,7 @@ from datasets.settings import recipe_of
 from datasets.splits.certificate import CERTIFICATE_FILE, read_groups, rows_digest, split_certificate, write_certificate
 from datasets.splits.duplicates import DuplicateSettings
 from datasets.splits.pins import read_pins, write_pins
+from datasets.splits.pool import DrawRequest
 from datasets.tables import list_parts, read_run, read_table, record_run, write_part
 from datasets.tombstones import hash_id
 
@@ -125,11 +126,13 @@ def renew_splits(root: str | Path, provenance: dict[str, Any]) -> bool:
     certificate = split_certificate(
         splits,
         read_table(root, "clips", ["clip_id", "video_id", "status"]),
-        {name: found.get(name, 0) for name in written["sizes"]},
-        written["seed"],
-        groups=read_groups(root, written["group_by"], duplicates),
-        pinned=splits.select(keys),
-        max_per_video=written["max_per_video"],
+        DrawRequest(
+            {name: found.get(name, 0) for name in written["sizes"]},
+            written["seed"],
+            read_groups(root, written["group_by"], duplicates),
+            splits.select(keys),
+            written["max_per_video"],
+        ),
         group_by=written["group_by"],
         duplicates=duplicates,
         asked=written["asked"],

@@ -25,8 +25,8 @@ class Policy(StrEnum):
     PERSON = "person"
 
 
-class TransientError(Exception):
-    """Trouble that may pass. The flow tries again; after the last try the row gets `reason`.
+class RowError(Exception):
+    """An item that comes out not ok; what raises it knows why, whoever settles its row records it.
 
     Args:
         reason: a code of the table's vocabulary.
@@ -37,6 +37,10 @@ class TransientError(Exception):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+class TransientError(RowError):
+    """Trouble that may pass. The flow tries again; after the last try the row gets `reason`."""
 
 
 def dropped(reason: str, detail: str = "") -> dict[str, Any]:

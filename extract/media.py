@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-MediaReason = Literal["no_audio", "decode_failed", "media_missing"]
+from datasets.outcomes import RowError
 
 SAMPLING_RATE = 16000
 DEFAULT_TIMEOUT_S = 3600.0
@@ -30,18 +30,8 @@ BYTES_PER_SAMPLE = 2
 CONTAINERS = "mov,matroska,mp3,wav,w64,ogg,flac,aac,avi,mpegts,mpeg,flv,asf,aiff,au,caf,amr,ac3,eac3"
 
 
-class MediaError(Exception):
-    """A media file that cannot be used.
-
-    Args:
-        reason: "no_audio", "decode_failed" or "media_missing".
-        detail: what happened, for people.
-    """
-
-    def __init__(self, reason: MediaReason, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason: MediaReason = reason
-        self.detail = detail
+class MediaError(RowError):
+    """A media file that cannot be used: "no_audio", "decode_failed" or "media_missing"."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from datasets.outcomes import OK
 from datasets.schemas import list_of_vectors
 from datasets.splits.certificate import split_certificate, write_certificate
 from datasets.splits.pins import write_pins
+from datasets.splits.pool import DrawRequest
 from datasets.tables import add_common_columns, make_table, read_table, record_run, write_part
 
 # What the manifest of a release keeps, of stages that this root never ran.
@@ -59,7 +60,7 @@ def certify(root: Path | str) -> None:
     sizes = {row["values"]: row["counts"] for row in splits["split"].value_counts().to_pylist()}
     clips = read_table(root, "clips", ["clip_id", "video_id", "status"])
     write_pins(root, splits)
-    write_certificate(root, split_certificate(splits, clips, sizes, 0, pinned=splits))
+    write_certificate(root, split_certificate(splits, clips, DrawRequest(sizes, 0, pinned=splits)))
 
 
 def _write(root: Path, name: str, rows: list[dict[str, Any]]) -> None:

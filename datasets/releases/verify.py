@@ -24,6 +24,7 @@ from datasets.releases.layout import (
 )
 from datasets.releases.shards import TIERS
 from datasets.splits.certificate import CERTIFICATE_FILE, check_assignment, rows_digest, verify_certificate
+from datasets.splits.pool import DrawRequest
 from datasets.tombstones import hash_id
 
 # What papers and shards of strangers make Python and Arrow raise.
@@ -179,8 +180,8 @@ def _check_splits(release: str, keys: Mapping[tuple[str, str, str], pa.Table]) -
         yield f"{CERTIFICATE_FILE}: made for another assignment than that of data/metadata"
     channels = rows.group_by(["video_id", "channel_hash"]).aggregate([]).rename_columns(["video_id", "channel"])
     groups = channels if "channel" in certificate["group_by"] else None
-    pool = rows.select(["clip_id", "video_id"])
-    checks = check_assignment(rows, pool, certificate["sizes"], groups, None, certificate["max_per_video"])
+    request = DrawRequest(certificate["sizes"], certificate["seed"], groups, None, certificate["max_per_video"])
+    checks = check_assignment(rows, rows.select(["clip_id", "video_id"]), request)
     for name, problem in checks.items():
         if problem:
             yield f"data/metadata: {name}: {problem}"

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 
 from datasets.files import read_json, write_json
 from datasets.seeded_order import hash_strings
-from datasets.splits.draw import draw_splits
+from datasets.splits.draw import draw_exactly
 from datasets.splits.duplicates import DuplicateSettings, find_duplicates
 from datasets.splits.pins import PINS_FILE, read_pins
-from datasets.splits.pool import SplitError, drawable_clips, group_pairs
+from datasets.splits.pool import DrawRequest, SplitError, drawable_clips
 from datasets.tables import read_ok, read_table
 
 CERTIFICATE_FILE = "splits.certificate.json"
@@ -79,11 +79,7 @@ GROUPINGS: Mapping[str, Callable[[str | Path, DuplicateSettings], pa.Table]] = {
 def split_certificate(
     splits: pa.Table,
     clips: pa.Table,
-    sizes: Mapping[str, int],
-    seed: int,
-    groups: pa.Table | None = None,
-    pinned: pa.Table | None = None,
-    max_per_video: int | None = None,
+    request: DrawRequest,
     group_by: Iterable[str] = (),
     duplicates: DuplicateSettings | None = None,
     asked: Mapping[str, int] | None = None,
@@ -93,35 +89,50 @@ def split_certificate(
     Args:
         splits: columns clip_id, video_id, split, as `draw_splits` gave them.
         clips: what they were drawn from.
-        sizes: clips drawn, by the split's name.
-        seed: the seed of the draw.
-        groups: as given to `draw_splits`.
-        pinned: as given to `draw_splits`.
-        max_per_video: as given to `draw_splits`.
-        group_by: how `groups` was read from the root's tables (`read_groups`), for `verify_certificate`.
+        request: what was drawn; its sizes are those of the splits there are.
+        group_by: how its groups were read from the root's tables (`read_groups`), for `verify_certificate`.
         duplicates: as given to `read_groups`.
-        asked: clips that were asked for, when the set was scaled down to `sizes`.
+        asked: clips that were asked for, when the set was scaled down.
 
     Returns:
         JSON-able: the request, counts by split, of the pool and of the groups, each check with its result, digests of
         the inputs and of the assignment, and `passed`, which is true when every check is.
     """
-    checks = check_assignment(splits, clips, sizes, groups, pinned, max_per_video)
-    checks["drawn again with the same seed"] = _compare_redraw(
-        splits, clips, sizes, seed, groups, pinned, max_per_video
-    )
+    checks = check_assignment(splits, clips, request)
+    assignment, pinned, pairs = ["clip_id", "video_id", "split"], request.pinned, request.group_pairs
+    digests = {
+        "splits": rows_digest(splits.select(assignment)),
+        "clips": rows_digest(drawable_clips(clips)),
+        "groups": [rows_digest(rows) for rows in pairs.values()] if request.groups is not None else None,
+        "pinned": rows_digest(pinned.select(assignment)) if pinned is not None else None,
+    }
+    try:
+        is_same = rows_digest(draw_exactly(clips, request)) == digests["splits"]
+        differs = None if is_same else "another assignment than the one that this seed gives"
+    except SplitError as error:
+        differs = str(error)
+    checks["drawn again with the same seed"] = differs
+    pool = drawable_clips(clips)
     return {
         "certificate_version": CERTIFICATE_VERSION,
-        "seed": seed,
-        "sizes": dict(sizes),
-        "asked": dict(asked or sizes),
-        "max_per_video": max_per_video,
+        "seed": request.seed,
+        "sizes": dict(request.sizes),
+        "asked": dict(asked or request.sizes),
+        "max_per_video": request.max_per_video,
         "group_by": list(group_by),
         "duplicates": duplicates.model_dump(mode="json") if duplicates is not None else None,
-        "counts": {name: _count(splits, name) for name in sizes},
-        "pool": _count_pool(clips, groups, pinned),
+        "counts": {name: _count(splits, name) for name in request.sizes},
+        "pool": {
+            "clips": pool.num_rows,
+            "videos": len(pool["video_id"].unique()),
+            "pinned_clips": pinned.num_rows if pinned is not None else 0,
+            "groups": {
+                name: {"groups": len(rows["group_id"].unique()), "videos": len(rows["video_id"].unique())}
+                for name, rows in pairs.items()
+            },
+        },
         "checks": {name: {"passed": not problem, "problem": problem} for name, problem in checks.items()},
-        "digests": _digest_inputs(splits, clips, groups, pinned),
+        "digests": digests,
         "passed": not any(checks.values()),
     }
 
@@ -152,11 +163,13 @@ def verify_certificate(root: str | Path) -> list[str]:
         found = split_certificate(
             read_ok(root, "splits", ["clip_id", "video_id", "split"]),
             read_table(root, "clips", ["clip_id", "video_id", "status"]),
-            written["sizes"],
-            written["seed"],
-            groups=read_groups(root, written["group_by"], duplicates),
-            pinned=pinned,
-            max_per_video=written["max_per_video"],
+            DrawRequest(
+                written["sizes"],
+                written["seed"],
+                read_groups(root, written["group_by"], duplicates),
+                pinned,
+                written["max_per_video"],
+            ),
             group_by=written["group_by"],
             duplicates=duplicates,
             asked=written["asked"],
@@ -184,45 +197,12 @@ def _count(splits: pa.Table, name: str) -> dict[str, int]:
     return {"clips": rows.num_rows, "videos": len(rows["video_id"].unique())}
 
 
-def _digest_inputs(
-    splits: pa.Table, clips: pa.Table, groups: pa.Table | None, pinned: pa.Table | None
-) -> dict[str, Any]:
-    assignment = ["clip_id", "video_id", "split"]
-    return {
-        "splits": rows_digest(splits.select(assignment)),
-        "clips": rows_digest(drawable_clips(clips)),
-        "groups": [rows_digest(pairs) for pairs in group_pairs(groups)] if groups is not None else None,
-        "pinned": rows_digest(pinned.select(assignment)) if pinned is not None else None,
-    }
-
-
-def _count_pool(clips: pa.Table, groups: pa.Table | None, pinned: pa.Table | None) -> dict[str, Any]:
-    """What the draw could choose from."""
-    clips = drawable_clips(clips)
-    pairs = dict(zip(_group_names(groups), group_pairs(groups) if groups is not None else (), strict=True))
-    return {
-        "clips": clips.num_rows,
-        "videos": len(clips["video_id"].unique()),
-        "pinned_clips": pinned.num_rows if pinned is not None else 0,
-        "groups": {
-            name: {"groups": len(rows["group_id"].unique()), "videos": len(rows["video_id"].unique())}
-            for name, rows in pairs.items()
-        },
-    }
-
-
-def check_assignment(
-    splits: pa.Table,
-    clips: pa.Table,
-    sizes: Mapping[str, int],
-    groups: pa.Table | None,
-    pinned: pa.Table | None,
-    max_per_video: int | None,
-) -> dict[str, str | None]:
+def check_assignment(splits: pa.Table, clips: pa.Table, request: DrawRequest) -> dict[str, str | None]:
     """Each check's name, and what is wrong (None when nothing is). Written apart from the code that draws.
 
     Args: as those of `split_certificate`.
     """
+    sizes, pinned = request.sizes, request.pinned
     found = {row["values"]: row["counts"] for row in splits["split"].value_counts().to_pylist()}
     wrong = {name: n for name, n in found.items() if sizes.get(name) != n}
     wrong |= {name: 0 for name, size in sizes.items() if size and name not in found}
@@ -232,20 +212,16 @@ def check_assignment(
         "every clip is in the pool": _first(_outside(splits, clips), "clips not in the pool"),
         "no video in two splits": _first(_torn(splits, "video_id"), "videos in two splits"),
     }
-    for name, pairs in zip(_group_names(groups), group_pairs(groups) if groups is not None else (), strict=True):
+    for name, pairs in request.group_pairs.items():
         joined = splits.select(["video_id", "split"]).join(pairs, "video_id", join_type="inner")
         checks[f"no {name} in two splits"] = _first(_torn(joined, "group_id"), f"{name}s in two splits")
-    if max_per_video is not None:
+    if request.max_per_video is not None:
         counts = splits.group_by("video_id").aggregate([("clip_id", "count")])
-        above = counts.filter(pc.greater(counts["clip_id_count"], max_per_video))["video_id"]
-        checks[f"at most {max_per_video} clips of a video"] = _first(above, "videos above the limit")
+        above = counts.filter(pc.greater(counts["clip_id_count"], request.max_per_video))["video_id"]
+        checks[f"at most {request.max_per_video} clips of a video"] = _first(above, "videos above the limit")
     if pinned is not None:
         checks["pinned clips keep their split"] = _first(_moved(splits, clips, pinned), "pinned clips moved")
     return checks
-
-
-def _group_names(groups: pa.Table | None) -> list[str]:
-    return [name for name in groups.column_names if name != "video_id"] if groups is not None else []
 
 
 def _first(ids: pa.ChunkedArray, what: str) -> str | None:
@@ -270,20 +246,3 @@ def _moved(splits: pa.Table, clips: pa.Table, pinned: pa.Table) -> pa.ChunkedArr
     """Pinned clips that the pool still has and that are not where they were."""
     still = pinned.filter(pc.is_in(pinned["clip_id"], drawable_clips(clips)["clip_id"].combine_chunks()))
     return still.join(splits.select(["clip_id", "split"]), ["clip_id", "split"], join_type="left anti")["clip_id"]
-
-
-def _compare_redraw(
-    splits: pa.Table,
-    clips: pa.Table,
-    sizes: Mapping[str, int],
-    seed: int,
-    groups: pa.Table | None,
-    pinned: pa.Table | None,
-    max_per_video: int | None,
-) -> str | None:
-    try:
-        again = draw_splits(clips, sizes, seed, groups, pinned, max_per_video)
-    except SplitError as error:
-        return str(error)
-    same = rows_digest(again) == rows_digest(splits.select(again.column_names))
-    return None if same else "another assignment than the one that this seed gives"

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from datasets.settings import Settings
 from datasets.splits.duplicates import DuplicateSettings
-from datasets.splits.pool import FREE, Integers, Pool, SplitError, make_pool
+from datasets.splits.pool import FREE, DrawRequest, Integers, Pool, SplitError, make_pool
 
 __all__ = ["SplitError", "SplitSettings", "draw_splits", "draw_to_fit", "scale_sizes"]
 
@@ -99,8 +99,12 @@ def draw_splits(
     Raises:
         SplitError: which constraint binds, and how many clips are missing.
     """
-    _check_arguments(sizes, max_per_video)
-    return _draw(make_pool(clips, sorted(sizes), seed, groups, pinned, max_per_video), sizes)
+    return draw_exactly(clips, DrawRequest(sizes, seed, groups, pinned, max_per_video))
+
+
+def draw_exactly(clips: pa.Table, request: DrawRequest) -> pa.Table:
+    """`draw_splits` of a request."""
+    return _draw(make_pool(clips, request), request.sizes)
 
 
 def scale_sizes(sizes: Mapping[str, int], pool: int) -> dict[str, int]:
@@ -109,23 +113,15 @@ def scale_sizes(sizes: Mapping[str, int], pool: int) -> dict[str, int]:
     return {name: size if asked <= pool else size * pool // asked for name, size in sizes.items()}
 
 
-def draw_to_fit(
-    clips: pa.Table,
-    sizes: Mapping[str, int],
-    seed: int,
-    groups: pa.Table | None = None,
-    pinned: pa.Table | None = None,
-    max_per_video: int | None = None,
-) -> pa.Table:
-    """As `draw_splits`, but when the pool is too small, the largest proportionally smaller set that can be drawn.
+def draw_to_fit(clips: pa.Table, request: DrawRequest) -> pa.Table:
+    """As `draw_exactly`, but when the pool is too small, the largest proportionally smaller set that can be drawn.
 
     Pinned clips are kept even where that departs from the proportion.
 
     Raises:
         SplitError: the pool cannot give one clip to every split that asks for any.
     """
-    _check_arguments(sizes, max_per_video)
-    pool = make_pool(clips, sorted(sizes), seed, groups, pinned, max_per_video)
+    pool, sizes = make_pool(clips, request), request.sizes
     total = min(sum(sizes.values()), len(pool.video))
     problem: SplitError | None = None
     while all(scaled > 0 or sizes[name] == 0 for name, scaled in scale_sizes(sizes, total).items()):
@@ -147,16 +143,6 @@ def _at_least_pinned(pool: Pool, sizes: Mapping[str, int], scaled: Mapping[str, 
 
 def _count_pinned(pool: Pool) -> Integers:
     return np.bincount(pool.clip_split[pool.clip_split >= 0], minlength=len(pool.names))
-
-
-def _check_arguments(sizes: Mapping[str, int], max_per_video: int | None) -> None:
-    for name, size in sizes.items():
-        if size < 0:
-            raise SplitError(f"splits: size of {name} must be 0 or more, got {size}")
-    if not sizes:
-        raise SplitError("splits: sizes names no split")
-    if max_per_video is not None and max_per_video < 1:
-        raise SplitError(f"splits: max_per_video must be 1 or more, got {max_per_video}")
 
 
 def _draw(pool: Pool, sizes: Mapping[str, int]) -> pa.Table:

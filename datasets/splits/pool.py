@@ -1,6 +1,6 @@
 """What the clips of a draw are: hashes, groups of videos that stay together, pins of an earlier release, limits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,32 @@ FREE, LEFT_OUT = -1, -2
 
 class SplitError(ValueError):
     """The pool cannot give the asked splits; the message says which constraint binds and what is missing."""
+
+
+@dataclass(frozen=True)
+class DrawRequest:
+    """What a draw is asked for; `datasets.splits.draw.draw_splits` says what each means."""
+
+    sizes: Mapping[str, int]
+    seed: int
+    groups: pa.Table | None = None
+    pinned: pa.Table | None = None
+    max_per_video: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, size in self.sizes.items():
+            if size < 0:
+                raise SplitError(f"splits: size of {name} must be 0 or more, got {size}")
+        if not self.sizes:
+            raise SplitError("splits: sizes names no split")
+        if self.max_per_video is not None and self.max_per_video < 1:
+            raise SplitError(f"splits: max_per_video must be 1 or more, got {self.max_per_video}")
+
+    @property
+    def group_pairs(self) -> dict[str, pa.Table]:
+        """(video_id, group_id) of each kind of group, by its name."""
+        names = [name for name in self.groups.column_names if name != "video_id"] if self.groups is not None else []
+        return dict(zip(names, group_pairs(self.groups) if self.groups is not None else (), strict=True))
 
 
 @dataclass(frozen=True)
@@ -50,31 +76,24 @@ class Pool:
         return int(self.group.max()) + 1 if self.group.size else 0
 
 
-def make_pool(
-    clips: pa.Table,
-    names: list[str],
-    seed: int,
-    groups: pa.Table | None,
-    pinned: pa.Table | None,
-    max_per_video: int | None,
-) -> Pool:
-    """Prepare a draw; the arguments are those of `datasets.splits.draw.draw_splits`."""
-    clips = drawable_clips(clips)
+def make_pool(clips: pa.Table, request: DrawRequest) -> Pool:
+    """Prepare a draw."""
+    clips, names, pinned = drawable_clips(clips), sorted(request.sizes), request.pinned
     videos, video = _encode(clips["video_id"])
     try:
-        clip_hash = unique_hashes(clips["clip_id"], f"{seed}/clip")
+        clip_hash = unique_hashes(clips["clip_id"], f"{request.seed}/clip")
     except ValueError as error:
         raise SplitError(f"splits: clips.clip_id: {error}") from None
-    group = _group_videos(videos, unique_hashes(videos, f"{seed}/video"), groups)
+    group = _group_videos(videos, unique_hashes(videos, f"{request.seed}/video"), request.groups)
     if pinned is None:
         clip_split, video_split = np.full(len(video), FREE), np.full(len(videos), FREE)
     else:
         clip_split, video_split = _read_pins(clips, videos, names, pinned)
-        _check_pinned_groups(videos, video_split, groups, names)
+        _check_pinned_groups(videos, video_split, request.groups, names)
         video_split = _spread_pins(group, video_split)
         if (video_split[video] != clip_split)[clip_split >= 0].any():
             raise SplitError("splits: pinned gives a clip to another video than clips does")
-    within_limit = _limit_per_video(video, clip_hash, clip_split >= 0, max_per_video)
+    within_limit = _limit_per_video(video, clip_hash, clip_split >= 0, request.max_per_video)
     return Pool(clips, clip_hash, video, group, video_split, clip_split, within_limit, names)
 
 

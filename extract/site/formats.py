@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from datasets.outcomes import RowError
 from extract.language import ORIGINAL_TRACK
 
 Format = Mapping[str, Any]
@@ -12,18 +13,8 @@ Format = Mapping[str, Any]
 PROTOCOLS = frozenset({"http", "https", "m3u8_native", "http_dash_segments"})
 
 
-class NoFormatError(Exception):
-    """No format may be taken.
-
-    Args:
-        reason: "no_audio" or "no_original_audio".
-        detail: what there was.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
+class NoFormatError(RowError):
+    """No format may be taken: "no_audio" or "no_original_audio"."""
 
 
 def choose_formats(formats: Sequence[Format], max_height: int) -> list[Format]:

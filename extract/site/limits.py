@@ -4,23 +4,15 @@ import hashlib
 import time
 from typing import Any
 
+from datasets.outcomes import RowError
+
 MAX_PAGE_BYTES = 64 << 20
 # More at once than fits into a processor's cache costs time twice: a block is written where it was just received.
 READ_BYTES = 1 << 19
 
 
-class LimitError(Exception):
-    """A limit of ours that ends a transfer; yt-dlp, which retries errors of its own, lets it pass.
-
-    Args:
-        reason: a code of MEDIA_REASONS.
-        detail: the limit and what passed it.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
+class LimitError(RowError):
+    """A limit of ours that ends a transfer; yt-dlp, which retries errors of its own, lets it pass."""
 
 
 class Limits:

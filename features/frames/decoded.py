@@ -6,22 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from datasets.outcomes import RowError
+
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
 
-class ClipError(Exception):
-    """A clip that gives no features.
-
-    Args:
-        reason: a code of `datasets.outcomes.FEATURE_REASONS`.
-        detail: what was found, for people.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
+class ClipError(RowError):
+    """A clip that gives no features, for a reason of `datasets.outcomes.FEATURE_REASONS`."""
 
 
 @dataclass(frozen=True)

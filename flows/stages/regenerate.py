@@ -20,6 +20,7 @@ from datasets.schemas import TABLES
 from datasets.settings import recipe_of
 from datasets.splits.certificate import split_certificate, write_certificate
 from datasets.splits.pins import write_pins
+from datasets.splits.pool import DrawRequest
 from datasets.tables import current_recipe, list_parts, make_table, read_ok, read_table, write_part
 from datasets.tombstones import hide_id, read_tombstones
 from extract.regeneration import Listing, compare_media, read_listing, settle_clip
@@ -187,7 +188,8 @@ def _certify(run: Run, clips: pa.Table, listing: Listing) -> None:
     listed = pa.array([clip["split"] for clip in listing.clips])
     sizes, asked = _count(splits["split"]), _count(listed)
     write_pins(run.root, splits)
-    certificate = split_certificate(splits, clips, sizes, run.config.splits.seed, pinned=splits, asked=asked)
+    request = DrawRequest(sizes, run.config.splits.seed, pinned=splits)
+    certificate = split_certificate(splits, clips, request, asked=asked)
     write_certificate(run.root, certificate)
     for name, check in certificate["checks"].items():
         if not check["passed"]:

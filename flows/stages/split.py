@@ -1,6 +1,6 @@
 """Clips to splits: the draw, the pins it keeps, and the certificate."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from datasets.splits.certificate import (
     split_certificate,
     write_certificate,
 )
-from datasets.splits.draw import SplitError, draw_splits, draw_to_fit
+from datasets.splits.draw import draw_exactly, draw_to_fit
 from datasets.splits.pins import read_assignment, read_pins, write_pins
-from datasets.splits.pool import group_pairs
+from datasets.splits.pool import DrawRequest, SplitError, group_pairs
 from datasets.tables import add_common_columns, current_recipe, list_parts, read_ok, read_table, write_part
 from flows.machinery.batches import has_parts
 from flows.machinery.run import Run
@@ -41,10 +41,9 @@ def assign_splits(run: Run) -> None:
     pairs = group_pairs(groups) if groups is not None else ()
     inputs = (settings, rows_digest(clips.select(["clip_id", "video_id"])), [rows_digest(rows) for rows in pairs])
     pinned, recipe = _choose_pins(run, inputs)
-    request = {"groups": groups, "pinned": pinned, "max_per_video": settings.max_per_video}
+    request = DrawRequest(settings.sizes, settings.seed, groups, pinned, settings.max_per_video)
     if not has_parts(run.root, "splits", recipe):
-        draw = draw_to_fit if settings.scale else draw_splits
-        drawn = draw(clips, settings.sizes, settings.seed, **request)
+        drawn = (draw_to_fit if settings.scale else draw_exactly)(clips, request)
         write_part(run.root, "splits", add_common_columns(_with_outcome(drawn), recipe=recipe, run_id=run.run_id))
     if current_recipe(run.root, "splits") != recipe:
         _certify(run, recipe, clips, request)
@@ -90,21 +89,19 @@ def _is_same_place(source: str, root: str) -> bool:
     return Path(source).resolve() == Path(root).resolve()
 
 
-def _certify(run: Run, recipe: str, clips: pa.Table, request: Mapping[str, Any]) -> None:
+def _certify(run: Run, recipe: str, clips: pa.Table, request: DrawRequest) -> None:
     settings = run.config.splits
     splits = read_table(run.root, "splits", ["clip_id", "video_id", "split"], recipe=recipe)
     sizes = {name: pc.sum(pc.equal(splits["split"], name)).as_py() or 0 for name in settings.sizes}
-    if request["pinned"] is not None:
-        write_pins(run.root, request["pinned"])
+    if request.pinned is not None:
+        write_pins(run.root, request.pinned)
     certificate = split_certificate(
         splits,
         clips,
-        sizes,
-        settings.seed,
+        replace(request, sizes=sizes),
         group_by=settings.group_by,
         duplicates=settings.duplicates if settings.group_by_duplicates else None,
         asked=settings.sizes,
-        **request,
     )
     write_certificate(run.root, certificate)
     if not certificate["passed"]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from datasets.ids import make_clip_id
 from datasets.splits.draw import SplitError, SplitSettings, draw_splits, draw_to_fit, scale_sizes
+from datasets.splits.pool import DrawRequest
 
 PAPER_SHAPE = {"train": 100, "val": 30, "test": 30}
 
@@ -297,7 +298,7 @@ def test_sizes_that_fit_are_not_scaled():
 
 
 def test_a_small_pool_gives_a_proportionally_smaller_set(clips):
-    drawn = draw_to_fit(clips, {"train": 10_000, "val": 3_000, "test": 3_000}, seed=0)
+    drawn = draw_to_fit(clips, DrawRequest({"train": 10_000, "val": 3_000, "test": 3_000}, 0))
     found = counts(drawn)
     assert found["val"] == found["test"]
     assert abs(found["train"] / found["val"] - 10 / 3) < 0.1
@@ -307,17 +308,17 @@ def test_a_small_pool_gives_a_proportionally_smaller_set(clips):
 def test_scaling_never_drops_a_pinned_clip():
     """The pool lost clips of train, so that the proportional val would be smaller than what val already holds."""
     clips = make_clips([1] * 160)
-    first = draw_to_fit(clips, {"train": 10_000, "val": 3_000, "test": 3_000}, seed=0)
+    first = draw_to_fit(clips, DrawRequest({"train": 10_000, "val": 3_000, "test": 3_000}, 0))
     is_train = pc.equal(first["split"], "train")
     gone = first.filter(is_train)["clip_id"].slice(0, 20).combine_chunks()
     left = clips.filter(pc.invert(pc.is_in(clips["clip_id"], gone)))
-    drawn = draw_to_fit(left, {"train": 10_000, "val": 3_000, "test": 3_000}, seed=0, pinned=first)
+    drawn = draw_to_fit(left, DrawRequest({"train": 10_000, "val": 3_000, "test": 3_000}, 0, pinned=first))
     assert counts(drawn) == {"train": 80, "val": 30, "test": 30}
 
 
 def test_a_pool_too_small_for_one_clip_each_is_an_error():
     with pytest.raises(SplitError, match="no video may be divided"):
-        draw_to_fit(make_clips([90]), {"train": 10_000, "val": 3_000, "test": 3_000}, seed=0)
+        draw_to_fit(make_clips([90]), DrawRequest({"train": 10_000, "val": 3_000, "test": 3_000}, 0))
 
 
 def test_the_assignment_is_the_same_on_any_machine():

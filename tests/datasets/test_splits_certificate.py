@@ -19,6 +19,7 @@ from datasets.splits.certificate import (
 from datasets.splits.draw import SplitError, draw_splits
 from datasets.splits.duplicates import DuplicateSettings
 from datasets.splits.pins import PINS_FILE, read_assignment, read_pins, write_pins
+from datasets.splits.pool import DrawRequest
 from datasets.tables import list_parts, make_table, read_table, write_part
 
 SIZES = {"train": 20, "val": 6, "test": 6}
@@ -51,7 +52,7 @@ def root(tmp_path):
     clips, groups = read_table(tmp_path, "clips"), read_groups(tmp_path, ["channel"])
     splits = draw_splits(clips, SIZES, 5, groups=groups, max_per_video=3)
     write_splits(tmp_path, splits.to_pylist())
-    certificate = split_certificate(splits, clips, SIZES, 5, groups, max_per_video=3, group_by=["channel"])
+    certificate = split_certificate(splits, clips, DrawRequest(SIZES, 5, groups, max_per_video=3), group_by=["channel"])
     write_certificate(tmp_path, certificate)
     return tmp_path
 
@@ -135,9 +136,9 @@ def test_a_pinned_release_is_checked_too(root):
     pinned = read_table(root, "splits", ["clip_id", "video_id", "split"])
     sizes = {**SIZES, "train": 25}
     splits = draw_splits(clips, sizes, 9, pinned=pinned)
-    assert split_certificate(splits, clips, sizes, 9, pinned=pinned)["passed"]
+    assert split_certificate(splits, clips, DrawRequest(sizes, 9, pinned=pinned))["passed"]
     redrawn = draw_splits(clips, sizes, 9)
-    checks = split_certificate(redrawn, clips, sizes, 9, pinned=pinned)["checks"]
+    checks = split_certificate(redrawn, clips, DrawRequest(sizes, 9, pinned=pinned))["checks"]
     assert not checks["pinned clips keep their split"]["passed"]
 
 
@@ -149,7 +150,7 @@ def pinned_root(root):
     splits = draw_splits(clips, sizes, 9, pinned=pinned)
     write_splits(root, splits.to_pylist())
     write_pins(root, pinned)
-    write_certificate(root, split_certificate(splits, clips, sizes, 9, pinned=pinned))
+    write_certificate(root, split_certificate(splits, clips, DrawRequest(sizes, 9, pinned=pinned)))
     return root
 
 
@@ -203,7 +204,7 @@ def test_no_copy_is_in_two_splits_and_the_tables_prove_it(root):
     splits = draw_splits(clips, SIZES, 3, groups=groups)
     write_splits(root, splits.to_pylist())
     certificate = split_certificate(
-        splits, clips, SIZES, 3, groups, group_by=["channel", "duplicate"], duplicates=settings
+        splits, clips, DrawRequest(SIZES, 3, groups), group_by=["channel", "duplicate"], duplicates=settings
     )
     write_certificate(root, certificate)
     assert certificate["checks"]["no duplicate in two splits"]["passed"]

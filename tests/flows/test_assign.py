@@ -136,7 +136,7 @@ def test_a_draw_killed_before_it_was_recorded_keeps_the_same_pins(tmp_path, monk
 
 def test_a_draw_that_fails_a_check_is_not_recorded(tmp_path, monkeypatch):
     add_videos(tmp_path, range(30), lambda number: number % 15)
-    monkeypatch.setattr("flows.stages.split.draw_splits", lambda *args, **request: draw_splits(*args))
+    monkeypatch.setattr("flows.stages.split.draw_exactly", lambda c, request: draw_splits(c, request.sizes, 0))
     with pytest.raises(SplitError, match="the draw fails a check"):
         assign(tmp_path, group_by_duplicates=True)
     assert current_recipe(tmp_path, "splits") is None
@@ -162,7 +162,7 @@ def test_pins_that_are_not_there_stop_the_run(tmp_path):
 def test_scale_is_an_option_of_curate(monkeypatch):
     seen = []
     monkeypatch.setattr("flows.machinery.forecast.forecast_curation", lambda config: seen.append(config.splits.scale))
-    monkeypatch.setattr("flows.__main__.show", lambda *_: None)
+    monkeypatch.setattr("flows.commands.curation.show", lambda *_: None)
     for arguments in (["--scale"], [], ["--scale", "--set", "splits.scale=false"]):
         assert CliRunner().invoke(app, ["curate", "--dry-run", *arguments]).exit_code == 0
     assert seen == [True, False, True]
