@@ -1,7 +1,8 @@
 """Many small parts of a table into few larger ones: the same rows, so the same digest.
 
-A journal names the parts that are being merged; then the new part is written, then the old ones are deleted. However
-that is killed, the table reads the same at every moment, and the next compaction ends what was begun.
+A journal names the parts that are being merged and the part that they become; then the new part is written, then the
+old ones are deleted. However that is killed, the table reads the same at every moment, and the next compaction ends
+what was begun: nothing is deleted unless the new part is there.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 
 from datasets.files import read_json, write_json
 from datasets.schemas import TABLES
-from datasets.tables import keep_highest_attempt, list_parts, write_part
+from datasets.tables import keep_highest_attempt, list_parts, part_path, write_part
 
 # Tables whose parts are batches. The others are small, and some write one part anew each time (requests).
 COMPACTED = (
@@ -49,7 +50,12 @@ def compact_table(root: str | Path, name: str, target_bytes: int = TARGET_BYTES)
     before = len(list_parts(root, name))
     _finish(root, name)
     for paths in _groups(root, name, target_bytes):
-        write_json(_journal(root, name), {"old": paths})
+        merged = _merge(root, name, paths)
+        # Named after the parts, not after their keys: a wholly retried batch's keys name one of the old parts.
+        old = [Path(path).name for path in paths]
+        new = part_path(root, name, merged, old)
+        write_json(_journal(root, name), {"recipe": Path(new).parent.name, "old": old, "new": Path(new).name})
+        write_part(root, name, merged, old)
         _finish(root, name)
     return before, len(list_parts(root, name))
 
@@ -76,27 +82,28 @@ def _groups(root: str | Path, name: str, target_bytes: int) -> Iterator[list[str
 
 
 def _finish(root: str | Path, name: str) -> None:
-    """Do, or end, what the journal says. Once an old part is gone the new one is whole, and only deleting is left."""
-    fs = fsspec.core.url_to_fs(str(root))[0]
+    """Delete the old parts of the journal if the new one is there, else forget that they were to be merged."""
+    fs, journal_path = fsspec.core.url_to_fs(_journal(root, name))
     journal = read_json(_journal(root, name))
     if journal is None:
         return
-    there = [path for path in journal["old"] if fs.exists(path)]
-    written = _write_merged(root, name, there) if len(there) == len(journal["old"]) else None
-    for path in there:
-        if written is None or Path(path).name != Path(written).name:
-            fs.rm_file(path)
-    fs.rm_file(fs._strip_protocol(_journal(root, name)))
+    folder = f"{journal_path.rpartition('/')[0]}/{journal.get('recipe')}"
+    # A journal without "new" is of an earlier version. What it left is in the table twice, which no reader can tell.
+    if "new" in journal and fs.exists(f"{folder}/{journal['new']}"):
+        for path in (f"{folder}/{part}" for part in journal["old"]):
+            if fs.exists(path):
+                fs.rm_file(path)
+    fs.rm_file(journal_path)
 
 
-def _write_merged(root: str | Path, name: str, paths: list[str]) -> str | None:
+def _merge(root: str | Path, name: str, paths: list[str]) -> pa.Table:
+    """Rows of some parts, one a key."""
     fs = fsspec.core.url_to_fs(str(root))[0]
     parts = []
     for path in paths:
         with fs.open(path, "rb") as file:
             parts.append(pq.ParquetFile(file).read().replace_schema_metadata(None))
-    merged = pa.concat_tables(parts, promote_options="permissive")
-    return write_part(root, name, keep_highest_attempt(TABLES[name], merged))
+    return keep_highest_attempt(TABLES[name], pa.concat_tables(parts, promote_options="permissive"))
 
 
 def _journal(root: str | Path, name: str) -> str:

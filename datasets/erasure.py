@@ -5,10 +5,9 @@ takedown is done again by the same command.
 """
 
 import hashlib
-import json
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from datasets.tombstones import hash_id
 # `videos` last: it alone knows which videos a channel has, should this be killed and done again.
 _ORDER = [name for name in TABLES if name not in ("videos", "tombstones")] + ["videos"]
 _REDACTED = "(names what was taken down)"
-_MEDIA_SUFFIXES = (".mp4", ".m4a", ".webm")
+PENDING_FILE = "_takedowns.json"
 
 
 def list_videos(root: str | Path, channel_id: str) -> set[str]:
@@ -44,6 +43,33 @@ def list_videos(root: str | Path, channel_id: str) -> set[str]:
         rows = pq.ParquetFile(path).read(columns=["video_id", "channel_id"])
         found |= set(rows.filter(pc.equal(rows["channel_id"], channel_id))["video_id"].to_pylist())
     return found
+
+
+def begin_takedown(root: str | Path, hashed: str, videos: Collection[str]) -> set[str]:
+    """Remember which videos go until the takedown has ended: once their rows are gone, no table knows them any more.
+
+    Args:
+        root: the dataset root, local.
+        hashed: the hashed id of what is taken down.
+        videos: what is known of it now.
+
+    Returns:
+        These videos and those that an interrupted takedown of the same has remembered.
+    """
+    pending = read_json(Path(root) / PENDING_FILE) or {}
+    everything = {*videos, *pending.get(hashed, ())}
+    write_json(Path(root) / PENDING_FILE, {**pending, hashed: sorted(everything)})
+    return everything
+
+
+def end_takedown(root: str | Path, hashed: str) -> None:
+    """Forget the videos again."""
+    pending = read_json(Path(root) / PENDING_FILE) or {}
+    pending.pop(hashed, None)
+    if pending:
+        write_json(Path(root) / PENDING_FILE, pending)
+    else:
+        (Path(root) / PENDING_FILE).unlink(missing_ok=True)
 
 
 def rewrite_tables(root: str | Path, video_ids: Collection[str], others: Collection[str] = ()) -> Counter[str]:
@@ -137,9 +163,9 @@ def renew_splits(root: str | Path, provenance: dict[str, Any]) -> bool:
         duplicates=duplicates,
         asked=written["asked"],
     )
-    write_certificate(root, certificate)
     before = read_run(root, "splits") or {}
     record_run(root, "splits", recipe, {**before, **provenance, "taken_down_from": before.get("recipe")})
+    write_certificate(root, certificate)  # last: it is what says that nothing is left to renew
     return True
 
 
@@ -172,22 +198,3 @@ def finish_withdrawals(root: str | Path) -> None:
         stub = read_json(f"{release_path(root, version)}/{STUB_FILE}")
         if stub is not None:
             withdraw_release(root, version, stub["why"], stub["use_instead"])
-
-
-def find_mentions(root: str | Path, identifiers: Collection[str]) -> Iterator[str]:
-    """Files under a root whose name or content still holds one of the ids; Parquet is decoded, of media the names."""
-    for path in sorted(Path(str(root)).rglob("*")):
-        relative = path.relative_to(str(root)).as_posix()
-        if any(identifier in relative for identifier in identifiers) or _holds_any(path, identifiers):
-            yield relative
-
-
-def _holds_any(path: Path, identifiers: Collection[str]) -> bool:
-    if not path.is_file() or path.suffix in _MEDIA_SUFFIXES:
-        return False
-    content = path.read_bytes()
-    if path.suffix == ".parquet":
-        file = pq.ParquetFile(pa.BufferReader(content))
-        texts = [field.name for field in file.schema_arrow if field.type == pa.string()]
-        content = json.dumps(file.read(columns=texts).to_pydict(), ensure_ascii=False).encode() + content
-    return any(identifier.encode() in content for identifier in identifiers)

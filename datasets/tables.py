@@ -74,12 +74,18 @@ def write_part(root: str | Path, name: str, table: pa.Table, input_keys: Sequenc
     recipes = table["recipe"].unique().to_pylist()
     if len(recipes) != 1:
         raise TableError(f"{name}: a part holds one recipe, got {recipes}")
-    keys = sorted(input_keys) if input_keys is not None else sorted(_key_strings(TABLES[name], table))
-    attempts = sorted(set(table["attempt"].to_pylist()))
-    part = hashlib.sha256(json.dumps([keys, recipes[0], attempts]).encode()).hexdigest()[:20]
-    path = _join(root, name, recipes[0], f"{part}.parquet")
+    path = part_path(root, name, table, input_keys)
     write_bytes(path, parquet_bytes(table.replace_schema_metadata({"table": name, "schema_version": SCHEMA_VERSION})))
     return path
+
+
+def part_path(root: str | Path, name: str, table: pa.Table, input_keys: Sequence[str] | None = None) -> str:
+    """Where `write_part` would write the rows of a batch, all of one recipe."""
+    if input_keys is None:
+        input_keys = ["\t".join(map(str, row.values())) for row in table.select(TABLES[name].key).to_pylist()]
+    recipe, attempts = table["recipe"][0].as_py(), sorted(set(table["attempt"].to_pylist()))
+    part = hashlib.sha256(json.dumps([sorted(input_keys), recipe, attempts]).encode()).hexdigest()[:20]
+    return _join(root, name, recipe, f"{part}.parquet")
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -266,10 +272,6 @@ def _array_bytes(array: pa.Array) -> Iterator[Any]:
         yield pc.binary_join(whole, pa.scalar("", array.type))[0].as_buffer()
     else:
         yield np.ascontiguousarray(present.to_numpy(zero_copy_only=False)).tobytes()
-
-
-def _key_strings(spec: TableSpec, table: pa.Table) -> list[str]:
-    return ["\t".join(str(value) for value in row.values()) for row in table.select(spec.key).to_pylist()]
 
 
 def _join(*parts: str | Path) -> str:

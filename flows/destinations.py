@@ -13,9 +13,10 @@ from botocore.exceptions import BotoCoreError
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile
 
 from datasets.files import sha256_of, write_json
-from datasets.releases.layout import LATEST_FILE, STUB_FILE, SUMS_FILE
+from datasets.releases.layout import LATEST_FILE, SIGNATURE_FILE, STUB_FILE, SUMS_FILE
+from datasets.releases.seals import read_sums, sum_files
 from datasets.releases.shards import ReleaseError
-from datasets.releases.verify import read_sums, sum_files, verify_release
+from datasets.releases.verify import verify_release
 
 _HUB = "hf://datasets/"
 _KEPT = (".gitattributes",)
@@ -55,6 +56,7 @@ def _send_to_files(release: Path, version: str, destination: str) -> str:
     fs, path = fsspec.core.url_to_fs(target)
     if fs.exists(f"{path}/{SUMS_FILE}"):
         _check_is_same(release, fs, path, target)
+        _copy(release, fs, path)  # a signature that was made since
     elif fs.exists(f"{path}/{STUB_FILE}"):
         raise ReleaseError(f"{target} was withdrawn: a withdrawn version is not published again")
     elif is_local:
@@ -78,7 +80,8 @@ def _check_is_same(release: Path, fs: Any, path: str, target: str) -> None:
 def _copy(release: Path, fs: Any, target: str) -> None:
     """Every file, each read back, SHA256SUMS last; a file that is there already is read, not sent again."""
     sums = read_sums(release)
-    sums[SUMS_FILE] = sha256_of(release / SUMS_FILE)
+    signed = [SIGNATURE_FILE] if (release / SIGNATURE_FILE).exists() else []
+    sums |= {name: sha256_of(release / name) for name in (*signed, SUMS_FILE)}
     for name, expected in sums.items():
         remote = f"{target}/{name}"
         if fs.exists(remote) and sha256_of(remote, fs) == expected:
@@ -128,7 +131,8 @@ def _commit(api: HfApi, release: Path, version: str, repo_id: str) -> None:
 
 def _compare(api: HfApi, release: Path, repo_id: str, revision: str) -> None:
     """What the Hub says it holds, against the release: every file, its size, and the sha256 of large ones."""
-    sums = sum_files(release)
+    signature = release / SIGNATURE_FILE
+    sums = sum_files(release) | ({SIGNATURE_FILE: sha256_of(signature)} if signature.exists() else {})
     found = {}
     for entry in api.list_repo_tree(repo_id, recursive=True, repo_type="dataset", revision=revision):
         if isinstance(entry, RepoFile) and entry.path not in _KEPT:

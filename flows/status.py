@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from rich.markup import escape
 from rich.table import Table
 
-from datasets.outcomes import VIDEO_REASONS, Policy, Status
+from datasets.outcomes import VIDEO_REASONS, Policy, Status, one_line
 from datasets.queries import Facet
 from datasets.schemas import TABLES
 from datasets.tables import list_parts, read_ok, read_run, read_table
@@ -165,7 +166,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float) and not value.is_integer():
         return f"{value:,.1f}"
-    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
+    return f"{value:,.0f}" if isinstance(value, int | float) else escape(one_line(value, 2000))
 
 
 def read_availability(root: str) -> pd.DataFrame:

@@ -33,6 +33,7 @@ from datasets.releases.layout import (
     release_path,
     version_key,
 )
+from datasets.releases.seals import sum_facts, sum_files
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import (
     FAMILIES,
@@ -43,7 +44,7 @@ from datasets.releases.shards import (
     read_metadata,
     write_shards,
 )
-from datasets.releases.verify import sum_files, verify_release
+from datasets.releases.verify import verify_release
 from datasets.splits.certificate import CERTIFICATE_FILE
 from datasets.tables import read_run, read_table
 
@@ -132,7 +133,7 @@ def build_release(
     if difference.previous is not None and _is_same(files, settings, release_path(root, difference.previous)):
         shutil.rmtree(folder)
         return None
-    manifest = _make_manifest(root, settings, folder, metadata, files, difference, run["config"])
+    manifest = _make_manifest(root, settings, folder, metadata, files, difference, run)
     write_json(folder / MANIFEST_FILE, manifest)
     _write_lists(root, folder, difference)
     write_papers(root, folder, manifest, settings, today, facts)
@@ -163,7 +164,7 @@ def _make_manifest(
     metadata: pa.Table,
     files: list[Row],
     difference: Difference,
-    config: Mapping[str, Any],
+    run: Mapping[str, Any],
 ) -> Row:
     counts = count_clips(metadata)
     splits = metadata.append_column("ms", pc.subtract(metadata["end_ms"], metadata["start_ms"]))
@@ -183,9 +184,10 @@ def _make_manifest(
             for split, count in counts.items()
         },
         "tiers": count_tiers(counts, settings),
-        "families": {family: _describe_shards(root, folder, family, files) for family in FAMILIES},
+        "families": {family: _describe_shards(root, folder, family, files, metadata["clip_id"]) for family in FAMILIES},
         "changes": difference.changes | {"new_recipes": difference.new_recipes},
-        "config": _made_with(root, config),
+        "config": _made_with(root, run["config"]),
+        "run_sha256": sum_facts(run),
         "publish": _plain(settings),
         "files": files,
     }
@@ -204,15 +206,17 @@ def _made_with(root: str | Path, config: Mapping[str, Any]) -> Row:
     return stages
 
 
-def _describe_shards(root: str | Path, folder: Path, family: str, files: list[Row]) -> Row:
+def _describe_shards(root: str | Path, folder: Path, family: str, files: list[Row], clip_ids: pa.ChunkedArray) -> Row:
     own = [file for file in files if file["family"] == family]
     schema = pq.read_schema(folder / own[0]["path"])
     encoder = (read_run(root, family) or {}).get("encoder")
+    there = pa.concat_tables([pq.read_table(folder / file["path"], columns=["clip_id"]) for file in own])["clip_id"]
     return {
         "rows": sum(file["rows"] for file in own),
         "bytes": sum(file["bytes"] for file in own),
         "columns": {column.name: str(column.type) for column in schema},
         "made": describe_family(root, family),
+        "absent": clip_ids.filter(pc.invert(pc.is_in(clip_ids, there.combine_chunks()))).to_pylist(),
         **({"encoder": encoder} if encoder else {}),
     }
 

@@ -11,14 +11,14 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datasets.files import read_json, write_bytes, write_json
+from datasets.outcomes import one_line
 from datasets.releases.changes import describe_changes, is_empty
 from datasets.releases.croissant import describe_croissant
-from datasets.releases.layout import release_path
+from datasets.releases.layout import CARD_FILE, CHANGELOG_FILE, CROISSANT_FILE, release_path
 from datasets.releases.settings import PublishSettings
 from datasets.splits.certificate import CERTIFICATE_FILE
 from datasets.tables import read_table
 
-CARD_FILE, CHANGELOG_FILE, CROISSANT_FILE = "README.md", "CHANGELOG.md", "croissant.json"
 _PROJECT = Path(__file__).parents[2]
 _MS_PER_MINUTE, _MS_PER_HOUR = 60_000, 3_600_000
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -127,7 +127,7 @@ def _count_licenses(root: str | Path, manifest: Row) -> list[Row]:
     named = videos.filter(pc.and_(pc.is_in(videos["video_id"], drawn), pc.is_valid(videos["license"])))["license"]
     plain = [row for row in named.value_counts().to_pylist() if row["values"].replace(" ", "").isascii()]
     counts = [
-        {"license": "".join(c for c in row["values"][:60] if c not in "[]<>|`"), "videos": row["counts"]}
+        {"license": "".join(c for c in one_line(row["values"], 60) if c not in "[]<>|`"), "videos": row["counts"]}
         for row in plain
     ]
     return sorted(counts, key=lambda row: (-row["videos"], row["license"]))

@@ -17,15 +17,35 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets.files import read_json
+from datasets.outcomes import one_line
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import ReleaseError
+from datasets.splits.certificate import CERTIFICATE_FILE
 from datasets.tombstones import hash_id
 
 RELEASES = "releases"
 MANIFEST_FILE, RUN_JSON, SUMS_FILE, STUB_FILE = "manifest.json", "run.json", "SHA256SUMS", "WITHDRAWN.json"
 LATEST_FILE = "latest.json"  # where releases were sent: the version to take
 REMOVED_FILE, TOMBSTONES_FILE = "removed.tsv", "tombstones.tsv"
-RELEASE_FORMAT = 1
+CARD_FILE, CHANGELOG_FILE, CROISSANT_FILE = "README.md", "CHANGELOG.md", "croissant.json"
+SIGNATURE_FILE = f"{SUMS_FILE}.minisig"
+PAPERS = (
+    MANIFEST_FILE,
+    RUN_JSON,
+    CERTIFICATE_FILE,
+    REMOVED_FILE,
+    TOMBSTONES_FILE,
+    CARD_FILE,
+    CHANGELOG_FILE,
+    CROISSANT_FILE,
+    "CITATION.cff",
+    "LICENSE",
+    "LICENSE-SOFTWARE",
+    "RESPONSIBLE_USE.md",
+)
+"""What every release holds beside its shards and their sums."""
+RELEASE_FORMAT = 2
+"""Since 2 the manifest names the clips that a family lacks; in a release of 1 a family may lack any."""
 # Ours are 2 MB (datasets.tables.ROW_GROUP_BYTES); a file of a stranger may claim what fills the memory.
 MAX_GROUP_BYTES, MAX_GROUP_VALUES = 64 << 20, 16 << 20
 # What is looked into; of another type it would fail far from here.
@@ -73,7 +93,7 @@ def _find_manifest(place: str | Path) -> Row | None:
     if stub is not None:
         said = stub if isinstance(stub, dict) else {}
         instead = said.get("use_instead") or "no release of it"
-        raise ReleaseError(f"{place} was withdrawn ({said.get('why')}): use {instead}")
+        raise ReleaseError(f"{place} was withdrawn ({one_line(said.get('why'))}): use {one_line(instead)}")
     manifest: Row | None = _read_paper(place, MANIFEST_FILE)
     if manifest is None:
         return None

@@ -1,6 +1,7 @@
 """Commands about releases: publish, verify, regenerate, takedown, am-i-in."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +32,9 @@ def publish(
     measure: Annotated[
         bool, typer.Option("--measure", help="train and evaluate on each release that has no figures yet")
     ] = False,
+    sign: Annotated[
+        Path | None, typer.Option(help="file of a secret key of minisign; its password in MINISIGN_PASSWORD")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the difference to the last release")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -50,23 +54,28 @@ def publish(
         if dry_run:
             show({"release": preview(settings)}, json)
             return
-        version = publish_flow(settings, measure)
+        version = publish_flow(settings, measure, sign)
     out.print(f"release {version}: {settings.root}/releases/{version}")
 
 
 def verify(
     place: Annotated[str, typer.Argument(help="a release, ours or a downloaded copy, or a dataset root")],
+    key: Annotated[
+        str | None, typer.Option(help="public key of minisign, a file or its line: releases must be signed by it")
+    ] = None,
 ) -> None:
     """Check a release byte by byte and row by row; or a root: its splits from the tables alone, and all its releases.
 
     Example: python -m flows verify data/demo
 
-    Example: python -m flows verify data/demo/releases/1.0.0
+    Example: python -m flows verify data/demo/releases/1.0.0 --key minisign.pub
     """
+    from datasets.releases.signatures import read_public_key
     from datasets.releases.verify import is_release, verify_release, verify_root
 
     with one_line_errors():
-        problems = verify_release(place) if is_release(place) else verify_root(place)
+        public = read_public_key(key) if key is not None else None
+        problems = (verify_release if is_release(place) else verify_root)(place, public)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from datasets.outcomes import one_line
 from flows.config import Config, ConfigError, load_config
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _stop(message: str, code: ExitCode) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    # Some of it may be a stranger's text; a line end in our own messages stays one.
+    print(f"error: {chr(10).join(one_line(line, 2000) for line in message.splitlines())}", file=sys.stderr)
     raise typer.Exit(code)
 
 
@@ -91,13 +93,19 @@ def read_config(
     raise AssertionError("unreachable: errors exit")
 
 
+def print_json(document: Any) -> None:
+    """Print a JSON document; characters that do not print, which a terminal may obey, as their escapes."""
+    text = json_module.dumps(document, ensure_ascii=False)
+    print("".join(c if c.isprintable() else json_module.dumps(c)[1:-1] for c in text))
+
+
 def show(frames: dict[str, "pd.DataFrame"], as_json: bool) -> None:
     """Print tables for people, or as one JSON document."""
     from flows.status import fold_retrieval, to_rich
 
     if as_json:
         records = {title: json_module.loads(frame.to_json(orient="records")) for title, frame in frames.items()}
-        print(json_module.dumps(records, ensure_ascii=False))
+        print_json(records)
         return
     for title, frame in frames.items():
         out.print(to_rich(fold_retrieval(frame) if title == "retrieval" else frame, _TITLES.get(title, title)))

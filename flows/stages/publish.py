@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from datasets.releases.build import build_release, find_difference
 from datasets.releases.changes import describe_changes, is_empty
 from datasets.releases.layout import list_releases, release_path
 from datasets.releases.shards import ReleaseError, read_metadata
+from datasets.releases.signatures import read_secret_key, sign_release
 from flows.clip_choices import read_choices
 from flows.config import Config
 from flows.destinations import send_release
@@ -31,12 +33,13 @@ _LOCK = Path(__file__).parents[2] / "requirements.lock"
 
 @flow(name="publish")
 @prepared("publish")
-def publish(config: Config, measure: bool = False) -> str:
+def publish(config: Config, measure: bool = False, sign: Path | None = None) -> str:
     """Build the next release of the root unless nothing changed since the last one, and send it to every destination.
 
     Args:
         config: the whole configuration; its root is a local folder, and `schedules.publish_to` are the destinations.
         measure: train and evaluate every release that has no figures; else only what needs no training.
+        sign: file of a secret key of minisign; its password, if it has one, in MINISIGN_PASSWORD.
 
     Returns:
         The version.
@@ -47,8 +50,11 @@ def publish(config: Config, measure: bool = False) -> str:
     """
     run = start_run(config)
     check_is_local(config.root)
+    key = read_secret_key(sign, os.environ.get("MINISIGN_PASSWORD")) if sign is not None else None
     with hold_root(config.root):
         version = build_next(run)
+        if key is not None:
+            sign_release(Path(release_path(run.root, version)), key)
         for destination in config.schedules.publish_to:
             send(run, version, destination)
         measure_releases(run, measure)

@@ -1,5 +1,7 @@
 """Takedown: a video or a channel leaves every table, its media go, and the next release is built without it."""
 
+import os
+import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow
+from prefect.settings import get_current_settings
 from pydantic import SecretStr
 
 from datasets.erasure import (
-    find_mentions,
+    PENDING_FILE,
+    begin_takedown,
+    end_takedown,
     finish_withdrawals,
     list_videos,
     releases_with,
@@ -22,6 +27,7 @@ from datasets.erasure import (
 )
 from datasets.files import read_json, write_json
 from datasets.ids import check_video_id
+from datasets.mentions import Mentions, find_mentions
 from datasets.releases.layout import list_releases, read_publish_settings, read_shards, release_path
 from datasets.releases.shards import ReleaseError
 from datasets.tables import list_parts, read_run, read_table
@@ -53,7 +59,9 @@ class Takedown:
     still_published: tuple[dict[str, str], ...]
     """{version, to, at} of releases that were sent away with it."""
     left: tuple[str, ...]
-    """Files under the root that still hold an id."""
+    """Files that still hold an id: under the root, and where Prefect and Ray keep theirs on this machine."""
+    unsearched: tuple[str, ...]
+    """What could not be searched, each with why."""
 
 
 @flow(name="takedown")
@@ -76,14 +84,17 @@ def takedown(config: Config, kind: Kind, identifier: SecretStr, why: str) -> Tak
     if kind == "video":
         check_video_id(plain)
     with hold_root(config.root):
-        videos = {plain} if kind == "video" else list_videos(config.root, plain)
-        add_tombstones(config.root, kind, [plain], why, run.run_id)
-        if kind == "channel" and videos:
-            add_tombstones(config.root, "video", videos, why, run.run_id)
-        return _remove(run, videos, {plain} - videos, why)
+        return take_down(run, kind, plain, why)
 
 
-def _remove(run: Run, videos: set[str], others: set[str], why: str) -> Takedown:
+def take_down(run: Run, kind: Kind, identifier: str, why: str) -> Takedown:
+    """The steps of a takedown; each finds by itself what is left to do, so that a kill at any time loses nothing."""
+    add_tombstones(run.root, kind, [identifier], why, run.run_id)
+    hashed = hash_id(kind, identifier)
+    named = {identifier} if kind == "video" else list_videos(run.root, identifier)
+    videos = begin_takedown(run.root, hashed, named)
+    others = {identifier} - videos
+    add_tombstones(run.root, "video", videos, why, run.run_id)
     flag_checkpoints(run.root, videos, why)
     # As configured, and as configured when they were fetched.
     recorded = (read_run(run.root, "media") or {}).get("config", {}).get("run", {}).get("media_root")
@@ -100,15 +111,47 @@ def _remove(run: Run, videos: set[str], others: set[str], why: str) -> Takedown:
     withdrawn = _replace_releases(run, videos, why)
     known = list_releases(run.root)
     sent = read_json(published_file(run.root)) or []
-    return Takedown(
+    mentions = _search_everywhere(run, videos | others)
+    found = Takedown(
         num_videos=len(videos),
         rows={name: count for name, count in rows.items() if count},
         checkpoints=flagged_checkpoints(run.root, {hash_id("video", video_id) for video_id in videos}),
         next_release=known[-1] if known and withdrawn else None,
         withdrawn=withdrawn,
         still_published=tuple(entry for entry in sent if entry["version"] not in known),
-        left=tuple(find_mentions(run.root, videos | others)),
+        left=mentions.named,
+        unsearched=mentions.unsearched,
     )
+    end_takedown(run.root, hashed)
+    return found
+
+
+def _search_everywhere(run: Run, identifiers: set[str]) -> Mentions:
+    """Mentions under the root by their path in it, elsewhere on this machine by their whole path."""
+    found = find_mentions(run.root, identifiers, leave_out=[PENDING_FILE])
+    named, unsearched = list(found.named), list(found.unsearched)
+    for place in _places_outside(run):
+        elsewhere = find_mentions(place, identifiers)
+        named += [str(place / name) for name in elsewhere.named]
+        unsearched += [str(place / name) for name in elsewhere.unsearched]
+    if address := os.environ.get("PREFECT_API_URL"):
+        unsearched.append(f"{address}: records, logs and artifacts of runs, if that server keeps them elsewhere")
+    return Mentions(tuple(named), tuple(unsearched))
+
+
+def _places_outside(run: Run) -> list[Path]:
+    """Where else on this machine a run may leave an id: media, Prefect's database and results, Ray's spill and logs."""
+    prefect = get_current_settings()
+    database = prefect.server.database.connection_url
+    address = database.get_secret_value() if database is not None else f"sqlite:///{prefect.home / 'prefect.db'}"
+    files = Path(address.partition(":///")[2].partition("?")[0]) if address.startswith("sqlite") else None
+    root = Path(run.root).resolve()
+    return [
+        *(place for place in sorted(_media_roots(run)) if not place.resolve().is_relative_to(root)),
+        *(sorted(files.parent.glob(f"{files.name}*")) if files is not None and files.name else ()),
+        prefect.home / "storage",
+        Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())) / "ray",
+    ]
 
 
 def _replace_releases(run: Run, videos: set[str], why: str) -> tuple[str, ...]:
@@ -185,5 +228,6 @@ def describe_takedown(found: Takedown) -> pd.DataFrame:
         ("release to use", found.next_release or "none was built"),
         *(("still carried by", f"{entry['version']} at {entry['to']}") for entry in found.still_published),
         *(("STILL NAMED IN", name) for name in found.left),
+        *(("could not be searched", name) for name in found.unsearched),
     ]
     return pd.DataFrame(rows, columns=["what", "is"])

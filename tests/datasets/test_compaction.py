@@ -1,11 +1,15 @@
 """Small parts become few, and no reader can tell."""
 
+import json
+from itertools import count
+
 import pytest
 
-import datasets.compaction as compaction
 from datasets.compaction import COMPACTED, JOURNAL, compact_table
+from datasets.erasure import rewrite_tables
 from datasets.outcomes import OK, failed
 from datasets.tables import list_parts, make_table, read_table, subtract, table_digest, write_part
+from tests.kills import kill_at_each_write
 from tests.small_tables import make_root
 
 
@@ -65,32 +69,87 @@ def test_features_keep_their_digests(tmp_path):
         assert table_digest(tmp_path, name) == before, name
 
 
-@pytest.mark.parametrize("point", range(14))
-def test_killed_at_any_step_the_table_reads_the_same_and_the_next_run_ends_it(root, point, monkeypatch):
-    """Steps: the journal, the new part, each deletion, the journal's."""
-    before, steps = table_digest(root, "clips"), []
+def whole_batch_retried(root):
+    write_clips(root, 0, outcome=failed("video_gone"))
+    write_clips(root, 0, attempt=1)
 
-    def dying(step):
-        def run(*args, **kwargs):
-            steps.append(step)
-            if len(steps) > point:
-                raise KeyboardInterrupt
-            return step(*args, **kwargs)
 
-        return run
+def some_of_a_batch_retried(root):
+    write_clips(root, 0, outcome=failed("video_gone"))
+    write_clips(root, 3)
+    write_clips(root, 0, attempt=1)
 
-    from fsspec.implementations.local import LocalFileSystem
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(compaction, "write_json", dying(compaction.write_json))
-        patch.setattr(compaction, "write_part", dying(compaction.write_part))
-        patch.setattr(LocalFileSystem, "rm_file", dying(LocalFileSystem.rm_file))
+def several_recipes(root):
+    for recipe in ("r", "other"):
+        for first in (0, 3, 6):
+            write_clips(root, first, recipe=recipe)
+
+
+@pytest.mark.parametrize("fill", [whole_batch_retried, some_of_a_batch_retried, several_recipes])
+def test_killed_at_any_write_the_table_reads_the_same_and_the_next_run_ends_it(fill, tmp_path):
+    numbers = count()
+
+    def prepare():
+        root = tmp_path / f"{next(numbers)}"
+        fill(root)
+        return root
+
+    def read(root):
+        return {recipe: table_digest(root, "clips", recipe) for recipe in ("r", "other")}
+
+    before, num_recipes, points = read(prepare()), 2 if fill is several_recipes else 1, []
+    for point, root in kill_at_each_write(prepare, lambda root: compact_table(root, "clips")):
+        points.append(point)
+        assert read(root) == before, point
         compact_table(root, "clips")
-        raise KeyboardInterrupt  # killed after everything was done
-    assert table_digest(root, "clips") == before
-    compact_table(root, "clips")
-    assert len(list_parts(root, "clips")) == 1 and not (root / "clips" / JOURNAL).exists()
-    assert table_digest(root, "clips") == before and read_table(root, "clips").num_rows == 30
+        assert read(root) == before, point
+        assert len(list_parts(root, "clips")) == num_recipes and not (root / "clips" / JOURNAL).exists()
+    assert len(points) >= 4 + 2, "a journal and a part are a file and a name each, and two old parts are deleted"
+
+
+def test_killed_twice_nothing_is_lost(tmp_path):
+    numbers = count()
+
+    def prepare_killed_at(point):
+        def prepare():
+            root = tmp_path / f"{next(numbers)}"
+            whole_batch_retried(root)
+            killed = kill_at_each_write(lambda: root, lambda root: compact_table(root, "clips"), first=point)
+            return next(killed, (0, root))[1]
+
+        return prepare
+
+    for first in range(1, 9):
+        for _, root in kill_at_each_write(prepare_killed_at(first), lambda root: compact_table(root, "clips")):
+            assert read_table(root, "clips").num_rows == 3
+            compact_table(root, "clips")
+            assert read_table(root, "clips", ["attempt"])["attempt"].to_pylist() == [1, 1, 1]
+
+
+def test_a_takedown_between_a_kill_and_the_next_compaction_loses_nothing(tmp_path):
+    numbers = count()
+
+    def prepare():
+        root = tmp_path / f"{next(numbers)}"
+        for video in ("v", "gone"):
+            rows = [{"clip_id": f"{video}{i}", "video_id": video, "start_ms": i, "end_ms": i + 1} for i in range(3)]
+            for row in rows:
+                write_part(root, "clips", make_table("clips", [{**row, **OK}], recipe="r", run_id=""))
+        return root
+
+    for point, root in kill_at_each_write(prepare, lambda root: compact_table(root, "clips")):
+        rewrite_tables(root, {"gone"})
+        compact_table(root, "clips")
+        assert sorted(read_table(root, "clips")["clip_id"].to_pylist()) == ["v0", "v1", "v2"], point
+
+
+def test_a_journal_of_an_earlier_version_deletes_nothing(tmp_path):
+    whole_batch_retried(tmp_path)
+    parts = list_parts(tmp_path, "clips")
+    (tmp_path / "clips" / JOURNAL).write_text(json.dumps({"old": [*parts, f"{tmp_path}/clips/r/gone.parquet"]}))
+    compact_table(tmp_path, "clips")
+    assert read_table(tmp_path, "clips").num_rows == 3 and len(list_parts(tmp_path, "clips")) == 1
 
 
 def test_a_table_whose_parts_are_no_batches_is_refused(root):

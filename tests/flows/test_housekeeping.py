@@ -17,7 +17,7 @@ from flows.config import load_config
 from flows.scheduled import housekeeping as module
 from flows.scheduled.housekeeping import FLOW_NAMES, housekeeping
 
-FLOWS = Path(module.__file__).parent
+FLOWS = Path(module.__file__).parents[1]
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_records_of_our_ended_runs_go_and_those_of_others_stay(config, prefect_s
 
 
 def test_every_flow_asks_the_doctor_and_is_known_to_housekeeping():
-    modules = [import_module(f"flows.{path.stem}") for path in FLOWS.glob("*.py") if path.stem != "__main__"]
-    modules.append(import_module("flows.experiments.run"))
+    names = [".".join(path.relative_to(FLOWS.parent).with_suffix("").parts) for path in FLOWS.rglob("*.py")]
+    modules = [import_module(name) for name in names if "__" not in name]
     flows = {flow.name: flow for module in modules for flow in vars(module).values() if isinstance(flow, prefect.Flow)}
     assert set(flows) == set(FLOW_NAMES)
     for name, flow in flows.items():

@@ -4,6 +4,8 @@ import asyncio
 import json
 import re
 import shlex
+import shutil
+from itertools import count
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,14 +18,19 @@ from datasets.files import read_json, write_json
 from datasets.outcomes import OK
 from datasets.releases.layout import find_video, list_releases, read_manifest, read_shards, release_path
 from datasets.releases.verify import verify_release, verify_root
+from datasets.schemas import TABLES
 from datasets.splits.pins import read_pins
-from datasets.tables import list_parts, make_table, read_table, write_part
+from datasets.tables import list_parts, make_table, read_table, table_digest, write_part
 from datasets.tombstones import hash_id
 from extract.media_store import media_path, record_path
 from flows.__main__ import app
 from flows.config import Config
+from flows.machinery.locks import hold_root
+from flows.machinery.run import Run
 from flows.stages.publish import publish
 from flows.stages.takedown import flag_checkpoints, flagged_checkpoints, takedown
+from flows.stages.takedown import take_down as take_down_now
+from tests.kills import kill_at_each_write
 from tests.small_tables import make_root, video_name
 
 GONE, KEPT = video_name(0), video_name(2)
@@ -160,19 +167,36 @@ def test_a_channel_takes_all_of_its_videos_with_it(config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["rewrite_tables", "renew_splits", "build_next", "withdraw_release"])
-def test_an_interrupted_takedown_is_finished_by_the_same_command(config, monkeypatch, step):
-    def die(*args, **kwargs):
-        raise KeyboardInterrupt
+def test_killed_at_any_write_a_takedown_is_finished_by_the_same_command(config, tmp_path):
+    shutil.rmtree(f"{config.root}/channel")  # the demo's site is a process of its own
+    (Path(config.root) / "listening").mkdir()
+    answers = "".join(f"{video_name(n)}_000000000_000006000,train,,\n" for n in (0, 2))
+    (Path(config.root) / "listening" / "sheet.csv").write_text(f"clip_id,split,answer,note\n{answers}")
+    numbers = count()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(f"flows.stages.takedown.{step}", die)
-        with pytest.raises(KeyboardInterrupt):
-            take_down(config, "channel", "UCchannel-0")
-    found = take_down(config, "channel", "UCchannel-0")
-    assert found.left == () and list_releases(config.root) == ["1.1.0"]
-    assert list(files_that_hold(config.root, video_name(0), video_name(1))) == []
-    assert verify_root(config.root) == []
+    def prepare():
+        return Path(shutil.copytree(config.root, tmp_path / f"killed-{next(numbers)}"))
+
+    def work(root):
+        run = Run(config.model_copy(update={"root": str(root)}), "killed")
+        with hold_root(run.root):
+            return take_down_now(run, "channel", "UCchannel-0", "the owner asked")
+
+    def read(root):
+        tables = {name: table_digest(root, name) for name in TABLES if name != "tombstones"}
+        return tables, sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.suffix != ".parquet")
+
+    (done := prepare()), work(done)
+    expected, points = read(done), []
+    for point, root in kill_at_each_write(prepare, work):
+        points.append(point)
+        found = work(root)
+        assert found.num_videos == 2 and found.left == (), point
+        assert list(files_that_hold(root, video_name(0), video_name(1), "UCchannel-0")) == [], point
+        assert list_releases(root) == ["1.1.0"] and verify_root(root) == [], point
+        assert read(root) == expected, point
+        shutil.rmtree(root)
+    assert len(points) > 60, points
 
 
 def test_without_its_configuration_the_next_release_is_made_as_the_last(config):

@@ -489,8 +489,9 @@ TARGETS: dict[str, Target] = {
         read_release,
         (),
         (
-            "datasets/releases/verify.py:verify_release,_check_sums,"
-            "_second_sums,_check_content,_read_keys,_check_shard_numbers,_check_splits,read_sums",
+            "datasets/releases/verify.py:verify_release",
+            "datasets/releases/seals.py:check_seals,_check_files,_read_lines",
+            "datasets/releases/content.py:check_content,_read_shard,_check_families,_check_splits",
         ),
     ),
     "Retry-After": Target(

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from datasets.releases.verify import sum_files
+from datasets.releases.seals import sum_files
 from tests.fuzz.model_targets import saved, small_state
 from tests.fuzz.targets import small_release
 

@@ -1,0 +1,167 @@
+"""Do the shards of a release hold what its papers say? Of what the sums cannot know: rows, columns, clips, splits."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from datasets.files import read_json
+from datasets.ids import make_clip_id
+from datasets.releases.layout import MANIFEST_FILE, TOMBSTONES_FILE, check_groups, read_manifest
+from datasets.releases.settings import PublishSettings
+from datasets.releases.shards import FAMILIES, TIERS, count_tiers
+from datasets.schemas import SCHEMA_VERSION
+from datasets.splits.certificate import CERTIFICATE_FILE, check_assignment, rows_digest
+from datasets.splits.pool import DrawRequest
+from datasets.tombstones import hash_id
+
+
+@dataclass(frozen=True)
+class _Shard:
+    keys: pa.Table
+    """Ids of its rows, and of metadata what they must agree with."""
+    columns: list[tuple[str, str]]
+    """(name, type)"""
+    made: dict[str, str]
+    """What it says of itself: table, schema version, recipe, weights."""
+    num_bytes: int
+
+
+def check_content(release: str) -> Iterator[str]:
+    """What the sums cannot know: that the shards hold what the papers say."""
+    manifest = read_manifest(release)
+    shards = {}
+    for file in manifest["files"]:
+        shard = shards[file["family"], file["split"], file["path"].rpartition("/")[2]] = _read_shard(release, file)
+        yield from (f"{file['path']}: {problem}" for problem in _check_shard(shard, file, manifest))
+    yield from _check_families(manifest)
+    for (family, split, number), shard in shards.items():
+        yield from _check_clips(f"data/{family}/{number}", family, shard.keys, shards["metadata", split, number].keys)
+    if manifest["release_format"] != 1:
+        yield from _check_absent(manifest, shards)
+    yield from _check_numbers(manifest, shards)
+    yield from _check_splits(release, {key: shard.keys for key, shard in shards.items()})
+
+
+def _read_shard(release: str, file: Mapping[str, Any]) -> _Shard:
+    """Everything is decoded, a group at a time, to see that it can be."""
+    fs, base = fsspec.core.url_to_fs(release)
+    path = f"{base.rstrip('/')}/{file['path']}"
+    is_metadata = file["family"] == "metadata"
+    names = ["clip_id", "video_id", *(("split", "start_ms", "end_ms", "channel_hash") if is_metadata else ())]
+    with fs.open(path, "rb") as opened:
+        shard = pq.ParquetFile(opened)
+        check_groups(shard)
+        groups = [shard.read_row_group(group).select(names) for group in range(shard.num_row_groups)]
+        schema = shard.schema_arrow
+    keys = pa.concat_tables(groups) if groups else schema.empty_table().select(names)
+    made = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+    return _Shard(keys, [(column.name, str(column.type)) for column in schema], made, fs.size(path))
+
+
+def _check_shard(shard: _Shard, file: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
+    """One shard against what the manifest says of it and of its family."""
+    family = manifest["families"][file["family"]]
+    if (shard.keys.num_rows, shard.num_bytes) != (file["rows"], file["bytes"]):
+        told = f"{file['rows']} rows in {file['bytes']} bytes"
+        yield f"{shard.keys.num_rows} rows in {shard.num_bytes} bytes, the manifest says {told}"
+    if sorted(shard.columns) != sorted(family["columns"].items()):
+        yield "other columns than the manifest says"
+    if shard.made != {"table": file["family"], "schema_version": SCHEMA_VERSION, **family["made"]}:
+        yield "made otherwise than the manifest says"
+    if file["family"] == "metadata" and set(shard.keys["split"].unique().to_pylist()) - {file["split"]}:
+        yield "holds clips of another split"
+
+
+def _check_clips(path: str, family: str, keys: pa.Table, metadata: pa.Table) -> Iterator[str]:
+    """The clips of a shard: in order, each once, each as in metadata, each with the id that its times give."""
+    ids = keys["clip_id"].combine_chunks()
+    if not pc.all(pc.less(ids[:-1], ids[1:])).as_py() and len(ids) > 1:
+        yield f"{path}: its clips are not in order, each once"
+    at = pc.index_in(ids, metadata["clip_id"].combine_chunks())
+    if at.null_count:
+        yield f"{path}: clips that data/metadata/{path.rpartition('/')[2]} does not have"
+    elif not metadata["video_id"].take(at).equals(keys["video_id"]):
+        yield f"{path}: clips of other videos than data/metadata says"
+    if family == "metadata":
+        rows = keys.select(["video_id", "start_ms", "end_ms", "clip_id"]).to_pylist()
+        if any(make_clip_id(row["video_id"], row["start_ms"], row["end_ms"]) != row["clip_id"] for row in rows):
+            yield f"{path}: a clip_id that does not say its own video and times"
+
+
+def _check_absent(manifest: Mapping[str, Any], shards: Mapping[tuple[str, str, str], _Shard]) -> Iterator[str]:
+    """Every family holds the clips of metadata, but those that the manifest names as absent."""
+    lacking: dict[str, list[str]] = {family: [] for family in manifest["families"]}
+    for (family, split, number), shard in shards.items():
+        everything = shards["metadata", split, number].keys["clip_id"]
+        is_there = pc.is_in(everything, shard.keys["clip_id"].combine_chunks())
+        lacking[family] += everything.filter(pc.invert(is_there)).to_pylist()
+    for family, clips in lacking.items():
+        if sorted(clips) != sorted(manifest["families"][family]["absent"]):
+            yield f"data/{family}: lacks {len(clips)} clips of data/metadata, not those that {MANIFEST_FILE} names"
+
+
+def _check_families(manifest: Mapping[str, Any]) -> Iterator[str]:
+    for family in (*FAMILIES, *manifest["families"]):
+        if family not in manifest["families"]:
+            yield f"{MANIFEST_FILE}: has no family {family}, which every release has"
+            continue
+        for split, num_shards in manifest["tiers"][TIERS[-1]].items():
+            found = [f["path"] for f in manifest["files"] if f["family"] == family and f["split"] == split]
+            asked = [f"data/{family}/{split}-{n:05d}-of-{num_shards:05d}.parquet" for n in range(num_shards)]
+            if found != asked:
+                yield f"{MANIFEST_FILE}: {family} has not the {num_shards} shards of {split} in order"
+    strange = {f["split"] for f in manifest["files"]} ^ set(manifest["tiers"][TIERS[-1]])
+    if strange | {f["family"] for f in manifest["files"]} - set(manifest["families"]):
+        yield f"{MANIFEST_FILE}: lists shards of a family or split that it does not name"
+
+
+def _check_numbers(manifest: Mapping[str, Any], shards: Mapping[tuple[str, str, str], _Shard]) -> Iterator[str]:
+    """The manifest's totals and tiers against the shards."""
+    for family, told in manifest["families"].items():
+        own = [shard for (other, _, _), shard in shards.items() if other == family]
+        if (told["rows"], told["bytes"]) != (sum(s.keys.num_rows for s in own), sum(s.num_bytes for s in own)):
+            yield f"{MANIFEST_FILE}: other rows or bytes of {family} than its shards have"
+    counts = {}
+    for split in manifest["splits"]:
+        rows = pa.concat_tables(
+            [s.keys for (family, other, _), s in shards.items() if (family, other) == ("metadata", split)]
+        )
+        ms = pc.sum(pc.subtract(rows["end_ms"], rows["start_ms"])).as_py()
+        found = {"clips": rows.num_rows, "videos": len(rows["video_id"].unique()), "ms": ms}
+        counts[split] = rows.num_rows
+        if manifest["splits"][split] != found:
+            yield f"{MANIFEST_FILE}: says {manifest['splits'][split]} of {split}, the shards {found}"
+    sizes = PublishSettings(**manifest["publish"] | {"license": "other"})
+    if manifest["tiers"] != count_tiers(counts, sizes):
+        yield f"{MANIFEST_FILE}: its tiers are not those of its sizes"
+
+
+def _check_splits(release: str, keys: Mapping[tuple[str, str, str], pa.Table]) -> Iterator[str]:
+    """The assignment against the certificate's numbers, and against the tombstones, from the shards alone."""
+    shards = [(split, table) for (family, split, _), table in keys.items() if family == "metadata"]
+    rows = pa.concat_tables(
+        [table.drop_columns("split").append_column("split", pa.repeat(split, len(table))) for split, table in shards]
+    )
+    certificate = read_json(f"{release}/{CERTIFICATE_FILE}")
+    if not certificate["passed"]:
+        yield f"{CERTIFICATE_FILE}: says itself that the splits do not hold"
+    if certificate["digests"]["splits"] != rows_digest(rows.select(["clip_id", "video_id", "split"])):
+        yield f"{CERTIFICATE_FILE}: made for another assignment than that of data/metadata"
+    channels = rows.group_by(["video_id", "channel_hash"]).aggregate([]).rename_columns(["video_id", "channel"])
+    groups = channels if "channel" in certificate["group_by"] else None
+    request = DrawRequest(certificate["sizes"], certificate["seed"], groups, None, certificate["max_per_video"])
+    checks = check_assignment(rows, rows.select(["clip_id", "video_id"]), request)
+    for name, problem in checks.items():
+        if problem:
+            yield f"data/metadata: {name}: {problem}"
+    with fsspec.open(f"{release}/{TOMBSTONES_FILE}", "rt") as file:
+        stones = {line.split("\t")[-1] for line in file.read().splitlines()[1:]}
+    videos = rows["video_id"].unique().to_pylist() if stones else []
+    carried = sum(hash_id("video", video_id) in stones for video_id in videos)
+    if carried or stones & set(rows["channel_hash"].unique().to_pylist()):
+        yield "data/metadata: holds what its own tombstones say was taken down"

@@ -1,0 +1,159 @@
+"""Is every file of a release there, listed, and what was published, and nothing besides?
+
+SHA256SUMS lists every file. manifest.json lists the shards once more, run.json the other papers, and the manifest the
+facts of run.json: so a file and its line cannot be changed without a third that says so. All of them changed together
+are found by a signature alone (datasets.releases.signatures).
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+
+from datasets.files import read_json, sha256_of
+from datasets.outcomes import one_line
+from datasets.releases.layout import MANIFEST_FILE, PAPERS, RUN_JSON, SIGNATURE_FILE, SUMS_FILE, is_inside
+
+# What the Hub, and its client beside a downloaded copy, add; no reader of a release looks at them.
+_NOT_OURS = (SUMS_FILE, SIGNATURE_FILE, ".gitattributes")
+_NOT_OUR_FOLDER = ".cache/huggingface/"
+# What papers and shards of strangers make Python and Arrow raise.
+UNFIT = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    OSError,
+    RecursionError,
+    pa.ArrowException,
+)
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+
+
+def sum_files(folder: Path, leave_out: Container[str] = ()) -> dict[str, str]:
+    """{path within the folder: sha256} of its files; hidden ones, a signature and those of `leave_out` aside."""
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    hidden = {name for name in paths if name.startswith(".") or name == SIGNATURE_FILE}
+    return {name: sha256_of(path) for name, path in paths.items() if name not in leave_out and name not in hidden}
+
+
+def sum_facts(run: Mapping[str, Any]) -> str:
+    """sha256 of what run.json says beside the sums of the papers; the manifest holds it."""
+    facts = {name: value for name, value in run.items() if name not in ("papers", "config")}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def read_sums(release: str | Path) -> dict[str, str]:
+    """{path: sha256} of a release's SHA256SUMS; empty without one."""
+    return {path: digest for digest, path in _read_lines(release)}
+
+
+def _read_lines(release: str | Path) -> list[tuple[str, str]]:
+    """(sha256, path) of each line; a line that is none has an empty sum."""
+    fs, base = fsspec.core.url_to_fs(str(release))
+    try:
+        text = fs.cat_file(f"{base.rstrip('/')}/{SUMS_FILE}").decode("utf-8", "replace")
+    except FileNotFoundError:
+        return []
+    matches = [(_LINE.fullmatch(line), line) for line in text.removesuffix("\n").split("\n") if text]
+    return [(match.group(1), match.group(2)) if match else ("", line) for match, line in matches]
+
+
+def check_seals(release: str) -> Iterator[str]:
+    """What does not hold, the list's own faults first, then file by file."""
+    lines = _read_lines(release)
+    if not lines:
+        yield f"{SUMS_FILE}: missing or empty: the release is not complete"
+        return
+    sums = {path: digest for digest, path in lines if digest and is_inside(path)}
+    for digest, path in lines:
+        if not digest:
+            yield f"{SUMS_FILE}: not a sum and a name: {one_line(path)!r}"
+        elif path not in sums:
+            yield f"{SUMS_FILE}: names a file outside of the release: {one_line(path)!r}"
+    for path, times in Counter(path for _, path in lines).items():
+        if times > 1:
+            yield f"{SUMS_FILE}: names {one_line(path)} more than once"
+    for paper in PAPERS:
+        if paper not in sums:
+            yield f"{SUMS_FILE}: does not list {paper}, which every release has"
+    problems = list(_check_files(release, sums))
+    yield from problems or _check_second_sums(release, sums)
+
+
+def _check_files(release: str, sums: Mapping[str, str]) -> Iterator[str]:
+    """Every listed file against its sum, and what lies there without being listed."""
+    fs, base = fsspec.core.url_to_fs(release)
+    there, strange = _list_files(fs, base.rstrip("/"))
+    found: dict[str, str] = {}
+    for path in sums:
+        if path in there:
+            found[path] = sha256_of(f"{base.rstrip('/')}/{path}", fs)
+        elif path not in strange:
+            yield f"{path}: missing"
+    second = _second_sums(release)
+    for path, digest in found.items():
+        if digest != sums[path]:
+            # Where the second list agrees with the file, the first is what changed.
+            yield f"{SUMS_FILE if digest == second.get(path) else path}: not the bytes that were published"
+    for path, what in strange.items():
+        yield f"{one_line(path)}: {what}, and a release has files only"
+    for path in sorted(there - set(sums)):
+        if path not in _NOT_OURS and not path.startswith(_NOT_OUR_FOLDER):
+            yield f"{one_line(path)}: not in {SUMS_FILE}"
+
+
+def _list_files(fs: Any, base: str) -> tuple[set[str], dict[str, str]]:
+    """(files below the release, {what is neither file nor folder: what it is}); nothing is opened."""
+    if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
+        return {path.removeprefix(base).lstrip("/") for path in fs.find(base)}, {}
+    files, strange = set(), {}
+    for folder, folders, names in os.walk(base):
+        for path in (Path(folder) / name for name in (*folders, *names)):
+            name = path.relative_to(base).as_posix()
+            if path.is_symlink():
+                strange[name] = "a link"
+            elif path.is_file():
+                files.add(name)
+            elif not path.is_dir():
+                strange[name] = "a pipe, socket or device"
+    return files, strange
+
+
+def _second_sums(release: str) -> dict[str, str]:
+    """What manifest.json and run.json say of the other files; nothing where they are damaged."""
+    try:
+        shards = {file["path"]: file["sha256"] for file in read_json(f"{release}/{MANIFEST_FILE}")["files"]}
+        return {**shards, **read_json(f"{release}/{RUN_JSON}")["papers"]}
+    except UNFIT:
+        return {}
+
+
+def _check_second_sums(release: str, sums: Mapping[str, str]) -> Iterator[str]:
+    """The two lists of the same files against each other, although every file is what the first says."""
+    for name in (MANIFEST_FILE, RUN_JSON):
+        try:
+            read_json(f"{release}/{name}").items()
+        except UNFIT as error:
+            yield f"{name}: is no object of JSON: {type(error).__name__}"
+            return
+    second = _second_sums(release)
+    for path in sorted({*sums, *map(str, second)} - {RUN_JSON}):
+        if path not in second:
+            yield f"{path}: in {SUMS_FILE}, and neither in {MANIFEST_FILE} nor in {RUN_JSON}"
+        elif path not in sums:
+            yield f"{one_line(path)}: in {MANIFEST_FILE} or {RUN_JSON}, and not in {SUMS_FILE}"
+        elif sums[path] != second[path]:
+            where = MANIFEST_FILE if path.startswith("data/") else RUN_JSON
+            yield f"{path}: not the bytes that were published: {SUMS_FILE} and {where} have other sums of it"
+    facts = read_json(f"{release}/{MANIFEST_FILE}").get("run_sha256")
+    if facts is not None and facts != sum_facts(read_json(f"{release}/{RUN_JSON}")):
+        yield f"{RUN_JSON}: not what {MANIFEST_FILE} says it held"

@@ -1,0 +1,81 @@
+"""Signatures of releases, in minisign's format: `minisign -V -m SHA256SUMS -p KEY.pub` checks them, too.
+
+What is signed is SHA256SUMS, which has the sum of every file. Ed25519 by py-minisign (the extra `sign`), offline and
+without an account, which sigstore would need.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from datasets.files import write_bytes
+from datasets.outcomes import one_line
+from datasets.releases.layout import SIGNATURE_FILE, SUMS_FILE, read_manifest
+from datasets.releases.shards import ReleaseError
+
+
+def read_secret_key(path: Path, password: str | None) -> Any:
+    """The key of a file that `minisign -G` wrote.
+
+    Raises:
+        ReleaseError: no key there, or another password than the key's.
+    """
+    minisign = _import_minisign()
+    try:
+        key = minisign.SecretKey.from_file(path)
+        if key.is_encrypted():
+            if not password:
+                raise ReleaseError(
+                    f"{path} has a password: set MINISIGN_PASSWORD, or make a key without by minisign -G -W"
+                )
+            key.decrypt(password)
+    except (minisign.Error, OSError) as error:
+        raise ReleaseError(f"{path}: no key to sign with: {one_line(str(error))}") from error
+    return key
+
+
+def sign_release(release: Path, key: Any) -> None:
+    """Write the signature of a release beside its sums, unless one of this key is there."""
+    if not check_signature(release, key.get_public_key()):
+        return
+    manifest = read_manifest(release)
+    comment = f"{manifest['name']} {manifest['version']}"
+    signature = key.sign((release / SUMS_FILE).read_bytes(), trusted_comment=comment)
+    write_bytes(release / SIGNATURE_FILE, bytes(signature) + b"\n")
+
+
+def read_public_key(text: str) -> Any:
+    """The key that somebody gave: a file `minisign -G` wrote, or the line of 56 characters in it.
+
+    Raises:
+        ReleaseError: neither.
+    """
+    minisign = _import_minisign()
+    try:
+        path = Path(text)
+        return minisign.PublicKey.from_file(path) if path.is_file() else minisign.PublicKey.from_base64(text)
+    except (minisign.Error, OSError, ValueError) as error:
+        raise ReleaseError(f"{one_line(text)!r}: no public key of minisign: {one_line(str(error))}") from error
+
+
+def check_signature(release: str | Path, key: Any) -> list[str]:
+    """What does not hold of a release's signature: nothing, or one line."""
+    minisign = _import_minisign()
+    fs, base = fsspec.core.url_to_fs(str(release))
+    try:
+        signature = minisign.Signature.from_bytes(fs.cat_file(f"{base.rstrip('/')}/{SIGNATURE_FILE}"))
+        key.verify(fs.cat_file(f"{base.rstrip('/')}/{SUMS_FILE}"), signature)
+    except FileNotFoundError:
+        return [f"{SIGNATURE_FILE}: missing: the release is not signed"]
+    except (minisign.Error, ValueError) as error:
+        return [f"{SIGNATURE_FILE}: not the signature of this key over {SUMS_FILE}: {one_line(str(error))}"]
+    return []
+
+
+def _import_minisign() -> Any:
+    try:
+        return import_module("minisign")
+    except ImportError as error:
+        raise ReleaseError("signatures need the package py-minisign: pip install py-minisign") from error
