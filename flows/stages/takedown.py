@@ -96,9 +96,7 @@ def take_down(run: Run, kind: Kind, identifier: str, why: str) -> Takedown:
     others = {identifier} - videos
     add_tombstones(run.root, "video", videos, why, run.run_id)
     flag_checkpoints(run.root, videos, why)
-    # As configured, and as configured when they were fetched.
-    recorded = (read_run(run.root, "media") or {}).get("config", {}).get("run", {}).get("media_root")
-    for media_root in {run.media_root, *([Path(recorded)] if recorded else [])}:
+    for media_root in _media_roots(run):
         for video_id in videos:
             remove_media(media_root, video_id)
     rows = rewrite_tables(run.root, videos, others)
@@ -124,6 +122,12 @@ def take_down(run: Run, kind: Kind, identifier: str, why: str) -> Takedown:
     )
     end_takedown(run.root, hashed)
     return found
+
+
+def _media_roots(run: Run) -> set[Path]:
+    """Where media may lie: as configured, and as configured when they were fetched."""
+    recorded = (read_run(run.root, "media") or {}).get("config", {}).get("run", {}).get("media_root")
+    return {run.media_root, *([Path(recorded)] if recorded else [])}
 
 
 def _search_everywhere(run: Run, identifiers: set[str]) -> Mentions:
