@@ -105,6 +105,7 @@ CLIP_REASONS: Mapping[str, Policy] = {
     "clip_too_short": NEVER,
     "clip_too_long": NEVER,
     "no_speech": NEVER,
+    "no_length": NEVER,
     "video_gone": NEVER,
 }
 FEATURE_REASONS: Mapping[str, Policy] = {

@@ -1,36 +1,29 @@
 """Clip lists, a release's or of others, as rows of the table clips with a split: what a regeneration fetches and cuts.
 
-Read are the folder of a release, CSV (video_id, start, end and, if there, split), YouCook2's annotation JSON, JSON
-lists of segments or of video ids, also one a split, and pickled lists of dicts as AVLnet published. A pickle is read
-without building any object of its classes.
+docs/lists.md tabulates what is read. A list is read whole or refused by name of what is not understood. Only a clip
+that cannot be, such as one without length, is left out, as a row that says so.
 """
 
-import csv
-import io
 import json
-import pickle
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datasets.ids import check_video_id, make_clip_id
-from datasets.outcomes import OK
-from datasets.pickle_opcodes import UNREADABLE, check_opcodes
+from datasets.ids import make_clip_id
+from datasets.numbers import describe, read_number
+from datasets.outcomes import OK, Status, dropped
+from extract.lists.entries import Entry, EntryReader, role_of
+from extract.lists.pickles import read_plain_pickle
+from extract.lists.tables import read_rows
+from extract.lists.trees import SPLITS as SPLITS
+from extract.lists.trees import read_tree
 
 Row = dict[str, Any]
-
-SPLITS = {"training": "train", "validation": "val", "testing": "test", "eval": "test"}
-"""Other names of our splits. AVLnet's `eval` is the set that results are reported on."""
-
-_TIME_NAMES = ("start", "start_ms", "Time Stamp")
-# What a video can be long and the nine digits of a clip's id can say: eleven days.
-_MAX_MS = 10**9
-_VIDEO_NAMES = ("video_id", "Youtube Video ID", "id")
 
 
 class ClipListError(ValueError):
@@ -42,8 +35,11 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def _ms_or_none(value: Any) -> int | None:
-    text = str(value) if isinstance(value, str | int) else ""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+    try:
+        number = read_number(value, 0, 10**9)
+    except ValueError:
+        return None
+    return int(number) if number == int(number) else None
 
 
 # What a release says more of its clips; a value of another kind says nothing.
@@ -54,188 +50,189 @@ _RELEASE_NAMES: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class ClipList:
+    """What a list says."""
+
+    clips: tuple[Row, ...]
+    """Each once, in the order of the list."""
+    skipped: tuple[Row, ...]
+    """Clips that cannot be, as dropped rows of the table clips."""
+    video_ids: tuple[str, ...]
+    """Videos of the clips; of a list that names videos only, these. Each once."""
+    num_entries: int
+    layout: str
+    """In words, with the names that were taken."""
+    num_repeated: int
+    ignored: tuple[str, ...]
+    """Names that stand in the list and say nothing that is needed."""
+
+    def describe(self) -> str:
+        """One line for people: how many entries were read, as which layout, and what was left."""
+        parts = [
+            f"{self.num_entries:,} entries read as {self.layout}",
+            f"clips: {len(self.clips):,}, videos: {len(self.video_ids):,}",
+        ]
+        if self.num_repeated:
+            parts.append(f"named again: {self.num_repeated:,}")
+        if self.skipped:
+            shown = ", ".join(f"{row['video_id']} ({row['detail']})" for row in self.skipped[:3])
+            parts.append(f"left out: {len(self.skipped):,}, {shown}{' ...' if len(self.skipped) > 3 else ''}")
+        if self.ignored:
+            names = ", ".join(name[:40] or "a column without a name" for name in self.ignored[:12])
+            parts.append(f"ignored: {names}{' ...' if len(self.ignored) > 12 else ''}")
+        return "; ".join(parts)
+
+
+def read_list(path: str | Path, split: str | None = None) -> ClipList:
+    """Read a clip list whole.
+
+    Args:
+        path: .csv, .tsv, .txt, .json, .jsonl or .pkl, or the folder of a release.
+        split: for entries that name none.
+
+    Raises:
+        ClipListError: what is not understood, by name of the entry.
+    """
+    reader = EntryReader()
+    layout, entries = _open(Path(path), reader)
+    listed, problem = [], None
+    try:
+        for entry in entries:
+            listed.append(entry)
+    except ValueError as error:
+        problem = str(error)[:300]
+    except RecursionError:
+        problem = "is nested too deeply"
+    if problem is not None:
+        raise ClipListError(f"{path}: entry {len(listed) + 1}: {problem}: docs/lists.md shows what is read")
+    return _settle(str(path), listed, layout, reader, split)
+
+
 def read_clip_list(path: str | Path, split: str | None = None) -> list[Row]:
     """Clips of a list: clip_id, video_id, start_ms, end_ms, split, the outcome columns, and what a release says more.
 
-    Args:
-        path: .csv, .json or .pkl, or the folder of a release.
-        split: for entries that name none.
-
     Returns:
-        Each clip once, in the order of the list; none where the list names videos but no times. Times in seconds
-        become whole milliseconds. From a release also `speech_ms`, `format_id` and `media_sha256`.
+        Each clip once, in the order of the list; none where the list names videos but no times. From a release also
+        `speech_ms`, `format_id` and `media_sha256`.
 
     Raises:
-        ClipListError: not readable, an id that is none, times that are none.
+        ClipListError: what is not understood, by name of the entry.
     """
-    rows: dict[str, Row] = {}
-    entries = list(_entries(Path(path)))
-    if not any(name in entry for entry in entries for name in _TIME_NAMES):
-        read_video_ids(path)
-        return []
-    for number, entry in enumerate(entries, start=1):
-        try:
-            row = _clip(entry, split)
-        except (ValueError, InvalidOperation, TypeError, LookupError) as error:
-            raise ClipListError(f"{path}: entry {number}: {str(error)[:300]}") from error
-        rows.setdefault(row["clip_id"], row)
-    return list(rows.values())
+    return list(read_list(path, split).clips)
 
 
 def read_video_ids(path: str | Path) -> list[str]:
-    """Videos of a list, each once: of its clips, or of a JSON list or object of video ids."""
-    try:
-        ids = [_first(entry, _VIDEO_NAMES) for entry in _entries(Path(path))]
-        return list(dict.fromkeys(check_video_id(video_id) for video_id in ids))
-    except ValueError as error:
-        raise ClipListError(f"{path}: {error}") from error
+    """Videos of a list, each once: of its clips, or of a list of videos."""
+    return list(read_list(path).video_ids)
 
 
-def _entries(path: Path) -> Iterable[Mapping[str, Any]]:
-    if path.is_dir():
-        return _release_entries(path)
+def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
+    """The layout in words, and the entries, still to be read."""
     try:
+        if path.is_dir():
+            return "a release", _read_all(_release_rows(path), reader)
         content = path.read_bytes()
-        if path.suffix == ".csv":
-            return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
-        if path.suffix == ".json":
-            return list(_json_entries(json.loads(content)))
-        if path.suffix in (".pkl", ".pickle"):
-            check_opcodes(io.BytesIO(content))
-            return list(_json_entries(_PlainUnpickler(io.BytesIO(content)).load()))
-    except (OSError, csv.Error, *UNREADABLE) as error:
-        raise ClipListError(f"{path}: cannot be read: {str(error)[:300] or type(error).__name__}") from error
-    raise ClipListError(f"{path}: must end in .csv, .json or .pkl, or be the folder of a release")
+        match path.suffix.lower():
+            case ".csv" | ".tsv" | ".txt":
+                layout, rows = read_rows(content)
+                return layout, _read_all(rows, reader)
+            case ".json":
+                return "JSON", read_tree(_parse_json(content), reader)
+            case ".jsonl" | ".ndjson":
+                lines = [_parse_json(line) for line in content.splitlines() if line.strip()]
+                return "lines of JSON", read_tree(lines, reader)
+            case ".pkl" | ".pickle":
+                return "a pickle", read_tree(read_plain_pickle(content), reader)
+    except RecursionError as error:
+        raise ClipListError(f"{path}: cannot be read: is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise ClipListError(f"{path}: cannot be read: is not UTF-8 text, at byte {error.start}") from error
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise ClipListError(f"{path}: cannot be read: {str(error)[:300]}: docs/lists.md shows what is read") from error
+    raise ClipListError(f"{path}: must end in .csv, .tsv, .txt, .json, .jsonl or .pkl, or be the folder of a release")
 
 
-def _release_entries(folder: Path) -> list[Row]:
+def _parse_json(content: bytes) -> Any:
+    """JSON in which no name stands twice in an object: the last would be kept without a word."""
+    return json.loads(content, object_pairs_hook=_take_once, parse_int=_parse_whole)
+
+
+def _take_once(pairs: list[tuple[str, Any]]) -> Row:
+    found: Row = {}
+    for name, value in pairs:
+        if found.setdefault(name, value) is not value:
+            raise ValueError(f"names {name[:80]!r} twice in an object")
+    return found
+
+
+def _parse_whole(text: str) -> int | Decimal:
+    """Python refuses to read integers of thousands of digits, and says so in words of its own."""
+    return int(text) if len(text) <= 30 else Decimal(text)
+
+
+def _read_all(rows: Iterable[Row], reader: EntryReader) -> Iterator[Entry]:
+    for row in rows:
+        yield from reader.read(row)
+
+
+def _release_rows(folder: Path) -> list[Row]:
     shards = sorted(folder.glob("data/metadata/*.parquet"))
     if not shards:
         raise ClipListError(f"{folder}: holds no data/metadata/*.parquet, so it is no release")
-    try:
-        return [entry for shard in shards for entry in pq.ParquetFile(shard).read(columns=_names_in(shard)).to_pylist()]
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise ClipListError(f"{folder}: cannot be read: {str(error)[:300]}") from error
+    rows = []
+    for shard in shards:
+        names = [name for name in pq.read_schema(shard).names if role_of(name) or name in _RELEASE_NAMES]
+        rows += pq.ParquetFile(shard).read(columns=names).to_pylist()
+    return rows
 
 
-def _names_in(shard: Path) -> list[str]:
-    wanted = {*_TIME_NAMES, *_VIDEO_NAMES, *_RELEASE_NAMES, "end_ms", "end", "split"}
-    return [name for name in pq.read_schema(shard).names if name in wanted]
+def _settle(path: str, entries: list[Entry], layout: str, reader: EntryReader, split: str | None) -> ClipList:
+    """Entries to rows: what a single entry cannot show is looked at here."""
+    timed = [(number, entry) for number, entry in enumerate(entries, start=1) if entry.start_ms is not None]
+    untimed = [(number, entry) for number, entry in enumerate(entries, start=1) if entry.start_ms is None]
+    for number, entry in untimed:
+        if timed and not entry.is_bare:
+            raise ClipListError(f"{path}: entry {number}: {entry.video_id} has no times, while others have")
+    rows: dict[str, Row] = {}
+    for number, entry in timed:
+        row = _make_row(f"{path}: entry {number}", entry, split)
+        known = rows.setdefault(row["clip_id"], row)
+        if known["split"] != row["split"]:
+            two = f"in two splits, {known['split']} and {row['split']}"
+            raise ClipListError(f"{path}: entry {number}: the clip {row['clip_id']} is {two}")
+    clips = tuple(row for row in rows.values() if row["status"] == Status.OK)
+    skipped = tuple(row for row in rows.values() if row["status"] != Status.OK)
+    if skipped and not clips:
+        first = skipped[0]
+        raise ClipListError(f"{path}: no clip can be cut; the first, of {first['video_id']}: {first['detail']}")
+    named = [row["video_id"] for row in clips] if timed else [entry.video_id for entry in entries]
+    taken = "; ".join(f"{role}: {' and '.join(names)}" for role, names in reader.taken.items())
+    return ClipList(
+        clips,
+        skipped,
+        tuple(dict.fromkeys(named)),
+        len(entries),
+        f"{layout} ({taken})",
+        len(timed) - len(rows),
+        tuple(name for name in reader.ignored if name not in _RELEASE_NAMES),
+    )
 
 
-def _json_entries(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, Mapping) and isinstance(value.get("database"), Mapping):
-        yield from _youcook2_entries(value["database"])
-    elif isinstance(value, Mapping) and value and value.keys() <= {*SPLITS, *SPLITS.values()}:
-        for split, listed in value.items():
-            yield from ({**entry, "split": entry.get("split") or split} for entry in _json_entries(listed))
-    elif isinstance(value, Mapping):
-        yield from ({"video_id": video_id} for video_id in value)
-    elif isinstance(value, list):
-        yield from (item if isinstance(item, Mapping) else {"video_id": item} for item in value)
-    else:
-        raise ClipListError(f"must hold a list or an object, got {type(value).__name__}")
-
-
-def _youcook2_entries(database: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for video_id, video in database.items():
-        for annotation in video.get("annotations", []):
-            times = annotation.get("segment")
-            if times is not None:
-                if not isinstance(times, list) or len(times) != 2:
-                    raise ClipListError(f"{str(video_id)[:80]}: a segment is [start, end]")
-                yield {"video_id": video_id, "start": times[0], "end": times[1], "split": video.get("subset")}
-
-
-def _clip(entry: Mapping[str, Any], split: str | None) -> Row:
-    video_id = check_video_id(_first(entry, _VIDEO_NAMES))
-    start_ms, end_ms = _times(entry)
-    if not start_ms < end_ms:
-        raise ValueError(f"start must be before end, got {start_ms} and {end_ms} ms")
-    named = entry.get("split") or split
+def _make_row(place: str, entry: Entry, split: str | None) -> Row:
+    named = entry.split if entry.split not in (None, "") else split
     if not isinstance(named, str | None):
-        raise ValueError(f"split must be a name, got a {type(named).__name__}")
+        raise ClipListError(f"{place}: a split is a name, got {describe(named)}")
+    start_ms, end_ms = entry.start_ms or 0, entry.end_ms or 0
+    outcome = OK
+    if not 0 <= start_ms < end_ms:
+        outcome = dropped("no_length", f"start must be before end and not below 0, got {start_ms} and {end_ms} ms")
     return {
-        "clip_id": make_clip_id(video_id, start_ms, end_ms),
-        "video_id": video_id,
+        "clip_id": make_clip_id(entry.video_id, start_ms, end_ms),
+        "video_id": entry.video_id,
         "start_ms": start_ms,
         "end_ms": end_ms,
-        "split": SPLITS.get(str(named), named),
-        **{name: _RELEASE_NAMES[name](entry[name]) for name in _RELEASE_NAMES if name in entry},
-        **OK,
+        "split": SPLITS.get(str(named).strip().lower(), named),
+        **{name: read(entry.more[name]) for name, read in _RELEASE_NAMES.items() if name in entry.more},
+        **outcome,
     }
-
-
-def _times(entry: Mapping[str, Any]) -> tuple[int, int]:
-    if "Time Stamp" in entry:
-        start, _, end = str(entry["Time Stamp"]).partition("-")
-        return _to_ms(start), _to_ms(end)
-    if entry.get("start_ms") is not None:
-        return _to_ms(entry["start_ms"], unit=1), _to_ms(entry["end_ms"], unit=1)
-    return _to_ms(_first(entry, ("start",))), _to_ms(_first(entry, ("end",)))
-
-
-def _to_ms(time: Any, unit: int = 1000) -> int:
-    """Refused before it is rounded: 1e999999 as an integer is a megabyte."""
-    if not isinstance(time, str | int | float | Decimal):
-        raise ValueError(f"a time is a number, got a {type(time).__name__}")
-    value = Decimal(str(time)[:100].strip()) * unit
-    if not 0 <= value < _MAX_MS:
-        raise ValueError(f"times must be from 0 to {_MAX_MS} ms, got {value:.6g}")
-    return round(value)
-
-
-def _first(entry: Mapping[str, Any], names: Iterable[str]) -> Any:
-    for name in names:
-        if entry.get(name) not in (None, ""):
-            return entry[name]
-    raise ClipListError(f"has none of {', '.join(names)}; it has {', '.join(map(str, entry))[:200]}")
-
-
-class _Ignored:
-    """Stands for every object of a pickle that is no plain value: features, tensors, whatever it names."""
-
-    def __new__(cls, *_: Any, **__: Any) -> "_Ignored":
-        return super().__new__(cls)
-
-    def __setstate__(self, _: Any) -> None:
-        pass
-
-    def __call__(self, *_: Any, **__: Any) -> "_Ignored":
-        return self
-
-
-class _NumberType(_Ignored):
-    """Stands for a numpy dtype: its code, such as f8, is all that is kept."""
-
-    code: Any
-
-    def __new__(cls, code: Any = None, *_: Any, **__: Any) -> "_NumberType":
-        number_type = object.__new__(cls)
-        number_type.code = code
-        return number_type
-
-
-_NUMBERS = {"f4": "<f", "f8": "<d", "i4": "<i", "i8": "<q"}
-
-
-def _read_number(number_type: Any, content: Any) -> Any:
-    """A number that numpy pickled as its type and its bytes: so times are stored that were computed with it."""
-    layout = _NUMBERS.get(str(getattr(number_type, "code", None)))
-    is_number = layout is not None and isinstance(content, bytes) and len(content) == struct.calcsize(layout)
-    return struct.unpack(layout, content)[0] if layout is not None and is_number else _Ignored()
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads lists, dicts, texts and numbers; resolves no class, so that nothing of the file is executed."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        match module, name:
-            case ("numpy", "dtype"):
-                return _NumberType
-            case ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar"):
-                return _read_number
-        return _Ignored
-
-    def persistent_load(self, pid: Any) -> Any:
-        return _Ignored()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.outcomes import OK, VIDEO_REASONS, Policy, Status, failed
-from extract.clip_lists import SPLITS, ClipListError, read_clip_list, read_video_ids
+from extract.clip_lists import SPLITS, ClipListError, read_list
 
 Row = dict[str, Any]
 
@@ -18,6 +18,10 @@ class Listing:
     name: str
     video_ids: tuple[str, ...]
     clips: tuple[Row, ...]
+    skipped: tuple[Row, ...] = ()
+    """Clips that cannot be, as rows that say so."""
+    descriptions: tuple[str, ...] = ()
+    """How each list was read."""
 
 
 def read_listing(lists: Iterable[str]) -> Listing:
@@ -31,17 +35,24 @@ def read_listing(lists: Iterable[str]) -> Listing:
     """
     video_ids: dict[str, None] = {}
     clips: dict[str, Row] = {}
-    names = []
+    skipped: dict[str, Row] = {}
+    names, descriptions = [], []
     for item in lists:
         split, path = _divide(item)
+        found = read_list(path, split)
         names.append(Path(path).name)
-        video_ids |= dict.fromkeys(read_video_ids(path))
-        for clip in read_clip_list(path, split):
+        descriptions.append(f"{path}: {found.describe()}")
+        video_ids |= dict.fromkeys(found.video_ids)
+        skipped |= {row["clip_id"]: row for row in found.skipped}
+        for clip in found.clips:
             if clip["split"] not in SPLITS.values():
                 raise ClipListError(f"{path}: split must be train, val or test, got {clip['split']!r}: give SPLIT=PATH")
-            if clips.setdefault(clip["clip_id"], clip)["split"] != clip["split"]:
-                raise ClipListError(f"{path}: the clip {clip['clip_id']} is in two splits")
-    return Listing("regenerate " + " ".join(names), tuple(video_ids), tuple(clips.values()))
+            if (known := clips.setdefault(clip["clip_id"], clip)["split"]) != clip["split"]:
+                raise ClipListError(
+                    f"{path}: the clip {clip['clip_id']} is in two splits, {known} and {clip['split']}: keep it in one"
+                )
+    name = "regenerate " + " ".join(names)
+    return Listing(name, tuple(video_ids), tuple(clips.values()), tuple(skipped.values()), tuple(descriptions))
 
 
 def _divide(item: str) -> tuple[str | None, str]:

@@ -1,5 +1,6 @@
 """Which found videos are worth a download: rules over metadata, each with its reason."""
 
+import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -9,9 +10,11 @@ from pydantic import Field, field_validator, model_validator
 
 from datasets.outcomes import dropped
 from datasets.settings import Settings
-from extract.clip_lists import read_video_ids
+from extract.clip_lists import read_list
 from extract.language import check_language, gather_evidence, is_language
 from extract.spoken_language import check_spoken_model, identify_speech, load_classifier
+
+logger = logging.getLogger("curation")  # the one that people see
 
 
 class SelectionSettings(Settings):
@@ -111,7 +114,12 @@ def read_known(lists: tuple[Path, ...]) -> frozenset[str]:
     Raises:
         ClipListError: a list that cannot be read.
     """
-    return frozenset(video_id for path in lists for video_id in read_video_ids(path))
+    known: set[str] = set()
+    for path in lists:
+        found = read_list(path)
+        logger.info("selection.known_lists: %s: %s", path, found.describe())
+        known |= {*found.video_ids, *(row["video_id"] for row in found.skipped)}
+    return frozenset(known)
 
 
 def preselect(discovery: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ From a release's manifest also to its features and shards, which are then compar
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from datasets.splits.certificate import split_certificate, write_certificate
 from datasets.splits.pins import write_pins
 from datasets.splits.pool import DrawRequest
 from datasets.tables import current_recipe, list_parts, make_table, read_ok, read_table, write_part
-from datasets.tombstones import hide_id, read_tombstones
+from datasets.tombstones import hide_id, is_tombstoned, read_tombstones
 from extract.regeneration import Listing, compare_media, read_listing, settle_clip
 from extract.selection import TAKE_ALL
 from extract.site.settings import DownloadSettings
@@ -69,6 +70,8 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
             asked = f"its videos come from the source {name!r}, and source.name is {config.source.name!r}"
             raise ConfigError(f"{release}: {asked}: give the --config that it was made with")
     listing = read_listing(lists)
+    for description in listing.descriptions:
+        logger.info("%s", description)
     everything = config.run.model_copy(update={"max_videos": None})
     run = start_run(config.model_copy(update={"selection": TAKE_ALL, "run": everything}), retry)
     with hold_root(config.root):
@@ -137,7 +140,8 @@ def _hide_tombstoned(run: Run, listing: Listing) -> Listing:
         video_id = hidden[clip["video_id"]]
         clip_id = make_clip_id(video_id, clip["start_ms"], clip["end_ms"])
         clips.append({**clip, "video_id": video_id, "clip_id": clip_id})
-    return Listing(listing.name, tuple(hidden.values()), tuple(clips))
+    skipped = [row for row in listing.skipped if not is_tombstoned(tombstones, "video", row["video_id"])]
+    return replace(listing, video_ids=tuple(hidden.values()), clips=tuple(clips), skipped=tuple(skipped))
 
 
 def list_videos(run: Run, listing: Listing) -> None:
@@ -162,8 +166,10 @@ def read_outcomes(run: Run) -> dict[str, Row]:
 def cut_listed_clips(run: Run, listing: Listing, outcomes: dict[str, Row]) -> None:
     """Exactly the listed clips: table clips. A clip whose video is gone says so; one that may come has no row yet."""
     settled = [settle_clip(clip, outcomes.get(clip["video_id"])) for clip in listing.clips]
-    recipe = recipe_of("listed clips", listing.clips, current_recipe(run.root, "media"))
-    _write_whole(run, "clips", [row for row in settled if row is not None], recipe)
+    recipe = recipe_of("listed clips", (*listing.clips, *listing.skipped), current_recipe(run.root, "media"))
+    names = ("clip_id", "video_id", "start_ms", "end_ms", "status", "reason", "detail")
+    skipped = [{name: row[name] for name in names} for row in listing.skipped]
+    _write_whole(run, "clips", [*(row for row in settled if row is not None), *skipped], recipe)
     run.record("clips", recipe)
     if not listing.clips:
         logger.warning("the list names videos but no clips: `curate` with source.name=ids would find some in them")

@@ -158,11 +158,12 @@ def test_a_video_that_was_taken_down_is_not_asked_for_nor_named(tmp_path, folder
 
 def test_lists_without_splits_take_the_one_they_are_named_with(tmp_path, folder, prefect_server):
     for name, video_id in (("a", "goodvideo01"), ("b", "goodvideo02")):
-        (tmp_path / f"{name}.csv").write_text(f"video_id,start,end\n{video_id},1,7.5\n")
+        (tmp_path / f"{name}.csv").write_text(f"video_id,start,end\n{video_id},1,7.5\n{video_id},9,9\n")
     lists = (f"train={tmp_path / 'a.csv'}", f"eval={tmp_path / 'b.csv'}")
     regenerate_from(folder, tmp_path / "root", *lists)
     splits = {row["clip_id"]: row["split"] for row in read_table(tmp_path / "root", "splits").to_pylist()}
     assert splits == {"goodvideo01_000001000_000007500": "train", "goodvideo02_000001000_000007500": "test"}
+    assert clips_of(tmp_path / "root")["goodvideo01_000009000_000009000"] == "no_length"
 
 
 def test_a_list_of_videos_alone_is_fetched_and_says_that_it_names_no_clips(tmp_path, folder, prefect_server, caplog):

@@ -258,16 +258,27 @@ def read_segments(given: Any) -> None:
 
 # ---- clip lists
 
+LIST_PARTS = ("entries", "trees", "tables", "times", "videos", "pickles")
 LISTS: dict[str, bytes] = {
     "list.csv": b"video_id,start,end,split\nabc,1.5,12.25,train\nabd,0,9,validation\n",
     "times.csv": b"id,start_ms,end_ms,speech_ms\nabc,1500,12250,900\n",
     "stamps.json": json.dumps([{"Youtube Video ID": "abc", "Time Stamp": "1-9"}]).encode(),
     "ids.json": json.dumps(["abc", "abd"]).encode(),
     "youcook2.json": json.dumps(
-        {"database": {"abc": {"subset": "training", "annotations": [{"segment": [1, 9]}, {"segment": None}]}}}
+        {"database": {"abc": {"subset": "training", "annotations": [{"segment": [1, 9]}, {"segment": "0:01-0:09"}]}}}
     ).encode(),
-    "names.json": json.dumps({"abc": 1}).encode(),
-    "splits.json": json.dumps({"train": [{"video_id": "abc", "start": 1, "end": 9}], "eval": {"abd": 1}}).encode(),
+    "names.json": json.dumps({"GLd3aX16zBg": 1, "v_GLd3aX16zBg": [[1, 2], [3, 4]]}).encode(),
+    "splits.json": json.dumps(
+        {"train": [{"video_id": "abc", "start": 1, "end": 9}], "eval": {"GLd3aX16zBg": 1}}
+    ).encode(),
+    "captions.json": json.dumps({"GLd3aX16zBg": {"start": [1, 2], "end": [5, 9], "text": ["a", "b"]}}).encode(),
+    "msrvtt.json": json.dumps(
+        {"info": {}, "videos": [{"url": "https://youtu.be/GLd3aX16zBg", "start time": 1, "end time": 9}]}
+    ).encode(),
+    "audioset.csv": b'# made\n# YTID, start_seconds, end_seconds, labels\nGLd3aX16zBg, 0.0, 10.0, "/m/a,/m/b"\n',
+    "plain.tsv": b"GLd3aX16zBg\t1\t2\tx\n",
+    "vggsound.csv": b'GLd3aX16zBg,1,rain,test\nGLd3aX16zBg,0:05,"a, b",train\n',
+    "vatex.jsonl": b'{"videoID": "GLd3aX16zBg_000010_000020"}\n',
     "numpy.pkl": pickle.dumps([{"video_id": "abc", "start": np.float64(1.5), "end": np.int64(9)}]),
     "list.pkl": pickle.dumps(
         [{"video_id": "abc", "start": 1.5, "end": 9, "2d": bytearray(b"x"), "t": datetime.now(UTC)}]
@@ -293,6 +304,7 @@ def _as_pickle(value: Any) -> tuple[str, bytes]:
     return "list.pkl", pickle.dumps(value)
 
 
+LIST_FILES = ("extract/clip_lists.py", *(f"extract/lists/{name}.py" for name in LIST_PARTS))
 LIST_INPUTS = (
     st.sampled_from(sorted(LISTS.items())).flatmap(lambda item: st.tuples(st.just(item[0]), mutated(item[1])))
     | twisted([ENTRY, {**ENTRY, "start_ms": 5, "end_ms": 9}]).map(_as_json)
@@ -462,7 +474,7 @@ TARGETS: dict[str, Target] = {
     ),
     "formats": Target(FORMAT_INPUTS, read_formats, (NoFormatError,), ("extract/site/formats.py",)),
     "segments": Target(SEGMENT_INPUTS, read_segments, (), ("extract/clips.py",)),
-    "clip list": Target(LIST_INPUTS, read_list, (ClipListError,), ("extract/clip_lists.py",)),
+    "clip list": Target(LIST_INPUTS, read_list, (ClipListError,), LIST_FILES),
     "mp4 header": Target(
         st.deferred(lambda: mutated(valid_mp4(), 2) | st.binary(max_size=64)),
         read_mp4,

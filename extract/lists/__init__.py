@@ -1,0 +1,1 @@
+"""Clip lists as others publish them: their columns, their JSON, their pickles."""

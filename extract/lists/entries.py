@@ -1,0 +1,199 @@
+"""What the names in a list's entries mean: the video, a clip's times, its split. All others are named as ignored."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from datasets.numbers import describe
+from extract.lists.times import read_time
+from extract.lists.videos import video_named, youtube_id
+
+# Names without case, spaces and punctuation. Of several for a video the first of these is taken.
+_VIDEO_NAMES = (
+    *("youtubeid", "youtubevideoid", "ytid", "ytvideoid", "videoid", "vid", "vidid"),
+    *("videopath", "videofile", "videoname", "video", "id"),
+)
+_UNIT = r"(?:in)?(?P<unit>ms|msecs?|millis|milliseconds?|s|secs?|seconds?)?"
+_ROLES = (
+    ("address", re.compile(r"(?:video|youtube|yt|watch)?(?:url|link|address)|youtube")),
+    ("start", re.compile(rf"(?:clip|segment|seg|time|t)?(?:start|begin)(?:time|timestamp|stamp)?{_UNIT}")),
+    ("end", re.compile(rf"(?:clip|segment|seg|time|t)?(?:end|stop)(?:time|timestamp|stamp)?{_UNIT}")),
+    ("clips", re.compile(r"timestamps?|segments?|spans?|times|intervals?|annotations?|clips?")),
+    ("split", re.compile(r"split|subset|set|partition|traintestsplit")),
+)
+# Where only such a name says when, nobody knows what would be left out.
+_TIMELIKE = re.compile(
+    r"start|begin|stop|finish|onset|offset|time|stamp|frame|segment|window|interval|\b(end|seconds?|secs?|ms|from|to)\b"
+)
+
+# VGGSound and AudioCaps name the start only, since all their clips last ten seconds.
+_ALL_TEN_SECONDS_MS = 10_000
+THE_KEY = "the key"
+_LABELS = frozenset({"label", "labels", "class"})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that a list names: a clip [start_ms, end_ms), not yet checked; or a video, without times."""
+
+    video_id: str
+    start_ms: int | None = None
+    end_ms: int | None = None
+    split: Any = None
+    is_bare: bool = False
+    """A video that stands among others with clips and has an empty list of them."""
+    more: Mapping[Any, Any] = field(default_factory=dict)
+    """All that the entry says."""
+
+
+class _Found(NamedTuple):
+    name: str
+    value: Any
+    rank: int
+    """For a time the milliseconds of its unit, for a video the place among its names."""
+
+
+@lru_cache(maxsize=4096)
+def squeeze(name: str) -> str:
+    """A name without case, spaces and punctuation."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+@lru_cache(maxsize=4096)
+def role_of(name: str) -> tuple[str, int] | None:
+    """What a name means, with its rank; None for one that is not understood."""
+    squeezed = squeeze(name)
+    if squeezed in _VIDEO_NAMES:
+        return "video", _VIDEO_NAMES.index(squeezed)
+    for role, pattern in _ROLES:
+        if found := pattern.fullmatch(squeezed):
+            unit = found.groupdict().get("unit") or "s"
+            return role, 1 if unit.startswith("m") else 1000
+    return None
+
+
+@lru_cache(maxsize=4096)
+def is_timelike(name: str) -> bool:
+    """True for a name that seems to say when."""
+    words = re.sub(r"[^a-z0-9]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+    return _TIMELIKE.search(words) is not None
+
+
+class EntryReader:
+    """Reads entries, and remembers which names it took and which it left."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, None] = {}
+        self.taken: dict[str, tuple[str, ...]] = {}
+        """What was understood (video, times, split) to the names under which it stood last."""
+
+    @property
+    def ignored(self) -> list[str]:
+        """Names that were not used."""
+        used = {name for names in self.taken.values() for name in names}
+        return [name for name in self.seen if name not in used]
+
+    def read(self, item: Mapping[Any, Any], key: Any = None, split: Any = None) -> Iterator[Entry]:
+        """The clips of an entry, or its video without times.
+
+        Args:
+            item: names and values; times may be lists, and clips may lie in it as entries of their own.
+            key: under which it stands in an object of videos.
+            split: of what it lies in.
+
+        Raises:
+            ValueError: no video, not both times, or times under names that are not understood.
+        """
+        found = self._find_roles(item)
+        video_id, seconds = self._find_video(found, key, item)
+        if "split" in found:
+            split, self.taken["split"] = found["split"].value, (found["split"].name,)
+        outer = Entry(video_id, split=split, more=item)
+        if found.keys() & {"start", "end", "clips"}:
+            yield from self._read_clips(found, outer, item)
+        elif seconds is not None:
+            yield replace(outer, start_ms=seconds[0] * 1000, end_ms=seconds[1] * 1000)
+        elif unknown := [str(name)[:40] for name in item if is_timelike(str(name))]:
+            raise ValueError(f"has times that are not understood: {', '.join(unknown)[:200]}")
+        else:
+            yield outer
+
+    def _find_roles(self, item: Mapping[Any, Any]) -> dict[str, _Found]:
+        found: dict[str, _Found] = {}
+        for name, value in item.items():
+            self.seen[str(name)] = None
+            role, rank = role_of(str(name)) or (None, 0)
+            if role and value is not None and value != "" and (role not in found or rank < found[role].rank):
+                found[role] = _Found(str(name), value, rank)
+        return found
+
+    def _find_video(
+        self, found: Mapping[str, _Found], key: Any, item: Mapping[Any, Any]
+    ) -> tuple[str, tuple[int, int] | None]:
+        """What can only be a video of YouTube says it best; else a column, and at last the key, as it stands."""
+        column, address = found.get("video"), found.get("address")
+        places = [(place.name, place.value) for place in (column, address) if place]
+        if key is not None:
+            places.insert(0, (THE_KEY, key))
+        for name, value in places:
+            if known := youtube_id(value):
+                self.taken["video"] = (name,)
+                return known
+        name, value = (column.name, column.value) if column else (THE_KEY, key)
+        if value is None:
+            raise ValueError(f"names no video; it has {', '.join(str(name)[:40] for name in item)[:200]}")
+        self.taken["video"] = (name,)
+        return video_named(value)
+
+    def _read_clips(self, found: Mapping[str, _Found], outer: Entry, item: Mapping[Any, Any]) -> Iterator[Entry]:
+        start, end, clips = (found.get(role) for role in ("start", "end", "clips"))
+        if clips and (isinstance(clips.value, Mapping | list | tuple) or not (start or end)):
+            self.taken["times"] = (clips.name,)
+            yield from self._read_inner(clips.value, outer)
+        elif start and end:
+            self.taken["times"] = (start.name, end.name)
+            for times in _pairs(start.value, end.value):
+                start_ms, end_ms = read_time(times[0], start.rank), read_time(times[1], end.rank)
+                yield replace(outer, start_ms=start_ms, end_ms=end_ms)
+        elif start and _lasts_ten_seconds(found, item):
+            self.taken["times"] = (start.name, "ten seconds each")
+            start_ms = read_time(start.value, start.rank)
+            yield replace(outer, start_ms=start_ms, end_ms=start_ms + _ALL_TEN_SECONDS_MS)
+        else:
+            there, lacks = (start, "end") if start else (end, "start")
+            raise ValueError(f"has {there.name if there else ''} but no {lacks} that is understood")
+
+    def _read_inner(self, value: Any, outer: Entry) -> Iterator[Entry]:
+        """Clips that lie in a video's entry: [start, end], "start-end", entries with times, or lists of these."""
+        if isinstance(value, Mapping):
+            found = self._find_roles(value)
+            if not found.keys() & {"start", "end", "clips"}:
+                raise ValueError(f"has a clip without times: {', '.join(str(name)[:40] for name in value)[:200]}")
+            yield from self._read_clips(found, outer, value)
+        elif isinstance(value, str) and "-" in value.strip()[1:]:
+            start, _, end = value.strip()[1:].partition("-")
+            yield replace(outer, start_ms=read_time(value.strip()[0] + start), end_ms=read_time(end))
+        elif not isinstance(value, list | tuple):
+            raise ValueError(f"a clip must be [start, end], got {describe(value)}")
+        elif len(value) == 2 and not any(isinstance(time, Mapping | list | tuple) for time in value):
+            yield replace(outer, start_ms=read_time(value[0]), end_ms=read_time(value[1]))
+        elif not value:
+            yield replace(outer, is_bare=True)
+        else:
+            for inner in value:
+                yield from self._read_inner(inner, outer)
+
+
+def _pairs(start: Any, end: Any) -> list[tuple[Any, Any]]:
+    if not isinstance(start, list | tuple) or not isinstance(end, list | tuple):
+        return [(start, end)]
+    if len(start) != len(end):
+        raise ValueError(f"has {len(start)} starts and {len(end)} ends")
+    return list(zip(start, end, strict=True))
+
+
+def _lasts_ten_seconds(found: Mapping[str, _Found], item: Mapping[Any, Any]) -> bool:
+    names = {squeeze(str(name)) for name in item}
+    return "audiocapid" in names or ("split" in found and bool(names & _LABELS) and len(names) == 4)

@@ -1,0 +1,90 @@
+"""The tables of lists: CSV and TSV with a header, or AudioSet's and VGGSound's without one."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+
+from datasets.numbers import describe
+from extract.lists.entries import role_of
+from extract.lists.times import is_time
+from extract.lists.trees import SPLITS
+from extract.lists.videos import youtube_id
+
+_COMMENT = re.compile(r"^#.*(?:\n|$)", re.MULTILINE)
+
+
+def read_rows(content: bytes) -> tuple[str, list[dict[str, str]]]:
+    """What kind of table it is, in words, and its rows by column name.
+
+    Raises:
+        ValueError: not text, no header nor a known layout without, or a row of another length.
+    """
+    text = io.StringIO(_decode(content), newline=None).read()
+    comments = [line.lstrip("# ") for line in _COMMENT.findall(text)]
+    lines = _COMMENT.sub("", text)
+    delimiter = _find_delimiter(lines)
+    rows = list(_cells(lines, delimiter))
+    if not rows:
+        return "an empty table", []
+    titles = next(_cells(comments[-1], delimiter), []) if comments else []
+    if _is_header(rows[0]):
+        return "a table", _name_cells(rows[0], rows[1:])
+    if _is_header(titles) and len(titles) == len(rows[0]):
+        return "a table whose header is a comment", _name_cells(titles, rows)
+    return "a table without a header", _name_cells(_name_columns(rows[0]), rows)
+
+
+def _decode(content: bytes) -> str:
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 text, at byte {error.start}") from error
+
+
+def _find_delimiter(text: str) -> str:
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return next((char for char in "\t,;" if char in first), ",")
+
+
+def _cells(text: str, delimiter: str) -> Iterator[list[str]]:
+    """Rows of stripped cells, without empty ones."""
+    try:
+        for row in csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True):
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield cells
+    except csv.Error as error:
+        raise ValueError(f"is no table: {error}") from error
+
+
+def _is_header(cells: list[str]) -> bool:
+    return any(role_of(cell) for cell in cells) and not any(map(is_time, cells))
+
+
+def _name_columns(first: list[str]) -> list[str]:
+    """Names for a table that has none: what stands beside the id tells them."""
+    names = [f"column {i}" for i in range(1, len(first) + 1)]
+    times = [is_time(cell) for cell in first]
+    for i, cell in enumerate(first):
+        if youtube_id(cell) is None:
+            continue
+        if len(first) == 1:
+            return ["video_id"]
+        if times[i + 1 : i + 3] == [True, True]:
+            names[i : i + 3] = ["video_id", "start", "end"]
+            return [*names[:-1], "split"] if first[-1].lower() in SPLITS else names
+        if i == 0 and len(first) == 4 and times[1:3] == [True, False] and first[3].lower() in SPLITS:
+            return ["video_id", "start", "label", "split"]
+    raise ValueError(f"names none of its columns, and its first row is not understood: {describe(', '.join(first))}")
+
+
+def _name_cells(names: list[str], rows: list[list[str]]) -> list[dict[str, str]]:
+    known = [name for name in names if role_of(name)]
+    if len(set(known)) < len(known):
+        raise ValueError(f"has two columns of one name: {', '.join(names)[:200]}")
+    for number, row in enumerate(rows, start=1):
+        if len(row) < len(names) or any(row[len(names) :]):
+            raise ValueError(f"row {number} has {len(row)} cells where there are {len(names)} columns")
+    return [dict(zip(names, row, strict=False)) for row in rows]

@@ -1,0 +1,45 @@
+"""Videos as lists name them: ids, addresses, file names, ids with the clip's seconds in them."""
+
+import re
+from typing import Any
+
+from datasets.ids import check_video_id
+from datasets.numbers import describe
+from extract.sources import video_id_of
+
+# ActivityNet writes v_ID, Kinetics and VATEX ID_000010_000020, all of them files such as class/ID.mp4.
+_YOUTUBE = re.compile(r"(?:v_)?(?P<id>[A-Za-z0-9_-]{11})(?:_(?P<start>[0-9]{6})_(?P<end>[0-9]{6}))?")
+_FILE = re.compile(r"(?:.*[/\\])?(?P<stem>[^/\\]+)\.(?:mp4|mkv|webm|avi|mov|m4a|wav)")
+_ADDRESS = re.compile(r"(?:https?:)?//|(?:www\.|m\.)?youtu(?:be\.com|\.be)/", re.IGNORECASE)
+_OWN_NUMBER = re.compile(r"video[0-9]{1,5}")
+
+
+def youtube_id(text: Any) -> tuple[str, tuple[int, int] | None] | None:
+    """(id, seconds of the clip where the name holds them) of what can only mean a video of YouTube; else None."""
+    if not isinstance(text, str):
+        return None
+    if _ADDRESS.match(text.strip()):
+        address = text.strip().removeprefix("//")
+        named = video_id_of(address if address.lower().startswith("http") else f"https://{address}")
+        return (named, None) if named else None
+    file = _FILE.fullmatch(text.strip())
+    found = _YOUTUBE.fullmatch(file["stem"] if file else text.strip())
+    if found is None:
+        return None
+    return found["id"], (int(found["start"]), int(found["end"])) if found["start"] else None
+
+
+def video_named(text: Any) -> tuple[str, tuple[int, int] | None]:
+    """As `youtube_id`; a text that is none is the id of another site as it stands.
+
+    Raises:
+        ValueError: no id, or a number that only the list's authors know.
+    """
+    known = youtube_id(text)
+    if known is not None:
+        return known
+    if not isinstance(text, str):
+        raise ValueError(f"a video's id is text, got {describe(text)}")
+    if _OWN_NUMBER.fullmatch(text.strip()):
+        raise ValueError(f"{text.strip()} is MSR-VTT's own number, which no site knows: give its JSON with addresses")
+    return check_video_id(text.strip()), None

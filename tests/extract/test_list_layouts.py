@@ -1,0 +1,255 @@
+"""Lists as their datasets publish them: read whole, or refused by name of what is not understood."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasets.outcomes import CLIP_REASONS
+from extract.clip_lists import ClipListError, read_clip_list, read_list, read_video_ids
+from extract.regeneration import read_listing
+
+A, B = "nVbIUDjzWY4", "-QOlSCBRm_Y"
+ADDRESS = "https://www.youtube.com/watch?v="
+
+AUDIOSET = """# Segments csv created Sun Mar  5 10:54:31 2017
+# num_ytids=2, num_segs=2, num_unique_labels=3, num_positive_labels=3
+# YTID, start_seconds, end_seconds, positive_labels
+nVbIUDjzWY4, 30.000, 40.000, "/m/09x0r,/t/dd00088"
+-QOlSCBRm_Y, 0.000, 9.500, "/m/07q6cd_"
+"""
+KINETICS = {
+    A: {
+        "annotations": {"label": "slicing", "segment": [84.0, 94.0]},
+        "duration": 10.0,
+        "subset": "validate",
+        "url": ADDRESS + A,
+    }
+}
+MSRVTT = {
+    "info": {"year": "2016"},
+    "videos": [
+        {"category": 9, "url": ADDRESS + A, "video_id": "video0", "start time": 137.72, "end time": 149.44}
+        | {"split": "validate", "id": 0}
+    ],
+    "sentences": [{"caption": "a man cooks", "video_id": "video0", "sen_id": 0}],
+}
+COIN = {"subset": "training", "start": 1.0, "end": 90.0, "annotation": [{"id": "4", "segment": [5, 9], "label": "x"}]}
+
+CLIPS: dict[str, tuple[str, Any, list[tuple[str, int, int]]]] = {
+    "HowTo100M's captions": (
+        "caption.json",
+        {A: {"start": [14.37, 16.37], "end": [20.15, 24.15], "text": ["a", "b"]}},
+        [(A, 14_370, 20_150), (A, 16_370, 24_150)],
+    ),
+    "ActivityNet Captions": (
+        "train.json",
+        {f"v_{A}": {"duration": 82.73, "timestamps": [[0.83, 19.86], [17.37, 60.81]], "sentences": ["a", "b"]}},
+        [(A, 830, 19_860), (A, 17_370, 60_810)],
+    ),
+    "ActivityNet 1.3": (
+        "activity_net.v1-3.min.json",
+        {
+            "version": "VERSION 1.3",
+            "taxonomy": [{"nodeName": "Root"}],
+            "database": {
+                A: {"subset": "training", "url": ADDRESS + A, "annotations": [{"segment": [0.5, 9], "label": "x"}]},
+                B: {"subset": "testing", "annotations": []},
+            },
+        },
+        [(A, 500, 9000)],
+    ),
+    "COIN": ("COIN.json", {"database": {A: COIN}}, [(A, 5000, 9000)]),
+    "MSR-VTT": ("videodatainfo.json", MSRVTT, [(A, 137_720, 149_440)]),
+    "Kinetics, JSON": ("train.json", KINETICS, [(A, 84_000, 94_000)]),
+    "Kinetics, CSV": (
+        "train.csv",
+        f"label,youtube_id,time_start,time_end,split,is_cc\nslicing,{A},84,94,train,0\n",
+        [(A, 84_000, 94_000)],
+    ),
+    "Kinetics, without a header": ("train.csv", f"slicing apples,{A},84,94,train\n", [(A, 84_000, 94_000)]),
+    "AudioSet": ("eval_segments.csv", AUDIOSET, [(A, 30_000, 40_000), (B, 0, 9500)]),
+    "AudioSet without its comments": (
+        "balanced.csv",
+        "".join(line + "\n" for line in AUDIOSET.splitlines()[3:]),
+        [(A, 30_000, 40_000), (B, 0, 9500)],
+    ),
+    "VGGSound": (
+        "vggsound.csv",
+        f'{A},30,"playing, badly",test\n{B},0,rain,train\n',
+        [(A, 30_000, 40_000), (B, 0, 10_000)],
+    ),
+    "VGGSound with its header": (
+        "vggsound.csv",
+        f"# YouTube ID, start seconds, label,train/test split. \n{A},30,rain,test\n",
+        [(A, 30_000, 40_000)],
+    ),
+    "AudioCaps": ("val.csv", f'audiocap_id,youtube_id,start_time,caption\n9,{A},30,"a, b"\n', [(A, 30_000, 40_000)]),
+    "MSVD": (
+        "corpus.csv",
+        f"VideoID,Start,End,WorkerID,AnnotationTime\n{A},33,46,1,55\n{A},33,46,2,60\n",
+        [(A, 33_000, 46_000)],
+    ),
+    "VATEX": ("vatex.json", [{"videoID": f"{A}_000122_000132", "enCap": ["x"]}], [(A, 122_000, 132_000)]),
+    "InternVid": (
+        "part.jsonl",
+        f'{{"YoutubeID": "{A}", "Start_timestamp": "00:00:17.867", "End_timestamp": "00:01:03.400"}}\n',
+        [(A, 17_867, 63_400)],
+    ),
+    "start_time and end_time": ("a.csv", f"video_id,start_time,end_time\n{A},1.5,9\n", [(A, 1500, 9000)]),
+    "tabs": ("a.tsv", f"youtube_id\tstart\tend\n{A}\t1\t2\n", [(A, 1000, 2000)]),
+    "tabs under another name": ("a.csv", f"youtube_id\tstart\tend\n{A}\t1\t2\n", [(A, 1000, 2000)]),
+    "semicolons": ("a.csv", f"video_id;start;end\n{A};1;2\n", [(A, 1000, 2000)]),
+    "a spreadsheet's": ("a.csv", f"\ufeffvideo_id,start,end\r\n{A},1,2\r\n\r\n", [(A, 1000, 2000)]),
+    "UTF-16": ("a.csv", f"video_id\tstart\tend\n{A}\t1\t2\n".encode("utf-16"), [(A, 1000, 2000)]),
+    "an index without a name": ("a.csv", f",video_id,start,end\n0,{A},1,2\n", [(A, 1000, 2000)]),
+    "clocks": (
+        "a.csv",
+        f"video_id,start,end\n{A},0:01,00:01:05\n{A},1:02:03.5,63:00\n",
+        [(A, 1000, 65_000), (A, 3_723_500, 3_780_000)],
+    ),
+    "seconds as text": ("a.json", [{"video_id": A, "start": " 1.50", "end": "2e1"}], [(A, 1500, 20_000)]),
+    "milliseconds": ("a.csv", f"video_id,start_ms,end (ms)\n{A},1500,2500\n", [(A, 1500, 2500)]),
+    "addresses": (
+        "a.csv",
+        f"url,start,end\nhttps://youtu.be/{A}?t=9,1,2\nwww.youtube.com/watch?v={B},3,4\n",
+        [(A, 1000, 2000), (B, 3000, 4000)],
+    ),
+    "addresses as ids": ("a.csv", f"id,start,end\n{ADDRESS}{A},1,2\n", [(A, 1000, 2000)]),
+    "an address that says another": (
+        "a.csv",
+        f"youtube_id,url,start,end\n{A},cc,1,2\n{A},{ADDRESS}{B},3,4\n",
+        [(A, 1000, 2000), (A, 3000, 4000)],
+    ),
+    "files": ("a.csv", f"video_path,start,end\nslicing/{A}.mp4,1,2\n", [(A, 1000, 2000)]),
+    "pairs by id": ("a.json", {A: [[1, 2], [3, 4]], B: [5, 6]}, [(A, 1000, 2000), (A, 3000, 4000), (B, 5000, 6000)]),
+    "rows by number": ("a.json", {"0": {"video_id": "abc", "start": 1, "end": 2}}, [("abc", 1000, 2000)]),
+    "a span as text": ("a.json", [{"Youtube Video ID": A, "Time Stamp": "0:10-0:19.5"}], [(A, 10_000, 19_500)]),
+    "wrapped": ("a.json", {"annotations": [{"video_id": A, "start": 1, "end": 2}]}, [(A, 1000, 2000)]),
+}
+
+
+def write(folder: Path, name: str, content: Any) -> Path:
+    path = folder / name
+    if name.endswith(".pkl"):
+        content = pickle.dumps(content)
+    elif not isinstance(content, str | bytes):
+        content = json.dumps(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("layout", CLIPS)
+def test_a_published_layout_is_read_whole(layout: str, tmp_path: Path) -> None:
+    name, content, clips = CLIPS[layout]
+    path = write(tmp_path, name, content)
+    assert [(row["video_id"], row["start_ms"], row["end_ms"]) for row in read_clip_list(path, "train")] == clips
+    assert read_video_ids(path) == list(dict.fromkeys(clip[0] for clip in clips))
+
+
+VIDEOS: dict[str, tuple[str, Any]] = {
+    "HowTo100M": ("HowTo100M_v1.csv", f"video_id,category_1,category_2,rank,task_id\n{A},Food,x,3,5\n{B},,,1,5\n"),
+    "one a line": ("ids.txt", f"v_{A}\n# a comment\n{ADDRESS}{B}\n"),
+    "a list": ("ids.json", [f"v_{A}", ADDRESS + B, A]),
+    "an object": ("ids.json", {A: {"title": "x"}, B: None}),
+}
+
+
+@pytest.mark.parametrize("layout", VIDEOS)
+def test_a_list_of_videos_names_videos_and_no_clips(layout: str, tmp_path: Path) -> None:
+    path = write(tmp_path, *VIDEOS[layout])
+    assert read_video_ids(path) == [A, B]
+    assert read_clip_list(path) == []
+
+
+REFUSED: dict[str, tuple[str, Any, str]] = {
+    "times of another name": ("a.csv", f"video_id,onset,offset\n{A},1,2\n", "not understood: onset, offset"),
+    "frames": ("a.csv", f"video_id,start_frame,end_frame\n{A},1,2\n", "not understood: start_frame, end_frame"),
+    "windows": ("a.json", {A: {"relevant_windows": [[1, 2]]}}, "not understood: relevant_windows"),
+    "a start alone": ("a.csv", f"video_id,start\n{A},1\n", "has start but no end"),
+    "an end alone": ("a.csv", f"video_id,end\n{A},1\n", "has end but no start"),
+    "no video": ("a.csv", "segment_id,start,end\nabc_30000,1,2\n", "names no video; it has segment_id"),
+    "captions of one video": ("a.json", {"start": [1], "end": [2], "text": ["x"]}, "'start' is not understood"),
+    "other numbers of clips": ("a.json", {A: {"start": [1, 2], "end": [3]}}, "has 2 starts and 1 ends"),
+    "MSR-VTT's numbers": ("a.csv", "key,vid_key,video_id,sentence\nret0,m,video9770,x\n", "video9770 is MSR-VTT's own"),
+    "an object of something else": ("a.json", {"info": {}, "licenses": []}, "'info' is not understood"),
+    "images": ("a.json", {"annotations": [{"image_id": 5, "caption": "x"}]}, "names no video; it has image_id"),
+    "a library's objects": ("a.pkl", {A: Path("x")}, "holds an object of a Python library"),
+    "no header": ("a.csv", f"cooking,{A}\n", "names none of its columns"),
+    "a short row": ("a.csv", f"video_id,start,end\n{A},1,2\n{A},5\n", "row 2 has 2 cells"),
+    "a long row": ("a.csv", f"video_id,start,end\n{A},1,2,3\n", "row 1 has 4 cells"),
+    "cut short in a cell": ("a.csv", f'video_id,start,end,text\n{A},1,2,"a man', "is no table"),
+    "two columns of a name": ("a.csv", f"video_id,start,start,end\n{A},1,2,3\n", "two columns of one name"),
+    "a video named twice": ("a.json", f'{{"{A}": [1, 2], "{A}": [3, 4]}}', f"names '{A}' twice"),
+    "a clip without times": (
+        "a.json",
+        [{"id": A, "start": 1, "end": 2}, {"id": B}],
+        "entry 2: -QOlSCBRm_Y has no times",
+    ),
+    "an annotation without times": (
+        "a.json",
+        {"database": {A: {"annotations": [{"label": "x"}]}}},
+        "without times: label",
+    ),
+    "an id that is none": ("a.csv", "video_id,start,end\n../x,1,2\n", "entry 1: video_id must be"),
+    "a time that is none": (
+        "a.csv",
+        f"video_id,start,end\n{A},soon,2\n",
+        "entry 1: a time must be a number, got 'soon'",
+    ),
+    "digits of another script": ("a.csv", f"video_id,start,end\n{A},１,2\n", "must be a number"),
+    "a minute of 75 seconds": ("a.csv", f"video_id,start,end\n{A},0:75,2:00\n", "60 seconds a minute"),
+    "a huge exponent": ("a.csv", f"video_id,start,end\n{A},1e999999,2\n", "must be a number, got '1e999999'"),
+    "a huge number": ("a.json", f'[{{"id": "{A}", "start": 1e999999, "end": 2}}]', "must be from .* got inf"),
+    "thousands of digits": ("a.json", f'[{{"id": "{A}", "start": {"9" * 5000}, "end": 2}}]', "more than 30 digits"),
+    "a truth value": ("a.json", [{"id": A, "start": True, "end": 2}], "must be a number, got true"),
+    "a list as a time": ("a.json", [{"id": A, "start": {}, "end": 2}], "must be a number, got an object"),
+    "a number as an id": ("a.json", [{"id": 5, "start": 1, "end": 2}], "a video's id is text, got 5"),
+    "a number as a split": ("a.json", [{"id": A, "start": 1, "end": 2, "split": 3}], "a split is a name, got 3"),
+    "a number": ("a.json", 5, "must hold a list or an object, got 5"),
+    "no text": ("a.csv", b"video_id,start,end\n\xff\xfe", "not UTF-8 text"),
+    "deep JSON": ("a.json", "[" * 200_000, "nested too deeply"),
+    "no pickle": ("a.pickle", b"\x80\x04N.", "must hold a list or an object, got nothing"),
+    "reversed only": ("a.csv", f"video_id,start,end\n{A},9,1\n", "start must be before end"),
+    "train and test": (
+        "a.csv",
+        f"video_id,start,end,split\n{A},1,2,train\n{A},1,2,test\n",
+        f"{A}_000001000_000002000 is in two splits, train and test",
+    ),
+    "another ending": ("a.xlsx", b"PK", "must end in"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_not_understood_is_refused_by_name(what: str, tmp_path: Path) -> None:
+    name, content, message = REFUSED[what]
+    with pytest.raises(ClipListError, match=message) as refused:
+        read_clip_list(write(tmp_path, name, content), None)
+    assert "<class" not in str(refused.value) and "Error" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("start", "end"), [(9.5, 9.5), (9, 3), (-1, 3)])
+def test_a_clip_that_cannot_be_is_a_row_that_names_its_video(start: float, end: float, tmp_path: Path) -> None:
+    segments = [{"segment": [2.0, 8.0]}, {"segment": [start, end]}]
+    found = read_list(write(tmp_path, "a.json", {"database": {A: {"annotations": segments}}}), "train")
+    assert [(row["start_ms"], row["end_ms"]) for row in found.clips] == [(2000, 8000)]
+    assert [(row["video_id"], row["status"], row["reason"]) for row in found.skipped] == [(A, "dropped", "no_length")]
+    assert found.skipped[0]["reason"] in CLIP_REASONS
+    assert f"left out: 1, {A}" in found.describe()
+
+
+def test_a_list_says_how_many_entries_it_read_as_which_layout(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", f"label,youtube_id,time_start,time_end\nx,{A},1,2\ny,{A},1,2\n")
+    (description,) = read_listing([f"train={path}"]).descriptions
+    assert description == (
+        f"{path}: 2 entries read as a table (video: youtube_id; times: time_start and time_end); "
+        "clips: 1, videos: 1; named again: 1; ignored: label"
+    )
+
+
+def test_a_clip_of_two_lists_in_two_splits_is_refused(tmp_path: Path) -> None:
+    first, second = (write(tmp_path, name, [{"id": A, "start": 1, "end": 2}]) for name in ("a.json", "b.json"))
+    with pytest.raises(ClipListError, match="in two splits, train and test"):
+        read_listing([f"train={first}", f"test={second}"])
