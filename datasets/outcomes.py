@@ -113,6 +113,8 @@ FEATURE_REASONS: Mapping[str, Policy] = {
     "no_video": NEVER,
     "decode_failed": NEVER,
     "clip_past_end": NEVER,
+    "picture_missing": NEVER,
+    "sound_missing": NEVER,
     "media_missing": LATER,
     **_UNEXPECTED,
 }

@@ -73,6 +73,8 @@ def feature_recipes(settings: FeatureSettings, encoders: Encoders) -> dict[str, 
     common = ["features", CODE_VERSION, settings.max_damaged_share]
     if settings.decoder != "cpu":
         common.append(settings.decoder)
+    if settings.max_missing_share != FeatureSettings().max_missing_share:  # tables older than it have no such part
+        common.append(settings.max_missing_share)
     recipe_2d = recipe_of(*common, "2d", encoders.encoder_2d.identity)
     recipe_3d = recipe_of(*common, "3d", encoders.encoder_3d.identity, settings.window_step_3d)
     return {
@@ -129,6 +131,7 @@ class _Clip:
     """What has come out of a clip so far."""
 
     keys: dict[str, Any]
+    clip_ms: int
     rows_2d: list[Float16] = field(default_factory=list)
     rows_3d: list[Float16] = field(default_factory=list)
     samples: bytearray = field(default_factory=bytearray)
@@ -136,6 +139,7 @@ class _Clip:
     num_frames_3d: int = 0
     num_frames: int = 0
     num_damaged: int = 0
+    missing_ms: dict[str, float] = field(default_factory=lambda: {"picture": 0.0, "sound": 0.0})
     problem: Problem | None = None
 
     def add(self, piece: DecodedClip) -> None:
@@ -144,14 +148,14 @@ class _Clip:
         self.num_frames_3d += len(piece.frames_3d)
         self.num_frames += piece.num_frames
         self.num_damaged += piece.num_damaged
+        self.missing_ms["picture"] += piece.missing_picture_ms
+        self.missing_ms["sound"] += piece.missing_sound_ms
 
     def finish(self, settings: FeatureSettings) -> ClipFeatures:
         """The clip's features, or what is wrong with it."""
-        if self.problem is None and self.num_damaged > settings.max_damaged_share * self.num_frames:
-            damage = f"{self.num_damaged} of {self.num_frames} frames are damaged"
-            self.problem = Problem("decode_failed", damage)
-        if self.problem is not None:
-            return _without_values(self.keys, self.problem)
+        problem = self.problem or self._find_loss(settings)
+        if problem is not None:
+            return _without_values(self.keys, problem)
         waveform = np.frombuffer(self.samples, np.float32)
         return ClipFeatures(
             **self.keys,
@@ -159,8 +163,23 @@ class _Clip:
             rows_3d=np.concatenate(self.rows_3d),
             num_valid_frames=_valid_frames(self.num_frames_3d, settings.window_step_3d),
             mel=spectrogram(waveform, has_audio=len(waveform) > 0),
-            detail=f"{self.num_damaged} damaged frames" if self.num_damaged else None,
+            detail=self._notes(),
         )
+
+    def _find_loss(self, settings: FeatureSettings) -> Problem | None:
+        """More damage, or more time without picture or sound, than a clip may have."""
+        if self.num_damaged > settings.max_damaged_share * self.num_frames:
+            return Problem("decode_failed", f"{self.num_damaged} of {self.num_frames} frames are damaged")
+        for what, missing_ms in self.missing_ms.items():
+            if missing_ms > settings.max_missing_share * self.clip_ms:
+                return Problem(f"{what}_missing", f"{self._notes()}, of {self.clip_ms / 1000:.1f} s")
+        return None
+
+    def _notes(self) -> str | None:
+        """What is worth knowing of the clip, even if it is ok."""
+        damaged = [f"{self.num_damaged} damaged frames"] if self.num_damaged else []
+        missing = [f"{ms / 1000:.1f} s of {what} missing" for what, ms in self.missing_ms.items() if ms > 0]
+        return "; ".join(damaged + missing) or None
 
 
 @dataclass(frozen=True)
@@ -176,7 +195,8 @@ def _decode(clips: Iterable[dict[str, Any]], settings: FeatureSettings) -> Itera
     """The pieces of the clips, in order; whatever is wrong with a clip, its last piece comes."""
     frames_per_piece = settings.window_step_3d * max(1, _WINDOWS_PER_PIECE * 16 // settings.window_step_3d)
     for row in clips:
-        clip = _Clip({key: row[key] for key in ("clip_id", "video_id", "start_ms")})
+        keys = {key: row[key] for key in ("clip_id", "video_id", "start_ms")}
+        clip = _Clip(keys, clip_ms=row["end_ms"] - row["start_ms"])
         pieces = decode_pieces(row["media_path"], row["start_ms"], row["end_ms"], frames_per_piece, settings.decoder)
         try:
             for piece in pieces:

@@ -19,12 +19,21 @@ _EPSILON = 1e-12
 FEATURE_TABLES = ("features_2d", "features_3d", "log_mel", "pooled")
 
 
+_DROPPED = frozenset({"picture_missing", "sound_missing"})
+"""Reasons that are our rule's, `max_missing_share`; the others are the world's."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """Why a clip has no row of values."""
 
     reason: str
     detail: str
+
+    @property
+    def status(self) -> Status:
+        """How the row came out."""
+        return Status.DROPPED if self.reason in _DROPPED else Status.FAILED
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class ClipFeatures:
     mel: Float32 | Problem
     """[T, 40] dB."""
     detail: str | None = None
-    """What is worth knowing of a clip that is ok: damaged packets."""
+    """What is worth knowing of a clip that is ok: damaged packets, seconds without picture or sound."""
 
 
 def normalise_rows(features: Float32) -> Float16:
@@ -147,7 +156,7 @@ def _with_keys(clips: Sequence[ClipFeatures], columns: dict[str, pa.Array], valu
         (problem.detail if problem else clip.detail or "")[:MAX_DETAIL_CHARS] or None
         for clip, problem in zip(clips, problems, strict=True)
     ]
-    statuses = [Status.FAILED.value if problem else Status.OK.value for problem in problems]
+    statuses = [problem.status.value if problem else Status.OK.value for problem in problems]
     arrays = {
         "clip_id": pa.array([clip.clip_id for clip in clips], pa.string()),
         "video_id": pa.array([clip.video_id for clip in clips], pa.string()),

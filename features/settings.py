@@ -25,6 +25,9 @@ class FeatureSettings(Settings):
     """Frames (of 24 a second) from one 3D window to the next; 16 as in the paper: no gap, no overlap."""
     max_damaged_share: float = Field(0.1, ge=0, le=1)
     """Share of a clip's frames that may be damaged before the clip counts as decode_failed."""
+    max_missing_share: float = Field(0.2, ge=0, le=1)
+    """Share of a clip during which its picture or its sound may be missing before it is dropped: picture_missing,
+    sound_missing. A part of the recipe where it is not the default."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the encoders; bf16 falls back to fp32 where the hardware lacks it. The recipe has what was done."""
     engine: Literal["auto", "torch", "openvino"] = "auto"

@@ -1,18 +1,31 @@
 """The PyAV door: a media file opened, its packets decoded one by one, its frames put through a filter graph."""
 
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import av.filter
+import av.sidedata.sidedata
+import numpy as np
 from av.codec.hwaccel import HWAccel
 
-from features.frames.decoded import ClipError
+from features.frames.decoded import ClipError, UInt8
+from features.frames.filters import PictureKind, picture_filters
+from features.frames.times import ClipTimes
 
 _TIMEOUT_S = 60.0
+_SEEK_BACK_MS = (200, 2_000, 10_000, 60_000)
+"""Seek this much before the clip: audio decoders need what precedes, and B-frames are stored late. Where there is no
+index, as in MPEG-TS, a seek may land after a key frame, and is tried again from further back."""
+_LEAD_MS = 1_000
+"""Sound is stored this much before the picture of its time, and not more."""
+_INTERLEAVED_MS = 10_000
+"""Streams of one file are stored no further apart (libavformat's own max_interleave_delta)."""
 
 
 @contextmanager
@@ -46,59 +59,168 @@ def decodable(streams: Iterable[Any]) -> list[Any]:
 
 
 def pick_video(container: Any) -> Any:
-    """The first video stream that is not a cover picture."""
+    """The video stream that ffmpeg picks: no cover picture, the default one or the largest.
+
+    Raises:
+        ClipError: with reason no_video or decode_failed.
+    """
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         raise ClipError("no_video", "the file has no video stream")
-    if not decodable(streams[:1]):
+    if not decodable(streams):
         raise ClipError("decode_failed", "no decoder for the video stream")
-    streams[0].codec_context.thread_count = 1
-    return streams[0]
+    stream = max(decodable(streams), key=_weight)
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _weight(stream: Any) -> int:
+    """Pixels, of which the default flag is worth five million (map_auto_video of fftools/ffmpeg_mux_init.c)."""
+    width, height = stream.codec_context.width, stream.codec_context.height
+    return int(width * height) + 5_000_000 * bool(stream.disposition & av.stream.Disposition.default)
+
+
+def kind_of(picture: Any) -> PictureKind:
+    """What a graph for this picture is built for."""
+    matrix = picture.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
+    return PictureKind(
+        picture.width,
+        picture.height,
+        picture.format.name,
+        int(picture.colorspace),
+        int(picture.color_range),
+        int(picture.color_primaries),
+        int(picture.color_trc),
+        None if matrix is None else struct.unpack("9i", bytes(matrix)),
+    )
+
+
+class Converter:
+    """Pictures through one chain of filters; a graph never sees a picture of another kind than it was built for."""
+
+    def __init__(self, chain: list[str]) -> None:
+        self.chain = chain
+        self._kind: PictureKind | None = None
+        self._graph: Any = None
+
+    def __call__(self, picture: Any) -> UInt8:
+        """RGB [H, W, 3] of a picture."""
+        kind = kind_of(picture)
+        if kind != self._kind:
+            self._kind, self._graph = kind, make_graph(picture_filters(kind, self.chain))
+        self._graph.push(picture)
+        return np.asarray(self._graph.pull().to_ndarray(), np.uint8)
 
 
 class Demuxer:
-    """Reads the packets of some streams of a container and decodes each once."""
+    """Reads the packets of a clip's streams and decodes each once.
 
-    def __init__(self, container: Any, streams: Iterable[Any]) -> None:
-        self.container = container
+    Args:
+        container: an open media file.
+        streams: those that are wanted.
+        times: the clip.
+        video: that of the streams whose picture at the cut must come; none for sound alone.
+    """
+
+    def __init__(self, container: Any, streams: Iterable[Any], times: ClipTimes, video: Any = None) -> None:
+        self.container, self.times, self.video = container, times, video
         self.streams = list(streams)
         self.open_streams = {stream.index for stream in self.streams}
         self.num_damaged = 0
-
-    def seek(self, origin_us: int, target_us: int) -> None:
-        """To the last key frame before the target, or to the origin where the file knows of none."""
-        try:
-            self.container.seek(target_us)
-        except av.FFmpegError:
-            self.container.seek(origin_us)
+        self._first_pts: int | None = None
+        """Of the key frame after a seek: what is shown before it refers to pictures that were not decoded."""
 
     def close(self, stream: Any) -> None:
         """Decode no more of a stream."""
         self.open_streams.discard(stream.index)
 
     def frames(self) -> Iterator[tuple[Any, Any]]:
-        """Every stream and frame in the order of reading, until all streams are closed.
+        """Every stream and frame in the order of reading, until all streams are closed or far past the clip's end.
 
         Packets that cannot be decoded are counted and passed over.
         """
         for packet in self._packets():
-            if not self.open_streams:
-                return
-            if packet.stream.index not in self.open_streams:
-                continue
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:
-                self.num_damaged += 1
-                continue
-            for frame in frames:
-                yield packet.stream, frame
+            if not self.open_streams or self._is_far_past(packet):
+                break
+            yield from self._decode(packet.stream, packet)
+        for stream in self.streams:
+            yield from self._decode(stream, None)
+
+    def _decode(self, stream: Any, packet: Any) -> Iterator[tuple[Any, Any]]:
+        """The frames of a packet, or those that a decoder still holds."""
+        if stream.index not in self.open_streams:
+            return
+        try:
+            frames = stream.decode(packet)
+        except av.FFmpegError:
+            self.num_damaged += 1
+            return
+        for frame in frames:
+            if stream is not self.video or None in (frame.pts, self._first_pts) or frame.pts >= self._first_pts:
+                yield stream, frame
+
+    def _is_far_past(self, packet: Any) -> bool:
+        """Whether no packet of the clip can follow: a still under a song has none of its own past the clip's end."""
+        if self.times.clip_ms is None:
+            return False
+        return self._ms_after_cut(packet, packet.dts) > self.times.clip_ms + _INTERLEAVED_MS
+
+    def _ms_after_cut(self, packet: Any, ticks: int) -> float:
+        return float(ticks * packet.time_base * 1000) - self.times.cut_us / 1000
 
     def _packets(self) -> Iterator[Any]:
         try:
-            yield from self.container.demux(self.streams)
+            for packet in self._packets_from_cut():
+                if packet.dts is not None:
+                    yield packet
         except av.FFmpegError:
             self.num_damaged += 1
+
+    def _packets_from_cut(self) -> Iterator[Any]:
+        """Packets from a key frame at or before the cut on; from the start where a seek finds none."""
+        is_moved = False
+        for back_ms in _SEEK_BACK_MS:
+            if self.video is None or self.times.start_ms <= back_ms:
+                break
+            is_moved = True
+            if not self._seek(self.times.start_ms - back_ms):
+                break
+            packets = self.container.demux(self.streams)
+            skipped = self._skip_to_key(packets)
+            if skipped is not None:
+                yield from skipped
+                yield from packets
+                return
+        if is_moved:
+            self._first_pts = None
+            self._seek(0)
+        yield from self.container.demux(self.streams)
+
+    def _seek(self, media_ms: int) -> bool:
+        """To the last key frame before a time, as far as the file knows of one; whether it can be done."""
+        target = Fraction(self.times.origin_us + media_ms * 1000, 1_000_000) / self.video.time_base
+        try:
+            self.container.seek(int(target), stream=self.video)
+        except av.FFmpegError:
+            return False
+        return True
+
+    def _skip_to_key(self, packets: Iterator[Any]) -> list[Any] | None:
+        """Packets up to the video's first key frame, if that is on the screen before the cut; sound among them kept."""
+        sound: list[Any] = []
+        for packet in packets:
+            if packet.dts is None:
+                return None
+            is_video = packet.stream is self.video
+            time_ms = self._ms_after_cut(packet, packet.dts if packet.pts is None else packet.pts)
+            if is_video and packet.is_keyframe:
+                self._first_pts = packet.pts
+                return [*sound, packet] if time_ms <= 0 else None
+            if time_ms > (0 if is_video else _LEAD_MS):
+                return None
+            if not is_video:
+                sound.append(packet)
+        return None
 
 
 @dataclass
@@ -107,7 +229,6 @@ class Branch:
 
     graph: Any
     arrays: list[Any] = field(default_factory=list)
-    num_taken: int = 0
 
     def push(self, frame: Any) -> None:
         """Put a frame in, None at the end, and keep what comes out."""
@@ -118,11 +239,9 @@ class Branch:
         except (av.error.BlockingIOError, av.error.EOFError):
             return
 
-    def take(self, num_arrays: int | None = None) -> list[Any]:
-        """So many arrays (all when not given), which are then no longer here."""
-        taken = self.arrays[:num_arrays]
-        del self.arrays[:num_arrays]
-        self.num_taken += len(taken)
+    def take(self) -> list[Any]:
+        """All arrays, which are then no longer here."""
+        taken, self.arrays = self.arrays, []
         return taken
 
 

@@ -26,10 +26,14 @@ class DecodedClip:
     """[T3, 112, 112, 3] RGB, 24 per second, short side 112, centre crop."""
     waveform: Float32
     """[N] mono, 16 kHz, in [-1, 1); empty without audio."""
-    num_frames: int
-    """Frames that the decoder gave between the seek point and the clip's end."""
-    num_damaged: int
+    num_frames: int = 0
+    """Frames that the decoder gave between the seek point and the clip's end; 0 in all pieces but the last."""
+    num_damaged: int = 0
     """Packets and frames among them that were rejected or guessed."""
+    missing_picture_ms: float = 0.0
+    """For how long of the clip there is no picture; as the next, 0 in all pieces but the last."""
+    missing_sound_ms: float = 0.0
+    """For how long of the clip the sound track has nothing."""
 
     @property
     def has_audio(self) -> bool:
@@ -47,4 +51,6 @@ def join_pieces(pieces: Sequence[DecodedClip]) -> DecodedClip:
         waveform=np.concatenate([piece.waveform for piece in pieces]),
         num_frames=sum(piece.num_frames for piece in pieces),
         num_damaged=sum(piece.num_damaged for piece in pieces),
+        missing_picture_ms=sum(piece.missing_picture_ms for piece in pieces),
+        missing_sound_ms=sum(piece.missing_sound_ms for piece in pieces),
     )

@@ -1,10 +1,11 @@
 """The filters that frames and samples go through, as libavfilter reads them; which library runs them is not known here.
 
-They are the reference extractor's own: `fps=1,scale=W:H` and `fps=24,scale=W:H,crop=112:112:x:y`, sizes computed from
-the stored picture, rotation applied first.
+They are the reference extractor's own: `fps=1,scale=W:H` and `fps=24,scale=W:H,crop=112:112:x:y` (of these, `fps` is
+`features.frames.grid`), after the picture has been turned as ffmpeg turns it.
 """
 
-from typing import Any
+from math import atan2, degrees, floor, hypot
+from typing import Any, NamedTuple
 
 from features.frames.times import ClipTimes
 
@@ -13,9 +14,46 @@ FPS_3D = 24
 SHORT_SIDE_2D = 224
 SIDE_3D = 112
 SAMPLING_RATE = 16000
-_COLOR_SPACES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
-_COLOR_RANGES = {1: "tv", 2: "pc"}
-_ROTATIONS = {90: ["transpose=cclock"], 180: ["hflip", "vflip"], 270: ["transpose=clock"]}
+Matrix = tuple[int, ...]
+"""A display matrix: 9 numbers, row by row, of which 0, 1, 3 and 4 turn and mirror."""
+
+
+class PictureKind(NamedTuple):
+    """What a filter graph is built for: it must never see a picture of another kind."""
+
+    width: int
+    height: int
+    pixel_format: str
+    color_space: int
+    color_range: int
+    color_primaries: int
+    color_transfer: int
+    matrix: Matrix | None
+    """The display matrix, where the picture has one."""
+
+    @property
+    def displayed_size(self) -> tuple[int, int]:
+        """Width and height once turned."""
+        is_lying = any(filter_.startswith("transpose") for filter_ in turn_filters(self.matrix))
+        return (self.height, self.width) if is_lying else (self.width, self.height)
+
+
+def turn_filters(matrix: Matrix | None) -> list[str]:
+    """What ffmpeg itself does for a display matrix before any other filter (fftools/ffmpeg_filter.c)."""
+    if matrix is None or not hypot(matrix[0], matrix[3]) or not hypot(matrix[1], matrix[4]):
+        return []
+    angle = degrees(atan2(matrix[1] / hypot(matrix[1], matrix[4]), matrix[0] / hypot(matrix[0], matrix[3])))
+    angle = floor(abs(angle) + 0.5) * (1 if angle >= 0 else -1)
+    angle -= 360 * floor(angle / 360 + 0.9 / 360)
+    if angle == 90:
+        return ["transpose=cclock_flip" if matrix[3] > 0 else "transpose=clock"]
+    if angle == 180:
+        return ["hflip"] * (matrix[0] < 0) + ["vflip"] * (matrix[4] < 0)
+    if angle == 270:
+        return ["transpose=clock_flip" if matrix[3] < 0 else "transpose=cclock"]
+    if angle in (0, 1):
+        return ["vflip"] * (angle == 0 and matrix[4] < 0)
+    return [f"rotate={angle}*PI/180"]
 
 
 def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -26,33 +64,29 @@ def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
 
 
 def frame_sizes(width: int, height: int) -> dict[str, tuple[int, int]]:
-    """Width and height of the frames of each branch, 2d and 3d, from the stored picture's."""
+    """Width and height of the rows of each grid, 2d and 3d, for pictures displayed at a size."""
     return {"2d": scaled_size(width, height, SHORT_SIDE_2D), "3d": (SIDE_3D, SIDE_3D)}
 
 
-def video_chains(width: int, height: int) -> dict[str, list[str]]:
-    """The filters of each branch, 2d and 3d; the first one chooses frames."""
+def picture_chains(width: int, height: int) -> dict[str, list[str]]:
+    """The filters of each grid, 2d and 3d, for pictures displayed at a size; they also squeeze those of another."""
     wide_2d, high_2d = scaled_size(width, height, SHORT_SIDE_2D)
     wide_3d, high_3d = scaled_size(width, height, SIDE_3D)
     crop = f"crop={SIDE_3D}:{SIDE_3D}:{int((wide_3d - SIDE_3D) / 2)}:{int((high_3d - SIDE_3D) / 2)}"
-    return {
-        "2d": [f"fps={FPS_2D}:start_time=0", f"scale={wide_2d}:{high_2d}"],
-        "3d": [f"fps={FPS_3D}:start_time=0", f"scale={wide_3d}:{high_3d}", crop],
-    }
+    return {"2d": [f"scale={wide_2d}:{high_2d}"], "3d": [f"scale={wide_3d}:{high_3d}", crop]}
 
 
-def video_filters(frame: Any, chain: list[str]) -> list[str]:
-    """From frames like this one through `chain` to RGB."""
+def picture_filters(kind: PictureKind, chain: list[str]) -> list[str]:
+    """From pictures of a kind, turned, through `chain` to RGB."""
     source = [
-        f"buffer=video_size={frame.width}x{frame.height}",
-        f"pix_fmt={frame.format.name}",
-        f"time_base={frame.time_base}",
+        f"buffer=video_size={kind.width}x{kind.height}",
+        f"pix_fmt={kind.pixel_format}",
+        "time_base=1/1",
         "pixel_aspect=1/1",
-        f"colorspace={_COLOR_SPACES.get(int(frame.colorspace), 'unknown')}",
-        f"range={_COLOR_RANGES.get(int(frame.color_range), 'unknown')}",
+        f"colorspace={kind.color_space}",
+        f"range={kind.color_range}",
     ]
-    rotation = _ROTATIONS.get(round(frame.rotation) % 360, [])
-    return [":".join(source), *rotation, *chain, "format=rgb24", "buffersink"]
+    return [":".join(source), *turn_filters(kind.matrix), *chain, "format=rgb24", "buffersink"]
 
 
 def audio_filters(frame: Any, trim: list[str]) -> list[str]:

@@ -21,9 +21,10 @@ def read_waveform(path: str | Path) -> Float32:
         stream = pick_audio(container)
         if stream is None:
             raise ClipError("no_audio", f"{Path(path).name} has no audio stream")
-        sound, demuxer = Sound(ClipTimes.of(container, None, None)), Demuxer(container, [stream])
+        times = ClipTimes.of(container, None, None)
+        sound, demuxer = Sound(stream, times), Demuxer(container, [stream], times)
         for _, frame in demuxer.frames():
-            sound.push(frame, stream.index)
+            sound.push(frame)
         if demuxer.num_damaged or sound.branch is None:
             raise ClipError("decode_failed", f"{Path(path).name}: {demuxer.num_damaged} damaged packets of sound")
         sound.finish()
@@ -38,19 +39,19 @@ def pick_audio(container: Any) -> Any:
 class Sound:
     """The waveform of a clip, from the frames of its sound track."""
 
-    def __init__(self, times: ClipTimes) -> None:
-        self.times = times
+    def __init__(self, stream: Any, times: ClipTimes) -> None:
+        self.stream, self.times = stream, times
         self.branch: Branch | None = None
 
-    def push(self, frame: Any, stream: int) -> bool:
-        """Put a frame of a stream in; whether the stream has now given all of the clip."""
-        frame.pts = self.times.to_clip_time(stream, frame.time_base, frame.pts, frame.duration)
+    def push(self, frame: Any) -> bool:
+        """Put a frame in; whether the stream has now given all of the clip."""
+        frame.pts = self.times.to_clip_time(self.stream, frame.pts, frame.duration)
         if self.branch is None:
             graph = make_graph(audio_filters(frame, trim_filters("atrim", self.times)))
             graph.set_audio_frame_size(SAMPLING_RATE)
             self.branch = Branch(graph)
         self.branch.push(frame)
-        return self.times.is_past(stream, frame.pts)
+        return self.times.is_past(self.stream, frame.pts)
 
     def finish(self) -> None:
         """No frame comes any more."""

@@ -2,21 +2,39 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import floor
 from typing import Any, Self
 
 from features.frames.decoded import ClipError
 
 END_TOLERANCE_MS = 1000
 """A clip may miss this much at its end (streams of one file rarely end together) before it counts as lost."""
+_COARSE_S = Fraction(1, 10)
+"""A stream whose unit of time is longer is read in thousandths of it: ffmpeg's rounding would move its pictures."""
 
 
-@dataclass
-class _Clock:
-    """A stream's time, as plain numbers: fractions for every frame cost a twentieth of decoding."""
+def round_half_up(number: int | Fraction) -> int:
+    """To the nearest whole number, halves upwards, as ffmpeg rounds what it cuts away."""
+    return floor(number + Fraction(1, 2))
 
-    shift: int
-    ms_per_tick: float
-    next_pts: int = 0
+
+class Clock:
+    """A stream's time, counted from the cut in ticks; plain numbers, as fractions cost a twentieth of decoding."""
+
+    def __init__(self, time_base: Fraction, cut_us: int) -> None:
+        self._ticks_per_unit = 1000 if time_base > _COARSE_S else 1
+        self.tick = time_base / self._ticks_per_unit
+        """Seconds."""
+        self.ms_per_tick = float(1000 * self.tick)
+        self._shift = round_half_up(Fraction(cut_us, 1_000_000) / self.tick)
+        self.end = 0
+        """Of the last frame."""
+
+    def read(self, pts: int | None, duration: int | None) -> int:
+        """A frame's time; one without follows the frame before."""
+        time = self.end if pts is None else pts * self._ticks_per_unit - self._shift
+        self.end = time + (duration or 0) * self._ticks_per_unit
+        return time
 
 
 @dataclass
@@ -34,7 +52,7 @@ class ClipTimes:
     """False for all of a file, of which nothing is cut away."""
     reached_ms: float = 0.0
     """The furthest end of a frame, counted from the clip's start."""
-    _clocks: dict[int, _Clock] = field(default_factory=dict)
+    _clocks: dict[int, Clock] = field(default_factory=dict)
 
     @classmethod
     def of(cls, container: Any, start_ms: int | None, end_ms: int | None) -> Self:
@@ -47,35 +65,57 @@ class ClipTimes:
             is_range=start_ms is not None or end_ms is not None,
         )
 
+    @property
+    def cut_us(self) -> int:
+        """The clip's start on the media's own time line."""
+        return self.origin_us + self.start_ms * 1000
+
+    @property
+    def announced_ms(self) -> float:
+        """What is left of the media after the cut, as far as one knows."""
+        return self.reached_ms if self.media_ms is None else self.media_ms - self.start_ms
+
+    @property
+    def end_ms(self) -> float:
+        """The clip's end, or the media's where that is earlier, after the cut."""
+        end_ms = max(self.announced_ms, self.reached_ms)
+        return end_ms if self.clip_ms is None else min(self.clip_ms, end_ms)
+
     def check_start(self) -> None:
         """Raise ClipError if the clip starts after the media's end."""
         if self.media_ms is not None and 0 < self.media_ms <= self.start_ms:
             raise ClipError("clip_past_end", f"clip starts at {self.start_ms} ms, media lasts {self.media_ms} ms")
 
-    def to_clip_time(self, stream: int, time_base: Fraction, pts: int | None, duration: int | None) -> int:
-        """A frame's time in ticks from the clip's start, rounded as ffmpeg rounds it; a frame without one follows."""
-        if stream not in self._clocks:
-            shift = round((self.origin_us + self.start_ms * 1000) / (1_000_000 * time_base))
-            self._clocks[stream] = _Clock(shift, float(1000 * time_base))
-        clock = self._clocks[stream]
-        pts = clock.next_pts if pts is None else pts - clock.shift
-        clock.next_pts = pts + (duration or 0)
-        self.reached_ms = max(self.reached_ms, clock.next_pts * clock.ms_per_tick)
-        return pts
+    def clock(self, stream: Any) -> Clock:
+        """The one clock of a stream."""
+        if stream.index not in self._clocks:
+            self._clocks[stream.index] = Clock(stream.time_base, self.cut_us)
+        return self._clocks[stream.index]
 
-    def is_past(self, stream: int, elapsed_ticks: int) -> bool:
+    def to_clip_time(self, stream: Any, pts: int | None, duration: int | None) -> int:
+        """A frame's time in ticks of its stream's clock from the clip's start."""
+        clock = self.clock(stream)
+        time = clock.read(pts, duration)
+        self.reach(clock.end * clock.ms_per_tick)
+        return time
+
+    def reach(self, end_ms: float) -> None:
+        """The media have something until so long after the cut."""
+        self.reached_ms = max(self.reached_ms, end_ms)
+
+    def is_past(self, stream: Any, time: int) -> bool:
         """Whether a stream that has come so far has given all of the clip."""
-        return self.clip_ms is not None and elapsed_ticks * self._clocks[stream].ms_per_tick >= self.clip_ms
+        return self.clip_ms is not None and time * self.clock(stream).ms_per_tick >= self.clip_ms
 
     def check_end(self, has_frame: bool) -> None:
         """Raise ClipError unless the media gave what it announced and what was asked for, but for a tolerance."""
         if not has_frame:
             past = self.media_ms is not None and self.start_ms >= self.media_ms - END_TOLERANCE_MS > 0
             raise ClipError("clip_past_end" if past else "decode_failed", "no frame could be decoded in the clip")
-        announced_ms = self.reached_ms if self.media_ms is None else self.media_ms - self.start_ms
-        wanted_ms = announced_ms if self.clip_ms is None else min(self.clip_ms, announced_ms)
+        wanted_ms = self.announced_ms if self.clip_ms is None else min(self.clip_ms, self.announced_ms)
         if self.reached_ms < wanted_ms - END_TOLERANCE_MS:
             told = f"{self.reached_ms:.0f} of {wanted_ms} ms could be decoded"
             raise ClipError("decode_failed", f"file breaks off: {told}")
-        if self.clip_ms is not None and self.clip_ms > max(announced_ms, self.reached_ms) + END_TOLERANCE_MS:
-            raise ClipError("clip_past_end", f"clip of {self.clip_ms} ms, media has {announced_ms} ms from its start")
+        if self.clip_ms is not None and self.clip_ms > max(self.announced_ms, self.reached_ms) + END_TOLERANCE_MS:
+            told = f"clip of {self.clip_ms} ms, media has {self.announced_ms} ms from its start"
+            raise ClipError("clip_past_end", told)

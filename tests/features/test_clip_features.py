@@ -152,6 +152,19 @@ def test_whatever_is_wrong_with_a_clip_it_leaves_a_row_with_a_reason(
     assert all(detail for detail, reason in zip(tables["pooled"]["detail"].to_pylist(), reasons, strict=True) if reason)
 
 
+def test_a_clip_whose_picture_ends_early_is_dropped_and_one_that_misses_a_little_says_so(
+    tmp_path: Path, encoders: Encoders, make_media: Callable[..., Path], ffmpeg: Callable[..., bytes]
+) -> None:
+    picture, path = make_media("short.mp4", "320x180", 6, "-g", "12", audio=False), tmp_path / "frozen.mp4"
+    sound = ["-f", "lavfi", "-i", "sine=d=20", "-map", "0:v", "-map", "1:a", "-c:v", "copy"]
+    ffmpeg("-i", str(picture), *sound, str(path))
+    clips = make_clips(("most", path, 0, 7400), ("half", path, 3000, 9000), ("none", path, 10_000, 14_000))
+    pooled = featurize_clips(clips, encoders, SETTINGS)["pooled"]
+    assert pooled["status"].to_pylist() == ["ok", "dropped", "dropped"]
+    assert pooled["reason"].to_pylist() == [None, "picture_missing", "picture_missing"]
+    assert pooled["detail"].to_pylist()[:2] == ["1.4 s of picture missing", "3.0 s of picture missing, of 6.0 s"]
+
+
 def test_no_clips_give_empty_tables(good_clips: pa.Table, encoders: Encoders) -> None:
     tables = featurize_clips(good_clips.slice(0, 0), encoders, SETTINGS)
     assert {name: table.num_rows for name, table in tables.items()} == dict.fromkeys(tables, 0)
@@ -162,6 +175,7 @@ def test_no_clips_give_empty_tables(good_clips: pa.Table, encoders: Encoders) ->
     [
         ({"window_step_3d": 48}, {"features_3d", "pooled"}),
         ({"max_damaged_share": 0.5}, {"features_2d", "features_3d", "log_mel", "pooled"}),
+        ({"max_missing_share": 0.5}, {"features_2d", "features_3d", "log_mel", "pooled"}),
         ({"num_threads": 1}, set()),
     ],
 )
