@@ -74,6 +74,8 @@ MEDIA_REASONS: Mapping[str, Policy] = {
     "not_yet_live": LATER,
     "bot_check": LATER,
     "rate_limited": LATER,
+    "unavailable": LATER,
+    "restricted_network": PERSON,
     "no_js_runtime": PERSON,
     "po_token_required": PERSON,
     "drm_protected": NEVER,

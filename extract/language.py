@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from extract.text_language import identify_text
@@ -51,11 +52,30 @@ class LanguageEvidence:
     """What title and description are written in; None where the script alone decides (`SHARED_SCRIPTS`)."""
 
 
+@lru_cache(maxsize=4096)
+def base_language(code: str | None) -> str | None:
+    """The language of a code in the shortest form of ISO 639: ja for jpn, JPN, ja-JP and ja_JP, zh for chi and zho.
+
+    None where nothing is said: no code, or und, mul and mis. What is no code stays as it is, in small letters.
+    """
+    from langcodes import Language
+    from langcodes.tag_parser import LanguageTagError
+
+    first = re.split("[-_]", (code or "").strip())[0].lower()
+    if first in ("", "und", "mul", "mis"):
+        return None
+    try:
+        return str(Language.get(first).language)
+    except LanguageTagError:
+        return first
+
+
 def check_language(language: str) -> str:
-    """Return `language` if its script is known; raises ValueError otherwise."""
-    if language not in SCRIPTS:
+    """`language` in its shortest form if its script is known; raises ValueError otherwise."""
+    base = base_language(language)
+    if base is None or base not in SCRIPTS:
         raise ValueError(f"language must be one of {sorted(SCRIPTS)}, got {language!r}")
-    return language
+    return base
 
 
 def script_share(text: str, language: str) -> float | None:
@@ -89,8 +109,8 @@ def gather_evidence(metadata: Mapping[str, Any], language: str) -> LanguageEvide
     title, description = metadata.get("title") or "", metadata.get("description") or ""
     return LanguageEvidence(
         audio_language=_audio_language(metadata.get("formats") or []),
-        metadata_language=_base(metadata.get("language")),
-        has_original_caption=language in map(_base, originals) if originals else None,
+        metadata_language=base_language(metadata.get("language")),
+        has_original_caption=language in map(base_language, originals) if originals else None,
         script_share=text_share(title, description, language),
         text_language=identify_text(_prose(f"{title}\n{description}")) if language in SHARED_SCRIPTS else None,
     )
@@ -118,9 +138,5 @@ def is_language(evidence: LanguageEvidence, language: str, min_script_share: flo
 def _audio_language(formats: Sequence[Mapping[str, Any]]) -> str | None:
     audible = [item for item in formats if item.get("acodec") != "none" and item.get("language")]
     originals = [item for item in audible if (item.get("language_preference") or -1) >= ORIGINAL_TRACK]
-    languages = {_base(item["language"]) for item in originals or audible}
+    languages = {base_language(item["language"]) for item in originals or audible}
     return languages.pop() if len(languages) == 1 else None
-
-
-def _base(language: Any) -> str | None:
-    return str(language).split("-")[0].lower() if language else None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from datasets.outcomes import RowError
-from extract.language import ORIGINAL_TRACK
+from extract.language import ORIGINAL_TRACK, base_language
 
 Format = Mapping[str, Any]
 
@@ -67,7 +67,7 @@ def original_audio(formats: Sequence[Format]) -> list[Format]:
         raise NoFormatError("no_audio", f"{len(formats)} formats, none with sound")
     audible = [item for item in audible if not str(item.get("language") or "").endswith("-desc")]
     marked = [item for item in audible if (item.get("language_preference") or -1) >= ORIGINAL_TRACK]
-    languages = sorted({item["language"] for item in audible if item.get("language")})
+    languages = sorted({base for item in audible if (base := base_language(item.get("language")))})
     if marked:
         return marked
     if len(languages) > 1 or not audible:

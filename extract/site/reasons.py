@@ -14,6 +14,8 @@ TRANSIENT = frozenset({"network", "rate_limited", "bot_check"})
 """Reasons for which trying again within the run may help; `rate_limited` and `bot_check` open the breaker."""
 
 _PATTERNS: Sequence[tuple[str, str]] = (
+    ("restricted_network", r"administrator|restricted mode|network restrictions"),
+    ("unavailable", r"not available (on|in) this app|no longer supported in this application"),
     ("rate_limited", r"content isn.t available|rate.?limited|too many requests|HTTP Error 429|error 429"),
     ("bot_check", r"not a bot|not a robot|captcha|IP is likely being blocked|unusual traffic|automated queries"),
     ("bot_check", r"^please sign in\b|sign in to continue|page needs to be reloaded"),
@@ -46,7 +48,7 @@ _PATTERNS: Sequence[tuple[str, str]] = (
         "removed",
         r"violating YouTube|copyright|isn.t available any ?more|been deleted|live stream recording is not available",
     ),
-    ("removed", r"video unavailable|video is (not available|unavailable)|HTTP Error (404|410)|live event has ended"),
+    ("removed", r"HTTP Error (404|410)|live event has ended"),
     ("no_js_runtime", r"javascript runtime|js runtime|challenge solving failed|signature (solving|extraction) failed"),
     ("po_token_required", r"\bpo.?token|SABR"),
     ("disk_full", r"no space left|disk quota exceeded|not enough (free )?space"),
@@ -56,6 +58,8 @@ _PATTERNS: Sequence[tuple[str, str]] = (
     ("network", r"unable to (download|connect)|did not get any data|content too short|giving up after|proxy|redirect"),
     ("network", r"incomplete .{0,20}data received|failed to extract any player response|fragment \d+ not found"),
     ("network", r"downloaded file is empty"),
+    # No ending is named: one client of the site says so of a video that another plays, and so does an outage.
+    ("unavailable", r"video (is )?(currently )?(unavailable|not available|isn't available)"),
 )
 _COMPILED = [(reason, re.compile(pattern, re.IGNORECASE)) for reason, pattern in _PATTERNS]
 _WARNING_REASONS = ("no_js_runtime", "po_token_required", "drm_protected")

@@ -330,6 +330,17 @@ FAULTS: dict[str, Fault] = {
     "not_available": Fault(
         "rate_limited", metadata=refusal("Video unavailable", f"{RATE_WORDS}.", ERROR), table="videos"
     ),
+    "unavailable": Fault("unavailable", metadata=refusal("Video unavailable", "", ERROR), table="videos"),
+    "one_client": Fault("unavailable", metadata=refusal("This video is not available"), table="videos"),
+    "administrator": Fault(
+        "restricted_network",
+        metadata=refusal(
+            "Video unavailable",
+            "This video is restricted. Please check the Google Workspace administrator and/or the network "
+            "administrator restrictions.",
+        ),
+        table="videos",
+    ),
     "upcoming": Fault(
         "not_yet_live",
         metadata=refusal(

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from extract.language import LanguageEvidence, gather_evidence, is_language, script_share, text_share
+from extract.language import (
+    LanguageEvidence,
+    base_language,
+    check_language,
+    gather_evidence,
+    is_language,
+    script_share,
+    text_share,
+)
 
 SAMPLE = Path(__file__).with_name("data_language.tsv")
 
@@ -95,6 +103,28 @@ def test_recognised_speech_outweighs_declared_language_and_script() -> None:
 
 def test_original_caption_of_a_regional_code_counts() -> None:
     assert gather_evidence(metadata(automatic_captions={"ja-JP-orig": []}), "ja").has_original_caption is True
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [
+        *(("jpn", "ja"), ("JPN", "ja"), ("ja-JP", "ja"), ("ja_JP", "ja"), ("ja-Jpan-JP", "ja")),
+        *(("chi", "zh"), ("zho", "zh"), ("zh-Hant-TW", "zh"), ("yue", "yue"), ("hin", "hi"), ("ger", "de")),
+        *(("eng", "en"), ("en-US", "en"), ("en-US-desc", "en"), ("iw", "he"), ("sr-Latn", "sr")),
+        *(("Klingonese", "klingonese"), ("und", None), ("", None), (None, None)),
+    ],
+)
+def test_codes_of_two_and_three_letters_are_one_language(code: str | None, language: str | None) -> None:
+    assert base_language(code) == language
+
+
+@pytest.mark.parametrize("code", ["ja", "jpn", "ja-JP", "jpn-Jpan"])
+def test_a_track_is_japanese_under_any_of_its_codes(code: str) -> None:
+    formats = [{"acodec": "mp4a.40.2", "vcodec": "none", "language": code}]
+    assert is_language(gather_evidence({"title": "x", "formats": formats}, "ja"), "ja")
+    assert is_language(gather_evidence({"title": "x", "language": code}, "ja"), "ja")
+    assert is_language(gather_evidence({"title": "x", "automatic_captions": {f"{code}-orig": []}}, "ja"), "ja")
+    assert check_language(code) == "ja"
 
 
 def test_declared_language_outweighs_script() -> None:
