@@ -1,7 +1,8 @@
 """The original's YouCook2 and YouCook-Japanese pickles: into our tables, and back."""
 
 import pickle
-from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +12,80 @@ import pyarrow as pa
 import torch
 
 from datasets.files import open_whole
+from datasets.ids import make_clip_id
 from datasets.outcomes import Status
 from datasets.schemas import list_of_vectors
 from model.avlnet import NUM_MELS
-from model.data import ClipSet
+from model.data import FAMILIES, ClipSet
 from model.originals.pickles import LegacyError, read_pickle
 
 _FRAME_MS = 10
 
 
-def tables_of_pickle(path: str | Path, split: str) -> dict[str, pa.Table]:
-    """Rows of the tables splits, log_mel and pooled, without recipe, attempt and run_id.
+@dataclass(frozen=True)
+class NamedClip:
+    """One clip of the original, checked, with names of ours."""
 
-    Clips are named by video_id, start and end where the pickle has them (seconds there, milliseconds here), else by
-    their id and the length of their audio.
+    clip_id: str
+    video_id: str
+    start_ms: int
+    end_ms: int
+    audio: npt.NDArray[np.float32]
+    """[T, 40] frames."""
+    pooled: dict[str, npt.NDArray[np.float32]]
+    """{family: [D]}, L2-normalised as our table holds them; the original's loader does so itself."""
+
+
+def tables_of_pickle(path: str | Path, split: str) -> dict[str, pa.Table]:
+    """Rows of the tables clips, splits, log_mel and pooled, without recipe, attempt and run_id.
 
     Raises:
-        LegacyError: see `read_pickle`; or clips of one name, or arrays of the wrong size.
+        LegacyError: see `read_clips`.
     """
-    clips = read_pickle(path)
-    names = [_names(clip) for clip in clips]
-    twice = [name for name, count in Counter(clip_id for clip_id, _ in names).items() if count > 1]
-    if twice:
-        raise LegacyError(f"{path} holds {len(twice)} clips more than once, the first is {twice[0]}")
-    ids = {"clip_id": pa.array([name[0] for name in names]), "video_id": pa.array([name[1] for name in names])}
-    audio = [_audio(path, clip) for clip in clips]
-    return {
-        "splits": _with_outcome({**ids, "split": pa.array([split] * len(clips))}),
-        "log_mel": _with_outcome(
-            {**ids, "values": _list_of_frames(audio), "num_frames": pa.array([len(a) for a in audio], pa.int32())}
-        ),
-        "pooled": _with_outcome(
-            {**ids, **{f"pooled_{family}": _list_of_vectors(path, clips, family) for family in ("2d", "3d")}}
-        ),
+    return tables_of_clips(read_clips(path), split)
+
+
+def read_clips(path: str | Path) -> list[NamedClip]:
+    """The clips of one of the original's pickles.
+
+    A clip is named by its video, start and end where the pickle has them (seconds there, milliseconds here), else by
+    its id and the length of its audio. Of clips of one name each ends a millisecond after the one before.
+
+    Raises:
+        LegacyError: see `read_pickle`; or arrays of the wrong size, or numbers that float32 does not hold.
+    """
+    clips = [_named(str(path), clip) for clip in read_pickle(path)]
+    for family in FAMILIES:
+        sizes = sorted({len(clip.pooled[family]) for clip in clips})
+        if len(sizes) != 1:
+            raise LegacyError(f"{path}: {family} vectors must be of one size, got {sizes}")
+    return name_apart(clips, set())
+
+
+def name_apart(clips: Iterable[NamedClip], taken: set[str]) -> list[NamedClip]:
+    """The clips, each under a name that is not `taken`, to which they are added."""
+    apart = []
+    for clip in clips:
+        while clip.clip_id in taken:
+            end_ms = clip.end_ms + 1
+            clip = replace(clip, clip_id=make_clip_id(clip.video_id, clip.start_ms, end_ms), end_ms=end_ms)
+        taken.add(clip.clip_id)
+        apart.append(clip)
+    return apart
+
+
+def tables_of_clips(clips: Sequence[NamedClip], split: str) -> dict[str, pa.Table]:
+    """Rows of the tables clips, splits, log_mel and pooled, without recipe, attempt and run_id."""
+    ids = {"clip_id": pa.array([clip.clip_id for clip in clips]), "video_id": pa.array([c.video_id for c in clips])}
+    times = {name: pa.array([getattr(clip, name) for clip in clips], pa.int64()) for name in ("start_ms", "end_ms")}
+    num_frames = pa.array([len(clip.audio) for clip in clips], pa.int32())
+    columns = {
+        "clips": {**times, "speech_ms": pa.nulls(len(clips), pa.int64())},
+        "splits": {"split": pa.array([split] * len(clips))},
+        "log_mel": {"values": _list_of_frames([clip.audio for clip in clips]), "num_frames": num_frames},
+        "pooled": {f"pooled_{family}": pa.array([clip.pooled[family] for clip in clips]) for family in FAMILIES},
     }
+    return {name: _with_outcome({**ids, **own}) for name, own in columns.items()}
 
 
 def write_pickle(clips: ClipSet, dim_2d: int, path: str | Path) -> None:
@@ -73,29 +114,21 @@ class _PortablePickler(pickle.Pickler):
         return NotImplemented
 
 
-def _names(clip: dict[str, Any]) -> tuple[str, str]:
-    """(clip_id, video_id)."""
-    if {"video_id", "start", "end"} <= clip.keys():
-        video_id, start_ms, end_ms = (
-            str(clip["video_id"]),
-            *(round(float(clip[key]) * 1000) for key in ("start", "end")),
-        )
-    else:
-        video_id, start_ms, end_ms = str(clip["id"]), 0, _FRAME_MS * int(clip["audio"].shape[-1])
-    return f"{video_id}_{start_ms:09d}_{end_ms:09d}", video_id
+def _named(path: str, clip: dict[str, Any]) -> NamedClip:
+    audio = _float32(f"{path}: audio of {clip['id']}", clip["audio"])
+    if audio.ndim != 2 or audio.shape[0] != NUM_MELS or audio.shape[1] == 0:
+        raise LegacyError(f"{path}: audio of {clip['id']} must be [{NUM_MELS}, T], got {list(audio.shape)}")
+    video_id = str(clip.get("video_id", clip["id"]))
+    start_ms, end_ms = (round(float(clip.get(key, 0)) * 1000) for key in ("start", "end"))
+    if end_ms <= start_ms:
+        end_ms = start_ms + _FRAME_MS * audio.shape[1]
+    pooled = {family: _normalised(f"{path}: {family} of {clip['id']}", clip[family]) for family in FAMILIES}
+    return NamedClip(make_clip_id(video_id, start_ms, end_ms), video_id, start_ms, end_ms, audio.T, pooled)
 
 
 def _seconds(clip_id: str) -> dict[str, float]:
     _, start_ms, end_ms = clip_id.rsplit("_", 2)
     return {"start": int(start_ms) / 1000, "end": int(end_ms) / 1000}
-
-
-def _audio(path: str | Path, clip: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """[T, 40] frames of a clip's [40, T] tensor."""
-    audio = _float32(f"{path}: audio of {clip['id']}", clip["audio"])
-    if audio.ndim != 2 or audio.shape[0] != NUM_MELS:
-        raise LegacyError(f"{path}: audio of {clip['id']} must be [{NUM_MELS}, T], got {list(audio.shape)}")
-    return audio.T
 
 
 def _float32(where: str, values: Any) -> npt.NDArray[np.float32]:
@@ -113,18 +146,13 @@ def _list_of_frames(audio: list[npt.NDArray[np.float32]]) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, frames, type=list_of_vectors(NUM_MELS, pa.float32()))
 
 
-def _list_of_vectors(path: str | Path, clips: list[dict[str, Any]], family: str) -> pa.Array:
-    """L2-normalised, as our table holds them; the original's loader does so itself."""
-    vectors = [_float32(f"{path}: {family} of {clip['id']}", clip[family]).reshape(-1) for clip in clips]
-    sizes = sorted({len(vector) for vector in vectors})
-    if len(sizes) != 1:
-        raise LegacyError(f"{path}: {family} vectors must be of one size, got {sizes}")
-    matrix = np.stack(vectors)
+def _normalised(where: str, values: Any) -> npt.NDArray[np.float32]:
+    vector = _float32(where, values)
+    if vector.size == 0 or vector.size != max(vector.shape):
+        raise LegacyError(f"{where} must be one vector, pooled over time, got {list(vector.shape)}")
     # In float64: the square of a large float32 is none.
-    norms = np.linalg.norm(matrix.astype(np.float64), axis=1, keepdims=True)
-    matrix = (matrix / np.maximum(norms, 1e-12)).astype(np.float32)
-    offsets = np.arange(len(clips) + 1, dtype=np.int32) * sizes[0]
-    return pa.ListArray.from_arrays(offsets, pa.array(matrix.reshape(-1)))
+    norm = np.linalg.norm(vector.astype(np.float64).reshape(-1))
+    return (vector.reshape(-1) / max(float(norm), 1e-12)).astype(np.float32)
 
 
 def _with_outcome(columns: dict[str, pa.Array]) -> pa.Table:
