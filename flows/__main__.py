@@ -19,6 +19,8 @@ COMMANDS = (
     training.finetune,
     training.evaluate,
     training.experiment,
+    training.import_original,
+    training.export_original,
     releases.publish,
     releases.verify,
     releases.regenerate,
@@ -40,7 +42,8 @@ for command in COMMANDS:
 def show_log() -> None:
     """Curate narrated video into audio-visual features, and fine-tune AVLnet on them."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("curation").setLevel(logging.INFO)
+    for name in ("curation", "model"):
+        logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
 
 

@@ -1,7 +1,8 @@
-"""The commands that train and evaluate."""
+"""The commands that train and evaluate, and those for the authors' own files."""
 
 import json as json_module
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -125,3 +126,42 @@ def experiment(
     for line in list_lacking(document):
         print(line)
     print(f"results: {fill_root(settings.experiments.out, settings)}/{which.value}.json and .csv")
+
+
+def import_original(
+    files: Annotated[list[str], typer.Argument(help="the authors' pickles: PATH, or SPLIT=PATH")],
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Read the authors' pickles into a root of their own: then finetune, evaluate and experiment run on it.
+
+    What a file is called says its split: train; val or dev; eval or test. SPLIT=PATH says it where the name does not.
+
+    Example: python -m flows import-original data/YouCook_Japanese/youcook_japanese_train.pkl
+    data/YouCook_Japanese/youcook_japanese_val.pkl data/YouCook_Japanese/youcook_japanese_eval.pkl --root data/original
+    """
+    from flows.stages.original_files import import_original as import_flow
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        for line in import_flow(settings, tuple(files)):
+            out.print(line, soft_wrap=True, highlight=False)
+
+
+def export_original(
+    folder: Annotated[Path, typer.Option("--out", help="folder for a pickle a split")],
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Write a root's or release's clips as pickles that the authors' own code reads, for runs beside it.
+
+    Example: python -m flows export-original --root data/demo --out data/demo/for_upstream
+    """
+    from flows.stages.original_files import export_original as export_flow
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        for path in export_flow(settings, str(folder)):
+            out.print(path, soft_wrap=True, highlight=False)

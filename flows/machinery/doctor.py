@@ -75,6 +75,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "check-availability": (check_root, check_javascript, check_clock),
     "regenerate": _REGENERATE,
     "pairs": (check_root,),
+    "import-original": (check_root,),
+    "export-original": (),
     "featurize": _FEATURIZE,
     "pretrain": _TRAIN,
     "finetune": _TRAIN,

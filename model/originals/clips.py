@@ -148,11 +148,10 @@ def _list_of_frames(audio: list[npt.NDArray[np.float32]]) -> pa.Array:
 
 def _normalised(where: str, values: Any) -> npt.NDArray[np.float32]:
     vector = _float32(where, values)
-    if vector.size == 0 or vector.size != max(vector.shape):
+    if vector.size == 0 or vector.size != max(vector.shape, default=0):
         raise LegacyError(f"{where} must be one vector, pooled over time, got {list(vector.shape)}")
-    # In float64: the square of a large float32 is none.
-    norm = np.linalg.norm(vector.astype(np.float64).reshape(-1))
-    return (vector.reshape(-1) / max(float(norm), 1e-12)).astype(np.float32)
+    wide = vector.reshape(-1).astype(np.float64)  # the square of a large float32 is none
+    return (wide / max(float(np.linalg.norm(wide)), 1e-12)).astype(np.float32)
 
 
 def _with_outcome(columns: dict[str, pa.Array]) -> pa.Table:

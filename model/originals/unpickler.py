@@ -177,7 +177,7 @@ _HARMLESS = {
     "torch": ("Size", "device"),
     "pandas._libs.tslibs.timestamps": ("Timestamp", "_unpickle_timestamp"),
     "pandas._libs.tslibs.timedeltas": ("_timedelta_unpickle",),
-    **dict.fromkeys(_BUILTIN_MODULES, ("complex", "range", "slice")),
+    **dict.fromkeys(_BUILTIN_MODULES, ("complex", "range", "xrange", "slice")),
 }
 """Types that clips may carry besides; nothing of them is kept."""
 

@@ -1,5 +1,7 @@
 """Checkpoints and the original's pickles: files of tensors that somebody else wrote."""
 
+import collections
+import datetime
 import io
 import pickle
 import zipfile
@@ -86,11 +88,11 @@ def clip(number: int) -> dict:
 @st.composite
 def pickles(draw) -> bytes:
     """Bytes of a pickle damaged after writing, or with a value of another kind."""
-    protocol = draw(st.sampled_from([2, 4]))
+    form = draw(st.sampled_from(FORMS))
     if draw(st.integers(0, 19)) == 0:
-        return Content(b"\x80\x02]r\xff\xff\xff\xff.")
+        return draw(st.sampled_from([Content(b"\x80\x02]r\xff\xff\xff\xff."), Content(pickle.dumps(nested(), 2))]))
     if draw(st.booleans()):
-        return draw(mutated(valid_pickle(protocol)))
+        return draw(mutated(valid_pickle(form)))
     clips = [clip(0), clip(draw(st.sampled_from([0, 1, 1])))]
     wrong = [np.ones(3), np.array(["x"]), np.full(4, 1e300), torch.zeros(41, 2), torch.zeros(1, 1).expand(40, 10**6)]
     match draw(st.sampled_from(["hostile", "wrong", "twisted"])):
@@ -100,12 +102,31 @@ def pickles(draw) -> bytes:
             clips[1][draw(st.sampled_from(["2d", "3d", "audio"]))] = draw(st.sampled_from(wrong))
         case _:
             clips[1] = draw(twisted(clips[1]))
-    return Content(pickle.dumps(clips, protocol))
+    content = written(clips, form)
+    return deflated(content) if form == "zip" and draw(st.integers(0, 4)) == 0 else content
+
+
+FORMS = (2, 4, 5, "zip", "stream")
+"""Protocols of pickle.dump, and torch.save's two formats."""
+
+
+def written(value: object, form: int | str) -> Content:
+    return Content(pickle.dumps(value, form)) if isinstance(form, int) else saved(value, form == "zip")
+
+
+def nested() -> list:
+    """A tuple that is hashed for as long as one likes."""
+    pair: tuple = ("x",)
+    for _ in range(60):
+        pair = (pair, pair)
+    return [{"id": "v", "more": pair}]
 
 
 @cache
-def valid_pickle(protocol: int) -> bytes:
-    return pickle.dumps([clip(0), clip(1)], protocol)
+def valid_pickle(form: int | str) -> bytes:
+    """Two clips in one of the `FORMS`; one of them carries a little more."""
+    more = {"when": datetime.date(2021, 1, 2), "recent": collections.deque([1]), "kinds": {1}, "raw": b"x"}
+    return written([clip(0) | more, clip(1)], form)
 
 
 def read_legacy(content: bytes) -> None:
@@ -127,8 +148,9 @@ MODEL_TARGETS: dict[str, Target] = {
         read_legacy,
         (LegacyError,),
         (
-            "model/originals/clips.py:tables_of_pickle,_names,_audio,_list_of_frames,_list_of_vectors,_float32",
+            "model/originals/clips.py:tables_of_pickle,read_clips,name_apart,tables_of_clips,_named,_normalised,_list_of_frames,_float32",
             "model/originals/pickles.py",
+            "model/originals/unpickler.py",
             "datasets/pickle_opcodes.py",
         ),
     ),

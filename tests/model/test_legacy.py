@@ -87,3 +87,22 @@ def test_the_largest_numbers_are_normalised_like_any_others(tmp_path):
     (tmp_path / "large.pkl").write_bytes(pickle.dumps([one]))
     vector = tables_of_pickle(tmp_path / "large.pkl", "train")["pooled"]["pooled_2d"][0].values.to_numpy()
     np.testing.assert_allclose(vector, 2048**-0.5, rtol=1e-6)
+
+
+def test_clips_of_one_name_are_named_apart(tmp_path):
+    clips = [clip(0), clip(0), {**clip(0), "start": 9, "end": 9}]
+    without_times = [{key: one[key] for key in ("2d", "3d", "audio", "id")} for one in clips]
+    (tmp_path / "same.pkl").write_bytes(pickle.dumps([*clips, *without_times]))
+    tables = tables_of_pickle(tmp_path / "same.pkl", "train")
+    assert tables["clips"]["clip_id"].to_pylist() == [
+        "v0_000001500_000004500", "v0_000001500_000004501", "v0_000009000_000012000",
+        "v0_0_000000000_000003000", "v0_0_000000000_000003001", "v0_0_000000000_000003002",
+    ]  # fmt: skip
+    write_root(tmp_path, tmp_path / "same.pkl")
+    assert len(load_clips(tmp_path, "train")) == 6
+
+
+def test_features_that_are_not_pooled_are_refused(tmp_path):
+    (tmp_path / "full.pkl").write_bytes(pickle.dumps([clip(0) | {"2d": np.ones((4, 2048), np.float32)}]))
+    with pytest.raises(LegacyError, match=r"2d of v0_0 must be one vector, pooled over time, got \[4, 2048\]"):
+        tables_of_pickle(tmp_path / "full.pkl", "train")

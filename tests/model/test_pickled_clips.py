@@ -1,7 +1,14 @@
 """What is read from a stranger's pickle, and what is refused before it can do anything."""
 
+import collections
+import datetime
+import decimal
+import io
 import os
+import pathlib
 import pickle
+import uuid
+import zipfile
 
 import numpy as np
 import pytest
@@ -19,7 +26,7 @@ def write(tmp_path, *things, protocol=4):
     return path
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_arrays_tensors_and_numbers_of_numpy_are_read_as_they_were(tmp_path, protocol):
     columns = np.asfortranarray(np.arange(280.0).reshape(40, 7))
     written = {"audio": columns, "2d": np.arange(3, dtype=">f4"), "3d": torch.arange(8.0)[::2], "id": np.str_("v")}
@@ -35,6 +42,91 @@ def test_arrays_tensors_and_numbers_of_numpy_are_read_as_they_were(tmp_path, pro
 def test_what_would_make_numpy_or_torch_read_elsewhere_is_refused(tmp_path, thing):
     with pytest.raises(LegacyError, match=r"clips\.pkl"):
         read_pickle(write(tmp_path, CLIP | {"2d": thing}))
+
+
+@pytest.mark.parametrize("hold", [list, tuple, lambda clips: {clip.pop("id"): clip for clip in clips}])
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_clips_in_a_list_a_tuple_or_a_dict_by_id_are_read(tmp_path, hold, protocol):
+    clips = [CLIP | {"id": f"v_{i}"} for i in range(3)]
+    (tmp_path / "clips.pkl").write_bytes(pickle.dumps(hold(clips), protocol))
+    assert [clip["id"] for clip in read_pickle(tmp_path / "clips.pkl")] == ["v_0", "v_1", "v_2"]
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_list_of_torch_save_is_read(tmp_path, is_zip):
+    both = torch.arange(80.0).reshape(2, 40)  # two tensors over one storage
+    clip = CLIP | {"2d": both[1, :4], "3d": both[0, ::2], "audio": torch.zeros(40, 7, dtype=torch.bfloat16)}
+    torch.save([clip, CLIP], tmp_path / "clips.pt", _use_new_zipfile_serialization=is_zip)
+    read, other = read_pickle(tmp_path / "clips.pt")
+    np.testing.assert_array_equal(read["2d"], [40, 41, 42, 43])
+    np.testing.assert_array_equal(read["3d"], np.arange(0, 40, 2))
+    assert read["audio"].shape == (40, 7) and other["id"] == "v_0"
+
+
+MORE = {
+    "when": datetime.datetime(2021, 1, 2, tzinfo=datetime.UTC),
+    "length": datetime.timedelta(seconds=3),
+    "price": decimal.Decimal("1.5"),
+    "key": uuid.UUID(int=7),
+    "file": pathlib.PurePosixPath("a/b"),
+    "counts": collections.Counter("abc"),
+    "lists": collections.defaultdict(list, {"a": [1]}),
+    "ordered": collections.OrderedDict(a=1),
+    "recent": collections.deque([1, 2]),
+    "wave": 1 + 2j,
+    "steps": range(3),
+    "kinds": frozenset({1}),
+    "day": np.datetime64("2021-01-02"),
+    "days": np.array(["2021-01-02"], "M8[D]"),
+    "shape": torch.zeros(2, 3).shape,
+    "flag": np.bool_(True),
+    7: "a key that is no text",
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_what_else_a_clip_carries_of_harmless_types_does_not_matter(tmp_path, protocol):
+    (clip,) = read_pickle(write(tmp_path, CLIP | MORE, protocol=protocol))
+    np.testing.assert_array_equal(clip["3d"], np.ones(6))
+
+
+def test_a_value_in_a_value_without_end_is_refused_before_it_is_hashed(tmp_path):
+    pair: tuple = ("x",)
+    for _ in range(60):
+        pair = (pair, pair)
+    for held in ({"seen": [pair]}, {"a": Asks(set, [pair])}):
+        with pytest.raises(LegacyError, match="made to take time"):
+            read_pickle(write(tmp_path, CLIP | held))
+    content = pickle.dumps(pair, 2)
+    (tmp_path / "clips.pkl").write_bytes(b"\x80\x02}" + content[2:-1] + b"K\x01s.")
+    with pytest.raises(LegacyError, match="made to take time"):
+        read_pickle(tmp_path / "clips.pkl")
+
+
+def test_reading_ends_by_the_clock(tmp_path, monkeypatch):
+    monkeypatch.setattr("model.originals.unpickler.READ_LIMIT_S", 0)
+    with pytest.raises(LegacyError, match="reading takes longer than any such file needs"):
+        read_pickle(write(tmp_path, CLIP))
+
+
+def test_a_file_of_torch_that_is_compressed_or_claims_more_than_it_has_is_refused(tmp_path):
+    torch.save([CLIP], tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(
+        tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED
+    ) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(LegacyError, match="is compressed"):
+        read_pickle(tmp_path / "packed.pt")
+
+
+@pytest.mark.parametrize("num_cut", [1, 20, 1000])
+def test_a_file_that_is_cut_off_is_refused(tmp_path, num_cut):
+    buffer = io.BytesIO()
+    torch.save([CLIP], buffer, _use_new_zipfile_serialization=False)
+    (tmp_path / "cut.pt").write_bytes(buffer.getvalue()[:-num_cut])
+    with pytest.raises(LegacyError, match=r"cut\.pt"):
+        read_pickle(tmp_path / "cut.pt")
 
 
 def test_a_function_is_called_and_not_changed(tmp_path):
