@@ -34,8 +34,8 @@ _CHANGES = frozenset({"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "B
 def check_opcodes(file: IO[bytes] | Any, deadline: float = math.inf) -> None:
     """Refuse a pickle that fills the memory or takes for ever, and leave the file behind its end.
 
-    Five bytes that name place 2^32 - 1 of the memo make Python fill 32 GB; forty pairs of the pair before are hashed for
-    a day, in C, where no signal stops it.
+    Five bytes that name place 2^32 - 1 of the memo make Python fill 32 GB; forty pairs of the pair before are hashed
+    for a day, in C, where no signal stops it.
 
     Args:
         file: anything with `read` and `readline` that gives at most what is there, such as BytesIO or mmap.

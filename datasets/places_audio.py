@@ -1,9 +1,14 @@
-"""The metadata files of Places Audio Captions: images with spoken captions, one JSON file a split.
+"""The metadata files of Places Audio Captions: images with spoken captions, a file a split, known by their keys.
 
-    {"image_base_path": DIR, "audio_base_path": DIR,
-     "data": [{"uttid": ID, "speaker": ID, "asr_text": TEXT, "wav": PATH, "image": PATH}, ...]}
+    English:  {"image_base_path": DIR, "audio_base_path": DIR,
+               "data": [{"uttid": ID, "speaker": ID, "asr_text": TEXT, "wav": PATH, "image": PATH}, ...]}
+    Hindi:    {"english_base_path": DIR, "data": [{"hindi_wav": PATH, "image": PATH, ...}, ...]}, or as the English one
+              without folders and utterance ids
+    Japanese: a line a pair, "/IMAGE /WAV"
 
-The two folders are those of whoever wrote the file, so that both can be named anew; the paths are relative to them.
+The folders are those of whoever wrote the file, so that both can be named anew. Paths are relative to them, whatever
+slash they begin with. As public loaders read the files (github roudimit/AVLnet has none; Crabtree's and ESPnet's do): the
+archives themselves were not at hand.
 """
 
 import hashlib
@@ -14,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import pyarrow as pa
-from pydantic import BaseModel, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from datasets.files import read_json
 from datasets.settings import Settings
@@ -35,7 +40,8 @@ class PairSettings(Settings):
     images: str | None = None
     """Folder that the images' paths are relative to; the file's own `image_base_path` when not given."""
     audio: str | None = None
-    """Folder that the captions' paths are relative to; the file's own `audio_base_path` when not given."""
+    """Folder that the captions' paths are relative to; when not given the file's own `audio_base_path`, else the folder
+    `hindi_wavs` beside it for its `hindi_wav`, else the folder it lies in."""
 
     not_in_recipe: ClassVar[frozenset[str]] = frozenset({"train", "val", "test", "images", "audio"})
 
@@ -47,43 +53,54 @@ class PairSettings(Settings):
 
 
 class _Pair(BaseModel):
-    uttid: str
+    uttid: str | None = None
     wav: str
     image: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_hindi(cls, values: Any) -> Any:
+        return {**values, "wav": values["hindi_wav"]} if isinstance(values, dict) and "hindi_wav" in values else values
 
     @field_validator("wav", "image")
     @classmethod
     def _stay_inside(cls, path: str) -> str:
-        parts = PurePosixPath(path).parts
-        if not parts or path.startswith("/") or ".." in parts or "\\" in path or not path.isprintable():
+        inside = path.lstrip("/")
+        parts = PurePosixPath(inside).parts
+        if not parts or ".." in parts or "\\" in path or not path.isprintable():
             raise ValueError("must be a path inside the base folder")
-        return path
+        return inside
 
 
 class _Metadata(BaseModel):
-    image_base_path: str
-    audio_base_path: str
-    data: list[_Pair]
+    image_base_path: str | None = None
+    audio_base_path: str | None = None
+    data: list[_Pair] = Field(min_length=1)
 
 
-def read_places(path: str | Path, split: str, language: str | None = None) -> tuple[list[dict[str, Any]], Path, Path]:
+def read_places(
+    path: str | Path, split: str, language: str | None = None
+) -> tuple[list[dict[str, Any]], Path | None, Path]:
     """Pairs of one metadata file.
 
     Args:
-        path: the JSON file.
+        path: JSON or lines, in one of the layouts above.
         split: train, val or test.
         language: of the captions.
 
     Returns:
-        (rows of table pairs without outcome, paths relative to their folders; the file's folder of images; of sounds).
+        (rows of table pairs without outcome, paths relative to their folders; the folder of images, None where the file
+        names none; of sounds). Where an utterance has no id, its pair's is made from the path of its sound.
 
     Raises:
-        ValueError: no such file, not of this format, a path that leaves its folder, or an uttid that is there twice.
+        ValueError: no such file, of another layout, a path that leaves its folder, or an utterance that is there twice.
     """
-    metadata = _parse(Path(path))
+    path = Path(path)
+    held = _parse(path)
+    metadata = _validate(path, held)
     rows = [
         {
-            "pair_id": make_pair_id(pair.uttid),
+            "pair_id": make_pair_id(pair.uttid or pair.wav),
             "image_path": pair.image,
             "audio_path": pair.wav,
             "language": language,
@@ -92,8 +109,10 @@ def read_places(path: str | Path, split: str, language: str | None = None) -> tu
         for pair in metadata.data
     ]
     refuse_repeated(rows, str(path))
-    base = Path(path).parent  # for files that name their folders relative to themselves
-    return rows, base / metadata.image_base_path, base / metadata.audio_base_path
+    beside = "hindi_wavs" if "hindi_wav" in held["data"][0] and (path.parent / "hindi_wavs").is_dir() else ""
+    images = metadata.image_base_path
+    # Joined with the file's own folder, for files that name their folders relative to themselves.
+    return rows, images if images is None else path.parent / images, path.parent / (metadata.audio_base_path or beside)
 
 
 def make_pair_id(uttid: str) -> str:
@@ -108,19 +127,34 @@ def refuse_repeated(rows: list[dict[str, Any]], where: str) -> None:
         raise ValueError(f"{where}: {len(repeated)} uttids are there twice, such as {repeated[0]!r}: remove the copies")
 
 
-def _parse(path: Path) -> _Metadata:
+def _parse(path: Path) -> Any:
+    """JSON as it is, lines as the JSON that would say the same."""
     try:
-        return _Metadata.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if text.lstrip()[:1] in ("{", "[", "") else _parse_lines(text)
     except FileNotFoundError as error:
-        raise ValueError(f"no metadata file {path}: name the JSON of Places Audio Captions") from error
-    except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise ValueError(f"{path}: {field}: {fault['msg']}, got {str(fault['input'])[:100]!r}") from error
+        raise ValueError(f"no metadata file {path}: name the JSON or the lines of Places Audio Captions") from error
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or past Python's own limits
         raise ValueError(f"{path} is not JSON: {str(error)[:200]}") from error
+
+
+def _parse_lines(text: str) -> Any:
+    rows = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    wrong = [number for number, words in rows if len(words) != 2]
+    if wrong:
+        raise ValueError(f"nor is line {wrong[0]} an image and a sound with a space between")
+    return {"data": [{"image": image, "wav": wav} for _, (image, wav) in rows]}
+
+
+def _validate(path: Path, held: Any) -> _Metadata:
+    try:
+        return _Metadata.model_validate(held)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"]) or "the file"
+        raise ValueError(f"{path}: {field}: {fault['msg']}, got {str(fault['input'])[:100]!r}") from error
 
 
 def locate_pairs(root: str) -> pa.Table:

@@ -1,5 +1,6 @@
 """Checkpoint files: a plain state dict with the original's keys, and a separate one to resume from."""
 
+import logging
 import struct
 import warnings
 import zipfile
@@ -15,6 +16,7 @@ from model.avlnet import AVLNet
 
 # What torch raises for a file that is none of its own.
 _UNREADABLE = (*UNREADABLE, OSError, struct.error)
+logger = logging.getLogger(__name__)
 
 
 class CheckpointError(ValueError):
@@ -69,24 +71,45 @@ def _refuse_compressed(path: Path) -> None:
 
 
 def load_avlnet(path: str | Path, mask_padding: bool = False) -> AVLNet:
-    """The model of a checkpoint, its sizes taken from the file.
+    """The model of a checkpoint, its sizes taken from the file; what the weights were wrapped in is logged.
 
     Raises:
         CheckpointError: the file is no state dict of the bimodal AVLnet; missing and unexpected keys are named.
     """
     path = Path(path)
-    state = read_whole(path)
+    state, wrapping = _unwrap(read_whole(path))
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise CheckpointError(
             f"{path} holds no state dict of tensors: give a .pth of the model, not one to resume from"
         )
     with torch.device("meta"):
         model = AVLNet(**_sizes(path, state), mask_padding=mask_padding)
-    _check_state(path, model.state_dict(), state)
-    model.load_state_dict(state, assign=True)
+    expected = model.state_dict()
+    uncounted = [key for key in expected if key.endswith("num_batches_tracked") and key not in state]
+    state.update({key: torch.tensor(0) for key in uncounted})
+    if uncounted:
+        wrapping.append(f"{len(uncounted)} num_batches_tracked, which older versions of torch have not, are 0")
+    _check_state(path, expected, state)
+    model.load_state_dict({key: value.contiguous() for key, value in state.items()}, assign=True)
+    if wrapping:
+        logger.info("%s: %s", path, "; ".join(wrapping))
     for parameter in model.DAVEnet.batchnorm1.parameters():
         parameter.requires_grad_(False)
     return model.float()
+
+
+def _unwrap(held: Any) -> tuple[Any, list[str]]:
+    """The state dict that a training's own checkpoint holds, and what was taken off."""
+    taken_off = []
+    for name in ("net", "state_dict"):  # the original's amp_checkpoint.pt: net, optimizer, amp
+        if isinstance(held, dict) and isinstance(held.get(name), dict):
+            others = [str(key)[:30] for key in held if key != name]
+            taken_off.append(f"its {name} is taken" + (f", {_few(others)} left" if others else ""))
+            held = held[name]
+    if isinstance(held, dict) and held and all(isinstance(key, str) and key.startswith("module.") for key in held):
+        taken_off.append('"module." is taken off the names')
+        held = {key.removeprefix("module."): value for key, value in held.items()}
+    return dict(held) if isinstance(held, dict) else held, taken_off
 
 
 def check_video_dim(path: str | Path, model: AVLNet, video_dim: int) -> None:
@@ -132,12 +155,14 @@ def _check_state(path: Path, expected: dict[str, Tensor], state: dict[str, Tenso
         if value.shape != state[key].shape:
             raise CheckpointError(f"{path}: {key} must be {list(value.shape)}, got {list(state[key].shape)}")
         _check_storage(path, key, state[key], value.is_floating_point())
+        if not torch.isfinite(state[key]).all():
+            raise CheckpointError(f"{path}: {key} holds numbers that are not finite: its training went wrong")
 
 
 def _check_storage(path: Path, key: str, found: Tensor, is_float: bool) -> None:
     """A tensor may claim any shape over one number, which a conversion would then fill the memory with."""
-    is_plain = found.layout == torch.strided and found.is_contiguous() and found.device.type == "cpu"
-    if not is_plain or found.is_floating_point() != is_float:
+    is_plain = found.layout == torch.strided and found.device.type == "cpu"
+    if not is_plain or found.nbytes > found.untyped_storage().nbytes() or found.is_floating_point() != is_float:
         raise CheckpointError(f"{path}: {key} must be a plain tensor of {'floats' if is_float else 'integers'}")
 
 

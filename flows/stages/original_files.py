@@ -13,9 +13,9 @@ from datasets.settings import recipe_of
 from datasets.tables import add_common_columns, read_run, write_part
 from datasets.tombstones import is_tombstoned, read_tombstones
 from flows.config import Config, ConfigError
-from flows.machinery.batches import Run, hold_root, start_run
+from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
-from flows.machinery.progress import logger
+from flows.machinery.run import Run, start_run
 from model.data import has_split, load_clips
 from model.originals.clips import NamedClip, name_apart, read_clips, tables_of_clips, write_pickle
 
@@ -75,9 +75,10 @@ def _digest(path: str) -> str:
 
 
 def _import(run: Run, splits: Sequence[tuple[str, str]], recipe: str) -> Iterator[str]:
-    """Write all parts, then make them current."""
+    """Features file by file, then the splits, so that half an import is none."""
     tombstones, taken = read_tombstones(run.root), set[str]()
     videos: dict[str, set[str]] = defaultdict(set)
+    drawn: list[pa.Table] = []
     sizes: dict[tuple[int, int], str] = {}
     for split, path in splits:
         read = read_clips(path)
@@ -86,11 +87,12 @@ def _import(run: Run, splits: Sequence[tuple[str, str]], recipe: str) -> Iterato
         sizes[len(read[0].pooled["2d"]), len(read[0].pooled["3d"])] = path
         if len(sizes) > 1:
             raise ValueError(f"features of several sizes cannot be in one root: {sizes}")
-        _write(run, clips, split, recipe)
+        drawn += _write_features(run, clips, split, recipe)
         videos[split] |= {clip.video_id for clip in clips}
         yield f"{split}: {len(clips):,} clips of {len({clip.video_id for clip in clips}):,} videos from {path}"
         if len(kept) < len(read):
             yield f"{len(read) - len(kept)} clips of videos that were taken down are left out"
+    write_part(run.root, "splits", pa.concat_tables(drawn))
     for table in TABLES_WRITTEN:
         run.record(table, recipe)
     names = sorted(videos)
@@ -99,12 +101,15 @@ def _import(run: Run, splits: Sequence[tuple[str, str]], recipe: str) -> Iterato
             yield f"{len(both)} videos are in {first} and in {second}, such as {min(both)}: not a clean test"
 
 
-def _write(run: Run, clips: list[NamedClip], split: str, recipe: str) -> None:
+def _write_features(run: Run, clips: list[NamedClip], split: str, recipe: str) -> Iterator[pa.Table]:
+    """Parts of all tables but splits, whose rows are returned."""
     size = run.config.run.clips_per_batch
     for start in range(0, len(clips), size):
-        for name, table in tables_of_clips(clips[start : start + size], split).items():
-            write_part(run.root, name, add_common_columns(table, recipe=recipe, run_id=run.run_id))
-    logger.info("%s: %d clips written", split, len(clips))
+        tables = tables_of_clips(clips[start : start + size], split)
+        made = {name: add_common_columns(table, recipe=recipe, run_id=run.run_id) for name, table in tables.items()}
+        yield made.pop("splits")
+        for name, table in made.items():
+            write_part(run.root, name, table)
 
 
 @flow(name="export-original")

@@ -46,7 +46,11 @@ def _write_pairs(run: Run) -> None:
     folders = {}
     for split, file in settings.files.items():
         pairs, images, sounds = read_places(file, split, settings.language)
-        folders[split] = [str(Path(settings.images or images).resolve()), str(Path(settings.audio or sounds).resolve())]
+        if settings.images is None and images is None:
+            raise ValueError(f"{file} names no folder of images: set pairs.images")
+        folders[split] = [
+            str(Path(folder).resolve()) for folder in (settings.images or images, settings.audio or sounds)
+        ]
         rows += pairs
     refuse_repeated(rows, "the splits' files")
     keys = pa.Table.from_pylist(rows, pa.schema([("pair_id", pa.string()), ("split", pa.string())]))

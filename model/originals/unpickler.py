@@ -113,7 +113,9 @@ class _Storage(_Sealed):
 
     def numbers(self) -> torch.Tensor:
         if not len(self.content) == self.num_bytes > 0:
-            raise LegacyError(f"a tensor of {self.num_values} numbers has {len(self.content)} bytes: the file is cut off")
+            raise LegacyError(
+                f"a tensor of {self.num_values} numbers has {len(self.content)} bytes: the file is cut off"
+            )
         return torch.frombuffer(self.content, dtype=self.dtype)
 
 
@@ -125,6 +127,7 @@ class Tensor(_Sealed):
 
     @property
     def values(self) -> npt.NDArray[Any]:
+        """The numbers in the tensor's shape."""
         # As a view of what there is: torch's own function makes the storage as long as the file asks.
         numbers = self.storage.numbers()
         tensor = numbers.as_strided(*self.view)

@@ -39,7 +39,7 @@ def test_a_pair_is_a_row_with_paths_relative_to_the_two_folders(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "../secret.jpg", "a/../../b.jpg", "", "a\\..\\b", "a\0b", "a\nb", "./.."]
+    "path", ["/../etc/passwd", "../secret.jpg", "/", "a/../../b.jpg", "", "a\\..\\b", "a\0b", "a\nb", "./.."]
 )
 @pytest.mark.parametrize("field", ["wav", "image"])
 def test_a_path_that_leaves_its_folder_is_refused(tmp_path, field, path):
@@ -54,7 +54,11 @@ def test_a_path_that_leaves_its_folder_is_refused(tmp_path, field, path):
         (b"{", "is not JSON"),
         (b"\xff", "is not JSON"),
         (b"[]", "the file: "),
-        (b'{"data": []}', "image_base_path: Field required"),
+        (b'{"data": []}', "data: List should have at least 1 item"),
+        (b'{"image_base_path": "x"}', "data: Field required"),
+        (b'{"data": [{"image": "a.jpg"}]}', r"data\.0\.wav: Field required"),
+        (b"a.jpg a.wav\n\nb.jpg\n", "is not JSON: nor is line 3 an image and a sound"),
+        (b"/../a.jpg a.wav\n", r"data\.0\.image: .*inside the base folder"),
         (None, "no metadata file"),
     ],
 )
@@ -76,3 +80,39 @@ def test_any_utterance_gets_an_id_that_may_be_a_file_name(uttid):
     pair_id = make_pair_id(uttid)
     assert set(pair_id) <= set(string.ascii_letters + string.digits + "-_")
     assert 0 < len(pair_id) <= 128 and make_pair_id(pair_id) == pair_id
+
+
+def test_japanese_lines_are_pairs_with_sounds_beside_the_file_and_ids_from_their_paths(tmp_path):
+    path = tmp_path / "PlacesAudioJpn_100k_image2audio_train.txt"
+    path.write_text("/a/abbey/gsun_1.jpg /wavs/1/utt_1.wav\n/b/bar/gsun_2.jpg wavs/1/utt_2.wav\n", encoding="utf-8")
+    rows, images, sounds = read_places(path, "train", "ja")
+    assert [(row["image_path"], row["audio_path"]) for row in rows] == [
+        ("a/abbey/gsun_1.jpg", "wavs/1/utt_1.wav"), ("b/bar/gsun_2.jpg", "wavs/1/utt_2.wav"),
+    ]  # fmt: skip
+    assert (images, sounds) == (None, tmp_path)
+    assert rows[0]["pair_id"] == make_pair_id("wavs/1/utt_1.wav") != rows[1]["pair_id"]
+
+
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_hindi_of_the_english_images_takes_the_hindi_sound_and_its_folder(tmp_path, has_folder):
+    if has_folder:
+        (tmp_path / "hindi_wavs").mkdir()
+    item = {"hindi_wav": "/1.wav", "english_wav": "wavs/9.wav", "image": "/f/a.jpg", "english_asr_text": "a field"}
+    path = tmp_path / "hindi_english_100k_train.json"
+    path.write_text(json.dumps({"english_base_path": "/far/english", "data": [item]}), encoding="utf-8")
+    ((row,), images, sounds) = read_places(path, "train", "hi")
+    assert (row["audio_path"], row["image_path"], images) == ("1.wav", "f/a.jpg", None)
+    assert sounds == (tmp_path / "hindi_wavs" if has_folder else tmp_path)
+
+
+def test_hindi_by_itself_has_no_folders_and_no_utterance_ids(tmp_path):
+    item = {"wav": "wavs/1.wav", "asr_text": "\u0916\u0947\u0924", "image": "f/a.jpg", "speaker": "s"}
+    path = tmp_path / "PlacesHindi100k_dev.json"
+    path.write_text(json.dumps({"data": [item]}), encoding="utf-8")
+    ((row,), images, sounds) = read_places(path, "test", "hi")
+    assert (row["pair_id"], images, sounds) == (make_pair_id("wavs/1.wav"), None, tmp_path)
+
+
+def test_a_slash_before_a_path_is_none_of_the_systems(tmp_path):
+    ((row,), _, _) = read_places(write(tmp_path / "x.json", {"wav": "/etc/passwd"}), "val")
+    assert row["audio_path"] == "etc/passwd"

@@ -15,8 +15,8 @@ from original_files import FILES, LAYOUTS, make_clip, write_original
 from datasets.tables import list_parts, read_table
 from datasets.tombstones import add_tombstones
 from flows.__main__ import app
-from flows.config import ConfigError
-from flows.stages.original_files import split_of
+from flows.config import ConfigError, load_config
+from flows.stages.original_files import import_original, split_of
 from model.data import load_clips
 
 SMALL = ["batch_size=8", "epochs=2", "embedding_dim=16", "widths=[8,8,8,16,16]"]
@@ -26,16 +26,21 @@ def run(*words):
     return CliRunner().invoke(app, [*map(str, words)])
 
 
+def read(root, *files):
+    """What the command does, without Prefect's run around it."""
+    return import_original.fn(load_config(None, str(root)), tuple(map(str, files)))
+
+
 def shown(result):
     assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
     return result.stdout
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_each_data_set_of_the_authors_becomes_a_root(layout, tmp_path, prefect_server):
+def test_each_data_set_of_the_authors_becomes_a_root(layout, tmp_path):
     sizes = dict.fromkeys(FILES[layout], 6)
     files = write_original(tmp_path / "files", layout, sizes)
-    shown(run("import-original", *files, "--root", tmp_path / "root"))
+    read(tmp_path / "root", *files)
     for split in sizes:
         clips = load_clips(tmp_path / "root", split)
         originals = [LAYOUTS[layout](split, number) for number in range(6)]
@@ -62,22 +67,21 @@ def test_an_imported_root_is_trained_on_and_evaluated_and_its_clips_have_their_t
     shown(run("status", *root))
 
 
-def test_an_import_is_done_once_and_other_files_want_a_root_of_their_own(tmp_path, prefect_server):
+def test_an_import_is_done_once_and_other_files_want_a_root_of_their_own(tmp_path):
     files = write_original(tmp_path, "youcook2", {"train": 4, "val": 4})
-    root = ["--root", tmp_path / "root"]
-    shown(run("import-original", *files, *root))
+    read(tmp_path / "root", *files)
     parts = list_parts(tmp_path / "root", "log_mel")
-    assert "already" in shown(run("import-original", *files, *root))
-    refused = run("import-original", files[0], *root)
-    assert refused.exit_code == 3 and "holds other clips" in refused.stderr
+    assert "already" in read(tmp_path / "root", *files)[0]
+    with pytest.raises(ValueError, match="holds other clips: name all files in one command"):
+        read(tmp_path / "root", files[0])
     assert list_parts(tmp_path / "root", "log_mel") == parts
 
 
-def test_what_was_taken_down_stays_away_and_a_video_in_two_splits_is_told(tmp_path, prefect_server):
+def test_what_was_taken_down_stays_away_and_a_video_in_two_splits_is_told(tmp_path):
     root = tmp_path / "root"
     add_tombstones(root, "video", ["trainjp0"], "asked for")
     train = write_original(tmp_path, "youcook_japanese", {"train": 4})[0]
-    told = shown(run("import-original", train, f"test={train}", "--root", root))
+    told = "\n".join(read(root, train, f"test={train}"))
     assert "2 clips of videos that were taken down are left out" in told
     assert "1 videos are in test and in train, such as trainjp1" in told
     assert set(read_table(root, "splits")["video_id"].to_pylist()) == {"trainjp1"}
@@ -107,28 +111,29 @@ def test_a_name_that_says_no_split_or_two_is_bad_usage(name):
 @pytest.mark.parametrize(
     ("content", "message"), [(None, "no file"), (b"no pickle", "is no pickle of clips"), (b"", "pickle of clips")]
 )
-def test_what_cannot_be_read_is_one_line(content, message, tmp_path, prefect_server):
+def test_what_cannot_be_read_is_one_line(content, message, tmp_path):
     if content is not None:
         (tmp_path / "a_train.pkl").write_bytes(content)
-    refused = run("import-original", tmp_path / "a_train.pkl", "--root", tmp_path / "root")
-    assert refused.exit_code == 3 and message in refused.stderr and refused.stderr.count("\n") == 1
+    with pytest.raises(ValueError, match=message) as told:
+        read(tmp_path / "root", tmp_path / "a_train.pkl")
+    assert "\n" not in str(told.value)
 
 
-def test_features_of_another_size_are_refused_whole(tmp_path, prefect_server):
+def test_features_of_another_size_are_refused_and_half_an_import_is_none(tmp_path):
     for name, dim in (("a_train.pkl", 16), ("b_eval.pkl", 8)):
         (tmp_path / name).write_bytes(pickle.dumps([make_clip(name, 1, dim)]))
-    refused = run("import-original", tmp_path / "a_train.pkl", tmp_path / "b_eval.pkl", "--root", tmp_path / "root")
-    assert refused.exit_code == 3 and "several sizes" in refused.stderr
+    with pytest.raises(ValueError, match="features of several sizes"):
+        read(tmp_path / "root", tmp_path / "a_train.pkl", tmp_path / "b_eval.pkl")
     assert read_table(tmp_path / "root", "splits").num_rows == 0
 
 
 def test_clips_go_back_into_files_that_the_authors_code_reads(tmp_path, prefect_server):
     files = write_original(tmp_path, "youcook_japanese", {"train": 4, "test": 2})
-    shown(run("import-original", *files, "--root", tmp_path / "root"))
+    read(tmp_path / "root", *files)
     told = shown(run("export-original", "--root", tmp_path / "root", "--out", tmp_path / "back"))
     assert told.split() == [str(tmp_path / "back" / f"clips_{name}.pkl") for name in ("train", "eval")]
     back = [tmp_path / "back" / f"clips_{name}.pkl" for name in ("train", "eval")]
-    shown(run("import-original", *back, "--root", tmp_path / "again"))
+    read(tmp_path / "again", *back)
     one, two = (load_clips(tmp_path / name, "train") for name in ("root", "again"))
     assert one.clip_ids == two.clip_ids
     np.testing.assert_array_equal(one.batch(range(4)).audio, two.batch(range(4)).audio)

@@ -30,6 +30,64 @@ def test_a_file_of_the_old_format_loads(state, tmp_path):
     assert load_avlnet(tmp_path / "old.pth").video_dim == 32
 
 
+def without_counts(state):
+    return {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+
+
+def transposed(state):
+    key = "GU_video.fc.weight"
+    return {**state, key: state[key].T.contiguous().T}
+
+
+def in_module(state):
+    return {f"module.{key}": value for key, value in state.items()}
+
+
+FOUND = {
+    "by DataParallel": (in_module, '"module." is taken off the names'),
+    "by apex": (
+        lambda state: {"net": state, "optimizer": {"lr": 1.0}, "amp": {}},
+        "its net is taken, optimizer, amp left",
+    ),
+    "state_dict": (lambda state: {"state_dict": in_module(state), "epoch": 3}, "its state_dict is taken, epoch left"),
+    "before counts": (without_counts, "22 num_batches_tracked"),
+    "transposed": (transposed, None),
+}
+
+
+@pytest.mark.parametrize("found", FOUND)
+def test_checkpoints_load_as_they_are_found_and_it_is_said_what_was_taken_off(state, found, tmp_path, caplog):
+    wrap, message = FOUND[found]
+    write_whole(tmp_path / "model.pth", wrap(state))
+    caplog.set_level("INFO")
+    loaded = load_avlnet(tmp_path / "model.pth").state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in loaded.items())
+    assert message in caplog.text if message else not caplog.text
+
+
+@pytest.mark.parametrize("found", ["by DataParallel", "by apex"])
+def test_a_text_model_is_refused_whatever_it_is_wrapped_in(state, found, tmp_path):
+    state["text_pooling_caption.fc.weight"] = torch.zeros(2)
+    write_whole(tmp_path / "model.pth", FOUND[found][0](state))
+    with pytest.raises(CheckpointError, match=r"unexpected text_pooling_caption\.fc\.weight"):
+        load_avlnet(tmp_path / "model.pth")
+
+
+def test_a_tensor_that_claims_more_than_it_has_is_refused(state, tmp_path):
+    state["GU_video.fc.weight"] = torch.zeros(1, 1).expand(8, 32)
+    write_whole(tmp_path / "model.pth", state)
+    with pytest.raises(CheckpointError, match=r"GU_video\.fc\.weight must be a plain tensor"):
+        load_avlnet(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused(state, number, tmp_path):
+    state["GU_video.fc.bias"][3] = number
+    write_whole(tmp_path / "model.pth", state)
+    with pytest.raises(CheckpointError, match=r"GU_video\.fc\.bias holds numbers that are not finite"):
+        load_avlnet(tmp_path / "model.pth")
+
+
 def test_missing_and_unexpected_keys_are_named(state, tmp_path):
     del state["GU_audio.fc.bias"]
     state["text_pooling_caption.fc.weight"] = torch.zeros(2)

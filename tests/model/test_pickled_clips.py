@@ -111,9 +111,10 @@ def test_reading_ends_by_the_clock(tmp_path, monkeypatch):
 
 def test_a_file_of_torch_that_is_compressed_or_claims_more_than_it_has_is_refused(tmp_path):
     torch.save([CLIP], tmp_path / "plain.pt")
-    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(
-        tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED
-    ) as packed:
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
         for name in plain.namelist():
             packed.writestr(name, plain.read(name))
     with pytest.raises(LegacyError, match="is compressed"):
