@@ -7,8 +7,8 @@
     Japanese: a line a pair, "/IMAGE /WAV"
 
 The folders are those of whoever wrote the file, so that both can be named anew. Paths are relative to them, whatever
-slash they begin with. As public loaders read the files (github roudimit/AVLnet has none; Crabtree's and ESPnet's do): the
-archives themselves were not at hand.
+slash they begin with. The layouts are those that public loaders read (ESPnet's recipe places_hindi, and the merging of
+three languages by Hsu and Crabtree); the archives themselves were not at hand.
 """
 
 import hashlib
