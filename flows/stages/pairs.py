@@ -46,11 +46,10 @@ def _write_pairs(run: Run) -> None:
     folders = {}
     for split, file in settings.files.items():
         pairs, images, sounds = read_places(file, split, settings.language)
-        if settings.images is None and images is None:
+        image_folder = settings.images or images
+        if image_folder is None:
             raise ValueError(f"{file} names no folder of images: set pairs.images")
-        folders[split] = [
-            str(Path(folder).resolve()) for folder in (settings.images or images, settings.audio or sounds)
-        ]
+        folders[split] = [str(Path(image_folder).resolve()), str(Path(settings.audio or sounds).resolve())]
         rows += pairs
     refuse_repeated(rows, "the splits' files")
     keys = pa.Table.from_pylist(rows, pa.schema([("pair_id", pa.string()), ("split", pa.string())]))
