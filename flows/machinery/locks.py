@@ -3,6 +3,9 @@
 A lease is a small object with a number in its name, and the highest number holds the root. A run takes the root by
 creating the next number, which the store grants to one alone (S3's If-None-Match), once the last one was given back or
 was not renewed in time. Nobody deletes or overwrites a lease that may still hold.
+
+The object holds a word that this run alone knows. Read back, it says whose the lease is: when the store granted it and
+its answer was lost, and where a store ignores the condition and grants the same number twice.
 """
 
 import fcntl
@@ -16,6 +19,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import fsspec
 from botocore.exceptions import BotoCoreError
@@ -43,6 +47,14 @@ def hold_lease(root: str) -> Iterator[None]:
     """
     lease = _Lease(root)
     lease.take()
+    if not _grants_once(root):
+        logger.warning(
+            "the object store of %s grants a conditional write (If-None-Match) more than once: of two runs that start "
+            "at once, both may work for up to %d s before one stops. Parts are whole, a batch done twice replaces "
+            "itself, and digests are equal; do not compact or take down beside another run",
+            root,
+            RENEW_S,
+        )
     ended = threading.Event()
     keeper = threading.Thread(target=_keep, args=(lease, ended), name="lease", daemon=True)
     keeper.start()
@@ -56,6 +68,19 @@ def hold_lease(root: str) -> Iterator[None]:
         ended.set()
         keeper.join()
         lease.give_back()
+
+
+def _grants_once(root: str) -> bool:
+    """Does the store refuse to create what is there? An object of its own is tried, and deleted."""
+    fs, probe = fsspec.core.url_to_fs(f"{root.rstrip('/')}/_probe/{uuid4().hex}")
+    fs.pipe_file(probe, b"1", mode="create")
+    try:
+        fs.pipe_file(probe, b"2", mode="create")
+    except FileExistsError:
+        return True
+    finally:
+        fs.rm_file(probe)
+    return False
 
 
 def _keep(lease: "_Lease", ended: threading.Event) -> None:
@@ -77,7 +102,7 @@ class _Lease:
         self.root = root.rstrip("/")
         self.is_lost = False
         self._number = 0
-        self._me = {"machine": socket.gethostname(), "process": os.getpid()}
+        self._me = {"machine": socket.gethostname(), "process": os.getpid(), "nonce": uuid4().hex}
 
     def take(self) -> None:
         """Create the next number, unless the last one holds or somebody is quicker."""
@@ -90,7 +115,8 @@ class _Lease:
         try:
             fs.pipe_file(path, json.dumps(self._until(LEASE)).encode(), mode="create")
         except FileExistsError as error:
-            raise RootBusyError(self.explain("works on the root")) from error
+            if not self._is_mine():  # it is, when the answer to the first try was lost on its way
+                raise RootBusyError(self.explain("works on the root")) from error
         self.renew()  # who looked long ago may have created a number that is no longer the next
         if self.is_lost:
             raise RootBusyError(self.explain("works on the root"))
@@ -99,13 +125,21 @@ class _Lease:
                 fs.rm_file(fs._strip_protocol(self._path(number)))
 
     def renew(self) -> None:
-        """Hold for as long again, unless a higher number is there."""
-        write_json(self._path(self._number), self._until(LEASE))
-        self.is_lost = self._numbers()[-1] != self._number
+        """Hold for as long again, unless another run has written this number or a higher one."""
+        self.is_lost = not self._is_mine()
+        if not self.is_lost:
+            write_json(self._path(self._number), self._until(LEASE))
+            self.is_lost = self._numbers()[-1] != self._number
+
+    def _is_mine(self) -> bool:
+        last = read_json(self._path(self._number))
+        return last is None or last.get("nonce") == self._me["nonce"]
 
     def give_back(self) -> None:
-        """Let the next run in at once; where that fails, the lease ends by itself."""
+        """Let the next run in at once; where that fails, the lease ends by itself. Another's is not touched."""
         with suppress(OSError, BotoCoreError):
+            if self.is_lost:
+                return
             write_json(self._path(self._number), self._until(timedelta(0)))
 
     def explain(self, does: str) -> str:

@@ -25,6 +25,10 @@ class Store:
         """Refuse each `every`-th request from now on, none for 0; how many were refused until now."""
         return int(httpx.get(f"{self.url}/faults/{every}", timeout=20).text)
 
+    def answer(self, how: str) -> None:
+        """Of conditional writes: "lose" the answer to the next one that is granted, "ignore" conditions, or "fair"."""
+        httpx.get(f"{self.url}/answers/{how}", timeout=20).raise_for_status()
+
 
 @contextmanager
 def serve_bucket(name: str, folder: Path) -> Iterator[Store]:
@@ -55,6 +59,7 @@ class Throttled:
 
     def __init__(self, application):
         self.application, self.every, self.refused, self.asked = application, 0, 0, count(1)
+        self.answers = "fair"
 
     def __call__(self, environ, start_response):
         path = environ["PATH_INFO"]
@@ -62,6 +67,19 @@ class Throttled:
             self.every = int(path.rpartition("/")[2])
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [str(self.refused).encode()]
+        if path.startswith("/answers/"):
+            self.answers = path.rpartition("/")[2]
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b""]
+        if "HTTP_IF_NONE_MATCH" in environ and self.answers != "fair":
+            if self.answers == "ignore":
+                del environ["HTTP_IF_NONE_MATCH"]
+            else:
+                self.answers = "fair"
+                for _ in self.application(environ, lambda *_: None):
+                    pass
+                start_response("500 Internal Server Error", [("Content-Type", "application/xml")])
+                return [b"<Error><Code>InternalError</Code></Error>"]
         if self.every and next(self.asked) % self.every == 0:
             self.refused += 1
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

@@ -18,9 +18,14 @@ TOP = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory):
+def store(tmp_path_factory):
     with serve_bucket("leases-of-test", tmp_path_factory.mktemp("store")) as store:
-        yield store.bucket
+        yield store
+
+
+@pytest.fixture(scope="module")
+def bucket(store):
+    return store.bucket
 
 
 @pytest.fixture
@@ -118,6 +123,47 @@ def test_a_run_whose_lease_ended_stops_when_another_takes_the_root(root, monkeyp
         other.take()
         threading.Event().wait(30)
         pytest.fail("it went on")
+
+
+def test_a_run_whose_grant_was_not_answered_does_not_refuse_itself(root, store):
+    store.answer("lose")
+    with hold_root(root), pytest.raises(RootBusyError), hold_root(root):
+        pass
+    assert names(root) == ["00000001.json"]
+
+
+def test_a_store_that_grants_twice_is_told_with_what_is_safe(root, store, caplog):
+    with hold_root(f"{root}/fair"):
+        assert caplog.text == ""
+    store.answer("ignore")
+    try:
+        with hold_root(root):
+            assert "grants a conditional write" in caplog.text and "do not compact or take down" in caplog.text
+    finally:
+        store.answer("fair")
+    fs, path = fsspec.core.url_to_fs(f"{root}/_probe")
+    fs.invalidate_cache()
+    assert not fs.exists(path), "nothing is left of the probe"
+
+
+def test_of_two_that_were_granted_the_same_number_one_goes_on(root, store):
+    store.answer("ignore")
+    try:
+        first, second = lease._Lease(root), lease._Lease(root)
+        looks, look = [[]], second._numbers
+        second._numbers = lambda: looks.pop() if looks else look()  # it looked before the first had written
+        first.take()
+        second.take()
+    except RootBusyError:
+        pytest.fail("the second was granted the number")
+    finally:
+        store.answer("fair")
+    first.renew()
+    second.renew()
+    assert (first.is_lost, second.is_lost) == (True, False)
+    first.give_back()
+    with pytest.raises(RootBusyError):
+        lease._Lease(root).take()
 
 
 def test_a_store_that_cannot_be_reached_is_told(monkeypatch):
