@@ -17,6 +17,7 @@ MAX_HEADER_BYTES = 64 << 20
 MAX_DURATION_S = 10**6  # eleven days: more than the nine digits of a clip's id can name
 VIDEO_CODECS = {b"avc1": "h264", b"avc3": "h264", b"hvc1": "hevc", b"hev1": "hevc", b"vp09": "vp9", b"av01": "av1"}
 AUDIO_CODECS = {b"mp4a": "aac", b"Opus": "opus"}
+TOP_LEVEL_BOXES = frozenset(b"ftyp styp moov moof mdat mfra sidx emsg prft meta udta free skip wide uuid".split())
 # In the sample description of mp4a: descriptors with lengths of one or four bytes; type 0x40 is AAC, 0x6B would be mp3.
 _AAC = re.compile(rb"esds.{4}\x03(?:\x80{3})?.{4}\x04(?:\x80{3})?.\x40", re.DOTALL)
 
@@ -37,9 +38,10 @@ def list_boxes(path: Path) -> list[Box]:
     """Top-level boxes of an mp4 file, none of a file of another kind.
 
     A server that announces too short a length leaves a file that ends inside a box, and its header still reads well.
+    Bytes after the last box are none of the file's: line ends, padding, tags.
 
     Raises:
-        IncompleteMediaError: the file ends inside a box.
+        IncompleteMediaError: the file ends inside a box, or before it has a header and media.
     """
     with path.open("rb") as file:
         return list(_walk(file, path.stat().st_size)) if file.read(8)[4:8] == b"ftyp" else []
@@ -47,15 +49,31 @@ def list_boxes(path: Path) -> list[Box]:
 
 def _walk(file: BinaryIO, size: int) -> Iterator[Box]:
     position = 0
+    kinds: set[bytes] = set()
     while position < size:
         file.seek(position)
-        length, kind = int.from_bytes(file.read(4)), file.read(4)
+        head = file.read(8)
+        length, kind = int.from_bytes(head[:4]), head[4:]
         length = int.from_bytes(file.read(8)) if length == 1 else length
-        length = size - position if length == 0 else length
+        length = size - position if length == 0 and len(head) == 8 else length
         if length < 8 or position + length > size:
+            if _may_end(kinds, head):
+                return
             raise IncompleteMediaError(f"box {kind!r} at byte {position} of {size} is {length} bytes long")
         yield Box(kind, position, position + length)
+        kinds.add(kind)
         position += length
+
+
+def _may_end(kinds: set[bytes], rest: bytes) -> bool:
+    """Whether boxes of these kinds are a whole file, so that what comes after them is none of it.
+
+    Args:
+        kinds: of the whole boxes so far.
+        rest: up to eight bytes of what is no whole box.
+    """
+    is_cut_header = b"moof" in kinds and len(rest) < 8 and rest.strip(b"\0\r\n\t ") != b""
+    return kinds >= {b"moov", b"mdat"} and rest[4:] not in TOP_LEVEL_BOXES and not is_cut_header
 
 
 def read_header(path: Path, boxes: list[Box]) -> MediaInfo | None:

@@ -8,25 +8,38 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import wave
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from datasets.outcomes import OK, failed
-from extract.media import MediaError, audio_chunks, ffmpeg_path, last_line, probe_media
+from datasets.waveforms import SAMPLING_RATE
+from extract.container import MediaError
+from extract.media import ffmpeg_path, last_line, make_fingerprint
+from extract.sound import audio_chunks
 from extract.speech.engine import Segment, segment_features
 from extract.speech.front_end import SpeechFeatures, compute_features
 from extract.speech.network import check_device, load_network, read_weights
 from extract.speech.settings import SpeechSettings
 from extract.speech.weights import CHECKOUT, WEIGHTS, WEIGHTS_DIR
 
-_Sound = tuple[SpeechFeatures, bytes | None]
-"""Features and fingerprint."""
+T = TypeVar("T")
+Video = tuple[str, str | Path, int | None]
+"""Id, media file, and index of its sound track, chosen by the one rule where it is None."""
 SegmentedVideo = tuple[dict[str, Any], list[dict[str, Any]]]
 """A row of the table segmentations, and the rows of segments."""
 LIBRARY_PYTHON = CHECKOUT / ".venv-tensorflow" / "bin" / "python"
+
+
+class _Sound(NamedTuple):
+    """The sound of a file, decoded once."""
+
+    features: SpeechFeatures
+    fingerprint: bytes | None
+    detail: str | None
+    """What is missing in it."""
 
 
 def speech_weights_sha256(settings: SpeechSettings) -> str:
@@ -38,6 +51,7 @@ def segment_speech(
     media_path: str | Path,
     engine: Literal["fast", "library"] | None = None,
     settings: SpeechSettings | None = None,
+    audio_track: int | None = None,
 ) -> list[Segment]:
     """Label a media file's sound.
 
@@ -45,9 +59,10 @@ def segment_speech(
         media_path: any file that ffmpeg can decode.
         engine: in place of the one in `settings`.
         settings: the defaults when absent.
+        audio_track: index of the stream; chosen by the one rule when absent.
 
     Returns:
-        Adjacent segments from 0 to within 30 ms of the audio's end; empty for audio under 25 ms.
+        Adjacent segments from 0, the container's start, to within 30 ms of the sound's end; none under 25 ms.
 
     Raises:
         MediaError: no audio, or nothing to decode.
@@ -55,9 +70,9 @@ def segment_speech(
     """
     settings = settings or SpeechSettings()
     if (engine or settings.engine) == "library":
-        return _segment_with_library(Path(media_path), settings)
-    features, _ = _decode_features(media_path, settings.model_copy(update={"fingerprint_ms": 0}))
-    return _segment_fast([features], settings)[0]
+        return _segment_with_library(media_path, audio_track, settings)
+    sound = _decode_features(media_path, audio_track, settings.model_copy(update={"fingerprint_ms": 0}))
+    return _segment_fast([sound.features], settings)[0]
 
 
 def check_speech(settings: SpeechSettings) -> None:
@@ -74,15 +89,15 @@ def check_speech(settings: SpeechSettings) -> None:
 
 
 def segment_video(video_id: str, media_path: str | Path, settings: SpeechSettings) -> SegmentedVideo:
-    """Segment one video for the tables: `segment_videos` of one."""
-    return segment_videos([(video_id, media_path)], settings)[0]
+    """Segment one video for the tables: `segment_videos` of one, which chooses its sound track."""
+    return segment_videos([(video_id, media_path, None)], settings)[0]
 
 
-def segment_videos(videos: Sequence[tuple[str, str | Path]], settings: SpeechSettings) -> list[SegmentedVideo]:
+def segment_videos(videos: Sequence[Video], settings: SpeechSettings) -> list[SegmentedVideo]:
     """Segment videos for the tables, together: decoded at once, and labelled in shared batches.
 
     Args:
-        videos: id and media file of each.
+        videos: id, media file and sound track of each.
         settings: how.
 
     Returns:
@@ -92,69 +107,56 @@ def segment_videos(videos: Sequence[tuple[str, str | Path]], settings: SpeechSet
     Raises:
         ValueError: the weights, or the library's environment, are missing.
     """
-    paths = [Path(path) for _, path in videos]
-    with ThreadPoolExecutor(len(paths)) as threads:
-        sounds = list(threads.map(partial(_try_to_decode, settings=settings), paths))
-    usable = [number for number, sound in enumerate(sounds) if not isinstance(sound, MediaError)]
+    with ThreadPoolExecutor(len(videos)) as threads:
+        sounds = list(threads.map(lambda video: _try(_decode_features, *video[1:], settings), videos))
+    usable = [number for number, sound in enumerate(sounds) if isinstance(sound, _Sound)]
     found: dict[int, list[Segment] | MediaError] = {}
     if settings.engine == "library":
-        found = {number: _try_the_library(paths[number], settings) for number in usable}
+        found = {number: _try(_segment_with_library, *videos[number][1:], settings) for number in usable}
     else:
-        features = [sound[0] for sound in sounds if not isinstance(sound, MediaError)]
+        features = [sound.features for sound in sounds if isinstance(sound, _Sound)]
         found = dict(zip(usable, _segment_fast(features, settings), strict=True))
     engine = f"{settings.engine}-{settings.network}"
     return [
         _make_rows({"video_id": video_id, "engine": engine}, sound, found.get(number, []))
-        for number, ((video_id, _), sound) in enumerate(zip(videos, sounds, strict=True))
+        for number, ((video_id, *_), sound) in enumerate(zip(videos, sounds, strict=True))
     ]
 
 
-def _try_to_decode(path: Path, settings: SpeechSettings) -> _Sound | MediaError:
+def _try(work: Callable[..., T], *given: Any) -> T | MediaError:
+    """The result, or why there is none: one file of a batch must not spoil the others."""
     try:
-        return _decode_features(path, settings)
-    except MediaError as error:
-        return error
-
-
-def _try_the_library(path: Path, settings: SpeechSettings) -> list[Segment] | MediaError:
-    try:
-        return _segment_with_library(path, settings)
+        return work(*given)
     except MediaError as error:
         return error
 
 
 def _make_rows(row: dict[str, Any], sound: _Sound | MediaError, segments: list[Segment] | MediaError) -> SegmentedVideo:
-    if isinstance(sound, MediaError) or isinstance(segments, MediaError):
-        error = sound if isinstance(sound, MediaError) else segments
-        assert isinstance(error, MediaError)
-        empty = {"num_segments": 0, "duration_ms": None, "speech_ms": None, "fingerprint": None}
-        return {**row, **empty, **failed(error.reason, error.detail)}, []
-    features, fingerprint = sound
+    for problem in (sound, segments):
+        if isinstance(problem, MediaError):
+            empty = {"num_segments": 0, "duration_ms": None, "speech_ms": None, "fingerprint": None}
+            return {**row, **empty, **failed(problem.reason, problem.detail)}, []
+    assert isinstance(sound, _Sound) and isinstance(segments, list)
     row |= {
         "num_segments": len(segments),
-        "duration_ms": features.num_samples // 16,
+        "duration_ms": sound.features.num_samples // 16,
         "speech_ms": sum(end - start for label, start, end in segments if label == "speech"),
-        "fingerprint": fingerprint,
+        "fingerprint": sound.fingerprint,
     }
-    return {**row, **OK}, [
+    return {**row, **OK, "detail": sound.detail}, [
         {"video_id": row["video_id"], "start_ms": start, "end_ms": end, "label": label, **OK}
         for label, start, end in segments
     ]
 
 
-def _decode_features(media_path: str | Path, settings: SpeechSettings) -> tuple[SpeechFeatures, bytes | None]:
-    """Features and fingerprint from one decoding of the file."""
-    with tempfile.TemporaryDirectory() as scratch:
-        fingerprint_path = Path(scratch) / "fingerprint" if settings.fingerprint_ms else None
-        with audio_chunks(
-            media_path,
-            fingerprint_path=fingerprint_path,
-            fingerprint_ms=settings.fingerprint_ms,
-            timeout_s=settings.timeout_s,
-        ) as chunks:
-            features = compute_features(chunks)
-        has_fingerprint = fingerprint_path is not None and fingerprint_path.is_file()
-        return features, (fingerprint_path.read_bytes() or None) if fingerprint_path and has_fingerprint else None
+def _decode_features(media_path: str | Path, audio_track: int | None, settings: SpeechSettings) -> _Sound:
+    with audio_chunks(media_path, audio_track=audio_track, timeout_s=settings.timeout_s) as chunks:
+        features = compute_features(chunks)
+    fingerprint = None
+    if settings.fingerprint_ms:
+        channel = chunks.waveform.lone_channel
+        fingerprint = make_fingerprint(media_path, settings.fingerprint_ms, chunks.track, channel)
+    return _Sound(features, fingerprint, chunks.waveform.describe())
 
 
 def _weights_of(settings: SpeechSettings) -> tuple[Path, str]:
@@ -170,11 +172,18 @@ def _segment_fast(features: list[SpeechFeatures], settings: SpeechSettings) -> l
     return segment_features(features, network, settings.network, settings.exact, settings.num_threads)
 
 
-def _segment_with_library(media_path: Path, settings: SpeechSettings) -> list[Segment]:
-    if probe_media(media_path).audio_codec is None:
-        raise MediaError("no_audio", f"no audio stream in {media_path.name}")
-    result = run_library([media_path], settings)[0]
-    return [to_segment(*segment) for segment in result["segments"]]
+def _segment_with_library(media_path: str | Path, audio_track: int | None, settings: SpeechSettings) -> list[Segment]:
+    """The package gets the samples that the fast engine gets, so that both hear one track on one clock."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "sound.wav"
+        with (
+            audio_chunks(media_path, audio_track=audio_track, timeout_s=settings.timeout_s) as chunks,
+            wave.open(str(path), "wb") as file,
+        ):
+            file.setparams((1, 2, SAMPLING_RATE, 0, "NONE", ""))
+            for chunk in chunks:
+                file.writeframes((chunk * 32768).astype("<i2").tobytes())
+        return [to_segment(*segment) for segment in run_library([path], settings)[0]["segments"]]
 
 
 def to_segment(label: str, start_s: float, end_s: float) -> Segment:

@@ -173,10 +173,10 @@ def test_six_hours_need_less_than_a_gigabyte(tmp_path):
 @needs_weights
 def test_videos_segmented_together_give_each_its_rows(tmp_path):
     sounds = {"a": noise(32000), "b": np.zeros(48000, np.float32), "d": noise(20000)}
-    videos = [(name, write_wav(tmp_path / f"{name}.wav", sound)) for name, sound in sounds.items()]
-    videos.insert(2, ("c", tmp_path / "none.wav"))
+    videos = [(name, write_wav(tmp_path / f"{name}.wav", sound), None) for name, sound in sounds.items()]
+    videos.insert(2, ("c", tmp_path / "none.wav", None))
     found = segment_videos(videos, SpeechSettings())
-    assert found == [segment_video(*video, SpeechSettings()) for video in videos]
+    assert found == [segment_video(*video[:2], SpeechSettings()) for video in videos]
     assert [row["video_id"] for row, _ in found if row["status"] == "ok"] == ["a", "b", "d"]
 
 

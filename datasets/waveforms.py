@@ -1,0 +1,187 @@
+"""What a waveform is, wherever one is made: one sound track as mono 16 kHz samples on the clock of its container.
+
+Time 0 is the container's start, or a clip's. Where the track has nothing stands silence, so that a sample's place is
+its time. Both workshops that open media make their waveforms here: which library decodes is not known, frames and
+filter graphs are handed in.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from datasets.channels import cancelled_channel, mixing_filters
+
+SAMPLING_RATE = 16000
+JUMP_S = 0.1
+"""Sound that is off its time by more is moved there: the limit of ffmpeg's `aresample=async=1`."""
+LATE_START_S = 0.02
+"""The same for a track's beginning: containers round the priming of AAC and Opus by less."""
+LONGEST_JUMP_S = 3600.0
+"""A time that is off by more is none: nobody's forged time stamp fills the memory with silence."""
+BLOCK_S = 1.0
+"""What is looked at to tell whether channels cancel out."""
+
+
+class Waveform:
+    """The samples of one track, as its frames come."""
+
+    def __init__(
+        self,
+        make_graph: Callable[[list[str]], Any],
+        sample_format: Literal["s16", "flt"],
+        clip_ms: int | None = None,
+        *,
+        is_cut: bool = False,
+    ) -> None:
+        """Begin with nothing.
+
+        Args:
+            make_graph: filters, as libavfilter reads them, to a graph with push, pull and set_audio_frame_size.
+            sample_format: of the samples: int16, or float32 in [-1, 1).
+            clip_ms: the clip's length; None: to the track's end.
+            is_cut: whether frames may reach over time 0 and `clip_ms`, and are to be trimmed there.
+        """
+        self._make_graph, self._format, self._clip_ms = make_graph, sample_format, clip_ms
+        self._trim = ["atrim=start=0" + ("" if clip_ms is None else f":end={clip_ms}ms")] if is_cut else []
+        self._graph: Any = None
+        self._kind: tuple[int, str, str] | None = None
+        self._channel: int | None = None
+        self._block: list[Any] = []
+        self._block_s = self._next_s = self._tick_s = 0.0
+        self._tolerance_s = LATE_START_S
+        self._is_placed = False
+        self._num_late = 0
+        self._chunks = [np.zeros(0, np.int16 if sample_format == "s16" else np.float32)]
+        self.num_samples = 0
+        self.num_silent = 0
+        """Samples among them for which the track has nothing."""
+        self.lone_channel: int | None = None
+        """The channel that was heard alone, where all of them cancel out."""
+        self.lone_channel_s = 0.0
+
+    def push(self, frame: Any) -> None:
+        """Put a frame in; its pts are ticks from time 0, or None where it follows the frame before."""
+        kind = frame.sample_rate, frame.layout.name, frame.format.name
+        self._tick_s = self._tick_s or float(frame.time_base)
+        time_s = self._next_s if frame.pts is None else frame.pts * self._tick_s
+        if kind != self._kind or JUMP_S < abs(time_s - self._next_s) < LONGEST_JUMP_S:
+            self._start_stretch(kind, time_s)
+        self._block.append(frame)
+        length_s = frame.samples / frame.sample_rate
+        self._next_s += length_s
+        self._block_s += length_s
+        if self._block_s >= BLOCK_S:
+            self._end_block()
+
+    def finish(self) -> None:
+        """No frame comes any more: silence to the clip's end, where the track ends well before it."""
+        if self._block:
+            self._block[-1] = _cut_to_duration(self._block[-1])
+        self._end_block()
+        self._close_graph()
+        num_left = 0 if self._clip_ms is None else self._clip_ms * SAMPLING_RATE // 1000 - self.num_samples
+        if num_left > JUMP_S * SAMPLING_RATE:
+            self._add_silence(num_left)
+
+    def take(self) -> npt.NDArray[Any]:
+        """Samples since the last time."""
+        taken = np.concatenate(self._chunks)
+        self._chunks = [taken[:0]]
+        return taken
+
+    @property
+    def missing_s(self) -> float:
+        """Seconds of silence for which the track has nothing."""
+        return self.num_silent / SAMPLING_RATE
+
+    def describe(self) -> str | None:
+        """What people should know of the sound; None of ordinary sound."""
+        told = []
+        if self.num_silent:
+            told.append(f"{self.missing_s:.1f} of {self.num_samples / SAMPLING_RATE:.1f} s of sound are missing")
+        if self.lone_channel is not None:
+            told.append(f"channels cancel out for {self.lone_channel_s:.1f} s: channel {self.lone_channel} is heard")
+        return "; ".join(told) or None
+
+    def _start_stretch(self, kind: tuple[int, str, str], time_s: float) -> None:
+        """The next frame is of another kind than the last, or does not begin where that ended."""
+        self._end_block()
+        self._close_graph()
+        if self._kind is not None:
+            self._tolerance_s = JUMP_S if kind != self._kind else 0.0
+        self._kind, self._next_s = kind, time_s
+
+    def _end_block(self) -> None:
+        """Put the frames that were held back through a graph that makes one channel of theirs."""
+        if not self._block:
+            return
+        block, self._block = self._block, []
+        channel = cancelled_channel(block, self._channel)
+        if channel != self._channel:
+            self._close_graph()
+            self._channel = channel
+        if channel is not None:
+            self.lone_channel, self.lone_channel_s = channel, self.lone_channel_s + self._block_s
+        self._block_s = 0.0
+        if self._graph is None:
+            self._graph, self._is_placed = self._make_graph(self._filters(block[0])), False
+            self._graph.set_audio_frame_size(SAMPLING_RATE)
+        for frame in block:
+            self._graph.push(frame)
+        self._pull()
+
+    def _filters(self, frame: Any) -> list[str]:
+        source = f"abuffer=sample_rate={frame.sample_rate}:sample_fmt={frame.format.name}"
+        source += f":channel_layout={frame.layout.name}:time_base={frame.time_base}"
+        mixing = mixing_filters(frame.layout.name, frame.layout.nb_channels, self._channel)
+        resample = f"aresample={SAMPLING_RATE}:out_sample_fmt={self._format}:out_chlayout=mono"
+        return [source, *self._trim, *mixing, resample, "abuffersink"]
+
+    def _close_graph(self) -> None:
+        if self._graph is not None:
+            self._graph.push(None)
+            self._pull()
+            self._graph = None
+
+    def _pull(self) -> None:
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (BlockingIOError, EOFError):
+                return
+            if not self._is_placed:
+                self._place(frame.pts)
+            samples = frame.to_ndarray().reshape(-1)[self._num_late :]
+            self._num_late -= min(self._num_late, frame.samples)
+            self._add(samples)
+
+    def _place(self, position: int) -> None:
+        """Make the next samples of a new graph lie where they belong: after silence, or without what is there."""
+        gap = position - self.num_samples
+        is_off = self._tolerance_s < abs(gap) / SAMPLING_RATE < LONGEST_JUMP_S
+        self._num_late = -gap if is_off and gap < 0 else 0
+        if is_off and gap > 0:
+            self._add_silence(gap)
+        self._tolerance_s, self._is_placed = JUMP_S, True
+
+    def _add(self, samples: npt.NDArray[Any]) -> None:
+        self._chunks.append(samples)
+        self.num_samples += len(samples)
+
+    def _add_silence(self, num_samples: int) -> None:
+        self._add(np.zeros(num_samples, self._chunks[0].dtype))
+        self.num_silent += num_samples
+
+
+def _cut_to_duration(frame: Any) -> Any:
+    """The last frame of a track, without what fills it up where its container says how long it really is (mp4)."""
+    is_exact = frame.time_base.numerator == 1 and frame.time_base.denominator == frame.sample_rate
+    if not is_exact or not 0 < (frame.duration or 0) < frame.samples:
+        return frame
+    num_kept = frame.duration * (1 if frame.format.is_planar else frame.layout.nb_channels)
+    samples = np.ascontiguousarray(frame.to_ndarray()[:, :num_kept])
+    cut = type(frame).from_ndarray(samples, format=frame.format.name, layout=frame.layout.name)
+    cut.sample_rate, cut.time_base, cut.pts = frame.sample_rate, frame.time_base, frame.pts
+    return cut

@@ -1,0 +1,203 @@
+"""The door to PyAV: what a media file says of itself, its chosen sound track, and the frames of that track.
+
+Media come from strangers: only plain files of known containers are opened (no network, no playlists that name other
+files, no keys), and whatever a file says is a number with a unit, never text to be searched.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import av.filter
+from av.stream import Disposition
+
+from datasets.sound_tracks import SoundTrack, choose_track
+
+MediaReason = Literal["no_audio", "decode_failed", "media_missing"]
+
+OPEN_TIMEOUT_S = 60.0
+SEEK_BACK_MS = 200
+"""Seek this much before a range: decoders of sound need what precedes."""
+
+# Containers that hold what a video site serves. Playlists, concat scripts and text "videos" are not among them.
+CONTAINERS = "mov,matroska,mp3,wav,w64,ogg,flac,aac,avi,mpegts,mpeg,flv,asf,aiff,au,caf,amr,ac3,eac3"
+SAFETY = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+
+
+class MediaError(Exception):
+    """A media file that cannot be used.
+
+    Args:
+        reason: "no_audio", "decode_failed" or "media_missing".
+        detail: what happened, for people.
+    """
+
+    def __init__(self, reason: MediaReason, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason: MediaReason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What the header of a media file says; `None` where it has no such stream or says nothing."""
+
+    duration_ms: int
+    width: int | None
+    height: int | None
+    fps: float | None
+    video_codec: str | None
+    audio_codec: str | None
+    audio_track: int | None = None
+    """Index of the stream that is heard, where there are several sound tracks."""
+
+
+def existing_file(path: str | Path) -> Path:
+    """The absolute path; raises MediaError "media_missing" where no file is."""
+    if not Path(path).is_file():
+        raise MediaError("media_missing", f"no file {Path(path).name}")
+    return Path(path).resolve()
+
+
+@contextmanager
+def open_media(path: str | Path) -> Iterator[Any]:
+    """The container of a file; what goes wrong while it is open is a MediaError.
+
+    Raises:
+        MediaError: "media_missing", or "decode_failed" for what is no media file (empty, text, HTML, no streams).
+    """
+    file = existing_file(path)
+    try:
+        with av.open(f"file:{file}", options=SAFETY, timeout=OPEN_TIMEOUT_S) as container:
+            yield container
+    except av.FFmpegError as error:
+        raise MediaError("decode_failed", f"{file.name}: {error.strerror}") from error
+
+
+def probe_media(path: str | Path, language: str | None = None) -> MediaInfo:
+    """Read a media file's header.
+
+    Args:
+        path: the file.
+        language: the original language of the sound, where it is known.
+
+    Returns:
+        Duration in ms (measured by reading all packets where the header does not tell), the first picture that is no
+        cover, and the chosen sound track.
+
+    Raises:
+        MediaError: "media_missing", or "decode_failed" for what is no media file.
+    """
+    with open_media(path) as container:
+        pictures = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        if not container.streams.video and not container.streams.audio:
+            raise MediaError("decode_failed", f"no video and no audio stream in {Path(path).name}")
+        picture = next(iter(pictures), None)
+        track = pick_track(container, language)
+        sound = None if track is None else container.streams[track]
+        return MediaInfo(
+            duration_ms=_duration_ms(container, Path(path)),
+            width=(picture and picture.width) or None,
+            height=(picture and picture.height) or None,
+            fps=round(float(picture.average_rate), 2) if picture and picture.average_rate else None,
+            video_codec=_codec_name(picture),
+            audio_codec=_codec_name(sound),
+            audio_track=track if len(container.streams.audio) > 1 else None,
+        )
+
+
+def pick_track(container: Any, language: str | None = None) -> int | None:
+    """Index of the sound track that is heard, by the one rule; None without any that can be decoded."""
+    tracks = [
+        SoundTrack(
+            stream.index,
+            stream.language,
+            bool(stream.disposition & Disposition.original),
+            bool(stream.disposition & Disposition.default),
+            stream.codec_context.channels,
+        )
+        for stream in container.streams.audio
+        if stream.codec_context is not None
+    ]
+    return choose_track(tracks, language)
+
+
+def sound_frames(container: Any, track: int, start_ms: int, end_ms: int | None) -> Iterator[Any]:
+    """Decoded frames of a sound track from a little before `start_ms` on; their pts count from there.
+
+    What cannot be decoded is passed over: its time stays empty.
+    """
+    stream = container.streams[track]
+    stream.codec_context.thread_count = 1
+    ticks_per_ms = 1 / (1000 * stream.time_base)
+    origin_ms = Fraction(container.start_time or 0, 1000)
+    shift = round((origin_ms + start_ms) * ticks_per_ms)
+    first = shift - round(SEEK_BACK_MS * ticks_per_ms)
+    end = None if end_ms is None else round((end_ms - start_ms) * ticks_per_ms)
+    if start_ms > SEEK_BACK_MS:
+        _seek(container, int(origin_ms * 1000) + (start_ms - SEEK_BACK_MS) * 1000)
+    for packet in _packets(container, stream):
+        is_before = start_ms > SEEK_BACK_MS and packet.pts is not None and packet.pts < first
+        for frame in [] if is_before else _decode(packet):
+            if frame.pts is not None:
+                frame.pts -= shift
+            yield frame
+            if end is not None and frame.pts is not None and frame.pts >= end:
+                return
+
+
+def make_graph(filters: list[str]) -> Any:
+    """A filter graph of these filters, each linked to the next."""
+    graph = av.filter.Graph()
+    graph.threads = 1
+    nodes = [graph.add(*filter_.split("=", 1)) for filter_ in filters]
+    graph.link_nodes(*nodes).configure()
+    return graph
+
+
+def _seek(container: Any, target_us: int) -> None:
+    try:
+        container.seek(target_us)
+    except av.FFmpegError:  # a file that cannot be sought in is read from its beginning
+        container.seek(container.start_time or 0)
+
+
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Until the end of the file, or where it breaks off."""
+    try:
+        yield from container.demux(stream)
+    except av.FFmpegError:
+        return
+
+
+def _decode(packet: Any) -> list[Any]:
+    try:
+        frames: list[Any] = packet.decode()
+    except av.FFmpegError:
+        return []
+    return frames
+
+
+def _duration_ms(container: Any, path: Path) -> int:
+    if container.duration:
+        return round(container.duration / 1000)
+    ends_s = [
+        float((packet.pts + (packet.duration or 0)) * packet.time_base)
+        for packet in container.demux()
+        if packet.pts is not None
+    ]
+    if not ends_s:
+        raise MediaError("decode_failed", f"no duration in {path.name}")
+    start_ms: int = (container.start_time or 0) // 1000
+    return round(1000 * max(ends_s)) - start_ms
+
+
+def _codec_name(stream: Any) -> str | None:
+    if stream is None or stream.codec_context is None:
+        return None
+    name: str = stream.codec_context.codec.canonical_name
+    return name
