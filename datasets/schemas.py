@@ -41,6 +41,8 @@ class TableSpec:
     columns: tuple[pa.Field, ...]
     """Own columns, without the common ones. A `values` column of type null stands for any list of vectors."""
     reasons: Mapping[str, Policy] = field(default_factory=dict)
+    later: frozenset[str] = frozenset()
+    """Columns that parts written before they came lack: null there, and no part of a digest where null throughout."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -108,9 +110,11 @@ TABLES: Mapping[str, TableSpec] = {
             duration_ms=_int64,
             audio_language=_string,
             is_original_audio=_bool,
+            audio_track=_int32,
             fetched_at=_time,
         ),
         MEDIA_REASONS,
+        later=frozenset({"audio_track"}),
     ),
     "segmentations": TableSpec(
         ("video_id",),

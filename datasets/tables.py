@@ -68,6 +68,7 @@ def write_part(root: str | Path, name: str, table: pa.Table, input_keys: Sequenc
     Raises:
         TableError: a column, key, status or reason that the table must not hold.
     """
+    table = complete_table(name, table)
     check_table(name, table)
     if table.num_rows == 0:
         return None
@@ -86,6 +87,15 @@ def part_path(root: str | Path, name: str, table: pa.Table, input_keys: Sequence
     recipe, attempts = table["recipe"][0].as_py(), sorted(set(table["attempt"].to_pylist()))
     part = hashlib.sha256(json.dumps([sorted(input_keys), recipe, attempts]).encode()).hexdigest()[:20]
     return _join(root, name, recipe, f"{part}.parquet")
+
+
+def complete_table(name: str, table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows with these columns (all when not given), in this order: null in those that came after the rows were made."""
+    schema = TABLES[name].schema
+    for column in sorted(TABLES[name].later - {*table.column_names}):
+        table = table.append_column(schema.field(column), pa.nulls(table.num_rows, schema.field(column).type))
+    wanted = schema.names if columns is None else columns
+    return table.select(wanted) if {*wanted} <= {*table.column_names} else table
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -154,7 +164,7 @@ def read_table(
 
     with ThreadPoolExecutor(min(len(paths), _PARTS_AT_ONCE)) as threads:
         table = pa.concat_tables(threads.map(read_part, paths), promote_options="permissive")
-    return keep_highest_attempt(spec, table).select(wanted)
+    return complete_table(name, keep_highest_attempt(spec, table), wanted)
 
 
 def read_ok(root: str | Path, name: str, columns: Sequence[str]) -> pa.Table:
@@ -242,7 +252,8 @@ def table_digest(root: str | Path, name: str, recipe: str | None = None) -> str:
     table = read_table(root, name, recipe=recipe)
     order = pc.sort_indices(table, [(key, "ascending") for key in TABLES[name].key])
     digest = hashlib.sha256()
-    columns = sorted(column for column in table.column_names if not is_volatile(column))
+    unused = {column for column in TABLES[name].later if table[column].null_count == table.num_rows}
+    columns = sorted(column for column in table.column_names if column not in unused and not is_volatile(column))
     for start in range(0, table.num_rows, _DIGEST_ROWS):
         rows = table.take(order[start : start + _DIGEST_ROWS])
         for column in columns:

@@ -5,7 +5,7 @@ its time. Both workshops that open media make their waveforms here: which librar
 filter graphs are handed in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,11 @@ BLOCK_S = 1.0
 """What is looked at to tell whether channels cancel out."""
 
 
+def trim_filters(clip_ms: int | None) -> list[str]:
+    """What leaves only the samples from time 0 to `clip_ms`, or to the track's end."""
+    return ["atrim=start=0" + ("" if clip_ms is None else f":end={clip_ms}ms")]
+
+
 class Waveform:
     """The samples of one track, as its frames come."""
 
@@ -31,20 +36,16 @@ class Waveform:
         self,
         make_graph: Callable[[list[str]], Any],
         sample_format: Literal["s16", "flt"],
-        clip_ms: int | None = None,
-        *,
-        is_cut: bool = False,
+        trim: Sequence[str] = (),
     ) -> None:
         """Begin with nothing.
 
         Args:
             make_graph: filters, as libavfilter reads them, to a graph with push, pull and set_audio_frame_size.
             sample_format: of the samples: int16, or float32 in [-1, 1).
-            clip_ms: the clip's length; None: to the track's end.
-            is_cut: whether frames may reach over time 0 and `clip_ms`, and are to be trimmed there.
+            trim: filters of `trim_filters`, for frames that may reach over the edges of a clip.
         """
-        self._make_graph, self._format, self._clip_ms = make_graph, sample_format, clip_ms
-        self._trim = ["atrim=start=0" + ("" if clip_ms is None else f":end={clip_ms}ms")] if is_cut else []
+        self._make_graph, self._format, self._trim = make_graph, sample_format, trim
         self._graph: Any = None
         self._kind: tuple[int, str, str] | None = None
         self._channel: int | None = None
@@ -75,13 +76,13 @@ class Waveform:
         if self._block_s >= BLOCK_S:
             self._end_block()
 
-    def finish(self) -> None:
-        """No frame comes any more: silence to the clip's end, where the track ends well before it."""
+    def finish(self, length_ms: int | None = None) -> None:
+        """No frame comes any more: silence up to `length_ms`, where it is given and the track ends well before it."""
         if self._block:
             self._block[-1] = _cut_to_duration(self._block[-1])
         self._end_block()
         self._close_graph()
-        num_left = 0 if self._clip_ms is None else self._clip_ms * SAMPLING_RATE // 1000 - self.num_samples
+        num_left = 0 if length_ms is None else length_ms * SAMPLING_RATE // 1000 - self.num_samples
         if num_left > JUMP_S * SAMPLING_RATE:
             self._add_silence(num_left)
 

@@ -9,15 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import av.filter
 from av.stream import Disposition
 
+from datasets.outcomes import RowError
 from datasets.sound_tracks import SoundTrack, choose_track
-
-MediaReason = Literal["no_audio", "decode_failed", "media_missing"]
 
 OPEN_TIMEOUT_S = 60.0
 SEEK_BACK_MS = 200
@@ -28,18 +27,8 @@ CONTAINERS = "mov,matroska,mp3,wav,w64,ogg,flac,aac,avi,mpegts,mpeg,flv,asf,aiff
 SAFETY = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 
 
-class MediaError(Exception):
-    """A media file that cannot be used.
-
-    Args:
-        reason: "no_audio", "decode_failed" or "media_missing".
-        detail: what happened, for people.
-    """
-
-    def __init__(self, reason: MediaReason, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason: MediaReason = reason
-        self.detail = detail
+class MediaError(RowError):
+    """A media file that cannot be used: "no_audio", "decode_failed" or "media_missing"."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +97,29 @@ def probe_media(path: str | Path, language: str | None = None) -> MediaInfo:
             audio_codec=_codec_name(sound),
             audio_track=track if len(container.streams.audio) > 1 else None,
         )
+
+
+def probe_sound(path: str | Path, audio_track: int | None = None) -> tuple[int, int, int]:
+    """The sound track that is heard, and where it begins and ends, in ms from the container's start.
+
+    Args:
+        path: the media file.
+        audio_track: index of the stream; chosen by the one rule when not given.
+
+    Raises:
+        MediaError: "media_missing", "no_audio", or "decode_failed" for what is no media file.
+    """
+    with open_media(path) as container:
+        track = pick_track(container) if audio_track is None else audio_track
+        if track is None:
+            raise MediaError("no_audio", f"no audio stream in {Path(path).name}")
+        stream = container.streams[track]
+        tick_ms = 1000 * stream.time_base
+        origin_ms = Fraction(container.start_time or 0, 1000)
+        start_ms = 0 if stream.start_time is None else max(0, round(stream.start_time * tick_ms - origin_ms))
+        if not stream.duration:
+            return track, start_ms, max(start_ms, _duration_ms(container, Path(path)))
+        return track, start_ms, start_ms + int(stream.duration * tick_ms)
 
 
 def pick_track(container: Any, language: str | None = None) -> int | None:
@@ -184,7 +196,8 @@ def _decode(packet: Any) -> list[Any]:
 
 def _duration_ms(container: Any, path: Path) -> int:
     if container.duration:
-        return round(container.duration / 1000)
+        announced_ms: int = round(container.duration / 1000)
+        return announced_ms
     ends_s = [
         float((packet.pts + (packet.duration or 0)) * packet.time_base)
         for packet in container.demux()

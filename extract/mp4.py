@@ -11,7 +11,7 @@ from struct import error as StructError
 from struct import unpack_from
 from typing import BinaryIO, NamedTuple
 
-from extract.media import MediaInfo
+from extract.container import MediaInfo
 
 MAX_HEADER_BYTES = 64 << 20
 MAX_DURATION_S = 10**6  # eleven days: more than the nine digits of a clip's id can name
@@ -77,7 +77,7 @@ def _may_end(kinds: set[bytes], rest: bytes) -> bool:
 
 
 def read_header(path: Path, boxes: list[Box]) -> MediaInfo | None:
-    """Duration, picture and codecs of an mp4 file with one picture and at least one sound track; None for all others.
+    """Duration, picture and codecs of an mp4 file with one picture and one sound track; None for all others.
 
     Args:
         path: the file.
@@ -99,7 +99,7 @@ def _describe(header: memoryview) -> MediaInfo | None:
     tracks = [dict(_children(track)) for kind, track in _children(header) if kind == b"trak"]
     pictures = [track for track in tracks if _handler(track) == b"vide"]
     sounds = [track for track in tracks if _handler(track) == b"soun"]
-    if len(pictures) != 1 or not sounds:
+    if len(pictures) != 1 or len(sounds) != 1:
         return None
     timescale, duration = _times(dict(_children(header))[b"mvhd"])
     entry, num_samples = _samples(pictures[0])

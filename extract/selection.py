@@ -88,18 +88,28 @@ def select(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str
     return None
 
 
-def select_by_speech(media_path: Path, settings: SelectionSettings) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def select_by_speech(
+    media_path: Path, settings: SelectionSettings, audio_track: int | None = None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The rule that listens, where `spoken_model` is set.
 
+    Args:
+        media_path: a complete file.
+        settings: the rules.
+        audio_track: index of the stream that is heard, where there are several.
+
     Returns:
-        (columns spoken_language and spoken_score, the outcome columns of a dropped row or None).
+        (columns spoken_language and spoken_score, the outcome columns of a dropped row or None). Neither where nothing
+        was heard: silence is in no other language.
 
     Raises:
         MediaError: the audio cannot be decoded.
     """
     if settings.spoken_model is None or settings.language is None:
         return {}, None
-    scores = identify_speech(media_path, load_classifier(settings.spoken_model))
+    scores = identify_speech(media_path, load_classifier(settings.spoken_model), audio_track)
+    if not scores:
+        return {}, None
     best, score = max(scores, key=lambda name: scores[name]), scores.get(settings.language, 0.0)
     heard = {"spoken_language": best, "spoken_score": score}
     if score >= settings.min_spoken_score:

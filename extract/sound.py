@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.waveforms import SAMPLING_RATE, Waveform
+from datasets.waveforms import SAMPLING_RATE, Waveform, trim_filters
 from extract.container import MediaError, make_graph, open_media, pick_track, sound_frames
 
 DEFAULT_TIMEOUT_S = 3600.0
@@ -31,7 +31,7 @@ def read_audio(
         audio_track: index of the stream; chosen by the one rule when not given.
 
     Returns:
-        float32 [N] in [-1, 1), 16-bit steps; silence where the range has no sound, up to `end_ms`.
+        float32 [N] in [-1, 1), 16-bit steps, from `start_ms` to `end_ms` or where the sound ends; silence in its gaps.
 
     Raises:
         MediaError: "media_missing", "no_audio" or "decode_failed" (nothing could be decoded in the range).
@@ -85,9 +85,9 @@ class SoundChunks(Iterator[NDArray[np.float32]]):
         deadline_s: float,
     ) -> None:
         self.track = track
-        clip_ms = None if end_ms is None else end_ms - (start_ms or 0)
-        is_cut = start_ms is not None or end_ms is not None
-        self.waveform = Waveform(make_graph, "s16", clip_ms, is_cut=is_cut)
+        is_whole = start_ms is None and end_ms is None
+        length_ms = None if end_ms is None else end_ms - (start_ms or 0)
+        self.waveform = Waveform(make_graph, "s16", [] if is_whole else trim_filters(length_ms))
         """Complete, with what is missing in it, once all pieces were taken."""
         frames = sound_frames(container, track, start_ms or 0, end_ms)
         self._chunks = self._read(frames, chunk_samples, deadline_s, Path(container.name).name)

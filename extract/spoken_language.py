@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.media import SAMPLING_RATE, probe_media, read_audio
+from datasets.waveforms import SAMPLING_RATE
+from extract.container import MediaError, probe_sound
+from extract.sound import read_audio
 
 Classifier = Callable[[NDArray[np.float32]], Mapping[str, float]]
 """float32 [N] at 16 kHz to the probability of each language, by its ISO 639-1 code."""
@@ -19,6 +21,8 @@ Classifier = Callable[[NDArray[np.float32]], Mapping[str, float]]
 NUM_WINDOWS = 3
 WINDOW_MS = 30_000
 """What Whisper looks at in one go."""
+SILENT = 0.001
+"""A window whose loudest sample is below (-60 dB) has no language."""
 
 
 def check_spoken_model(folder: Path) -> Path:
@@ -32,20 +36,34 @@ def check_spoken_model(folder: Path) -> Path:
     return folder
 
 
-def identify_speech(media_path: str | Path, classify: Classifier) -> dict[str, float]:
-    """Probability of each language, the mean over three windows spread over the audio.
+def identify_speech(media_path: str | Path, classify: Classifier, audio_track: int | None = None) -> dict[str, float]:
+    """Probability of each language, the mean over those of three windows spread over the sound that have any.
 
     Args:
         media_path: the media file.
         classify: the model, as `load_classifier` gives it.
+        audio_track: index of the stream; chosen by the one rule when not given.
+
+    Returns:
+        Nothing where no window has sound.
 
     Raises:
-        MediaError: the audio cannot be decoded.
+        MediaError: there is no sound, or it cannot be decoded.
     """
-    duration_ms = probe_media(media_path).duration_ms
-    answers = [classify(read_audio(media_path, start, end)) for start, end in place_windows(duration_ms)]
+    track, start_ms, end_ms = probe_sound(media_path, audio_track)
+    windows = [(start_ms + start, start_ms + end) for start, end in place_windows(end_ms - start_ms)]
+    heard = [_read_window(media_path, *window, track) for window in windows]
+    answers = [classify(samples) for samples in heard if np.abs(samples).max(initial=0.0) > SILENT]
     languages = sorted({language for answer in answers for language in answer})
     return {name: sum(answer.get(name, 0.0) for answer in answers) / len(answers) for name in languages}
+
+
+def _read_window(media_path: str | Path, start_ms: int, end_ms: int, audio_track: int) -> NDArray[np.float32]:
+    """Samples; none where nothing could be decoded, which says nothing of the rest of the file."""
+    try:
+        return read_audio(media_path, start_ms, end_ms, audio_track)
+    except MediaError:
+        return np.zeros(0, np.float32)
 
 
 def place_windows(duration_ms: int) -> list[tuple[int, int]]:

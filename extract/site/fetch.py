@@ -9,7 +9,7 @@ from typing import Any
 from datasets.outcomes import MEDIA_REASONS, OK, Policy, TransientError, dropped, failed
 from datasets.settings import recipe_of
 from datasets.tombstones import is_tombstoned
-from extract.media import MediaError
+from extract.container import MediaError
 from extract.media_store import (
     DiskFullError,
     check_room,
@@ -159,7 +159,7 @@ def _listen(
 ) -> tuple[Row, Row | None]:
     """The rows of a complete file; without media, and with the file deleted, where another language is spoken."""
     try:
-        heard, rejected = select_by_speech(path, selection)
+        heard, rejected = select_by_speech(path, selection, media.get("audio_track"))
     except MediaError as error:
         heard, rejected = {}, failed(error.reason, clean_detail(str(error)))
     if rejected is None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from datasets.outcomes import OK
+from extract.container import MediaInfo
 from extract.language import gather_evidence
-from extract.media import MediaInfo
 from extract.selection import SelectionSettings
 from extract.site.formats import Format
 from extract.sources import SourceSettings, watch_url
@@ -73,6 +73,7 @@ def make_media(
         "duration_ms": found.duration_ms,
         "audio_language": next(item.get("language") for item in chosen if item.get("acodec") != "none"),
         "is_original_audio": True,
+        "audio_track": found.audio_track,
     }
 
 

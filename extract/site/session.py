@@ -24,7 +24,7 @@ from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers
 from yt_dlp.utils import DownloadError, YoutubeDLError
 
 from datasets.files import sha256_of
-from extract.media import MediaError, probe_media
+from extract.container import MediaError, probe_media
 from extract.media_store import (
     check_media_start,
     check_room,
@@ -228,7 +228,8 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         partial, chosen = self.partial, self._chosen
         if partial is None or not partial.is_file():
             raise IncompleteMediaError("yt-dlp ended without a file")
-        found = read_header(partial, list_boxes(partial)) or probe_media(partial)
+        language = next((item["language"] for item in chosen if item.get("language")), None)
+        found = read_header(partial, list_boxes(partial)) or probe_media(partial, language)
         if found.audio_codec is None:
             raise MediaError("no_audio", "the file has no sound")
         path, num_bytes = media_path(self.media_root, self.video_id), partial.stat().st_size

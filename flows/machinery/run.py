@@ -74,8 +74,8 @@ def code_version() -> str:
 
 
 def media_table(run: Run) -> pa.Table:
-    """Downloaded videos: video_id and the absolute path of the file."""
-    media = read_ok(run.root, "media", ["video_id", "media_path"])
+    """Downloaded videos: video_id, the absolute path of the file, and which of several sound tracks is heard."""
+    media = read_ok(run.root, "media", ["video_id", "media_path", "audio_track"])
     # Not Path.resolve for each: of a million videos that was half of all planning.
     paths = pc.binary_join_element_wise(str(run.media_root.resolve()), media["media_path"], "/")
-    return pa.table({"video_id": media["video_id"], "media_path": paths})
+    return pa.table({"video_id": media["video_id"], "media_path": paths, "audio_track": media["audio_track"]})

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from datasets.files import write_bytes
 from datasets.queries import Facet
 from datasets.schemas import TABLES
-from datasets.tables import list_parts, read_table
+from datasets.tables import list_parts, read_ok, read_table
 from flows.answers import Precision, measure_precision
 from flows.clip_choices import choose_videos, count_own_choices
 from flows.config import REPORT_FILE, Config
@@ -61,19 +61,19 @@ def build_report(config: Config, num_videos: int = 20, num_compared: int = 0) ->
 def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, Any]:
     """Everything the page's template is filled with."""
     root = config.root
-    media = read_frame(root, "media", ["video_id", "media_path"])
-    media_paths = dict(zip(media["video_id"], media["media_path"], strict=True))
+    media = {
+        row["video_id"]: row for row in read_ok(root, "media", ["video_id", "media_path", "audio_track"]).to_pylist()
+    }
     videos = read_frame(root, "videos", ["video_id", "title"])
     titles = dict(zip(videos["video_id"], videos["title"], strict=True))
     yields = {facet: read_yields(root, facet) for facet in get_args(Facet)}
     media_root = Path(config.run.media_root or Path(root) / "media_files")
-    links = {video_id: link_media(root, media_root, path) for video_id, path in media_paths.items()}
+    links = {video_id: link_media(root, media_root, row["media_path"]) for video_id, row in media.items()}
     segments = read_frame(root, "segments", ["video_id", "start_ms", "end_ms", "label"])
     clips = _read_clips(root)
     kept = clips[clips["reason"] == ""]
     segmented = read_frame(root, "segmentations", ["video_id", "engine", "duration_ms"])
     compared = choose_videos((v for v in segmented["video_id"] if links.get(v)), links, num_compared)
-    compared_media = {video_id: media_root / media_paths[video_id] for video_id in compared}
     return {
         "funnel": read_funnel(root),
         "failures": read_failures(root),
@@ -93,7 +93,9 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
         "precision": measure_precision(root, kept),
         "label_ms": sum_labels(segments),
         "between_ms": sum_between_speech(segments),
-        "comparison": _compare(config, compared_media, segments, segmented["engine"]),
+        "comparison": _compare(
+            config, media_root, [media[video_id] for video_id in compared], segments, segmented["engine"]
+        ),
         "retrieval": read_retrieval(root),
         "releases": read_release_figures(root),
         "query_groups": group_queries(root),
@@ -134,12 +136,15 @@ def _read_strips(
 
 
 def _compare(
-    config: Config, media: dict[str, Path], segments: pd.DataFrame, engines: "pd.Series[str]"
+    config: Config, media_root: Path, media: list[dict[str, Any]], segments: pd.DataFrame, engines: "pd.Series[str]"
 ) -> Comparison | None:
     """The other network's view of some videos; None when there are none. Engines are named like fast-smn."""
     if not media:
         return None
     from flows.report.second_opinion import compare_networks
 
-    videos = [(path, segments[segments["video_id"] == video_id]) for video_id, path in media.items()]
+    videos = [
+        (media_root / row["media_path"], row["audio_track"], segments[segments["video_id"] == row["video_id"]])
+        for row in media
+    ]
     return compare_networks(videos, engines.iloc[0].rpartition("-")[2], config.speech)

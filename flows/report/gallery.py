@@ -44,6 +44,8 @@ class Item:
     sound: Path | None
     start_ms: int
     end_ms: int
+    audio_track: int | None = None
+    """Of several in the file."""
 
 
 @dataclass(frozen=True)
@@ -148,18 +150,18 @@ def _read_items(config: Config) -> Iterator[tuple[str, Item]]:
         return
     media_root = Path(config.run.media_root or Path(config.root) / "media_files")
     media = {
-        row["video_id"]: row["media_path"]
-        for row in read_ok(config.root, "media", ["video_id", "media_path"]).to_pylist()
+        row["video_id"]: (media_root / row["media_path"], row["audio_track"])
+        for row in read_ok(config.root, "media", ["video_id", "media_path", "audio_track"]).to_pylist()
     }
     titles = {
         row["video_id"]: row["title"] for row in read_ok(config.root, "videos", ["video_id", "title"]).to_pylist()
     }
     for row in read_ok(config.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]).to_pylist():
         start_ms, end_ms = row["start_ms"], row["end_ms"]
-        path = media_root / media[row["video_id"]] if media.get(row["video_id"]) else None
+        path, track = media.get(row["video_id"], (None, None))
         title = titles.get(row["video_id"]) or row["video_id"]
         middle_ms = (start_ms + end_ms) // 2
-        yield row["clip_id"], Item(title, format_clock(start_ms), path, middle_ms, path, start_ms, end_ms)
+        yield row["clip_id"], Item(title, format_clock(start_ms), path, middle_ms, path, start_ms, end_ms, track)
 
 
 def _make_picture(item: Item) -> str | None:
@@ -179,7 +181,9 @@ def _make_picture(item: Item) -> str | None:
 def _make_sound(item: Item) -> str | None:
     end_ms = min(item.end_ms, item.start_ms + LONGEST_SPEECH_MS)
     try:
-        return _data_address("audio/mpeg", encode_speech(item.sound, item.start_ms, end_ms)) if item.sound else None
+        if item.sound is None:
+            return None
+        return _data_address("audio/mpeg", encode_speech(item.sound, item.start_ms, end_ms, item.audio_track))
     except MediaError:
         return None
 

@@ -5,17 +5,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from extract.media import MediaError
+from extract.container import MediaError
 from extract.speech.segmentation import segment_speech
 from extract.speech.settings import SpeechSettings
 from flows.report.music import LABELS, Comparison, add_confusion, group_spans, spans_by_label
 
 
-def compare_networks(videos: Iterable[tuple[Path, pd.DataFrame]], own: str, settings: SpeechSettings) -> Comparison:
+def compare_networks(
+    videos: Iterable[tuple[Path, int | None, pd.DataFrame]], own: str, settings: SpeechSettings
+) -> Comparison:
     """Run the network that did not make the tables on media files, and cross its labels with the tables'.
 
     Args:
-        videos: media file, and the video's segments as the tables hold them.
+        videos: media file, its sound track, and the video's segments as the tables hold them.
         own: network of the tables, "smn" or "sm".
         settings: how to run; its network is replaced.
     """
@@ -23,9 +25,9 @@ def compare_networks(videos: Iterable[tuple[Path, pd.DataFrame]], own: str, sett
     settings = SpeechSettings.model_validate({**settings.model_dump(), "network": other})
     confusion = {(first, second): 0 for first in LABELS for second in LABELS}
     num_videos = num_unreadable = 0
-    for path, segments in videos:
+    for path, audio_track, segments in videos:
         try:
-            found = segment_speech(path, settings=settings)
+            found = segment_speech(path, settings=settings, audio_track=audio_track)
         except MediaError:
             num_unreadable += 1
             continue

@@ -11,7 +11,7 @@ from prefect import task
 
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe, make_table, write_part
-from extract.speech.segmentation import SegmentedVideo, segment_videos, speech_weights_sha256
+from extract.speech.segmentation import SegmentedVideo, Video, segment_videos, speech_weights_sha256
 from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.run import Run, media_table
 from flows.machinery.runners import stages_on_ray
@@ -37,7 +37,8 @@ def find_speech(run: Run) -> None:
 @task(name="segment", **TASK_OPTIONS)
 def segment_batch(batch: pa.Table, run: Run, recipe: str) -> None:
     """Segment a batch of videos; segments are written before the segmentations that say they are complete."""
-    videos = [(video["video_id"], video["media_path"]) for video in batch.to_pylist()]
+    columns = (batch[name].to_pylist() for name in ("video_id", "media_path", "audio_track"))
+    videos: list[Video] = list(zip(*columns, strict=True))
     # A GPU takes the patches of several files at once; cores take a file each.
     units = [videos[start : start + _files_at_once(run)] for start in range(0, len(videos), _files_at_once(run))]
     with ThreadPoolExecutor(_cores_per_batch(run)) as threads:
@@ -48,7 +49,7 @@ def segment_batch(batch: pa.Table, run: Run, recipe: str) -> None:
     write_part(run.root, "segmentations", make_table("segmentations", segmentations, **made))
 
 
-def _segment_unit(run: Run, videos: list[tuple[str, str]]) -> list[SegmentedVideo]:
+def _segment_unit(run: Run, videos: list[Video]) -> list[SegmentedVideo]:
     """Rows of some videos, segmented together; when that fails, each on its own, so that one cannot spoil the rest."""
 
     def settle_apart(outcome: Row) -> list[SegmentedVideo]:

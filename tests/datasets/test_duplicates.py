@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.splits.duplicates import DuplicateSettings, bit_error_rate, find_duplicates
-from extract.media import audio_chunks, ffmpeg_path
+from extract.media import ffmpeg_path, make_fingerprint
+from extract.sound import read_audio
 
 DEFAULTS = DuplicateSettings()
 SECONDS = 40
@@ -42,11 +43,8 @@ def encode(source, target, *options):
     return target
 
 
-def read_fingerprint(path, folder):
-    target = folder / "fingerprint"
-    with audio_chunks(path, fingerprint_path=target) as chunks:
-        num_samples = sum(len(chunk) for chunk in chunks)
-    return {"duration_ms": num_samples // 16, "fingerprint": target.read_bytes()}
+def read_fingerprint(path):
+    return {"duration_ms": len(read_audio(path)) // 16, "fingerprint": make_fingerprint(path, 120_000, audio_track=0)}
 
 
 def make_table(rows):
@@ -85,7 +83,7 @@ def fingerprints(tmp_path_factory):
         "tone": folder / "tone.wav",
         "tone-mp3": encode(folder / "tone.wav", folder / "tone.mp3"),
     }
-    return [{"video_id": name, **read_fingerprint(path, folder)} for name, path in paths.items()]
+    return [{"video_id": name, **read_fingerprint(path)} for name, path in paths.items()]
 
 
 def test_copies_are_grouped_and_nothing_else_is(fingerprints):
