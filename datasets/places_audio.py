@@ -16,13 +16,13 @@ import json
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from datasets.files import read_json
-from datasets.settings import Settings
+from datasets.settings import OUTSIDE_RECIPE, Settings
 from datasets.tables import read_ok
 
 _PAIR_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -33,17 +33,15 @@ class PairSettings(Settings):
 
     language: str | None = None
     """ISO 639-1 code of the captions."""
-    train: str | None = None
-    val: str | None = None
-    test: str | None = None
+    train: Annotated[str | None, OUTSIDE_RECIPE] = None
+    val: Annotated[str | None, OUTSIDE_RECIPE] = None
+    test: Annotated[str | None, OUTSIDE_RECIPE] = None
     """Metadata file of each split, as published."""
-    images: str | None = None
+    images: Annotated[str | None, OUTSIDE_RECIPE] = None
     """Folder that the images' paths are relative to; the file's own `image_base_path` when not given."""
-    audio: str | None = None
+    audio: Annotated[str | None, OUTSIDE_RECIPE] = None
     """Folder that the captions' paths are relative to; when not given the file's own `audio_base_path`, else the folder
     `hindi_wavs` beside it for its `hindi_wav`, else the folder it lies in."""
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"train", "val", "test", "images", "audio"})
 
     @property
     def files(self) -> dict[str, str]:

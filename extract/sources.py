@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import Field, field_validator
 
 from datasets.ids import check_video_id
-from datasets.settings import Settings
+from datasets.settings import OUTSIDE_RECIPE, Settings
 
 YOUTUBE_EXTRACTORS = tuple(
     f"yt_dlp.extractor.youtube:{name}" for name in ("YoutubeIE", "YoutubeTabIE", "YoutubePlaylistIE", "YoutubeSearchIE")
@@ -24,20 +24,17 @@ _CHANNEL = re.compile(r"^https?://[\w.-]+/(@[^/?#]+|(channel|c|user)/[^/?#]+)/?$
 class SourceSettings(Settings):
     """Which site is asked, and how."""
 
-    # An address may change (the demo's port) without changing what is there.
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"watch_url", "allowed_hosts", "ids_file", "search_prefix"})
-
     name: Literal["youtube", "site", "ids"] = "youtube"
     """youtube: search YouTube. site: another site by its own extractors. ids: a file of ids, channels, playlists."""
-    search_prefix: str = Field(default="ytsearch", pattern=r"^[a-z][a-z0-9]*$")
+    search_prefix: Annotated[str, OUTSIDE_RECIPE] = Field(default="ytsearch", pattern=r"^[a-z][a-z0-9]*$")
     """Search key of the extractor: `{search_prefix}{depth}:{query}`."""
-    watch_url: str = "https://www.youtube.com/watch?v={video_id}"
+    watch_url: Annotated[str, OUTSIDE_RECIPE] = "https://www.youtube.com/watch?v={video_id}"
     """Address of one video; `{video_id}` is replaced."""
     extractors: tuple[str, ...] = ()
     """Extractor classes "module:Class", asked before the source's own; the source `site` has only these."""
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: Annotated[tuple[str, ...], OUTSIDE_RECIPE] = ()
     """Hosts, with their subdomains, that may be asked at all; empty: YouTube's, or the host of `watch_url`."""
-    ids_file: Path | None = None
+    ids_file: Annotated[Path | None, OUTSIDE_RECIPE] = None
     """For the source `ids`: one video id, watch address, channel or playlist address a line; `#` begins a comment."""
 
     @field_validator("watch_url")

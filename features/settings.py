@@ -1,6 +1,6 @@
 """Settings of the features; importing them loads no torch."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -12,10 +12,6 @@ UNTRAINED = "untrained"
 
 class FeatureSettings(Settings):
     """What turns a clip into features; defaults are AVLnet's own."""
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset(
-        {"engine", "device", "precision", "weights_2d", "weights_3d", "num_threads", "decoder"}
-    )
 
     encoder_2d: str = "resnet152"
     """A 2D network: resnet152, efficientnet_lite0, torchvision/NAME or timm/NAME."""

@@ -3,14 +3,14 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationError
 
 from datasets.places_audio import PairSettings
 from datasets.releases.settings import PublishSettings
-from datasets.settings import Settings
+from datasets.settings import OUTSIDE_RECIPE, Settings
 from datasets.splits.draw import SplitSettings
 from extract.clips import ClipSettings
 from extract.selection import SelectionSettings
@@ -26,18 +26,16 @@ from model.settings import RECIPES, EvaluateSettings, TrainSettings, WindowSetti
 class SearchSettings(Settings):
     """What is searched for."""
 
-    queries: str = "japanese_cooking"
+    queries: Annotated[str, OUTSIDE_RECIPE] = "japanese_cooking"
     """Name of a shipped grammar of `datasets/queries`, or a file with one query a line."""
-    max_queries: int | None = Field(default=None, ge=1)
+    max_queries: Annotated[int | None, OUTSIDE_RECIPE] = Field(default=None, ge=1)
     """Only the first so many queries; all when not set."""
     depth: int = Field(default=200, ge=1, le=1000)
     """Results taken per query; HowTo100M took the first 200."""
-    again_after_days: int | None = Field(default=None, ge=1)
+    again_after_days: Annotated[int | None, OUTSIDE_RECIPE] = Field(default=None, ge=1)
     """Search a query again after so many days, for videos that are new; never when not set."""
-    max_per_run: int | None = Field(default=None, ge=1)
+    max_per_run: Annotated[int | None, OUTSIDE_RECIPE] = Field(default=None, ge=1)
     """Searches of one run: queries never searched, then those searched longest ago; all when not set."""
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"queries", "max_queries", "again_after_days", "max_per_run"})
 
 
 class RunSettings(Settings):
@@ -124,7 +122,7 @@ class ScheduleSettings(Settings):
     """`publish` builds a release when so many clips came to those that the last one was drawn from."""
     publish_to: tuple[str, ...] = ()
     """Where the deployment `publish` sends a release: folders, s3://BUCKET/PREFIX, hf://datasets/OWNER/NAME. The
-    command sends it where its `--to` says, and only there."""
+    command `publish` sends it where its `--to` says, and only there."""
     regenerate_from: tuple[str, ...] = ()
     """Release or clip lists that `regenerate` fetches, as on its command line."""
     regenerate_root: str | None = None
@@ -157,6 +155,11 @@ class Config(Settings):
     experiments: ExperimentSettings = ExperimentSettings()
     run: RunSettings = RunSettings()
     schedules: ScheduleSettings = ScheduleSettings()
+
+    @property
+    def media_root(self) -> Path:
+        """Folder of the downloaded media; always local, and apart from the table `media`, which others read whole."""
+        return Path(self.run.media_root or Path(self.root) / "media_files")
 
 
 REPORT_FILE, GALLERY_FILE = "report.html", "gallery.html"

@@ -1,11 +1,11 @@
 """Settings of training and evaluation; importing them loads no torch."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from datasets.settings import Settings
+from datasets.settings import OUTSIDE_RECIPE, Settings
 
 AUDIO_WIDTHS = (128, 128, 256, 512, 1024)
 """Channels of the audio network's stem and four stages, as the original has them."""
@@ -32,7 +32,7 @@ class TrainSettings(Settings):
     """Channels of the audio network of a model made from scratch; the default is the original's."""
     mask_padding: bool = True
     """In recipe proper, average only over the frames of the clip; False averages over padding as the original does."""
-    init_checkpoint: str | None = None
+    init_checkpoint: Annotated[str | None, OUTSIDE_RECIPE] = None
     """Model to start from (.pth); None starts from random weights."""
     seed: int = Field(default=1, ge=0)
     """Of the first weights and of the order of clips."""
@@ -44,12 +44,10 @@ class TrainSettings(Settings):
     """Stop after so many epochs without a better mean recall on val; None never stops early."""
     micro_batch_size: int = Field(default=16, ge=1)
     """Clips that go through the network at once."""
-    checkpoint_every_steps: int = Field(default=20, ge=1)
+    checkpoint_every_steps: Annotated[int, OUTSIDE_RECIPE] = Field(default=20, ge=1)
     """Steps after which the state to resume from is written; a killed training repeats fewer than that."""
-    device: str = "auto"
+    device: Annotated[str, OUTSIDE_RECIPE] = "auto"
     """Lightning's accelerator: auto, cpu, cuda."""
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"device", "init_checkpoint", "checkpoint_every_steps"})
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -98,11 +96,9 @@ class EvaluateSettings(Settings):
     """Random pairings whose mean recall shows what the model gets without the right pairs; 0 leaves it out."""
     seed: int = Field(default=1, ge=0)
     """Of bootstrap and shuffles."""
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: Annotated[int, OUTSIDE_RECIPE] = Field(default=32, ge=1)
     """Clips embedded at once."""
-    device: str = "auto"
+    device: Annotated[str, OUTSIDE_RECIPE] = "auto"
     """auto, cpu, cuda."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the network."""
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"batch_size", "device"})

@@ -1,7 +1,7 @@
 """What a release says of itself, and how it is cut into shards and tiers."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -29,8 +29,6 @@ class PublishSettings(Settings):
     """Clips of each split in the tier `small`."""
     clips_per_shard: int = Field(default=1000, ge=1, le=100_000)
     """Most clips of one shard; 1,000 clips of 20 s are about 300 MB of log-mel."""
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"license_file", "contact", "authors"})
 
     @model_validator(mode="after")
     def _check(self) -> "PublishSettings":

@@ -11,13 +11,13 @@ be refused although a cleverer search would find a way.
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from datasets.settings import Settings
+from datasets.settings import OUTSIDE_RECIPE, Settings
 from datasets.splits.duplicates import DuplicateSettings
 from datasets.splits.pool import FREE, DrawRequest, Integers, Pool, SplitError, make_pool
 
@@ -54,12 +54,9 @@ class SplitSettings(Settings):
     scale: bool = False
     """When the pool is too small, draw a proportionally smaller set instead of stopping."""
 
-    pinned_from: str | None = None
+    pinned_from: Annotated[str | None, OUTSIDE_RECIPE] = None
     """An earlier root, or a folder with the parts of its splits table: its clips keep their split. The run's own root
     keeps what its last run drew, so that growing it never moves a clip."""
-
-    # The rows that are pinned are part of the recipe, not where they were read.
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"pinned_from"})
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
@@ -27,20 +27,6 @@ HOUR_S = 3600.0
 
 class PacerSettings(Settings):
     """How politely a site is asked. None of it changes a result."""
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset(
-        {
-            "enabled",
-            "max_videos_per_hour",
-            "max_per_day",
-            "burst",
-            "breaker_s",
-            "max_breaker_s",
-            "max_forbidden",
-            "save_every",
-            "request_pause_s",
-        }
-    )
 
     enabled: bool = True
     """Off only for a site of your own, such as the demo's."""

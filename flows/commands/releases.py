@@ -44,17 +44,19 @@ def publish(
 
     Example: python -m flows publish --config configs/demo.toml --root data/demo --to data/published
     """
+    from flows.machinery.doctor import require
     from flows.stages.publish import preview
     from flows.stages.publish import publish as publish_flow
 
     settings = read_config(config, root, overrides)
-    schedules = settings.schedules.model_copy(update={"publish_to": tuple(to or ())})
-    settings = settings.model_copy(update={"schedules": schedules})
     with one_line_errors():
+        # The doctor looks at what is sent to; here that is what --to says, not what the schedule says.
+        schedules = settings.schedules.model_copy(update={"publish_to": tuple(to or ())})
+        require("publish-when-enough", settings.model_copy(update={"schedules": schedules}))
         if dry_run:
             show({"release": preview(settings)}, json)
             return
-        version = publish_flow(settings, measure, sign)
+        version = publish_flow(settings, measure, tuple(to or ()), sign)
     out.print(f"release {version}: {settings.root}/releases/{version}")
 
 

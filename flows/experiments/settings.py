@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -77,5 +77,3 @@ class ExperimentSettings(Settings):
     youcook_japanese: TableSettings = TableSettings()
     places_japanese: PlacesSettings = PlacesSettings()
     places_hindi: PlacesSettings = PlacesSettings()
-
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"out"})

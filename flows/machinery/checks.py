@@ -72,7 +72,7 @@ def check_media_folder(config: Config) -> Finding:
     if "://" in config.root and config.run.media_root is None:
         mend = "--set run.media_root=FOLDER"
         return found(Severity.ERROR, f"{config.root} is no local folder, and media are local files", mend)
-    folder = _media_folder(config)
+    folder = config.media_root
     try:
         prepare_media_root(_nearest_folder(folder))
     except (ValueError, OSError) as error:
@@ -83,7 +83,7 @@ def check_media_folder(config: Config) -> Finding:
 def check_disk(config: Config) -> Finding:
     """Is there room for the planned run?"""
     found = partial(Finding, "disk")
-    folder = _nearest_folder(_media_folder(config))
+    folder = _nearest_folder(config.media_root)
     free = shutil.disk_usage(folder).free
     if free < config.download.min_free_bytes:
         mend = "free some, or choose another folder: --set run.media_root=FOLDER"
@@ -235,10 +235,6 @@ def _severity_where_used(protocol: str, config: Config) -> Severity:
     """What lacking access to a kind of place is worth: an error to a run that is going to send something there."""
     is_used = any(place.startswith(f"{protocol}://") for place in config.schedules.publish_to)
     return Severity.ERROR if is_used else Severity.WARNING
-
-
-def _media_folder(config: Config) -> Path:
-    return Path(config.run.media_root or Path(config.root) / "media_files")
 
 
 def _nearest_folder(path: Path) -> Path:

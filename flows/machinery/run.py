@@ -31,11 +31,6 @@ class Run:
         """Folder or URL of the dataset root."""
         return self.config.root
 
-    @property
-    def media_root(self) -> Path:
-        """Folder of the downloaded media; always local, and apart from the table `media`, which others read whole."""
-        return Path(self.config.run.media_root or Path(self.root) / "media_files")
-
     def record(self, table: str, recipe: str, **more: Any) -> None:
         """Make `recipe` current for `table`, with the configuration and code it comes from, and what else is told."""
         provenance = {
@@ -77,5 +72,5 @@ def media_table(run: Run) -> pa.Table:
     """Downloaded videos: video_id, the absolute path of the file, and which of several sound tracks is heard."""
     media = read_ok(run.root, "media", ["video_id", "media_path", "audio_track"])
     # Not Path.resolve for each: of a million videos that was half of all planning.
-    paths = pc.binary_join_element_wise(str(run.media_root.resolve()), media["media_path"], "/")
+    paths = pc.binary_join_element_wise(str(run.config.media_root.resolve()), media["media_path"], "/")
     return pa.table({"video_id": media["video_id"], "media_path": paths, "audio_track": media["audio_track"]})

@@ -67,7 +67,7 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
     videos = read_frame(root, "videos", ["video_id", "title"])
     titles = dict(zip(videos["video_id"], videos["title"], strict=True))
     yields = {facet: read_yields(root, facet) for facet in get_args(Facet)}
-    media_root = Path(config.run.media_root or Path(root) / "media_files")
+    media_root = config.media_root
     links = {video_id: link_media(root, media_root, row["media_path"]) for video_id, row in media.items()}
     segments = read_frame(root, "segments", ["video_id", "start_ms", "end_ms", "label"])
     clips = _read_clips(root)

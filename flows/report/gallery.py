@@ -148,7 +148,7 @@ def _read_items(config: Config) -> Iterator[tuple[str, Item]]:
             image, sound = Path(row["image_path"]), Path(row["audio_path"])
             yield row["pair_id"], Item(image.stem, "", image, None, sound, 0, LONGEST_SPEECH_MS + 1)
         return
-    media_root = Path(config.run.media_root or Path(config.root) / "media_files")
+    media_root = config.media_root
     media = {
         row["video_id"]: (media_root / row["media_path"], row["audio_track"])
         for row in read_ok(config.root, "media", ["video_id", "media_path", "audio_track"]).to_pylist()

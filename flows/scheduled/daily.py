@@ -69,7 +69,7 @@ def within_budget(config: Config) -> Config:
 
 
 @flow(name="publish-when-enough")
-@prepared("publish")
+@prepared("publish-when-enough")
 def publish_when_enough(config: Config) -> str:
     """Draw the splits, compute features and build the next release, once enough clips are new since the last.
 
@@ -92,7 +92,7 @@ def publish_when_enough(config: Config) -> str:
         except SplitError as error:
             raise NothingToDoError(str(error)) from error
     featurize(config)
-    version = publish(config)
+    version = publish(config, to=config.schedules.publish_to)
     build_report(config)
     return version
 

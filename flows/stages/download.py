@@ -106,5 +106,5 @@ def _fetch_row(run: Run, pacer: Pacer, tombstones: frozenset[str], discovery: Ro
         known = {name: discovery[name] for name in ("title", "duration_ms", "view_count")}
         return {**identity, **known, "url": watch_url(video_id, config.source), **rejected}, None
     settings = (config.source, config.selection, config.download)
-    fetch = partial(fetch_video, video_id, run.media_root, *settings, pacer, tombstones)
+    fetch = partial(fetch_video, video_id, config.media_root, *settings, pacer, tombstones)
     return settle_row(fetch, lambda outcome: ({**identity, **outcome}, None), config.run)

@@ -33,12 +33,13 @@ _LOCK = Path(__file__).parents[2] / "requirements.lock"
 
 @flow(name="publish")
 @prepared("publish")
-def publish(config: Config, measure: bool = False, sign: Path | None = None) -> str:
+def publish(config: Config, measure: bool = False, to: tuple[str, ...] = (), sign: Path | None = None) -> str:
     """Build the next release of the root unless nothing changed since the last one, and send it to every destination.
 
     Args:
-        config: the whole configuration; its root is a local folder, and `schedules.publish_to` are the destinations.
+        config: the whole configuration; its root is a local folder.
         measure: train and evaluate every release that has no figures; else only what needs no training.
+        to: destinations: folders, s3://BUCKET/PREFIX, hf://datasets/OWNER/NAME.
         sign: file of a secret key of minisign; its password, if it has one, in MINISIGN_PASSWORD.
 
     Returns:
@@ -55,7 +56,7 @@ def publish(config: Config, measure: bool = False, sign: Path | None = None) -> 
         version = build_next(run)
         if key is not None:
             sign_release(Path(release_path(run.root, version)), key)
-        for destination in config.schedules.publish_to:
+        for destination in to:
             send(run, version, destination)
         measure_releases(run, measure)
     return version

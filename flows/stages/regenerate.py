@@ -18,7 +18,7 @@ from datasets.outcomes import OK
 from datasets.releases.layout import MANIFEST_FILE, read_manifest, read_publish_settings, release_path
 from datasets.releases.shards import ReleaseError
 from datasets.schemas import TABLES
-from datasets.settings import recipe_of
+from datasets.settings import outside_recipe, recipe_of
 from datasets.splits.certificate import split_certificate, write_certificate
 from datasets.splits.pins import write_pins
 from datasets.splits.pool import DrawRequest
@@ -106,7 +106,7 @@ def read_release_settings(release: str) -> dict[str, dict[str, Any]]:
     told: Any = read_manifest(release).get("config")
     try:
         chosen = {
-            "download": _keep(told["download"], set(DownloadSettings.model_fields) - DownloadSettings.not_in_recipe),
+            "download": _keep(told["download"], set(DownloadSettings.model_fields) - outside_recipe(DownloadSettings)),
             "features": _keep(told["features"], set(FeatureSettings.model_fields) - _OF_THE_MACHINE),
         }
     except (LookupError, TypeError, AttributeError) as error:

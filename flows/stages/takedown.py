@@ -127,7 +127,7 @@ def take_down(run: Run, kind: Kind, identifier: str, why: str) -> Takedown:
 def _media_roots(run: Run) -> set[Path]:
     """Where media may lie: as configured, and as configured when they were fetched."""
     recorded = (read_run(run.root, "media") or {}).get("config", {}).get("run", {}).get("media_root")
-    return {run.media_root, *([Path(recorded)] if recorded else [])}
+    return {run.config.media_root, *([Path(recorded)] if recorded else [])}
 
 
 def _search_everywhere(run: Run, identifiers: set[str]) -> Mentions:

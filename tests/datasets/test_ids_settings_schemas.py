@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated
 
 import pyarrow as pa
 import pytest
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from datasets.ids import check_video_id, make_clip_id
 from datasets.outcomes import MAX_DETAIL_CHARS, OK, Policy, Status, TransientError, dropped, failed
 from datasets.schemas import TABLES, is_volatile
-from datasets.settings import Settings, recipe_of
+from datasets.settings import OUTSIDE_RECIPE, Settings, recipe_of
 
 # Ids
 
@@ -49,9 +49,8 @@ def test_clip_ids_of_a_video_sort_by_time(first, second):
 class Stage(Settings):
     length_ms: int = 5000
     """Length."""
-    num_threads: int = 1
+    num_threads: Annotated[int, OUTSIDE_RECIPE] = 1
     """Threads."""
-    not_in_recipe: ClassVar[frozenset[str]] = frozenset({"num_threads"})
 
 
 def test_settings_are_frozen():

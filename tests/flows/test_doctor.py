@@ -139,10 +139,10 @@ def test_a_destination_that_cannot_be_written_stops_publish_before_hours_of_work
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
     monkeypatch.setattr(checks.os, "access", lambda path, _: not str(path).startswith("/proc"))
-    assert not [f for f in doctor.examine("publish", config) if f.severity is Severity.ERROR]
+    assert not [f for f in doctor.examine("publish-when-enough", config) if f.severity is Severity.ERROR]
     schedules = config.schedules.model_copy(update={"publish_to": (place,)})
     with pytest.raises(MachineError):
-        doctor.require("publish", config.model_copy(update={"schedules": schedules}))
+        doctor.require("publish-when-enough", config.model_copy(update={"schedules": schedules}))
 
 
 def test_a_run_stops_before_it_starts_and_names_every_fault(config):
