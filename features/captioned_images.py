@@ -61,9 +61,7 @@ def pair_recipes(encoder_2d: Encoder) -> dict[str, str]:
 
 
 def _to_tables(done: list[ClipFeatures], encoder_2d: Encoder) -> dict[str, pa.Table]:
-    tables = build_tables(done, (encoder_2d.dim, 1), lambda _, num_rows: [0] * num_rows, is_3d_needed=False)
-    del tables["features_3d"]
-    return tables
+    return build_tables(done, (encoder_2d.dim, None), lambda _, num_rows: [0] * num_rows)
 
 
 def read_image(path: str | Path) -> UInt8:

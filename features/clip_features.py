@@ -14,10 +14,11 @@ from features.feature_tables import ClipFeatures, Float16, Problem, build_tables
 from features.frames.decoded import ClipError, DecodedClip
 from features.frames.decoding import decode_pieces
 from features.frames.filters import FPS_3D
-from features.settings import FeatureSettings
+from features.settings import NO_ENCODER, FeatureSettings
 
 CODE_VERSION = 1
 """Part of every recipe: raise it when the code changes what comes out."""
+_NO_3D = Problem("no_video", "features.encoder_3d is none")
 _WINDOWS_PER_GROUP = 32
 """Encode when this many 3D windows have been decoded: memory stays under 100 MB, a GPU's batches stay full."""
 _WINDOWS_PER_PIECE = 16
@@ -29,18 +30,20 @@ class Encoders:
     """The loaded encoders of a run."""
 
     encoder_2d: Encoder
-    encoder_3d: Encoder
+    encoder_3d: Encoder | None
+    """None: 2D and sound only."""
 
 
 def load_encoders(settings: FeatureSettings) -> Encoders:
-    """Load both encoders once per process.
+    """Load the encoders once per process.
 
     Raises:
         ValueError: an encoder or weights that cannot be had, naming the field.
     """
     if settings.decoder == "nvdec" and not has_gpu():
         raise ValueError("features.decoder = 'nvdec' needs an NVIDIA GPU, and there is none; set it to 'cpu'")
-    return Encoders(load_encoder_2d(settings), _load(settings, "3d", num_frames=16))
+    is_2d_only = settings.encoder_3d == NO_ENCODER
+    return Encoders(load_encoder_2d(settings), None if is_2d_only else _load(settings, "3d", num_frames=16))
 
 
 def load_encoder_2d(settings: FeatureSettings) -> Encoder:
@@ -76,13 +79,11 @@ def feature_recipes(settings: FeatureSettings, encoders: Encoders) -> dict[str, 
     if settings.max_missing_share != FeatureSettings().max_missing_share:  # tables older than it have no such part
         common.append(settings.max_missing_share)
     recipe_2d = recipe_of(*common, "2d", encoders.encoder_2d.identity)
+    recipes = {"features_2d": recipe_2d, "log_mel": recipe_of(*common, "log_mel")}
+    if encoders.encoder_3d is None:
+        return recipes | {"pooled": recipe_of("pooled", recipe_2d)}
     recipe_3d = recipe_of(*common, "3d", encoders.encoder_3d.identity, settings.window_step_3d)
-    return {
-        "features_2d": recipe_2d,
-        "features_3d": recipe_3d,
-        "log_mel": recipe_of(*common, "log_mel"),
-        "pooled": recipe_of("pooled", recipe_2d, recipe_3d),
-    }
+    return recipes | {"features_3d": recipe_3d, "pooled": recipe_of("pooled", recipe_2d, recipe_3d)}
 
 
 def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettings) -> dict[str, pa.Table]:
@@ -94,7 +95,8 @@ def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettin
         settings: as given to `load_encoders`.
 
     Returns:
-        Tables features_2d, features_3d, log_mel and pooled, in the order of `clips`, without recipe, attempt, run_id.
+        Tables features_2d, features_3d (if there is a 3D encoder), log_mel and pooled, in the order of `clips`,
+        without recipe, attempt, run_id.
     """
     columns = ("clip_id", "video_id", "start_ms", "end_ms", "media_path")
     done: list[ClipFeatures] = []
@@ -105,14 +107,14 @@ def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettin
 
 
 def fail_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettings, problem: Problem) -> dict[str, pa.Table]:
-    """The four tables for clips that could not be featurized at all: each row has the problem's reason."""
+    """The tables for clips that could not be featurized at all: each row has the problem's reason."""
     rows = clips.select(["clip_id", "video_id", "start_ms"]).to_pylist()
     return _to_tables([_without_values(row, problem) for row in rows], encoders, settings)
 
 
 def _to_tables(done: list[ClipFeatures], encoders: Encoders, settings: FeatureSettings) -> dict[str, pa.Table]:
-    dims = encoders.encoder_2d.dim, encoders.encoder_3d.dim
-    return build_tables(done, dims, lambda table, n: row_starts_ms(table, n, settings))
+    dim_3d = encoders.encoder_3d.dim if encoders.encoder_3d else None
+    return build_tables(done, (encoders.encoder_2d.dim, dim_3d), lambda table, n: row_starts_ms(table, n, settings))
 
 
 def _without_values(keys: dict[str, Any], problem: Problem) -> ClipFeatures:
@@ -160,7 +162,7 @@ class _Clip:
         return ClipFeatures(
             **self.keys,
             rows_2d=np.concatenate(self.rows_2d),
-            rows_3d=np.concatenate(self.rows_3d),
+            rows_3d=np.concatenate(self.rows_3d) if self.rows_3d else _NO_3D,
             num_valid_frames=_valid_frames(self.num_frames_3d, settings.window_step_3d),
             mel=spectrogram(waveform, has_audio=len(waveform) > 0),
             detail=self._notes(),
@@ -224,10 +226,12 @@ def _encode(group: list[_Piece], encoders: Encoders, window_step: int) -> None:
     """Encode the pieces of a group across clips, and give each clip its rows."""
     good = [(piece.clip, piece.decoded) for piece in group if piece.decoded is not None]
     rows_2d = encoders.encoder_2d.encode_many([decoded.frames_2d for _, decoded in good])
-    rows_3d = encoders.encoder_3d.encode_many([decoded.frames_3d for _, decoded in good], window_step)
-    for (clip, _), row_2d, row_3d in zip(good, rows_2d, rows_3d, strict=True):
+    for (clip, _), row_2d in zip(good, rows_2d, strict=True):
         clip.rows_2d.append(normalise_rows(row_2d))
-        clip.rows_3d.append(normalise_rows(row_3d))
+    if encoders.encoder_3d is not None:
+        rows_3d = encoders.encoder_3d.encode_many([decoded.frames_3d for _, decoded in good], window_step)
+        for (clip, _), row_3d in zip(good, rows_3d, strict=True):
+            clip.rows_3d.append(normalise_rows(row_3d))
 
 
 def _valid_frames(num_frames: int, step: int) -> int:

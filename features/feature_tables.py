@@ -74,23 +74,24 @@ def spectrogram(waveform: Float32, has_audio: bool) -> Float32 | Problem:
 
 def build_tables(
     clips: Sequence[ClipFeatures],
-    dims: tuple[int, int],
+    dims: tuple[int, int | None],
     steps_ms: Callable[[str, int], list[int]],
-    is_3d_needed: bool = True,
 ) -> dict[str, pa.Table]:
-    """The four feature tables, one row per clip in each.
+    """The feature tables, one row per clip in each.
 
     Args:
         clips: encoded clips.
-        dims: of the 2D and of the 3D encoder.
+        dims: of the 2D and of the 3D encoder; None where there is none: no table features_3d then, and pooled_3d is
+            null.
         steps_ms: (table, number of rows) -> start of each row in milliseconds from the clip's start.
-        is_3d_needed: whether a clip without 3D rows has no pooled row either; not so for images.
     """
     tables = {}
     for name, rows, dim in (
         ("features_2d", [clip.rows_2d for clip in clips], dims[0]),
         ("features_3d", [clip.rows_3d for clip in clips], dims[1]),
     ):
+        if dim is None:
+            continue
         columns = {
             "values": vectors_column(rows, dim, pa.float16()),
             "row_start_ms": _starts(name, clips, rows, steps_ms),
@@ -102,7 +103,7 @@ def build_tables(
     mels = [clip.mel for clip in clips]
     columns = {"values": vectors_column(mels, NUM_MELS, pa.float32()), "num_frames": _lengths(mels)}
     tables["log_mel"] = _with_keys(clips, columns, mels)
-    tables["pooled"] = _build_pooled(clips, is_3d_needed)
+    tables["pooled"] = _build_pooled(clips, is_3d_needed=dims[1] is not None)
     return tables
 
 

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from datasets.settings import Settings
 
+NO_ENCODER = "none"
+"""In place of a 3D network: features are 2D and sound only, for `train.features = "2d"`."""
 UNTRAINED = "untrained"
 """In place of a weights file: deterministic weights that were trained on nothing."""
 
@@ -16,7 +18,7 @@ class FeatureSettings(Settings):
     encoder_2d: str = "resnet152"
     """A 2D network: resnet152, efficientnet_lite0, torchvision/NAME or timm/NAME."""
     encoder_3d: str = "resnext101_3d"
-    """A 3D network: resnext101_3d."""
+    """A 3D network: resnext101_3d; or "none": no table features_3d, and a model takes `train.features = "2d"`."""
     window_step_3d: int = Field(16, ge=16, le=240)
     """Frames (of 24 a second) from one 3D window to the next; 16 as in the paper: no gap, no overlap."""
     max_damaged_share: float = Field(0.1, ge=0, le=1)

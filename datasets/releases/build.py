@@ -36,11 +36,11 @@ from datasets.releases.layout import (
 from datasets.releases.seals import sum_facts, sum_files
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import (
-    FAMILIES,
     ReleaseError,
     count_clips,
     count_tiers,
     describe_family,
+    families_of,
     read_metadata,
     write_shards,
 )
@@ -83,8 +83,9 @@ def find_difference(root: str | Path, metadata: pa.Table) -> Difference:
     old = read_manifest(release_path(root, known[-1])) if known else None
     before = read_shards(release_path(root, known[-1]), columns=KEYS) if known else None
     changes = compare_releases(before, metadata.select(list(KEYS)), root)
-    made = {family: describe_family(root, family) for family in FAMILIES}
-    new_recipes = [name for name, how in made.items() if old is not None and old["families"][name]["made"] != how]
+    made = {family: describe_family(root, family) for family in families_of(root)}
+    before_made = {family: row["made"] for family, row in old["families"].items()} if old is not None else made
+    new_recipes = [name for name in {**before_made, **made} if before_made.get(name) != made.get(name)]
     return Difference(
         _next_version(everything, changes, new_recipes), known[-1] if known else None, changes, new_recipes
     )
@@ -184,7 +185,9 @@ def _make_manifest(
             for split, count in counts.items()
         },
         "tiers": count_tiers(counts, settings),
-        "families": {family: _describe_shards(root, folder, family, files, metadata["clip_id"]) for family in FAMILIES},
+        "families": {
+            family: _describe_shards(root, folder, family, files, metadata["clip_id"]) for family in families_of(root)
+        },
         "changes": difference.changes | {"new_recipes": difference.new_recipes},
         "config": _made_with(root, run["config"]),
         "run_sha256": sum_facts(run),

@@ -29,6 +29,7 @@ SPLITS = ("train", "val", "test")
 FEATURE_FAMILIES = ("pooled", "features_2d", "features_3d", "log_mel")
 FAMILIES = ("metadata", *FEATURE_FAMILIES)
 TIERS = ("tiny", "small", "full")
+_NO_ENCODER = "none"
 
 _CLIP_COLUMNS = ["clip_id", "video_id", "start_ms", "end_ms", "speech_ms"]
 _VIDEO_COLUMNS = ["video_id", "source", "url", "license", "title", "channel_id"]
@@ -102,6 +103,13 @@ def count_clips(metadata: pa.Table) -> dict[str, int]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
+def families_of(root: str | Path) -> tuple[str, ...]:
+    """The families that a root's release has: without features_3d where `features.encoder_3d` was "none"."""
+    made = (read_run(root, "pooled") or {}).get("config", {}).get("features", {})
+    has_3d = made.get("encoder_3d") != _NO_ENCODER
+    return tuple(family for family in FAMILIES if has_3d or family != "features_3d")
+
+
 def plan_shards(num_clips: int, settings: PublishSettings) -> list[int]:
     """Where the shards of a split end: first the tiers tiny and small, then every `clips_per_shard` clips."""
     ends = {num_clips}
@@ -136,18 +144,18 @@ def write_shards(root: str | Path, folder: Path, metadata: pa.Table, settings: P
     Raises:
         ReleaseError: a family for whose clips there are no features at all.
     """
-    files = []
+    files, families = [], families_of(root)
     for split, num_clips in count_clips(metadata).items():
         rows = metadata.filter(pc.equal(metadata["split"], split))
         ends = plan_shards(num_clips, settings)
-        for family in FAMILIES:
+        for family in families:
             for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
                 clips = rows.slice(start, end - start)
                 shard = clips if family == "metadata" else read_features(root, family, clips["clip_id"])
                 path = f"data/{family}/{split}-{number:05d}-of-{len(ends):05d}.parquet"
                 written = _write_shard(folder / path, shard, family, describe_family(root, family))
                 files.append({"path": path, "family": family, "split": split, **written})
-    empty = set(FAMILIES) - {file["family"] for file in files if file["rows"]}
+    empty = set(families) - {file["family"] for file in files if file["rows"]}
     if empty:
         lacking = ", ".join(sorted(empty))
         raise ReleaseError(f"{root} has no {lacking} for its splits: run `python -m flows featurize` first")

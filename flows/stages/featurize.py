@@ -82,7 +82,9 @@ def load_work(source: str, settings: FeatureSettings) -> Work:
         return Work(compute, fail, pair_recipes(encoder), {"features_2d": encoder})
     encoders = load_encoders(settings)
     given: dict[str, Any] = {"encoders": encoders, "settings": settings}
-    used = {"features_2d": encoders.encoder_2d, "features_3d": encoders.encoder_3d}
+    used = {"features_2d": encoders.encoder_2d}
+    if encoders.encoder_3d is not None:
+        used["features_3d"] = encoders.encoder_3d
     recipes = feature_recipes(settings, encoders)
     return Work(partial(featurize_clips, **given), partial(fail_clips, **given), recipes, used)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from datasets.files import sha256_of, write_json
 from datasets.outcomes import OK
 from datasets.releases.layout import read_manifest, read_shards, release_path
-from datasets.releases.shards import FEATURE_FAMILIES, describe_family
+from datasets.releases.shards import describe_family, families_of
 from datasets.settings import recipe_of
 from datasets.splits.certificate import rows_digest
 from datasets.tables import make_table, read_table, write_part
@@ -71,8 +71,8 @@ def _working_checkpoint(run: Run, version: str) -> Path | None:
     """What `finetune` trained by this recipe, if it was on just this release's clips and features."""
     checkpoint = checkpoint_folder(run) / MODEL_FILE
     release = release_path(run.root, version)
-    made = read_manifest(release)["families"]
-    is_same = all(describe_family(run.root, name) == made[name]["made"] for name in FEATURE_FAMILIES)
+    made = {name: row["made"] for name, row in read_manifest(release)["families"].items()}
+    is_same = made == {name: describe_family(run.root, name) for name in families_of(run.root)}
     working, published = read_table(run.root, "splits", _KEYS), read_shards(release, columns=_KEYS)
     if checkpoint.is_file() and is_same and rows_digest(working) == rows_digest(published):
         return checkpoint

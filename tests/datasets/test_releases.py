@@ -11,14 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from datasets.files import write_json
 from datasets.releases.build import _seal, build_release
 from datasets.releases.layout import find_video, list_releases, read_manifest, read_shards, release_path, shards_of
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import FAMILIES, ReleaseError, plan_shards, read_metadata
 from datasets.releases.verify import verify_release
-from datasets.tables import list_parts, read_table, write_part
+from datasets.tables import RUN_FILE, list_parts, read_run, read_table, write_part
 from datasets.tombstones import add_tombstones, hash_id
-from tests.small_tables import FACTS, RUN, certify, make_root, video_name, write_features
+from tests.small_tables import CONFIG, FACTS, RUN, certify, make_root, video_name, write_features
 
 SETTINGS = PublishSettings(name="small", tiny_clips=2, small_clips=4, clips_per_shard=3)
 DAY = date(2026, 11, 24)
@@ -251,6 +252,19 @@ def test_am_i_in_answers_yes_no_and_removed(tmp_path):
     build(root)
     assert find_video(release_path(root, "1.1.0"), video_name(0)) == ([], True)
     assert find_video(release_path(root, "1.1.0"), "somebody-else") == ([], False)
+
+
+def test_a_root_without_3d_features_is_published_without_that_family_and_with_them_anew(tmp_path):
+    root = make_root(tmp_path / "root")
+    record = read_run(root, "pooled")
+    write_json(f"{root}/pooled/{RUN_FILE}", record | {"config": CONFIG | {"features": {"encoder_3d": "none"}}})
+    assert build(root) == "1.0.0"
+    manifest = read_manifest(release_path(root, "1.0.0"))
+    assert set(manifest["families"]) == set(FAMILIES) - {"features_3d"}
+    assert verify_release(release_path(root, "1.0.0")) == []
+    write_json(f"{root}/pooled/{RUN_FILE}", record)
+    assert build(root) == "2.0.0"
+    assert read_manifest(release_path(root, "2.0.0"))["changes"]["new_recipes"] == ["features_3d"]
 
 
 def test_the_card_says_what_the_tables_say(published):

@@ -85,6 +85,20 @@ def test_tables_are_written_and_read_back(tmp_path: Path, good_tables: dict[str,
         assert read_table(tmp_path, name).select(table.column_names).equals(table)
 
 
+def test_without_a_3d_encoder_there_is_no_3d_table_and_the_others_are_the_same(
+    good_clips: pa.Table, good_tables: dict[str, pa.Table], encoders: Encoders
+) -> None:
+    settings = SETTINGS.model_copy(update={"encoder_3d": "none"})
+    alone = load_encoders(settings)
+    tables = featurize_clips(good_clips, alone, settings)
+    assert set(tables) == set(feature_recipes(settings, alone)) == {"features_2d", "log_mel", "pooled"}
+    for name in ("features_2d", "log_mel"):
+        assert tables[name].equals(good_tables[name])
+    assert tables["pooled"]["pooled_2d"].equals(good_tables["pooled"]["pooled_2d"])
+    assert tables["pooled"]["pooled_3d"].null_count == good_clips.num_rows
+    assert set(tables["pooled"]["status"].to_pylist()) == {"ok"}
+
+
 @pytest.mark.parametrize("engine", ["openvino", pytest.param("torch", marks=pytest.mark.slow)])
 def test_batches_order_and_workers_change_no_digest(
     tmp_path: Path, good_clips: pa.Table, golden_clip: Path, get_encoder: Callable[..., Encoder], engine: str
