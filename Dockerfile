@@ -3,8 +3,11 @@ FROM python:3.11.7-slim-bookworm
 
 RUN useradd --create-home --uid 10001 curator
 WORKDIR /app
-COPY requirements.lock .
-RUN pip install --no-cache-dir --no-deps --require-hashes --requirement requirements.lock
+COPY requirements.lock requirements-cluster.lock requirements-uv.lock ./
+# Compiled here, as nobody may write there later.
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement requirements-uv.lock \
+ && uv pip sync --system --no-cache --compile-bytecode --require-hashes \
+    requirements-uv.lock requirements.lock requirements-cluster.lock
 COPY --chown=curator:curator . .
 RUN mkdir data weights && chown curator:curator data weights
 

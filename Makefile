@@ -6,31 +6,50 @@ BIN := .venv/bin
 MEDIA ?=
 ROOT ?= data/demo
 
-.PHONY: help setup setup-tensorflow setup-readers setup-debian weights demo fuzz lint types contract test test-slow bench bench-gpu audit sbom licences clean
+.PHONY: help lock setup setup-cluster setup-s3 setup-sign setup-gpu setup-dev setup-tensorflow setup-readers setup-audit setup-debian weights demo fuzz lint types contract test test-slow bench bench-gpu audit sbom licences clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-setup: .venv/.complete ## the application's environment, from requirements.lock
-
-.venv/.complete: requirements.lock
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+# An environment, and in it the installer. It is ten times as fast as pip.
+define create
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-uv.lock
+endef
+# What the lock files $(2) name is put into the environment $(1), and what they do not name is removed.
+# uv reads none of pip's settings: where it reaches no registry, pip may.
+define fill
+	$(1)/bin/uv pip sync --quiet --python $(1)/bin/python --require-hashes requirements-uv.lock $(2) \
+	  || $(1)/bin/python -m pip install --quiet --no-deps --require-hashes $(addprefix --requirement ,$(2))
 	touch $@
+endef
+# The lock files of .venv: each group that was ever asked for stays in it. (make's own wildcard would not see new files.)
+HELD = requirements.lock requirements-demo.lock $(patsubst .has-%,requirements-%.lock,$(shell ls -A .venv | grep '^\.has-'))
+# Of two installers in one environment each would remove what the other brings.
+.NOTPARALLEL:
 
-setup-tensorflow: .venv-tensorflow/.complete ## the second environment, for speech.engine = "library"
+setup: .venv/.complete ## the application's environment: the runtime, and what the demo speaks with
 
-.venv-tensorflow/.complete: requirements-tensorflow.lock
-	$(PYTHON) -m venv .venv-tensorflow
-	.venv-tensorflow/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-tensorflow.lock
-	touch $@
+.venv/.complete: requirements.lock requirements-demo.lock requirements-uv.lock
+	$(call create,.venv)
+	$(call fill,.venv,$(HELD))
 
-setup-readers: .venv-readers/.complete ## the third environment: what people read our files with
+setup-cluster: .venv/.has-cluster ## beside it Ray, for run.runner = "ray"
+setup-s3: .venv/.has-s3 ## beside it what reads and writes s3://
+setup-sign: .venv/.has-sign ## beside it what signs releases
+setup-gpu: .venv/.has-gpu ## beside it triton, for torch.compile on a GPU
+setup-dev: .venv/.has-cluster .venv/.has-s3 .venv/.has-sign .venv/.has-dev ## beside it tests, linters and all that they need
 
-.venv-readers/.complete: requirements-readers.lock
-	$(PYTHON) -m venv .venv-readers
-	.venv-readers/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-readers.lock
-	touch $@
+.venv/.has-%: requirements-%.lock | .venv/.complete
+	$(call fill,.venv,$(HELD) $<)
+
+setup-tensorflow: .venv-tensorflow/.complete ## a second environment, for speech.engine = "library"
+setup-readers: .venv-readers/.complete ## a third one: what people read our files with
+setup-audit: .venv-audit/.complete ## a fourth one: what audits the locks
+
+.venv-%/.complete: requirements-%.lock requirements-uv.lock
+	$(call create,$(@D))
+	$(call fill,$(@D),$<)
 
 # Never a prerequisite: it changes the system. Tests that need these programs are skipped without them, and say so.
 setup-debian: ## as root on Debian: Chromium and PostgreSQL, for the tests of pages and of the production server
@@ -43,43 +62,46 @@ weights: setup ## the speech segmenter's CNN weights, checked by sha256
 demo: weights ## the main job, end to end, on a small world rendered here
 	$(BIN)/python -m flows demo --root $(ROOT) $(if $(MEDIA),--media $(MEDIA))
 
-lint: setup
+lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup
+types: setup-dev
 	$(BIN)/mypy
 
-contract: setup
+contract: setup-dev
 	$(BIN)/lint-imports
 
 test: weights lint types contract ## lint, types, import contract and the fast tests (15 minutes at most)
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
-test-slow: weights setup-tensorflow setup-readers ## kills, whole demo runs, the library's own engine (40 minutes at most)
+test-slow: weights setup-dev setup-tensorflow setup-readers ## kills, whole demo runs, the library's own engine (40 minutes at most)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-bench: setup ## every benchmark in one go, into benchmarks/results.md (QUICK=1: small sizes; MEDIA=../shared/media: those that need recordings)
+bench: setup-dev ## every benchmark in one go, into benchmarks/results.md (QUICK=1: small sizes; MEDIA=../shared/media: those that need recordings)
 	$(BIN)/python -m benchmarks.run_all $(if $(QUICK),--quick) $(if $(MEDIA),--media $(MEDIA))
 
-fuzz: weights ## 10,000 damaged inputs for every parser of what strangers wrote
+fuzz: weights setup-dev ## 10,000 damaged inputs for every parser of what strangers wrote
 	FUZZ_RANDOM=1 FUZZ_INPUTS=10000 $(BIN)/python -m pytest -m slow tests/fuzz/test_fuzz.py $(PYTEST_ARGS)
 
 bench-gpu: setup ## features on this machine's GPU beside the reference's way: make bench-gpu VIDEO=some.mp4
 	$(BIN)/python -m benchmarks.bench_features $(VIDEO) --device cuda
 
-audit: setup ## known weaknesses of the pinned packages (needs the internet: asks the public advisory database)
+lock: setup-dev ## the lock files anew, after a change of pyproject.toml or of a pin
+	$(BIN)/python .ci/lock.py
+
+audit: setup-audit ## known weaknesses of the pinned packages (needs the internet: asks the public advisory database)
 	@# --strict: without it a package that nobody could be asked about counts as sound.
 	@for lock in requirements*.lock; do \
-	  $(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement $$lock \
+	  .venv-audit/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement $$lock \
 	    || { echo "$$lock: not audited, or not sound: see above" >&2; exit 1; }; \
 	done
 
 sbom: data/sbom.json ## a CycloneDX bill of materials of the environment, data/sbom.json
 
-data/sbom.json: .venv/.complete
+data/sbom.json: .venv-audit/.complete .venv/.complete
 	mkdir -p $(@D)
-	$(BIN)/cyclonedx-py environment $(BIN)/python --of JSON --output-reproducible --output-file $@
+	.venv-audit/bin/cyclonedx-py environment $(BIN)/python --of JSON --output-reproducible --output-file $@
 
 licences: data/sbom.json ## the licence of every package, from the bill of materials
 	$(BIN)/python .ci/licences.py $<

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,12 @@ def read_json(path: str | Path) -> Any:
         return json.loads(fs.cat_file(local))
     except FileNotFoundError:
         return None
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """What reading and writing a root raises: OSError, and where a client of S3 is loaded also its own."""
+    botocore = sys.modules.get("botocore.exceptions")
+    return (OSError, botocore.BotoCoreError) if botocore else (OSError,)
 
 
 def sha256_of(path: str | Path, fs: Any = None) -> str:

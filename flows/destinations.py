@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-from botocore.exceptions import BotoCoreError
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile
 
-from datasets.files import sha256_of, write_json
+from datasets.files import sha256_of, store_errors, write_json
 from datasets.releases.layout import LATEST_FILE, SIGNATURE_FILE, STUB_FILE, SUMS_FILE
 from datasets.releases.seals import read_sums, sum_files
 from datasets.releases.shards import ReleaseError
@@ -45,7 +44,9 @@ def send_release(release: Path, version: str, destination: str) -> str:
         return send_to_hub(release, version, destination.removeprefix(_HUB))
     try:
         return _send_to_files(release, version, destination)
-    except BotoCoreError as error:  # no credentials, no such server: not among the errors of the system
+    except OSError:
+        raise
+    except store_errors() as error:
         raise OSError(f"{destination}: {error}") from error
 
 

@@ -1,17 +1,23 @@
 """The project as a whole: pins, container, names, deployments."""
 
+import ast
 import importlib.metadata
+import itertools
+import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 TOP = Path(__file__).parents[1]
 LOCKS = sorted(TOP.glob("requirements*.lock"))
-FOLDERS = {"datasets", "extract", "features", "model", "flows", "demo", "tests", "benchmarks", "docs", "configs"}
+CODE = ("datasets", "extract", "features", "model", "flows")
+FOLDERS = {*CODE, "demo", "tests", "benchmarks", "docs", "configs"}
 
 
 def test_no_installed_package_is_called_datasets():
@@ -24,33 +30,127 @@ def test_our_datasets_is_the_one_imported():
     assert Path(datasets.__file__).parent == TOP / "datasets"
 
 
-def read_pins(lock):
-    """{name: version} of a lock file."""
-    return dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE))
+def read_pins(*groups):
+    """{name: version} of the locks of some groups; "" is the runtime."""
+    locks = [TOP / f"requirements-{group}.lock".replace("-.", ".") for group in groups]
+    return dict(pin for lock in locks for pin in re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE))
+
+
+def declared(*groups):
+    """Names of the packages that pyproject.toml asks for, for the runtime ("") or for groups."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    lists = {"": project["dependencies"], **project["optional-dependencies"]}
+    return {re.match(r"[\w-]+", one)[0].lower() for group in groups for one in lists[group]}
+
+
+def imported(*folders, everywhere=True):
+    """{package: the file that imports it}; not everywhere: only what importing our modules imports."""
+    found = {}
+    for path in (path for folder in folders for path in (TOP / folder).rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree) if everywhere else tree.body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            found |= {name.partition(".")[0]: path for name in names}
+    ours = {path.stem for path in TOP.rglob("tests/**/*.py")} | FOLDERS | sys.stdlib_module_names
+    packages = {**importlib.metadata.packages_distributions(), "faster_whisper": ["faster-whisper"]}
+    packages |= {"inaSpeechSegmenter": ["inaspeechsegmenter"]}
+    return {
+        normalised(packages[name][0] if name in packages else name): path
+        for name, path in found.items()
+        if name not in ours
+    }
+
+
+def normalised(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_import_is_declared():
+    assert set(imported(*CODE)) <= declared("", "cluster", "s3", "sign", "demo", "library-engine", "spoken-language")
+    assert set(imported("demo")) <= declared("", "demo")
+    assert set(imported("tests", "benchmarks", ".ci")) <= declared("", "cluster", "s3", "sign", "demo", "dev")
+
+
+def test_what_is_declared_is_imported():
+    by_others = {"deno", "tensorboard", "s3fs"}  # yt-dlp, Lightning and fsspec use them
+    assert declared("", "cluster", "s3", "demo") - set(imported(*CODE, "demo", "tests")) <= by_others
+
+
+def test_the_application_imports_with_its_runtime_alone():
+    assert set(imported(*CODE, everywhere=False)) <= declared("")
+
+
+@pytest.mark.slow  # it imports everything
+def test_every_module_imports_where_no_group_is_installed(tmp_path):
+    for name in read_pins(""):
+        found = importlib.metadata.distribution(name)
+        for entry in {file.parts[0] for file in found.files if file.parts[0] != ".."}:
+            (tmp_path / entry).unlink(missing_ok=True)
+            (tmp_path / entry).symlink_to(found.locate_file(entry))
+    program = f"""
+import importlib, pkgutil
+for top in {CODE}:
+    for module in pkgutil.walk_packages(importlib.import_module(top).__path__, top + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+assert importlib.util.find_spec("pytest") is None and importlib.util.find_spec("triton") is None
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-S", "-c", program]  # without the folder of packages of this environment
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOP, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
 def test_a_lock_pins_every_package_with_hashes_and_names_no_address(lock):
-    comments, _, pins = lock.read_text().partition("\nabsl-py==")
-    assert all(line.startswith("#") for line in comments.splitlines())
     sha256 = r" \\\n    --hash=sha256:[0-9a-f]{64}"
-    assert re.fullmatch(rf"([a-z0-9-]+==[A-Za-z0-9.+!]+({sha256})+\n)+", f"absl-py=={pins}")
+    assert re.fullmatch(rf"(#[^\n]*\n)+([a-z0-9-]+==[A-Za-z0-9.+!]+({sha256})+\n)+", lock.read_text())
+
+
+def test_the_groups_agree_on_every_package_and_repeat_none_of_the_runtime():
+    runtime, dev = read_pins(""), read_pins("dev")
+    others = [read_pins(group) for group in ("gpu", "demo", "cluster", "s3", "sign")]
+    assert not [pins.keys() & runtime.keys() for pins in [*others, dev] if pins.keys() & runtime.keys()]
+    assert not any(pins.keys() & dev.keys() for pins in others)
+    for one, other in itertools.combinations(others, 2):
+        assert all(one[name] == other[name] for name in one.keys() & other.keys())
+
+
+def test_the_locks_hold_what_is_declared_and_its_constraints():
+    for group in ("", "gpu", "demo", "cluster", "s3", "sign", "dev", "audit"):
+        assert declared(group) <= set(read_pins(group, "", "s3")), group
+    pins = read_pins("")
+    constraints = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["uv"]["constraint-dependencies"]
+    for requirement in map(Requirement, constraints):
+        assert requirement.specifier.contains(pins[requirement.name]), requirement
+
+
+def test_what_makes_every_import_of_prefect_slow_is_in_no_environment_that_has_it():
+    assert "rfc3987-syntax" not in read_pins("", "gpu", "demo", "cluster", "s3", "sign", "dev")
 
 
 def test_every_environment_is_installed_by_hash():
-    installed = re.findall(r"pip install .*", (TOP / "Makefile").read_text() + (TOP / "Dockerfile").read_text())
-    assert len(installed) == len(LOCKS) + 1
-    assert all("--no-deps --require-hashes --requirement requirements" in command for command in installed)
+    recipes = ((TOP / "Makefile").read_text() + (TOP / "Dockerfile").read_text()).replace("\\\n", " ")
+    installed = [line for line in recipes.splitlines() if re.search(r"\b(pip|uv) (install|sync)\b", line)]
+    commands = [part for line in installed for part in re.split(r"&&|\|\|", line)]
+    assert len(commands) == 5
+    assert all("--require-hashes" in one and ("pip sync" in one or "--no-deps" in one) for one in commands)
 
 
-def test_what_is_installed_is_what_the_lock_says():
-    pinned = read_pins(TOP / "requirements.lock")
+def test_what_is_installed_is_what_the_locks_say():
+    pinned = read_pins("", "demo", "cluster", "s3", "sign", "dev")
     assert {name: importlib.metadata.version(name) for name in pinned} == pinned
 
 
 def test_the_installed_packages_agree():
-    found = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stdout
+    uv = Path(sys.executable).with_name("uv")
+    found = subprocess.run(
+        [uv, "pip", "check", "--python", sys.executable], capture_output=True, text=True, check=False
+    )
+    complaints = [line for line in found.stderr.splitlines() if line.startswith("The package")]
+    assert all(re.search(r"`torch` requires `(triton|cuda-bindings)\b", line) for line in complaints), complaints
+    assert found.returncode == 0 or complaints, found.stderr
 
 
 def test_no_flow_file_is_named_like_a_folder_or_a_library():
@@ -121,13 +221,10 @@ def test_the_composed_worker_serves_with_options_that_exist():
     assert load_config(TOP / options["--config"], None, (options["--set"],)).schedules.site == "http://127.0.0.1:8080"
 
 
-def test_sqlalchemy_is_one_that_prefect_schedules_with():
-    """With sqlalchemy 2.1 the scheduler of prefect 3.8.8 inserts no run ("Can't evaluate bulk DML statement")."""
-    major, minor = importlib.metadata.version("sqlalchemy").split(".")[:2]
-    assert (int(major), int(minor)) < (2, 1)
+def test_each_package_that_an_installation_may_lack_is_brought_by_a_make_target():
+    from flows.commands.shared import _BROUGHT_BY
 
-
-def test_fastapi_is_one_that_prefect_works_with():
-    """With fastapi 0.155 and newer every flow of prefect 3.8.8 dies: Body() refuses `min_items`."""
-    major, minor = importlib.metadata.version("fastapi").split(".")[:2]
-    assert (int(major), int(minor)) < (0, 155)
+    modules = importlib.metadata.packages_distributions()
+    assert {normalised(modules[name][0]) for name in _BROUGHT_BY} == declared("demo", "cluster", "s3")
+    targets = re.findall(r"^([\w-]+):", (TOP / "Makefile").read_text(), re.MULTILINE)
+    assert set(_BROUGHT_BY.values()) <= set(targets)

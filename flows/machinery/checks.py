@@ -220,9 +220,12 @@ def check_hub(config: Config) -> Finding:
 
 def check_s3(config: Config) -> Finding:
     """Are there credentials for S3? They are never printed."""
+    found = partial(Finding, "S3 credentials")
+    if importlib.util.find_spec("s3fs") is None:
+        severity = _severity_where_used("s3", config)
+        return found(severity, "s3fs is not installed: nothing on s3:// can be used", "make setup-s3")
     from botocore.session import get_session
 
-    found = partial(Finding, "S3 credentials")
     credentials = get_session().get_credentials()
     if credentials is None:
         mend = "aws configure, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -280,7 +283,9 @@ def check_runner(config: Config) -> Finding:
     if not stages_on_ray(config):
         return found(Severity.OK, "batches are done on this machine")
     if importlib.util.find_spec("prefect_ray") is None:
-        return found(Severity.ERROR, 'run.runner = "ray" needs prefect-ray, which is not installed', "make setup")
+        return found(
+            Severity.ERROR, 'run.runner = "ray" needs prefect-ray, which is not installed', "make setup-cluster"
+        )
     if not PREFECT_API_URL.value():
         told = 'run.runner = "ray" needs a Prefect server that every node reaches, and PREFECT_API_URL is not set'
         mend = "prefect server start --host 0.0.0.0, then export PREFECT_API_URL=http://THIS_MACHINE:4200/api"

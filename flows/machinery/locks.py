@@ -22,9 +22,8 @@ from typing import Any
 from uuid import uuid4
 
 import fsspec
-from botocore.exceptions import BotoCoreError
 
-from datasets.files import read_json, write_json
+from datasets.files import read_json, store_errors, write_json
 from flows.machinery.progress import logger
 
 LEASE = timedelta(minutes=5)
@@ -88,7 +87,7 @@ def _keep(lease: "_Lease", ended: threading.Event) -> None:
     while not ended.wait(RENEW_S):
         try:
             lease.renew()
-        except (OSError, BotoCoreError) as error:  # once it is gone for longer than the lease, another may come
+        except store_errors() as error:  # once it is gone for longer than the lease, another may come
             logger.warning("the lease of %s was not renewed: %s", lease.root, error)
         if lease.is_lost:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
@@ -137,7 +136,7 @@ class _Lease:
 
     def give_back(self) -> None:
         """Let the next run in at once; where that fails, the lease ends by itself. Another's is not touched."""
-        with suppress(OSError, BotoCoreError):
+        with suppress(*store_errors()):
             if self.is_lost:
                 return
             write_json(self._path(self._number), self._until(timedelta(0)))

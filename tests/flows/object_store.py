@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import s3fs
 
 from tests.flows.real_server import free_port, in_background, wait_for
 
@@ -33,6 +32,7 @@ class Store:
 @contextmanager
 def serve_bucket(name: str, folder: Path) -> Iterator[Store]:
     """A bucket on moto's server; clients find it by the variables that boto documents."""
+    s3fs = pytest.importorskip("s3fs", reason="needs `make setup-s3`")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}

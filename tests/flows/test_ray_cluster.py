@@ -31,6 +31,7 @@ TWICE = (
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
+    pytest.importorskip("prefect_ray", reason="needs `make setup-cluster`")
     with serve_bucket("roots-of-test", tmp_path_factory.mktemp("store")) as store:
         yield store
 
