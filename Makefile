@@ -6,7 +6,7 @@ BIN := .venv/bin
 MEDIA ?=
 ROOT ?= data/demo
 
-.PHONY: help lock setup setup-cluster setup-s3 setup-sign setup-gpu setup-dev setup-tensorflow setup-readers setup-audit setup-debian weights demo fuzz lint types contract test test-slow bench bench-gpu audit sbom licences clean
+.PHONY: help lock setup setup-cluster setup-s3 setup-sign setup-gpu setup-dev setup-tensorflow setup-readers setup-audit setup-debian weights demo configuration fuzz lint types contract test test-slow bench bench-gpu audit sbom licences clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -80,6 +80,9 @@ test-slow: weights setup-dev setup-tensorflow setup-readers ## kills, whole demo
 
 bench: setup-dev ## every benchmark in one go, into benchmarks/results.md (QUICK=1: small sizes; MEDIA=../shared/media: those that need recordings)
 	$(BIN)/python -m benchmarks.run_all $(if $(QUICK),--quick) $(if $(MEDIA),--media $(MEDIA))
+
+configuration: setup ## docs/configuration.md, from the models of the configuration
+	$(BIN)/python .ci/configuration_page.py
 
 fuzz: weights setup-dev ## 10,000 damaged inputs for every parser of what strangers wrote
 	FUZZ_RANDOM=1 FUZZ_INPUTS=10000 $(BIN)/python -m pytest -m slow tests/fuzz/test_fuzz.py $(PYTEST_ARGS)

@@ -34,9 +34,11 @@ class PairSettings(Settings):
     language: str | None = None
     """ISO 639-1 code of the captions."""
     train: Annotated[str | None, OUTSIDE_RECIPE] = None
+    """Metadata file of split train, as published."""
     val: Annotated[str | None, OUTSIDE_RECIPE] = None
+    """Metadata file of split val."""
     test: Annotated[str | None, OUTSIDE_RECIPE] = None
-    """Metadata file of each split, as published."""
+    """Metadata file of split test."""
     images: Annotated[str | None, OUTSIDE_RECIPE] = None
     """Folder that the images' paths are relative to; the file's own `image_base_path` when not given."""
     audio: Annotated[str | None, OUTSIDE_RECIPE] = None

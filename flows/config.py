@@ -63,12 +63,17 @@ class RunSettings(Settings):
     featurize_gpus: float | None = Field(default=None, ge=0)
     """GPUs of one; when not set, 1 if features.device is a GPU."""
     queries_per_batch: int = Field(default=20, ge=1)
+    """Searches that are one task and one part."""
     videos_per_batch: int = Field(default=50, ge=1)
+    """Videos of a batch of downloads or of segmentation: what a kill loses at most is the batch's unwritten rows."""
     clips_per_batch: int = Field(default=200, ge=1)
+    """Clips of a batch of features."""
     max_tries: int = Field(default=3, ge=1)
     """Tries of a row that meets transient trouble, the first included."""
     first_retry_delay_s: float = Field(default=2.0, ge=0)
+    """Seconds before the second try; each further one waits twice as long, with some chance added."""
     max_retry_delay_s: float = Field(default=60.0, ge=0)
+    """Longest wait between two tries, in seconds."""
     max_unexpected_share: float = Field(default=0.05, ge=0, le=1)
     """A command ends with exit code 1 when more than this share of a table's rows failed for reason `unexpected`."""
 
@@ -105,11 +110,17 @@ class ScheduleSettings(Settings):
     timezone: Annotated[str, AfterValidator(_check_timezone)] = "UTC"
     """Time zone of the cron strings."""
     curate_daily: When = "0 3 * * *"
+    """When new videos are searched for, downloaded, segmented and cut: a cron string, or every so many seconds."""
     regenerate: When = NEVER
+    """When the lists of `regenerate_from` are fetched again; an empty string: only when somebody starts it."""
     publish: When = "0 12 * * *"
+    """When a release is made, if enough clips are new."""
     pipeline: When = "0 6 * * 0"
+    """When the whole job runs, training and evaluation too."""
     refresh_availability: When = "0 9 * * 6"
+    """When the site is asked which videos can still be had."""
     housekeeping: When = "0 1 * * 0"
+    """When old run records and cached copies go, and small parts are merged."""
     max_late_s: int = Field(default=3600, ge=1)
     """A scheduled run that begins later than this was missed: it is skipped with a reason."""
     requests_a_day: int = Field(default=4000, ge=1)

@@ -66,7 +66,9 @@ class PlacesSettings(TableSettings):
     """Images with spoken captions: 2D features only, 1,000 pairs."""
 
     features: Literal["2d+3d", "2d"] = "2d"
+    """What the video head sees."""
     num_queries: int | None = Field(default=1000, ge=1)
+    """At most so many pairs, the first in the order of a hash of their ids."""
 
 
 class ExperimentSettings(Settings):

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.bench_speech_memory import peak_of_long_file
 from datasets.settings import recipe_of
 from extract.media import ffmpeg_path
 from extract.speech import segmentation as speech
@@ -19,6 +18,7 @@ from extract.speech.segmentation import (
     speech_weights_sha256,
 )
 from extract.speech.weights import WEIGHTS, WEIGHTS_DIR, check_sha256
+from tests.long_sound import peak_of_long_file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "speech"
 LABEL_OF = {"male": "speech", "female": "speech", "noEnergy": "no_energy"}

@@ -8,9 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from benchmarks.bench_kills import SMALL
 from flows.commands.demo import point_at, render_channel, serve_channel
 from flows.config import Config, load_config
+from tests.kills import SMALL
 from tests.watch import Seen, watch
 
 CONFIGS = Path(__file__).parents[2] / "configs"

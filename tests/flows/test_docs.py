@@ -1,8 +1,10 @@
 """The documentation's commands: every one is run, but for those that need YouTube, a GPU or a set-up."""
 
+import json
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,10 +51,16 @@ def test_commands_in_the_documentation_run(page, command, small_root, small_word
 @pytest.mark.parametrize(("page", "command"), [c[:2] for c in commands() if c[1].startswith("python -m flows doctor")])
 def test_doctor_answers_for_any_machine(page, command, monkeypatch):
     monkeypatch.chdir(TOP)
-    result = CliRunner().invoke(app, shlex.split(command)[3:])
-    assert result.exit_code in tuple(Severity) and "What this machine has and lacks" in result.output, (
-        f"{page}: {command}"
-    )
+    result = CliRunner().invoke(app, [*shlex.split(command)[3:], "--json"])
+    rows = json.loads(result.stdout)["machine"]
+    assert rows and all(row["mend"] for row in rows if row["is"] != "ok"), f"{page}: {command}"
+    assert result.exit_code == max(Severity[row["is"].upper()] for row in rows)
+
+
+def test_the_page_of_settings_is_what_the_models_say_and_explains_each():
+    done = subprocess.run([sys.executable, ".ci/configuration_page.py", "--check"], cwd=TOP, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert "|  |" not in (TOP / "docs" / "configuration.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -154,7 +154,12 @@ def test_results_are_written_with_the_digests_they_come_from(root, checkpoints, 
     lines = list(csv.DictReader((tmp_path / "youcook-japanese.csv").read_text(encoding="utf-8").splitlines()))
     assert [line["row"] for line in lines] == [name for name in ("random", "a", "b", "c", "d") for _ in DIRECTIONS]
     d = next(line for line in lines if line["row"] == "d")
-    assert d["compared_with"] == "b" and d["R@10 larger than noise"] in ("True", "False")
+    gain = next(
+        g for g in table["differences"] if (g["first"], g["second"], g["direction"]) == ("b", "d", d["direction"])
+    )
+    low, high = (float(d[f"R@10 gain {end}"]) for end in ("low", "high"))
+    assert d["compared_with"] == "b" and (low, high) == (gain["gains"]["R@10"]["low"], gain["gains"]["R@10"]["high"])
+    assert d["R@10 larger than noise"] == str(low > 0 or high < 0)
     assert d["num_queries"] == "20" and d["R@1 paper, percent"] == "7.0" and d["data_digest"]
     assert "names" not in d["lacking"] and next(line for line in lines if line["row"] == "a")["lacking"]
 

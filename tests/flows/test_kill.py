@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from benchmarks.bench_kills import ONE_BY_ONE
 from datasets.tables import table_digest
 from tests.flows.conftest import CONFIGS, SMALL
 from tests.flows.test_pipeline import WORKING_TABLES
+from tests.kills import ONE_BY_ONE
 
 TOP = Path(__file__).parents[2]
 STAGE_FOLDERS = (

@@ -5,7 +5,7 @@ import os
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from benchmarks.bench_kills import kill_repeatedly
+from tests.kills import kill_repeatedly
 
 
 @pytest.mark.slow
