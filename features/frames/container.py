@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ _LEAD_MS = 1_000
 """Sound is stored this much before the picture of its time, and not more."""
 _INTERLEAVED_MS = 10_000
 """Streams of one file are stored no further apart (libavformat's own max_interleave_delta)."""
+_HELD_BACK = frozenset({"mpegts", "mpeg"})
+"""Formats whose reader gives a picture only when it has found the next one, however late that is."""
 
 
 @contextmanager
@@ -161,17 +164,18 @@ class Demuxer:
 
     def _is_far_past(self, packet: Any) -> bool:
         """Whether no packet of the clip can follow: a still under a song has none of its own past the clip's end."""
-        if self.times.clip_ms is None:
+        if self.times.clip_ms is None or self.container.format.name in _HELD_BACK:
             return False
         return self._ms_after_cut(packet, packet.dts) > self.times.clip_ms + _INTERLEAVED_MS
 
-    def _ms_after_cut(self, packet: Any, ticks: int) -> float:
-        return float(ticks * packet.time_base * 1000) - self.times.cut_us / 1000
+    def _ms_after_cut(self, packet: Any, ticks: int | None) -> float:
+        """Minus infinity for a packet without time, which some containers give only to the first."""
+        return -inf if ticks is None else float(ticks * packet.time_base * 1000) - self.times.cut_us / 1000
 
     def _packets(self) -> Iterator[Any]:
         try:
             for packet in self._packets_from_cut():
-                if packet.dts is not None:
+                if not _is_flush(packet):
                     yield packet
         except av.FFmpegError:
             self.num_damaged += 1
@@ -180,8 +184,8 @@ class Demuxer:
         """Packets from a key frame at or before the cut on; from the start where a seek finds none."""
         is_moved = False
         for back_ms in _SEEK_BACK_MS:
-            if self.video is None or self.times.start_ms <= back_ms:
-                break
+            if self.video is None or self.container.start_time is None or self.times.start_ms <= back_ms:
+                break  # a file without times (a bare stream) has nothing to seek by
             is_moved = True
             if not self._seek(self.times.start_ms - back_ms):
                 break
@@ -193,7 +197,8 @@ class Demuxer:
                 return
         if is_moved:
             self._first_pts = None
-            self._seek(0)
+            if not self._seek(-_INTERLEAVED_MS):  # MPEG-TS needs a time before its start to go there, AVI knows none
+                self._seek(0)
         yield from self.container.demux(self.streams)
 
     def _seek(self, media_ms: int) -> bool:
@@ -209,7 +214,7 @@ class Demuxer:
         """Packets up to the video's first key frame, if that is on the screen before the cut; sound among them kept."""
         sound: list[Any] = []
         for packet in packets:
-            if packet.dts is None:
+            if _is_flush(packet):
                 return None
             is_video = packet.stream is self.video
             time_ms = self._ms_after_cut(packet, packet.dts if packet.pts is None else packet.pts)
@@ -221,6 +226,11 @@ class Demuxer:
             if not is_video:
                 sound.append(packet)
         return None
+
+
+def _is_flush(packet: Any) -> bool:
+    """Whether a packet is PyAV's sign that a stream has ended."""
+    return not packet.size and packet.pts is None and packet.dts is None
 
 
 @dataclass

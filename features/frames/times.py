@@ -27,11 +27,11 @@ class Clock:
         """Seconds."""
         self.ms_per_tick = float(1000 * self.tick)
         self._shift = round_half_up(Fraction(cut_us, 1_000_000) / self.tick)
-        self.end = 0
-        """Of the last frame."""
+        self.end = -self._shift
+        """Of the last frame; before any, where a file without times begins."""
 
     def read(self, pts: int | None, duration: int | None) -> int:
-        """A frame's time; one without follows the frame before."""
+        """A frame's time; one without follows the frame before it."""
         time = self.end if pts is None else pts * self._ticks_per_unit - self._shift
         self.end = time + (duration or 0) * self._ticks_per_unit
         return time
