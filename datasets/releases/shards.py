@@ -104,9 +104,13 @@ def count_clips(metadata: pa.Table) -> dict[str, int]:
 
 
 def families_of(root: str | Path) -> tuple[str, ...]:
-    """The families that a root's release has: without features_3d where `features.encoder_3d` was "none"."""
-    made = (read_run(root, "pooled") or {}).get("config", {}).get("features", {})
-    has_3d = made.get("encoder_3d") != _NO_ENCODER
+    """The families that a release of this root has."""
+    return families_made((read_run(root, "pooled") or {}).get("config", {}).get("features", {}))
+
+
+def families_made(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The families that these feature settings give: no features_3d where `encoder_3d` is "none"."""
+    has_3d = settings.get("encoder_3d") != _NO_ENCODER
     return tuple(family for family in FAMILIES if has_3d or family != "features_3d")
 
 
