@@ -9,10 +9,11 @@ import glob
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 import numpy as np
@@ -30,6 +31,9 @@ ROW_GROUP_BYTES = 2 << 20
 _DIGEST_ROWS = 4096
 # Parts are small: a thread a part is twice as fast as threads within one, and an object store answers many at once.
 _PARTS_AT_ONCE = 16
+_MOST_LISTINGS = 20
+
+T = TypeVar("T")
 
 
 class TableError(ValueError):
@@ -153,17 +157,19 @@ def read_table(
     wanted = list(columns) if columns is not None else spec.schema.names
     needed = [*dict.fromkeys([*wanted, *spec.key, "attempt"])]
     recipe = recipe or current_recipe(root, name)
-    paths = list_parts(root, name, recipe)
-    if not paths:
-        return pa.schema([spec.schema.field(column) for column in wanted]).empty_table()
     fs = fsspec.core.url_to_fs(str(root))[0]
 
     def read_part(path: str) -> pa.Table:
         with fs.open(path, "rb") as file:
             return pq.ParquetFile(file).read(columns=needed, use_threads=False).replace_schema_metadata(None)
 
-    with ThreadPoolExecutor(min(len(paths), _PARTS_AT_ONCE)) as threads:
-        table = pa.concat_tables(threads.map(read_part, paths), promote_options="permissive")
+    def read_all(paths: list[str]) -> pa.Table:
+        if not paths:
+            return spec.schema.empty_table().select(needed)
+        with ThreadPoolExecutor(min(len(paths), _PARTS_AT_ONCE)) as threads:
+            return pa.concat_tables(threads.map(read_part, paths), promote_options="permissive")
+
+    table = read_parts(root, name, recipe, read_all)
     return complete_table(name, keep_highest_attempt(spec, table), wanted)
 
 
@@ -173,12 +179,38 @@ def read_ok(root: str | Path, name: str, columns: Sequence[str]) -> pa.Table:
     return table.filter(pc.equal(table["status"], Status.OK.value)).select(list(columns))
 
 
+def read_parts(root: str | Path, name: str, recipe: str | None, read: Callable[[list[str]], T]) -> T:
+    """What `read` makes of a table's parts; when one was merged away or taken down meanwhile, of those there are now.
+
+    Args:
+        root: folder or fsspec URL of the dataset root.
+        name: a table of `datasets.schemas.TABLES`.
+        recipe: only parts of this one; of all when None.
+        read: called with the paths of `list_parts`, again with others after a FileNotFoundError.
+    """
+    for _ in range(_MOST_LISTINGS - 1):
+        with suppress(FileNotFoundError):
+            return read(list_parts(root, name, recipe))
+    return read(list_parts(root, name, recipe))
+
+
 def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[str]:
-    """Paths of a table's parts, sorted; of all recipes when none is given."""
+    """Paths of a table's parts, sorted; of all recipes when none is given.
+
+    A listing takes a while, in which a compaction may write the part that it has not come to and delete those that it
+    has: it is believed once a second one says the same.
+    """
     fs, _, _ = fsspec.get_fs_token_paths(str(root))
-    fs.invalidate_cache()  # other processes write parts, too
     pattern = _join(glob.escape(fs._strip_protocol(str(root))), name, recipe or "*", "*.parquet")
-    return sorted(fs.glob(pattern))
+
+    def list_once() -> list[str]:
+        fs.invalidate_cache()  # other processes write parts, too
+        return sorted(fs.glob(pattern))
+
+    paths = list_once()
+    while (again := list_once()) != paths:
+        paths = again
+    return paths
 
 
 def keep_highest_attempt(spec: TableSpec, table: pa.Table) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from datasets.outcomes import Status
 from datasets.releases.layout import read_shard
-from datasets.tables import current_recipe, list_parts, read_table
+from datasets.tables import current_recipe, read_parts, read_table
 from model.avlnet import NUM_MELS
 from model.vectors import Frames, read_frames
 
@@ -136,12 +137,14 @@ def load_clips(
     shards = sorted(Path(str(root)).glob(f"data/log_mel/{split}-*.parquet"))
     if shards:
         pooled = _read_shards(sorted(Path(str(root)).glob(f"data/pooled/{split}-*.parquet")), columns)
-        wanted, paths = pooled, [str(path) for path in shards]
+        wanted = pooled
+        frames = read_frames([str(path) for path in shards], _ids(wanted), cache_dir)
     else:
         pooled = _ok(read_table(root, "pooled", [*columns, "status"]))
         wanted = _in_split(root, split)
-        paths = list_parts(root, "log_mel", current_recipe(root, "log_mel"))
-    return _join(root, split, wanted.sort_by("clip_id"), pooled, read_frames(paths, _ids(wanted), cache_dir))
+        read = partial(read_frames, clip_ids=_ids(wanted), cache_dir=cache_dir)
+        frames = read_parts(root, "log_mel", current_recipe(root, "log_mel"), read)
+    return _join(root, split, wanted.sort_by("clip_id"), pooled, frames)
 
 
 def _in_split(root: str | Path, split: str) -> pa.Table:

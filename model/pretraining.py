@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.outcomes import Status
-from datasets.tables import current_recipe, list_parts, read_table
+from datasets.tables import current_recipe, read_parts, read_table
 from model.data import FAMILIES, ClipSet
 from model.settings import WindowSettings
 from model.vectors import read_frames
@@ -116,7 +117,8 @@ def load_videos(
 
 
 def _rows(root: str | Path, table: str, ids: pa.Array, cache_dir: str | Path | None) -> "_RowsOf":
-    frames = read_frames(list_parts(root, table, current_recipe(root, table)), ids, cache_dir)
+    read = partial(read_frames, clip_ids=ids, cache_dir=cache_dir)
+    frames = read_parts(root, table, current_recipe(root, table), read)
     spans = zip(frames.chunk, frames.starts, frames.num_frames, strict=True)
     return {
         name: frames.chunks[chunk][start : start + length]

@@ -22,7 +22,7 @@ from datasets.files import write_bytes
 from datasets.outcomes import Status
 from datasets.releases.settings import PublishSettings
 from datasets.schemas import SCHEMA_VERSION, TABLES
-from datasets.tables import current_recipe, keep_highest_attempt, list_parts, parquet_bytes, read_run, read_table
+from datasets.tables import current_recipe, keep_highest_attempt, parquet_bytes, read_parts, read_run, read_table
 from datasets.tombstones import hash_id
 
 SPLITS = ("train", "val", "test")
@@ -171,16 +171,19 @@ def read_features(root: str | Path, name: str, clip_ids: pa.ChunkedArray) -> pa.
 
     Reads only row groups whose range of ids meets that of the clips.
     """
-    paths = list_parts(root, name, current_recipe(root, name))
     own = [column.name for column in TABLES[name].columns]
-    if not paths:
-        raise ReleaseError(f"{root} has no {name}: run `python -m flows featurize` first")
     fs = fsspec.core.url_to_fs(str(root))[0]
     low, high = pc.min_max(clip_ids).values()
     column = pads.field("clip_id")
     is_wanted = (column >= low) & (column <= high) & column.isin(clip_ids.combine_chunks())
-    parts = pads.dataset(paths, format="parquet", filesystem=fs)
-    table = keep_highest_attempt(TABLES[name], parts.to_table([*own, "attempt", "status"], filter=is_wanted))
+
+    def read_wanted(paths: list[str]) -> pa.Table:
+        if not paths:
+            raise ReleaseError(f"{root} has no {name}: run `python -m flows featurize` first")
+        parts = pads.dataset(paths, format="parquet", filesystem=fs)
+        return parts.to_table([*own, "attempt", "status"], filter=is_wanted)
+
+    table = keep_highest_attempt(TABLES[name], read_parts(root, name, current_recipe(root, name), read_wanted))
     return _ok(table).select(own).sort_by("clip_id").combine_chunks()
 
 

@@ -4,14 +4,18 @@ import math
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets.releases.layout import version_key
-from datasets.tables import list_parts
+from datasets.tables import read_parts
 
 _WORKING = "working-"  # what the release of an evaluation begins with that was made of the working tables
 _RECALL_AT = (1, 5, 10)
+
+
+def _read_rows(paths: list[str]) -> list[dict[str, Any]]:
+    """Of every recipe, which `read_table` would not give."""
+    return [row for path in paths for row in pq.ParquetFile(path).read().to_pylist()]
 
 
 def read_release_figures(root: str) -> pd.DataFrame:
@@ -21,8 +25,7 @@ def read_release_figures(root: str) -> pd.DataFrame:
         A row a recipe, direction and release, in the order of versions: recipe, direction, release, queries, and for
         each k `R@k`, `low@k`, `high@k`, and `change@k`: "", "+1.2, within noise" or "+9.9, more than noise".
     """
-    parts = [pq.ParquetFile(path).read().replace_schema_metadata(None) for path in list_parts(root, "evaluations")]
-    rows = pa.concat_tables(parts).to_pylist() if parts else []
+    rows = read_parts(root, "evaluations", None, _read_rows)
     measured = [row for row in rows if not row["release"].startswith(_WORKING)]
     ordered = sorted(measured, key=lambda row: (row["recipe"], row["direction"], version_key(row["release"])))
     figures: list[dict[str, Any]] = []

@@ -1,6 +1,7 @@
 """What was taken down is nowhere under the root, in no release, and comes back in none."""
 
 import asyncio
+import gzip
 import json
 import re
 import shlex
@@ -28,7 +29,7 @@ from flows.config import Config
 from flows.machinery.locks import hold_root
 from flows.machinery.run import Run
 from flows.stages.publish import build_next, publish
-from flows.stages.takedown import flag_checkpoints, flagged_checkpoints, takedown
+from flows.stages.takedown import describe_takedown, flag_checkpoints, flagged_checkpoints, takedown
 from flows.stages.takedown import take_down as take_down_now
 from tests.kills import kill_at_each_write
 from tests.small_tables import make_root, video_name
@@ -163,7 +164,6 @@ def test_a_channel_takes_all_of_its_videos_with_it(config):
 @pytest.mark.slow
 def test_killed_at_any_write_a_takedown_is_finished_by_the_same_command(config, tmp_path, monkeypatch):
     monkeypatch.setattr("flows.stages.takedown.build_next", build_next.fn)  # without Prefect, some 60 times faster
-    shutil.rmtree(f"{config.root}/channel")  # the demo's site is a process of its own
     (Path(config.root) / "listening").mkdir()
     answers = "".join(f"{video_name(n)}_000000000_000006000,train,,\n" for n in (0, 2))
     (Path(config.root) / "listening" / "sheet.csv").write_text(f"clip_id,split,answer,note\n{answers}")
@@ -198,6 +198,16 @@ def test_without_its_configuration_the_next_release_is_made_as_the_last(config):
     takedown(Config(root=config.root), "video", SecretStr(GONE), "the owner asked")
     told = read_manifest(release_path(config.root, "1.1.0"))["publish"]
     assert {name: told[name] for name in SETTINGS} == SETTINGS
+
+
+def test_what_nobody_but_people_can_clean_is_listed(config):
+    Path(config.root, "notes.txt.gz").write_bytes(gzip.compress(GONE.encode()))
+    Path(config.root, "stray.parquet").write_bytes(b"PAR1 and no more")
+    found = take_down(config)
+    assert found.left == ("notes.txt.gz",)
+    assert [line.partition(":")[0] for line in found.unsearched if "stray" in line] == ["stray.parquet"]
+    told = describe_takedown(found)["what"].to_list()
+    assert "STILL NAMED IN" in told and "could not be searched" in told
 
 
 def test_a_video_that_is_not_there_is_tombstoned_all_the_same(config):
