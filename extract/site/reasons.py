@@ -48,6 +48,7 @@ _PATTERNS: Sequence[tuple[str, str]] = (
         "removed",
         r"violating YouTube|copyright|isn.t available any ?more|been deleted|live stream recording is not available",
     ),
+    ("network", r"unable to download API page: HTTP Error (404|410)"),  # the site's machine, not the video
     ("removed", r"HTTP Error (404|410)|live event has ended"),
     ("no_js_runtime", r"javascript runtime|js runtime|challenge solving failed|signature (solving|extraction) failed"),
     ("po_token_required", r"\bpo.?token|SABR"),
