@@ -10,8 +10,8 @@ MEASURED_FRAMES = 8
 """Every eighth frame says enough of a second of sound."""
 CANCELLED_SHARE = 0.01
 """Of two equal channels' energy: their sum has less of it than this only when one is the other turned upside down."""
-QUIET = 1e-5
-"""Mean square (-50 dB) below which channels say nothing: pauses, and what codecs leave in them."""
+QUIET = 1e-7
+"""Mean square (-70 dB) below which channels say nothing: pauses, and what codecs leave in them."""
 
 
 def cancelled_channel(frames: Sequence[Any], last: int | None) -> int | None:

@@ -6,6 +6,7 @@ filter graphs are handed in.
 """
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ SAMPLING_RATE = 16000
 JUMP_S = 0.1
 """Sound that is off its time by more is moved there: the limit of ffmpeg's `aresample=async=1`."""
 LATE_START_S = 0.02
-"""The same for a track's beginning: containers round the priming of AAC and Opus by less."""
+"""The same where a track begins, or changes its layout or rate: containers round the priming of codecs by less."""
 LONGEST_JUMP_S = 3600.0
 """A time that is off by more is none: nobody's forged time stamp fills the memory with silence."""
 BLOCK_S = 1.0
@@ -50,6 +51,8 @@ class Waveform:
         self._kind: tuple[int, str, str] | None = None
         self._channel: int | None = None
         self._block: list[Any] = []
+        self._times_s: list[float] = []
+        self._position: int | None = None
         self._block_s = self._next_s = self._tick_s = 0.0
         self._tolerance_s = LATE_START_S
         self._is_placed = False
@@ -70,6 +73,7 @@ class Waveform:
         if kind != self._kind or JUMP_S < abs(time_s - self._next_s) < LONGEST_JUMP_S:
             self._start_stretch(kind, time_s)
         self._block.append(frame)
+        self._times_s.append(time_s)
         length_s = frame.samples / frame.sample_rate
         self._next_s += length_s
         self._block_s += length_s
@@ -99,25 +103,29 @@ class Waveform:
 
     def describe(self) -> str | None:
         """What people should know of the sound; None of ordinary sound."""
-        told = []
-        if self.num_silent:
-            told.append(f"{self.missing_s:.1f} of {self.num_samples / SAMPLING_RATE:.1f} s of sound are missing")
-        if self.lone_channel is not None:
-            told.append(f"channels cancel out for {self.lone_channel_s:.1f} s: channel {self.lone_channel} is heard")
-        return "; ".join(told) or None
+        missing = f"{self.missing_s:.1f} of {self.num_samples / SAMPLING_RATE:.1f} s of sound missing"
+        return "; ".join(filter(None, [missing if self.num_silent else None, self.describe_channels()])) or None
+
+    def describe_channels(self) -> str | None:
+        """Where one channel is heard alone; None where all are, as ordinarily."""
+        if self.lone_channel is None:
+            return None
+        return f"channels cancel out for {self.lone_channel_s:.1f} s: channel {self.lone_channel} is heard alone"
 
     def _start_stretch(self, kind: tuple[int, str, str], time_s: float) -> None:
         """The next frame is of another kind than the last, or does not begin where that ended."""
         self._end_block()
         self._close_graph()
         if self._kind is not None:
-            self._tolerance_s = JUMP_S if kind != self._kind else 0.0
+            self._tolerance_s = LATE_START_S if kind != self._kind else 0.0
+            self._position = round(time_s * kind[0])
         self._kind, self._next_s = kind, time_s
 
     def _end_block(self) -> None:
         """Put the frames that were held back through a graph that makes one channel of theirs."""
         if not self._block:
             return
+        self._count_samples()
         block, self._block = self._block, []
         channel = cancelled_channel(block, self._channel)
         if channel != self._channel:
@@ -133,9 +141,24 @@ class Waveform:
             self._graph.push(frame)
         self._pull()
 
+    def _count_samples(self) -> None:
+        """Give the frames of a block times in samples, each where the one before it ends.
+
+        Containers round times, some to milliseconds: where reading begins, the mean over a second says it better. After
+        a gap the first one counts, as for ffmpeg.
+        """
+        rate = self._block[0].sample_rate
+        if self._position is None:
+            starts = np.cumsum([0, *(frame.samples for frame in self._block[:-1])])
+            self._position = round(float(np.mean(np.array(self._times_s) * rate - starts)))
+        for frame in self._block:
+            frame.time_base, frame.pts = Fraction(1, rate), self._position
+            self._position += frame.samples
+        self._times_s = []
+
     def _filters(self, frame: Any) -> list[str]:
         source = f"abuffer=sample_rate={frame.sample_rate}:sample_fmt={frame.format.name}"
-        source += f":channel_layout={frame.layout.name}:time_base={frame.time_base}"
+        source += f":channel_layout={frame.layout.name}:time_base=1/{frame.sample_rate}"
         mixing = mixing_filters(frame.layout.name, frame.layout.nb_channels, self._channel)
         resample = f"aresample={SAMPLING_RATE}:out_sample_fmt={self._format}:out_chlayout=mono"
         return [source, *self._trim, *mixing, resample, "abuffersink"]

@@ -16,7 +16,7 @@ import av.filter
 from av.stream import Disposition
 
 from datasets.outcomes import RowError
-from datasets.sound_tracks import SoundTrack, choose_track
+from datasets.sound_tracks import choose_track
 
 OPEN_TIMEOUT_S = 60.0
 SEEK_BACK_MS = 200
@@ -86,7 +86,7 @@ def probe_media(path: str | Path, language: str | None = None) -> MediaInfo:
         if not container.streams.video and not container.streams.audio:
             raise MediaError("decode_failed", f"no video and no audio stream in {Path(path).name}")
         picture = next(iter(pictures), None)
-        track = pick_track(container, language)
+        track = choose_track(container.streams.audio, language)
         sound = None if track is None else container.streams[track]
         return MediaInfo(
             duration_ms=_duration_ms(container, Path(path)),
@@ -110,7 +110,7 @@ def probe_sound(path: str | Path, audio_track: int | None = None) -> tuple[int, 
         MediaError: "media_missing", "no_audio", or "decode_failed" for what is no media file.
     """
     with open_media(path) as container:
-        track = pick_track(container) if audio_track is None else audio_track
+        track = choose_track(container.streams.audio, wanted=audio_track)
         if track is None:
             raise MediaError("no_audio", f"no audio stream in {Path(path).name}")
         stream = container.streams[track]
@@ -120,22 +120,6 @@ def probe_sound(path: str | Path, audio_track: int | None = None) -> tuple[int, 
         if not stream.duration:
             return track, start_ms, max(start_ms, _duration_ms(container, Path(path)))
         return track, start_ms, start_ms + int(stream.duration * tick_ms)
-
-
-def pick_track(container: Any, language: str | None = None) -> int | None:
-    """Index of the sound track that is heard, by the one rule; None without any that can be decoded."""
-    tracks = [
-        SoundTrack(
-            stream.index,
-            stream.language,
-            bool(stream.disposition & Disposition.original),
-            bool(stream.disposition & Disposition.default),
-            stream.codec_context.channels,
-        )
-        for stream in container.streams.audio
-        if stream.codec_context is not None
-    ]
-    return choose_track(tracks, language)
 
 
 def sound_frames(container: Any, track: int, start_ms: int, end_ms: int | None) -> Iterator[Any]:
@@ -157,8 +141,9 @@ def sound_frames(container: Any, track: int, start_ms: int, end_ms: int | None) 
         for frame in [] if is_before else _decode(packet):
             if frame.pts is not None:
                 frame.pts -= shift
+            is_past = end is not None and frame.pts is not None and frame.pts >= end
             yield frame
-            if end is not None and frame.pts is not None and frame.pts >= end:
+            if is_past:
                 return
 
 

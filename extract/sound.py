@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.sound_tracks import choose_track
 from datasets.waveforms import SAMPLING_RATE, Waveform, trim_filters
-from extract.container import MediaError, make_graph, open_media, pick_track, sound_frames
+from extract.container import MediaError, make_graph, open_media, sound_frames
 
 DEFAULT_TIMEOUT_S = 3600.0
 
@@ -66,7 +67,7 @@ def audio_chunks(
         MediaError: "media_missing", "no_audio" or "decode_failed" (nothing could be decoded).
     """
     with open_media(path) as container:
-        track = pick_track(container) if audio_track is None else audio_track
+        track = choose_track(container.streams.audio, wanted=audio_track)
         if track is None:
             raise MediaError("no_audio", f"no audio stream in {Path(path).name}")
         yield SoundChunks(container, track, start_ms, end_ms, chunk_samples, time.monotonic() + timeout_s)

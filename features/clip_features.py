@@ -90,7 +90,7 @@ def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettin
     """Features of clips, whatever happens to each: one row per clip in each table.
 
     Args:
-        clips: columns clip_id, video_id, start_ms, end_ms, media_path (absolute).
+        clips: columns clip_id, video_id, start_ms, end_ms, media_path (absolute); audio_track, where one was chosen.
         encoders: of `load_encoders`.
         settings: as given to `load_encoders`.
 
@@ -98,7 +98,8 @@ def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettin
         Tables features_2d, features_3d (if there is a 3D encoder), log_mel and pooled, in the order of `clips`,
         without recipe, attempt, run_id.
     """
-    columns = ("clip_id", "video_id", "start_ms", "end_ms", "media_path")
+    known = ("clip_id", "video_id", "start_ms", "end_ms", "media_path", "audio_track")
+    columns = [name for name in known if name in clips.column_names]
     done: list[ClipFeatures] = []
     for group in _grouped(_decode(clips.select(columns).to_pylist(), settings)):
         _encode(group, encoders, settings.window_step_3d)
@@ -142,6 +143,7 @@ class _Clip:
     num_frames: int = 0
     num_damaged: int = 0
     missing_ms: dict[str, float] = field(default_factory=lambda: {"picture": 0.0, "sound": 0.0})
+    sound_note: str | None = None
     problem: Problem | None = None
 
     def add(self, piece: DecodedClip) -> None:
@@ -152,6 +154,7 @@ class _Clip:
         self.num_damaged += piece.num_damaged
         self.missing_ms["picture"] += piece.missing_picture_ms
         self.missing_ms["sound"] += piece.missing_sound_ms
+        self.sound_note = piece.sound_note or self.sound_note
 
     def finish(self, settings: FeatureSettings) -> ClipFeatures:
         """The clip's features, or what is wrong with it."""
@@ -181,7 +184,7 @@ class _Clip:
         """What is worth knowing of the clip, even if it is ok."""
         damaged = [f"{self.num_damaged} damaged frames"] if self.num_damaged else []
         missing = [f"{ms / 1000:.1f} s of {what} missing" for what, ms in self.missing_ms.items() if ms > 0]
-        return "; ".join(damaged + missing) or None
+        return "; ".join([*damaged, *missing, *filter(None, [self.sound_note])]) or None
 
 
 @dataclass(frozen=True)
@@ -199,7 +202,8 @@ def _decode(clips: Iterable[dict[str, Any]], settings: FeatureSettings) -> Itera
     for row in clips:
         keys = {key: row[key] for key in ("clip_id", "video_id", "start_ms")}
         clip = _Clip(keys, clip_ms=row["end_ms"] - row["start_ms"])
-        pieces = decode_pieces(row["media_path"], row["start_ms"], row["end_ms"], frames_per_piece, settings.decoder)
+        cut, track = (row["start_ms"], row["end_ms"]), row.get("audio_track")
+        pieces = decode_pieces(row["media_path"], *cut, frames_per_piece, settings.decoder, track)
         try:
             for piece in pieces:
                 clip.add(piece)

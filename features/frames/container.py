@@ -3,7 +3,6 @@
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf
 from pathlib import Path
@@ -15,6 +14,7 @@ import av.sidedata.sidedata
 import numpy as np
 from av.codec.hwaccel import HWAccel
 
+from datasets.sound_tracks import choose_track
 from features.frames.decoded import ClipError, UInt8
 from features.frames.filters import PictureKind, picture_filters
 from features.frames.times import ClipTimes
@@ -75,6 +75,12 @@ def pick_video(container: Any) -> Any:
     stream = max(decodable(streams), key=_weight)
     stream.codec_context.thread_count = 1
     return stream
+
+
+def pick_audio(container: Any, audio_track: int | None = None) -> Any:
+    """The sound track of this index, or the one that the rule of all readers chooses; None without any."""
+    index = choose_track(container.streams.audio, wanted=audio_track)
+    return None if index is None else container.streams[index]
 
 
 def _weight(stream: Any) -> int:
@@ -231,28 +237,6 @@ class Demuxer:
 def _is_flush(packet: Any) -> bool:
     """Whether a packet is PyAV's sign that a stream has ended."""
     return not packet.size and packet.pts is None and packet.dts is None
-
-
-@dataclass
-class Branch:
-    """One filter graph and the arrays that have come out of it."""
-
-    graph: Any
-    arrays: list[Any] = field(default_factory=list)
-
-    def push(self, frame: Any) -> None:
-        """Put a frame in, None at the end, and keep what comes out."""
-        try:
-            self.graph.push(frame)
-            while True:
-                self.arrays.append(self.graph.pull().to_ndarray())
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
-
-    def take(self) -> list[Any]:
-        """All arrays, which are then no longer here."""
-        taken, self.arrays = self.arrays, []
-        return taken
 
 
 def make_graph(filters: list[str]) -> Any:

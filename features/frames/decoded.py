@@ -34,6 +34,8 @@ class DecodedClip:
     """For how long of the clip there is no picture; as the next, 0 in all pieces but the last."""
     missing_sound_ms: float = 0.0
     """For how long of the clip the sound track has nothing."""
+    sound_note: str | None = None
+    """What people should know of the sound; None of ordinary sound."""
 
     @property
     def has_audio(self) -> bool:
@@ -53,4 +55,5 @@ def join_pieces(pieces: Sequence[DecodedClip]) -> DecodedClip:
         num_damaged=sum(piece.num_damaged for piece in pieces),
         missing_picture_ms=sum(piece.missing_picture_ms for piece in pieces),
         missing_sound_ms=sum(piece.missing_sound_ms for piece in pieces),
+        sound_note=pieces[-1].sound_note,
     )

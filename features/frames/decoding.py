@@ -8,27 +8,30 @@ is ignored). Frames equal the reference's byte for byte on CPU; where they diffe
 from collections.abc import Iterator
 from pathlib import Path
 
-from features.frames.container import Demuxer, open_media, pick_video
+from features.frames.container import Demuxer, open_media, pick_audio, pick_video
 from features.frames.decoded import ClipError, DecodedClip, join_pieces
 from features.frames.pictures import Pictures
-from features.frames.sound import Sound, pick_audio
+from features.frames.sound import Sound
 from features.frames.times import ClipTimes
 
 
-def decode_clip(path: str | Path, start_ms: int | None = None, end_ms: int | None = None) -> DecodedClip:
+def decode_clip(
+    path: str | Path, start_ms: int | None = None, end_ms: int | None = None, audio_track: int | None = None
+) -> DecodedClip:
     """Decode the clip [start_ms, end_ms) of a media file once, by a seek; all of it when no range is given.
 
     Args:
         path: a local file.
         start_ms: milliseconds from the start of the media.
         end_ms: milliseconds from the start of the media, after `start_ms`.
+        audio_track: index of the stream that is heard; chosen by the rule of all readers when not given.
 
     Raises:
         ClipError: with reason media_missing, no_video, decode_failed (also when the file breaks off early) or
             clip_past_end.
         ValueError: an empty or negative range.
     """
-    return join_pieces(list(decode_pieces(path, start_ms, end_ms)))
+    return join_pieces(list(decode_pieces(path, start_ms, end_ms, audio_track=audio_track)))
 
 
 def decode_pieces(
@@ -37,6 +40,7 @@ def decode_pieces(
     end_ms: int | None = None,
     frames_per_piece: int | None = None,
     decoder: str = "cpu",
+    audio_track: int | None = None,
 ) -> Iterator[DecodedClip]:
     """What `decode_clip` gives, in pieces, so that memory does not grow with the clip.
 
@@ -46,6 +50,7 @@ def decode_pieces(
         end_ms: milliseconds from the start of the media, after `start_ms`.
         frames_per_piece: 24 fps frames of every piece but the last; one piece when not given.
         decoder: cpu, or nvdec for a GPU's own (formats it lacks are decoded on the CPU).
+        audio_track: index of the stream that is heard; chosen by the rule of all readers when not given.
 
     Raises:
         ClipError: as `decode_clip`; a file that breaks off is noticed after the pieces before it.
@@ -56,7 +61,7 @@ def decode_pieces(
     with open_media(Path(path), decoder) as container:
         times = ClipTimes.of(container, start_ms, end_ms)
         times.check_start()
-        video, audio = pick_video(container), pick_audio(container)
+        video, audio = pick_video(container), pick_audio(container, audio_track)
         pictures, sound = Pictures(video, times), Sound(audio, times)
         demuxer = Demuxer(container, [video] if audio is None else [video, audio], times, video)
         for stream, frame in demuxer.frames():
@@ -70,7 +75,9 @@ def decode_pieces(
             raise ClipError("picture_missing", "no picture is on the screen during the clip")
         yield from _full_pieces(pictures, sound, frames_per_piece)
         num_damaged = pictures.num_damaged + demuxer.num_damaged
-        yield DecodedClip(*pictures.take(), sound.take(), pictures.num_frames, num_damaged, pictures.missing_ms)
+        missing_ms = pictures.missing_ms, 1000 * sound.waveform.missing_s
+        note = sound.waveform.describe_channels()
+        yield DecodedClip(*pictures.take(), sound.take(), pictures.num_frames, num_damaged, *missing_ms, note)
 
 
 def _full_pieces(pictures: Pictures, sound: Sound, frames_per_piece: int | None) -> Iterator[DecodedClip]:

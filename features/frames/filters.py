@@ -1,19 +1,16 @@
-"""The filters that frames and samples go through, as libavfilter reads them; which library runs them is not known here.
+"""The filters that frames go through, as libavfilter reads them; which library runs them is not known here.
 
 They are the reference extractor's own: `fps=1,scale=W:H` and `fps=24,scale=W:H,crop=112:112:x:y` (of these, `fps` is
 `features.frames.grid`), after the picture has been turned as ffmpeg turns it.
 """
 
 from math import atan2, degrees, floor, hypot
-from typing import Any, NamedTuple
-
-from features.frames.times import ClipTimes
+from typing import NamedTuple
 
 FPS_2D = 1
 FPS_3D = 24
 SHORT_SIDE_2D = 224
 SIDE_3D = 112
-SAMPLING_RATE = 16000
 Matrix = tuple[int, ...]
 """A display matrix: 9 numbers, row by row, of which 0, 1, 3 and 4 turn and mirror."""
 
@@ -87,22 +84,3 @@ def picture_filters(kind: PictureKind, chain: list[str]) -> list[str]:
         f"range={kind.color_range}",
     ]
     return [":".join(source), *turn_filters(kind.matrix), *chain, "format=rgb24", "buffersink"]
-
-
-def audio_filters(frame: Any, trim: list[str]) -> list[str]:
-    """From sound like this frame's to 16 kHz mono float."""
-    source = [
-        f"abuffer=sample_rate={frame.sample_rate}",
-        f"sample_fmt={frame.format.name}",
-        f"channel_layout={frame.layout.name}",
-        f"time_base={frame.time_base}",
-    ]
-    resample = f"aresample={SAMPLING_RATE}:out_sample_fmt=flt:out_chlayout=mono"
-    return [":".join(source), *trim, resample, "abuffersink"]
-
-
-def trim_filters(name: str, times: ClipTimes) -> list[str]:
-    """The trim or atrim that leaves of frames in clip time what lies in the clip; none for a whole file."""
-    if not times.is_range:
-        return []
-    return [f"{name}=start=0" + ("" if times.clip_ms is None else f":duration={times.clip_ms}ms")]
