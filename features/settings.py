@@ -10,6 +10,8 @@ NO_ENCODER = "none"
 """In place of a 3D network: features are 2D and sound only, for `train.features = "2d"`."""
 UNTRAINED = "untrained"
 """In place of a weights file: deterministic weights that were trained on nothing."""
+UNPUBLISHED = frozenset({"resnext101_3d"})
+"""Encoders whose weights no program can fetch: their file must be named."""
 
 
 class FeatureSettings(Settings):

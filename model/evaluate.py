@@ -11,17 +11,14 @@ from model.avlnet import AVLNet
 from model.checkpoints import check_video_dim, load_avlnet
 from model.data import ClipSet, padded_length
 from model.metrics import (
-    RECALL_AT,
     best_candidates,
     bootstrap_recall,
     chance_metrics,
     rank_embeddings,
     upstream_metrics,
 )
+from model.ranks import DIRECTIONS, RECALL_AT
 from model.settings import EvaluateSettings
-
-DIRECTIONS = ("video_clip_retrieval", "language_retrieval")
-"""The paper's names: audio queries for video clips (A→V), and video queries for audio (V→A)."""
 
 
 def evaluate(

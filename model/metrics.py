@@ -4,7 +4,6 @@ A match tied with others counts as the chance that a random order of the tied pu
 scores give exactly chance. `upstream_metrics` reproduces the original's figures, ties counted several times and all.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,32 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-RECALL_AT = (1, 5, 10)
+from model.ranks import RECALL_AT, Ranks
+
 QUERIES_PER_CHUNK = 1024
 Array = npt.NDArray[np.float32] | Tensor
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """Where each query's match stands among the candidates."""
-
-    better: npt.NDArray[np.int64]
-    """[num_queries] candidates with a strictly higher score."""
-    tied: npt.NDArray[np.int64]
-    """[num_queries] other candidates with the same score."""
-
-    def hits(self, k: int) -> npt.NDArray[np.float64]:
-        """[num_queries] chance in [0, 1] that the match is among the first k under a random order of the tied."""
-        return np.clip((k - self.better) / (self.tied + 1), 0.0, 1.0)
-
-    def positions(self) -> npt.NDArray[np.float64]:
-        """[num_queries] expected rank, counted from 1."""
-        return 1 + self.better + self.tied / 2
-
-    def metrics(self) -> dict[str, float]:
-        """Recalls as fractions and the median rank."""
-        recalls = {f"R@{k}": float(self.hits(k).mean()) for k in RECALL_AT}
-        return {**recalls, "MedR": float(np.median(self.positions()))}
 
 
 def retrieval_metrics(scores: Array) -> dict[str, float]:

@@ -7,8 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from datasets.outcomes import Status
 from datasets.seeded_order import Hashes, mix, unique_hashes
@@ -159,6 +157,10 @@ def _connect(videos: pa.ChunkedArray, groups: pa.Table) -> Integers:
         num_nodes = target.max(initial=num_nodes - 1) + 1
         targets.append(target)
     source, joined = node[len(videos) :], np.concatenate(targets)
+    # Here, since every command reads settings that stand beside the draw, and few draw.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     edges = coo_array((np.ones(len(source), bool), (source, joined)), shape=(num_nodes, num_nodes))
     component: Integers = connected_components(edges, directed=False)[1][: len(videos)].astype(np.int64)
     return component

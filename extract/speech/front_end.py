@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import scipy.fft
-import scipy.sparse
 from numpy.typing import NDArray
 
 SAMPLING_RATE = 16000
@@ -84,6 +82,8 @@ def _window_blocks(signal: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]
 
 def _transform(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Windows [n, 400] to log mel [n, 24] and log energy [n]."""
+    import scipy.fft  # here, since every command reads the settings of this stage
+
     emphasised = windows - PRE_EMPHASIS * np.concatenate([windows[:, :1], windows[:, :-1]], axis=1)
     with np.errstate(divide="ignore"):
         energy = np.log(np.sum(emphasised**2, axis=1))
@@ -99,11 +99,13 @@ def _hann_window() -> NDArray[np.float64]:
 
 
 @cache
-def _mel_filters() -> scipy.sparse.csr_array:
+def _mel_filters() -> "scipy.sparse.csr_array":
     """[24, 257] triangles: rise from the bin above the low edge, fall up to the bin before the last below the high.
 
     Sparse: a dense product would go to numpy's BLAS, whose threads on other cores burn more than this whole front end.
     """
+    import scipy.sparse
+
     mel_edges = np.linspace(_to_mel(LOW_HZ), _to_mel(HIGH_HZ), NUM_BANDS + 2)
     edges_hz = 700.0 * (10.0 ** (mel_edges / 2595.0) - 1.0)
     bin_hz = np.arange(FFT_SAMPLES // 2 + 1) * SAMPLING_RATE / FFT_SAMPLES

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,6 @@ from enum import IntEnum
 from functools import partial
 from pathlib import Path
 
-import httpx
-from prefect.settings import PREFECT_API_URL
 
 from datasets.schemas import TABLES
 from datasets.tables import list_parts, read_run
@@ -21,8 +20,10 @@ from extract.media import ffmpeg_path
 from extract.media_store import prepare_media_root
 from extract.speech.segmentation import check_speech
 from flows.config import Config, ConfigError
+from features.settings import UNPUBLISHED, UNTRAINED
 from flows.machinery.forecast import forecast_curation
 from flows.machinery.runners import stages_on_ray
+from flows.machinery.server import server_address
 
 _TIMEOUT_S = 20
 _DRIVER = Path("/sys/module/nvidia/version")
@@ -133,16 +134,13 @@ def check_speech_weights(config: Config) -> Finding:
 
 def check_encoder_weights(config: Config) -> Finding:
     """Are the files of the encoders' weights here?"""
-    from features.encoders.networks import ENCODERS
-    from features.settings import UNTRAINED
-
     found = partial(Finding, "encoder weights")
     kinds = ("2d",) if list_parts(config.root, "pairs") else ("2d", "3d")  # photographs have no motion
     told = []
     for field, name in ((f"weights_{kind}", getattr(config.features, f"encoder_{kind}")) for kind in kinds):
         weights = getattr(config.features, field)
         mend = f'--set features.{field}=FILE, or "untrained" for a trial'
-        if weights is None and name in ENCODERS and ENCODERS[name].default_weights is None:
+        if weights is None and name in UNPUBLISHED:
             return found(Severity.ERROR, f"{name} has no published download and features.{field} names no file", mend)
         if weights not in (None, UNTRAINED) and not Path(weights).is_file():
             return found(Severity.ERROR, f"features.{field}: no file {weights}", mend)
@@ -162,27 +160,32 @@ def check_checkpoint(config: Config) -> Finding:
 
 
 def check_gpu(config: Config) -> Finding:
-    """Is there a GPU, with which driver, and one where it is asked for?"""
-    import torch
-
+    """Is there a GPU, with which driver, and one where it is asked for? torch is loaded where there is a driver."""
     found = partial(Finding, "GPU")
     elsewhere = config.features.device if stages_on_ray(config) else None
     devices = (config.features.device, config.train.device, config.evaluate.device)
     asked = [name for name in devices if "cuda" in name and name != elsewhere]
-    if torch.cuda.is_available():
-        names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
-        return found(Severity.OK, f"{names}, {_versions()}")
+    if names := _name_gpus():
+        return found(Severity.OK, f"{', '.join(names)}, {_versions()}")
     if asked:
         told = f"device {asked[0]!r} is asked for, and torch sees none; {_versions()}"
         return found(Severity.ERROR, told, 'nvidia-smi shows what the driver sees; device = "auto" takes what there is')
     return found(Severity.OK, "none: the CPU computes, see docs/gpu.md for what a GPU would save")
 
 
-def _versions() -> str:
+def _name_gpus() -> list[str]:
+    if not _DRIVER.is_file() and shutil.which("nvidia-smi") is None:
+        return []
     import torch
 
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def _versions() -> str:
     driver = f"driver {_DRIVER.read_text().strip()}" if _DRIVER.is_file() else "no NVIDIA driver"
-    return f"{driver}, torch is for CUDA {torch.version.cuda}"
+    # Only this file of torch, which as a whole takes seconds to load.
+    [folder] = importlib.util.find_spec("torch").submodule_search_locations  # type: ignore[union-attr, misc]
+    return f"{driver}, torch is for CUDA {runpy.run_path(f'{folder}/version.py')['cuda']}"
 
 
 def check_clock(config: Config) -> Finding:
@@ -247,13 +250,15 @@ def _nearest_folder(path: Path) -> Path:
 
 def check_prefect(_: Config) -> Finding:
     """Can the Prefect API be reached?"""
+    import httpx  # slow to load, and most checks need no network
+
     found = partial(Finding, "Prefect API")
-    address = os.environ.get("PREFECT_API_URL")
-    if not address:
-        return found(Severity.OK, "PREFECT_API_URL is not set: a temporary server starts with each command, 20 to 80 s")
+    address = server_address()
+    if address is None:
+        return found(Severity.OK, "PREFECT_API_URL is not set: a temporary server starts with work to do, in seconds")
     try:
         httpx.get(f"{address}/health", timeout=_TIMEOUT_S).raise_for_status()
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         mend = "prefect server start, or unset PREFECT_API_URL"
         return found(Severity.ERROR, f"{address} does not answer: {error}", mend)
     return found(Severity.OK, f"{address} answers")
@@ -286,7 +291,7 @@ def check_runner(config: Config) -> Finding:
         return found(
             Severity.ERROR, 'run.runner = "ray" needs prefect-ray, which is not installed', "make setup-cluster"
         )
-    if not PREFECT_API_URL.value():
+    if server_address() is None:
         told = 'run.runner = "ray" needs a Prefect server that every node reaches, and PREFECT_API_URL is not set'
         mend = "prefect server start --host 0.0.0.0, then export PREFECT_API_URL=http://THIS_MACHINE:4200/api"
         return found(Severity.ERROR, told, mend)

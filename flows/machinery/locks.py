@@ -10,6 +10,7 @@ its answer was lost, and where a store ignores the condition and grants the same
 
 import fcntl
 import json
+import logging
 import os
 import signal
 import socket
@@ -24,8 +25,8 @@ from uuid import uuid4
 import fsspec
 
 from datasets.files import read_json, store_errors, write_json
-from flows.machinery.progress import logger
 
+logger = logging.getLogger("curation")
 LEASE = timedelta(minutes=5)
 """A root whose run was killed is free after this; clocks of machines must agree better."""
 RENEW_S = 60.0

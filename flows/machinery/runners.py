@@ -8,17 +8,16 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from prefect.futures import PrefectFuture
-from prefect.settings import PREFECT_API_URL
-from prefect.tasks import Task
-from prefect.utilities.callables import get_call_parameters
+from typing import TYPE_CHECKING, Any
 
 from flows.config import Config
 
+if TYPE_CHECKING:
+    from prefect.futures import PrefectFuture
+    from prefect.tasks import Task
+
 CHECKOUT = Path(__file__).resolve().parents[2]
-Submit = Callable[..., PrefectFuture[Any]]
+Submit = Callable[..., "PrefectFuture[Any]"]
 """Called with a task and its arguments."""
 
 
@@ -49,6 +48,7 @@ def open_runner(stage: str, config: Config) -> Iterator[Submit]:
         yield lambda task, *args: task.submit(*args)
         return
     # Ray takes seconds to import, and only a run on a cluster needs it.
+    from prefect.utilities.callables import get_call_parameters
     from prefect_ray import RayTaskRunner
     from prefect_ray.context import remote_options
     from ray.exceptions import RayError
@@ -56,8 +56,8 @@ def open_runner(stage: str, config: Config) -> Iterator[Submit]:
     try:
         with RayTaskRunner(config.run.ray_address, _connection()) as runner, remote_options(**resources):
 
-            def submit(task: Task[..., Any], *args: Any) -> PrefectFuture[Any]:
-                future: PrefectFuture[Any] = runner.submit(task, get_call_parameters(task.fn, args, {}))
+            def submit(task: "Task[..., Any]", *args: Any) -> "PrefectFuture[Any]":
+                future: "PrefectFuture[Any]" = runner.submit(task, get_call_parameters(task.fn, args, {}))
                 return future
 
             yield submit
@@ -71,5 +71,7 @@ def _connection() -> dict[str, Any]:
 
     Credentials are not passed on, since Ray shows such variables on its pages: nodes have their own.
     """
+    from prefect.settings import PREFECT_API_URL
+
     variables = {"PYTHONPATH": str(CHECKOUT), "PREFECT_API_URL": PREFECT_API_URL.value() or ""}
     return {"log_to_driver": False, "logging_level": logging.WARNING, "runtime_env": {"env_vars": variables}}

@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 
 from datasets.queries import find_food, food_words
 from datasets.tables import list_parts, read_table
-from model.evaluate import DIRECTIONS
-from model.metrics import RECALL_AT, Ranks
+from model.ranks import DIRECTIONS, RECALL_AT, Ranks
 
 VOICE = DIRECTIONS[0]
 """Search by voice: speech is the query, a clip is found."""

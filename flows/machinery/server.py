@@ -1,0 +1,101 @@
+"""A Prefect server for one command where none is configured: started when there is work, and gone with the command.
+
+Prefect's own temporary server is waited for before anything else, makes the command load the server's code as well, and
+outlives a command that is killed. This one takes a socket that the command has opened, so that clients may connect at
+once; and it ends when its standard input does, which the kernel sees to however the command ends.
+"""
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_CHEAP = {
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+_END_S = 5
+
+
+def server_address() -> str | None:
+    """Address of the API of the Prefect server that is configured, or None; does not load Prefect."""
+    if address := os.environ.get("PREFECT_API_URL"):
+        return address
+    if "prefect" in sys.modules:
+        from prefect.settings import PREFECT_API_URL
+
+        return PREFECT_API_URL.value()
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    with suppress(OSError, tomllib.TOMLDecodeError):
+        profiles = tomllib.loads((home / "profiles.toml").read_text())
+        active = os.environ.get("PREFECT_PROFILE", profiles.get("active", ""))
+        address = profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL")
+    return address or None
+
+
+def reserve_server() -> Callable[[], None]:
+    """Name an address for Prefect, which must not have been loaded, and return the function that starts a server there.
+
+    Until it is called, nothing runs. Where a server is configured, that one is used, and the function does nothing.
+    """
+    if server_address() is not None:
+        return lambda: None
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | _CHEAP
+
+    def start() -> None:
+        descriptor = listener.fileno()
+        server = subprocess.Popen(
+            [sys.executable, "-m", "flows.machinery.server", str(descriptor)],
+            cwd=CHECKOUT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            pass_fds=[descriptor],
+            start_new_session=True,  # Ctrl-C is for the command, which still has to tell the server of it
+        )
+        listener.close()  # so that clients learn of the server's end
+        atexit.register(_end, server)
+
+    return start
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    """Close a server's standard input, and wait for it to end."""
+    assert server.stdin is not None
+    server.stdin.close()
+    try:
+        server.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def _serve(descriptor: int) -> None:
+    """Be the server, until standard input ends."""
+    import uvicorn
+
+    app = "prefect.server.api.server:create_app"
+    server = uvicorn.Server(uvicorn.Config(app, factory=True, log_level="error", lifespan="on"))
+
+    def end_with_command() -> None:
+        sys.stdin.buffer.read()
+        server.should_exit = True
+        # It waits for clients to close their connections; a command that was killed leaves them to the kernel.
+        threading.Timer(_END_S, os._exit, [0]).start()
+
+    threading.Thread(target=end_with_command, daemon=True).start()
+    server.run([socket.socket(fileno=descriptor)])
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))
