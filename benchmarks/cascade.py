@@ -37,7 +37,8 @@ from features.encoders.encoder import load_encoder
 from model.checkpoints import load_avlnet
 from model.data import ClipSet, load_clips
 from model.evaluate import embed_clips
-from model.metrics import RECALL_AT, best_candidates, paired_difference, rank_embeddings
+from model.metrics import best_candidates, paired_difference, rank_embeddings
+from model.ranks import RECALL_AT
 from model.settings import EvaluateSettings, TrainSettings
 from model.train import train
 

@@ -3,11 +3,15 @@
 import logging
 import signal
 import sys
+import tomllib
+from typing import Annotated
 
 import typer
 
 from flows.commands import curation, operating, releases, training
 from flows.commands.demo import demo
+from flows.machinery.run import code_version
+from flows.machinery.server import CHECKOUT
 
 COMMANDS = (
     demo,
@@ -38,8 +42,21 @@ for command in COMMANDS:
     app.command()(command)
 
 
+def show_version(is_asked: bool) -> None:
+    """Print name, version and commit, and end."""
+    if is_asked:
+        with (CHECKOUT / "pyproject.toml").open("rb") as file:
+            project = tomllib.load(file)["project"]
+        print(f"{project['name']} {project['version']} ({code_version()})")
+        raise typer.Exit
+
+
 @app.callback()
-def show_log() -> None:
+def show_log(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="print name, version and commit")
+    ] = False,
+) -> None:
     """Curate narrated video into audio-visual features, and fine-tune AVLnet on them."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     for name in ("curation", "model"):

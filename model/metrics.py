@@ -4,6 +4,7 @@ A match tied with others counts as the chance that a random order of the tied pu
 scores give exactly chance. `upstream_metrics` reproduces the original's figures, ties counted several times and all.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np

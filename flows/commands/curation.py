@@ -1,5 +1,6 @@
 """Commands that fill a root: curate, pairs, featurize, pipeline."""
 
+import logging
 from typing import Annotated
 
 import typer
@@ -15,6 +16,8 @@ from flows.commands.shared import (
     read_config,
     show,
 )
+from flows.config import Config
+from flows.machinery.server import reserve_server, server_address, start_server
 
 
 def curate(
@@ -46,16 +49,36 @@ def curate(
         with one_line_errors():
             show({"forecast": forecast_curation(settings)}, json)
         return
-    from flows.machinery.doctor import require
-    from flows.stages.availability import check_availability as check_flow
-    from flows.stages.curate import curate as curate_flow
     from flows.status import read_reasons
 
     with one_line_errors():
-        # Also here: Prefect's temporary server, which a flow waits for, takes up to 80 s to start.
-        require("check-availability" if check_availability else "curate", settings)
-        (check_flow if check_availability else curate_flow)(settings, read_reasons(retry))
+        (_check_availability if check_availability else _curate)(settings, read_reasons(retry))
     finish(settings, json)
+
+
+def _check_availability(config: Config, retry: tuple[str, ...]) -> None:
+    start_server()
+    from flows.machinery.doctor import require
+    from flows.stages.availability import check_availability
+
+    require("check-availability", config)
+    check_availability(config, retry)
+
+
+def _curate(config: Config, retry: tuple[str, ...]) -> None:
+    """The flow where there is something to do, or a configured server whose pages are to show every run."""
+    start = reserve_server() if server_address() is None else None
+    from flows.machinery.doctor import require
+    from flows.machinery.run import has_work
+    from flows.stages.curate import curate, curate_root
+
+    if start is not None:
+        if not has_work(curate_root, config, retry):
+            logging.getLogger("curation").info("nothing is left to do in %s", config.root)
+            return
+        start()
+    require("curate", config)
+    curate(config, retry)
 
 
 def pairs(
@@ -69,10 +92,13 @@ def pairs(
 
     Example: python -m flows pairs --config configs/places_japanese.toml
     """
+    settings = read_config(config, root, overrides)
+    start_server()
+    from flows.machinery.doctor import require
     from flows.stages.pairs import fill_pairs
 
-    settings = read_config(config, root, overrides)
     with one_line_errors():
+        require("pairs", settings)
         fill_pairs(settings, tuple(filter(None, retry.split(","))))
     finish(settings, json)
 
@@ -84,10 +110,11 @@ def featurize(
 
     Example: python -m flows featurize --config configs/youcook_japanese.toml --set features.precision=bf16
     """
+    settings = read_config(config, root, overrides)
+    start_server()
     from flows.machinery.doctor import require
     from flows.stages.featurize import featurize as featurize_flow
 
-    settings = read_config(config, root, overrides)
     with one_line_errors():
         require("featurize", settings)
         featurize_flow(settings)
@@ -105,12 +132,13 @@ def pipeline(
 
     Example: python -m flows pipeline --config configs/youcook_japanese.toml
     """
+    settings = read_config(config, root, overrides)
+    start_server()
     from flows.machinery.doctor import require
     from flows.report.gallery import build_gallery
     from flows.stages.pipeline import pipeline as pipeline_flow
     from flows.status import read_reasons, read_retrieval
 
-    settings = read_config(config, root, overrides)
     with one_line_errors():
         require("pipeline", settings)
         pipeline_flow(settings, read_reasons(retry))

@@ -20,6 +20,7 @@ from flows.commands.shared import (
     read_config,
 )
 from flows.config import Config
+from flows.machinery.server import start_server
 
 SITE_VARIABLE = "DEMO_SITE"
 _SITE_START_S = 60
@@ -57,6 +58,7 @@ def run_demo(config: Config, photographs: Path | None) -> None:
         RuntimeError: the site did not start.
         subprocess.CalledProcessError: rendering failed.
     """
+    start_server()
     from flows.machinery.progress import console
     from flows.report.gallery import build_gallery
     from flows.stages.pipeline import pipeline

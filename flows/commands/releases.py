@@ -20,6 +20,7 @@ from flows.commands.shared import (
     show,
 )
 from flows.config import ConfigError
+from flows.machinery.server import start_server
 
 
 def publish(
@@ -44,11 +45,13 @@ def publish(
 
     Example: python -m flows publish --config configs/demo.toml --root data/demo --to data/published
     """
+    settings = read_config(config, root, overrides)
+    if not dry_run:
+        start_server()
     from flows.machinery.doctor import require
     from flows.stages.publish import preview
     from flows.stages.publish import publish as publish_flow
 
-    settings = read_config(config, root, overrides)
     with one_line_errors():
         # The doctor looks at what is sent to; here that is what --to says, not what the schedule says.
         schedules = settings.schedules.model_copy(update={"publish_to": tuple(to or ())})
@@ -104,6 +107,9 @@ def regenerate(
 
     Example: python -m flows regenerate val=youcook_japanese_val.pkl test=youcook_japanese_eval.pkl --root data/authors
     """
+    read_config(config, root, overrides)  # so that what is wrong with it is told before Prefect is loaded
+    start_server()
+    from flows.machinery.doctor import require
     from flows.stages.regenerate import find_release, read_release_settings
     from flows.stages.regenerate import regenerate as regenerate_flow
     from flows.status import read_reasons
@@ -113,6 +119,7 @@ def regenerate(
         beneath = read_release_settings(release) if release is not None else None
     settings = read_config(config, root, overrides, beneath=beneath)
     with one_line_errors():
+        require("regenerate", settings)
         regenerate_flow(settings, tuple(lists), read_reasons(retry))
     finish(settings, json)
 
@@ -132,13 +139,17 @@ def takedown(
     """
     from pydantic import SecretStr
 
-    from flows.stages.takedown import describe_takedown
-    from flows.stages.takedown import takedown as takedown_flow
-
     settings = read_config(config, root, overrides)
     with one_line_errors():
         if (video is None) == (channel is None):
             raise ConfigError("give either --video ID or --channel ID")
+    start_server()
+    from flows.machinery.doctor import require
+    from flows.stages.takedown import describe_takedown
+    from flows.stages.takedown import takedown as takedown_flow
+
+    with one_line_errors():
+        require("takedown", settings)
         found = takedown_flow(settings, "video" if video else "channel", SecretStr(video or channel or ""), why)
     show({"takedown": describe_takedown(found)}, json)
     if found.left:

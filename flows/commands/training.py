@@ -20,6 +20,7 @@ from flows.commands.shared import (
 )
 from flows.config import GALLERY_FILE, ConfigError
 from flows.experiments.settings import Experiment
+from flows.machinery.server import start_server
 
 
 def pretrain(
@@ -37,12 +38,13 @@ def pretrain(
 
     Example: python -m flows pretrain --config configs/pretraining.toml --features 2d
     """
+    chosen = [f"train.features={features}"] if features else []
+    settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
+    start_server()
     from flows.machinery.doctor import require
     from flows.stages.train import pretrain as pretrain_flow
     from flows.stages.train import run_in_every_process
 
-    chosen = [f"train.features={features}"] if features else []
-    settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
     with one_line_errors():
         require("pretrain", settings)
         out.print(f"checkpoint: {run_in_every_process(pretrain_flow, settings)}", soft_wrap=True)
@@ -57,14 +59,15 @@ def finetune(
 
     Example: torchrun --nproc-per-node 2 -m flows finetune --config configs/youcook_japanese.toml --recipe proper
     """
-    from flows.machinery.doctor import require
-    from flows.stages.train import finetune as finetune_flow
-    from flows.stages.train import run_in_every_process
-
     settings = read_config(config, root, overrides, recipe)
     if "finetune" in (recipe or ()) and settings.train.init_checkpoint is None:
         with one_line_errors():
             raise ConfigError("--recipe finetune needs weights: set train.init_checkpoint, or take --recipe scratch")
+    start_server()
+    from flows.machinery.doctor import require
+    from flows.stages.train import finetune as finetune_flow
+    from flows.stages.train import run_in_every_process
+
     with one_line_errors():
         require("finetune", settings)
         out.print(f"checkpoint: {run_in_every_process(finetune_flow, settings)}", soft_wrap=True)
@@ -86,13 +89,14 @@ def evaluate(
 
     Example: python -m flows evaluate --config configs/demo.toml --root data/demo --metrics upstream
     """
+    chosen = [f"evaluate.metrics={metrics}"] if metrics else []
+    settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
+    start_server()
     from flows.machinery.doctor import require
     from flows.report.gallery import build_gallery
     from flows.stages.evaluate import evaluate as evaluate_flow
     from flows.status import read_retrieval
 
-    chosen = [f"evaluate.metrics={metrics}"] if metrics else []
-    settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
     with one_line_errors():
         require("evaluate", settings)
         evaluate_flow(settings)
@@ -112,12 +116,15 @@ def experiment(
 
     Example: python -m flows experiment youcook-japanese --config configs/demo.toml --root data/demo
     """
+    settings = read_config(config, root, overrides)
+    start_server()
     from flows.experiments.measure import fill_root
     from flows.experiments.results import list_lacking, to_frames
     from flows.experiments.run import run_experiment
+    from flows.machinery.doctor import require
 
-    settings = read_config(config, root, overrides)
     with one_line_errors():
+        require("experiment", settings)
         document = run_experiment(settings, which)
     if json:
         print(json_module.dumps(document, ensure_ascii=False))

@@ -17,8 +17,9 @@ from flows.experiments.settings import RowSettings, TableSettings
 from flows.machinery.progress import logger, show_steps
 from model.checkpoints import check_video_dim, load_avlnet
 from model.data import ClipSet, has_split, load_clips
-from model.evaluate import DIRECTIONS, embed_clips, retrieval_reports
-from model.metrics import Difference, Ranks, chance_metrics, paired_bootstrap, rank_embeddings
+from model.evaluate import embed_clips, retrieval_reports
+from model.metrics import Difference, chance_metrics, paired_bootstrap, rank_embeddings
+from model.ranks import DIRECTIONS, Ranks
 from model.settings import EvaluateSettings
 from model.train import train
 

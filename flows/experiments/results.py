@@ -12,8 +12,7 @@ from datasets.files import write_bytes, write_json
 from datasets.settings import recipe_of
 from flows.experiments.measure import Comparison, TableResult
 from flows.experiments.paper import TITLES, PaperRow
-from model.evaluate import DIRECTIONS
-from model.metrics import RECALL_AT
+from model.ranks import DIRECTIONS, RECALL_AT
 
 ARROWS = dict(zip(DIRECTIONS, ("A→V", "V→A"), strict=True))
 _NAMES = [f"R@{k}" for k in RECALL_AT]

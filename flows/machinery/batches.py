@@ -43,6 +43,7 @@ def run_batches(
     """Do every batch as one Prefect task, several at once, and return their results as they end."""
     if not batches:
         return []
+    run.begin()
     with open_runner(batch_task.name, run.config) as submit:
         futures = [submit(batch_task, batch, run, *args) for batch in batches]
         return list(track(futures, description, [batch.num_rows for batch in batches]))

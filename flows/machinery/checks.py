@@ -13,19 +13,19 @@ from enum import IntEnum
 from functools import partial
 from pathlib import Path
 
-
 from datasets.schemas import TABLES
 from datasets.tables import list_parts, read_run
 from extract.media import ffmpeg_path
 from extract.media_store import prepare_media_root
 from extract.speech.segmentation import check_speech
-from flows.config import Config, ConfigError
 from features.settings import UNPUBLISHED, UNTRAINED
+from flows.config import Config, ConfigError
 from flows.machinery.forecast import forecast_curation
 from flows.machinery.runners import stages_on_ray
 from flows.machinery.server import server_address
 
 _TIMEOUT_S = 20
+_SERVER_START_S = 180
 _DRIVER = Path("/sys/module/nvidia/version")
 _CLOCK_SLACK = timedelta(hours=1)
 
@@ -257,7 +257,8 @@ def check_prefect(_: Config) -> Finding:
     if address is None:
         return found(Severity.OK, "PREFECT_API_URL is not set: a temporary server starts with work to do, in seconds")
     try:
-        httpx.get(f"{address}/health", timeout=_TIMEOUT_S).raise_for_status()
+        # A server of this command's own answers when it has started, on a machine that does much else after a minute.
+        httpx.get(f"{address}/health", timeout=httpx.Timeout(_SERVER_START_S, connect=_TIMEOUT_S)).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         mend = "prefect server start, or unset PREFECT_API_URL"
         return found(Severity.ERROR, f"{address} does not answer: {error}", mend)

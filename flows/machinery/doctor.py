@@ -70,7 +70,7 @@ def _union(*groups: Iterable[Check]) -> tuple[Check, ...]:
     return tuple(dict.fromkeys(check for group in groups for check in group))
 
 
-CHECKS: dict[str, tuple[Check, ...]] = {
+_OWN: dict[str, tuple[Check, ...]] = {
     "curate": _CURATE,
     "check-availability": (check_root, check_javascript, check_clock),
     "regenerate": _REGENERATE,
@@ -89,4 +89,5 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "pipeline": _union(_CURATE, _FEATURIZE, _TRAIN),
     "all": _union(_CURATE, _FEATURIZE, _TRAIN, _PUBLISH, (check_prefect, check_left_servers)),
 }
-"""What each command needs."""
+CHECKS = {command: _union(checks, (check_prefect,)) for command, checks in _OWN.items()}
+"""What each command needs. Prefect comes last, whose server may still be starting."""

@@ -1,8 +1,10 @@
 """One run over one root: its configuration, its id, and what it records beside the tables."""
 
+import logging
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +12,16 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect.runtime import flow_run
 
-from datasets.tables import read_ok, record_run
+from datasets.tables import current_recipe, read_ok, record_run
 from flows.config import Config
 from flows.machinery.runners import stages_on_ray
+
+logger = logging.getLogger("curation")
+
+
+class WorkLeftError(Exception):
+    """A run that only looks has come to the first thing that it would do."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +32,28 @@ class Run:
     run_id: str
     retry: tuple[str, ...] = ()
     """Reasons whose rows are done again, as the next attempt."""
+    only_looks: bool = False
+    """Plan as ever, and do nothing: `has_work`."""
 
     @property
     def root(self) -> str:
         """Folder or URL of the dataset root."""
         return self.config.root
 
+    def begin(self) -> None:
+        """Every stage calls this before it does something.
+
+        Raises:
+            WorkLeftError: this run only looks.
+        """
+        if self.only_looks:
+            raise WorkLeftError
+
     def record(self, table: str, recipe: str, **more: Any) -> None:
         """Make `recipe` current for `table`, with the configuration and code it comes from, and what else is told."""
+        if self.only_looks and current_recipe(self.root, table) == recipe:
+            return
+        self.begin()
         provenance = {
             "run_id": self.run_id,
             "config": self.config.model_dump(mode="json"),
@@ -43,8 +64,33 @@ class Run:
         record_run(self.root, table, recipe, provenance)
 
 
+def has_work(stages: Callable[[Run], None], config: Config, retry: tuple[str, ...] = ()) -> bool:
+    """Whether a run has anything to do, found out by the code of the run itself; needs no Prefect server.
+
+    What is logged on the way is told only where there is nothing to do: else the run itself tells it.
+    """
+    told: list[logging.LogRecord] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        told.append(record)
+        return False
+
+    logger.addFilter(keep)
+    try:
+        stages(Run(_on_any_node(config), "looks", retry, only_looks=True))
+    except WorkLeftError:
+        return True
+    finally:
+        logger.removeFilter(keep)
+    for record in told:
+        logger.handle(record)
+    return False
+
+
 def start_run(config: Config, retry: tuple[str, ...] = ()) -> Run:
     """The run of the Prefect flow that calls this."""
+    from prefect.runtime import flow_run
+
     return Run(_on_any_node(config), flow_run.get_id() or "outside-of-a-flow", retry)
 
 

@@ -57,7 +57,7 @@ def open_runner(stage: str, config: Config) -> Iterator[Submit]:
         with RayTaskRunner(config.run.ray_address, _connection()) as runner, remote_options(**resources):
 
             def submit(task: "Task[..., Any]", *args: Any) -> "PrefectFuture[Any]":
-                future: "PrefectFuture[Any]" = runner.submit(task, get_call_parameters(task.fn, args, {}))
+                future: PrefectFuture[Any] = runner.submit(task, get_call_parameters(task.fn, args, {}))
                 return future
 
             yield submit

@@ -33,7 +33,8 @@ def server_address() -> str | None:
     if "prefect" in sys.modules:
         from prefect.settings import PREFECT_API_URL
 
-        return PREFECT_API_URL.value()
+        configured: str | None = PREFECT_API_URL.value()
+        return configured
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     with suppress(OSError, tomllib.TOMLDecodeError):
         profiles = tomllib.loads((home / "profiles.toml").read_text())
@@ -42,13 +43,16 @@ def server_address() -> str | None:
     return address or None
 
 
-def reserve_server() -> Callable[[], None]:
-    """Name an address for Prefect, which must not have been loaded, and return the function that starts a server there.
-
-    Until it is called, nothing runs. Where a server is configured, that one is used, and the function does nothing.
+def start_server() -> None:
+    """Begin to start a server for the flow of this command; nothing where one is configured, or where another process
+    of torchrun has the flow. Call it before Prefect is loaded, which then takes its address from the environment.
     """
-    if server_address() is not None:
-        return lambda: None
+    if server_address() is None and os.environ.get("RANK", "0") == "0":
+        reserve_server()()
+
+
+def reserve_server() -> Callable[[], None]:
+    """Name an address for Prefect, and return the function that starts a server there. Until then nothing runs."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | _CHEAP
@@ -89,8 +93,10 @@ def _serve(descriptor: int) -> None:
 
     def end_with_command() -> None:
         sys.stdin.buffer.read()
+        if not server.started:
+            os._exit(0)
         server.should_exit = True
-        # It waits for clients to close their connections; a command that was killed leaves them to the kernel.
+        # It waits for the answers under way, and for services that may hang.
         threading.Timer(_END_S, os._exit, [0]).start()
 
     threading.Thread(target=end_with_command, daemon=True).start()

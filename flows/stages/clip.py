@@ -27,6 +27,7 @@ def make_clips(run: Run) -> None:
     segments = read_table(run.root, "segments", ["video_id", "start_ms", "end_ms", "label"])
     segments = segments.sort_by([("video_id", "ascending"), ("start_ms", "ascending")])
     for batch in cut_batches(todo, _VIDEOS_PER_CLIP_BATCH):
+        run.begin()
         video_ids = batch["video_id"].to_pylist()
         start = bisect_left(segments["video_id"], video_ids[0], key=_as_text)
         stop = bisect_right(segments["video_id"], video_ids[-1], key=_as_text)

@@ -7,7 +7,7 @@ from datasets.splits.draw import SplitError
 from flows.config import Config
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
-from flows.machinery.run import start_run
+from flows.machinery.run import Run, start_run
 from flows.stages.clip import make_clips
 from flows.stages.download import fetch_videos
 from flows.stages.search import find_videos
@@ -28,8 +28,12 @@ def curate(config: Config, retry: tuple[str, ...] = ()) -> None:
         MachineError: this machine lacks something, the speech weights say; told before the hours of download.
         SplitError: the clips cannot give the asked splits.
     """
-    run = start_run(config, retry)
-    with hold_root(config.root):
+    curate_root(start_run(config, retry))
+
+
+def curate_root(run: Run) -> None:
+    """All stages, one after the other."""
+    with hold_root(run.root):
         find_videos(run)
         fetch_videos(run)
         find_speech(run)
@@ -37,5 +41,5 @@ def curate(config: Config, retry: tuple[str, ...] = ()) -> None:
         try:
             assign_splits(run)
         except SplitError as error:
-            where = f"`python -m flows status --root {config.root}` shows where videos and clips were lost"
+            where = f"`python -m flows status --root {run.root}` shows where videos and clips were lost"
             raise SplitError(f"{error}; {where}") from error

@@ -43,9 +43,11 @@ def assign_splits(run: Run) -> None:
     pinned, recipe = _choose_pins(run, inputs)
     request = DrawRequest(settings.sizes, settings.seed, groups, pinned, settings.max_per_video)
     if not has_parts(run.root, "splits", recipe):
+        run.begin()
         drawn = (draw_to_fit if settings.scale else draw_exactly)(clips, request)
         write_part(run.root, "splits", add_common_columns(_with_outcome(drawn), recipe=recipe, run_id=run.run_id))
     if current_recipe(run.root, "splits") != recipe:
+        run.begin()
         _certify(run, recipe, clips, request)
     run.record("splits", recipe)
 
@@ -59,6 +61,7 @@ def find_copies(run: Run) -> pa.Table:
     parts = [Path(path).name for path in list_parts(run.root, "segmentations", segmented)]
     recipe = recipe_of(settings, segmented, parts)
     if current_recipe(run.root, "duplicates") != recipe:
+        run.begin()
         pairs = _with_outcome(search_duplicates(run.root, settings))
         write_part(run.root, "duplicates", add_common_columns(pairs, recipe=recipe, run_id=run.run_id))
         run.record("duplicates", recipe)

@@ -22,7 +22,8 @@ from flows.experiments.paper import read_paper
 from model.avlnet import AVLNet
 from model.checkpoints import write_whole
 from model.data import load_clips
-from model.evaluate import DIRECTIONS, evaluate
+from model.evaluate import evaluate
+from model.ranks import DIRECTIONS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SIZES = {"train": 24, "val": 6, "test": 20}

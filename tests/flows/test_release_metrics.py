@@ -35,7 +35,8 @@ def test_a_change_is_compared_with_both_intervals(before, after, text):
 
 def test_releases_of_equal_data_rarely_differ_by_more_than_noise():
     """The verdict is right about as often as the interval says."""
-    from model.metrics import Ranks, bootstrap_recall
+    from model.metrics import bootstrap_recall
+    from model.ranks import Ranks
 
     rng = np.random.default_rng(1)
     rows = []

@@ -10,7 +10,8 @@ from datasets.schemas import TABLES
 from datasets.tables import check_table, make_table
 from model.avlnet import AVLNet
 from model.data import MAX_FRAMES, padded_length
-from model.evaluate import DIRECTIONS, embed_clips, evaluate, evaluation_rows
+from model.evaluate import embed_clips, evaluate, evaluation_rows
+from model.ranks import DIRECTIONS
 from model.settings import EvaluateSettings
 
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from model.metrics import (
-    Ranks,
     bootstrap_recall,
     metrics_from_embeddings,
     rank_scores,
     retrieval_metrics,
     upstream_metrics,
 )
+from model.ranks import Ranks
 
 EXPECTED = json.loads((golden.FOLDER / "e_metrics_expected.json").read_text())
 SCORES = golden.load("e_metrics.npz")

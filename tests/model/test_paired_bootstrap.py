@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from model.metrics import Ranks, bootstrap_recall, paired_bootstrap, paired_difference
+from model.metrics import bootstrap_recall, paired_bootstrap, paired_difference
+from model.ranks import Ranks
 
 hits = st.integers(1, 40).flatmap(
     lambda n: st.tuples(*[arrays(np.float64, n, elements=st.sampled_from([0.0, 0.25, 1.0]))] * 2)
