@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import re
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict
 
 OUTSIDE_RECIPE = object()
 """Marks, by `Annotated`, a field that changes how work is done (threads, time limits, paths) but not what comes out."""
+
+
+_SECRET = re.compile(r"key|token|sig|auth|pass|pwd|secret|session|sid|cred|code", re.IGNORECASE)
 
 
 class Settings(BaseModel):
@@ -19,6 +24,17 @@ class Settings(BaseModel):
 def outside_recipe(settings: type[Settings]) -> set[str]:
     """Names of the fields that are marked OUTSIDE_RECIPE."""
     return {name for name, field in settings.model_fields.items() if OUTSIDE_RECIPE in field.metadata}
+
+
+def without_secrets(address: str) -> str:
+    """An address without user, password and those parameters whose names say that they are a key, for what is kept."""
+    parts = urlsplit(address)
+    if not parts.scheme or not parts.netloc:
+        return address
+    fields = parts.query.split("&")
+    query = "&".join(f for f in fields if "{video_id}" in f or not _SECRET.search(f.partition("=")[0]))
+    fragment = "" if _SECRET.search(parts.fragment) else parts.fragment
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, fragment))
 
 
 def recipe_of(*parts: Any) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_serializer, field_validator
 
 from datasets.ids import check_video_id
-from datasets.settings import OUTSIDE_RECIPE, Settings
+from datasets.settings import OUTSIDE_RECIPE, Settings, without_secrets
 
 YOUTUBE_EXTRACTORS = tuple(
     f"yt_dlp.extractor.youtube:{name}" for name in ("YoutubeIE", "YoutubeTabIE", "YoutubePlaylistIE", "YoutubeSearchIE")
@@ -41,8 +41,14 @@ class SourceSettings(Settings):
     @classmethod
     def _check_watch_url(cls, value: str) -> str:
         if not re.match(r"https?://", value) or value.count("{video_id}") != 1:
-            raise ValueError(f"watch_url must be an http(s) address with one {{video_id}}, got {value!r}")
+            told = without_secrets(value)
+            raise ValueError(f"watch_url must be an http(s) address with one {{video_id}}, got {told!r}")
         return value
+
+    @field_serializer("watch_url", when_used="json")
+    def _hide_secrets(self, value: str) -> str:
+        """What is kept of a configuration, in records of runs, in releases and by Prefect, opens no door."""
+        return without_secrets(value)
 
     @field_validator("extractors")
     @classmethod
@@ -85,6 +91,11 @@ SOURCES: Mapping[str, Source] = {
 def watch_url(video_id: str, settings: SourceSettings) -> str:
     """Address of a video; raises ValueError for what is no video id."""
     return settings.watch_url.replace("{video_id}", check_video_id(video_id))
+
+
+def public_url(video_id: str, settings: SourceSettings) -> str:
+    """The address of a video as tables and releases keep it."""
+    return without_secrets(watch_url(video_id, settings))
 
 
 def extractor_names(settings: SourceSettings) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ from datasets.releases.shards import (
     write_shards,
 )
 from datasets.releases.verify import verify_release
+from datasets.settings import without_secrets
 from datasets.splits.certificate import CERTIFICATE_FILE
 from datasets.tables import read_run, read_table
 
@@ -202,7 +203,9 @@ def _made_with(root: str | Path, config: Mapping[str, Any]) -> Row:
     for stage, table in _TABLE_OF_STAGE.items():
         recorded = (read_run(root, table) or {}).get("config") or config
         stages[stage] = {
-            name: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+            name: without_secrets(Path(value).name if Path(value).is_absolute() else value)
+            if isinstance(value, str)
+            else value
             for name, value in recorded[stage].items()
             if name not in _LOCAL_SETTINGS
         }

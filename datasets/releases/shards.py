@@ -22,6 +22,7 @@ from datasets.files import write_bytes
 from datasets.outcomes import Status
 from datasets.releases.settings import PublishSettings
 from datasets.schemas import SCHEMA_VERSION, TABLES
+from datasets.settings import without_secrets
 from datasets.tables import current_recipe, keep_highest_attempt, parquet_bytes, read_parts, read_run, read_table
 from datasets.tombstones import hash_id
 
@@ -89,6 +90,7 @@ def _hide(videos: pa.Table, settings: PublishSettings) -> pa.Table:
         row["channel_hash"] = hash_id("channel", channel) if channel else None
         if urlsplit(row["url"] or "").hostname in _LOOPBACK:
             row["url"] = None
+        row["url"] = row["url"] and without_secrets(row["url"])
         if settings.show_titles == "creative_commons":
             row |= {"title": title if is_free else None, "channel_id": channel if is_free else None}
         rows.append(row)

@@ -11,7 +11,7 @@ from extract.container import MediaInfo
 from extract.language import gather_evidence
 from extract.selection import SelectionSettings
 from extract.site.formats import Format
-from extract.sources import SourceSettings, watch_url
+from extract.sources import SourceSettings, public_url
 
 Row = dict[str, Any]
 
@@ -32,7 +32,7 @@ def make_discovery(query: str, video_id: str, rank: int, entry: Mapping[str, Any
 def make_video(video_id: str, metadata: Mapping[str, Any], source: SourceSettings, selection: SelectionSettings) -> Row:
     """Row of `videos` from full metadata, without the outcome columns; scores for the language asked for."""
     names = ("title", "channel_id", "upload_date", "view_count", "license")
-    row: Row = {"video_id": video_id, "source": source.name, "url": watch_url(video_id, source)}
+    row: Row = {"video_id": video_id, "source": source.name, "url": public_url(video_id, source)}
     row |= {name: metadata.get(name) for name in names}
     row |= {"duration_ms": to_ms(metadata.get("duration")), "discovered_at": datetime.now(UTC)}
     if selection.language is not None:

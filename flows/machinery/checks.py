@@ -260,7 +260,7 @@ def check_prefect(_: Config) -> Finding:
         # A server of this command's own answers when it has started, on a machine that does much else after a minute.
         httpx.get(f"{address}/health", timeout=httpx.Timeout(_SERVER_START_S, connect=_TIMEOUT_S)).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        mend = "prefect server start, or unset PREFECT_API_URL"
+        mend = "prefect server start --host 127.0.0.1, or unset PREFECT_API_URL"
         return found(Severity.ERROR, f"{address} does not answer: {error}", mend)
     return found(Severity.OK, f"{address} answers")
 
@@ -294,6 +294,10 @@ def check_runner(config: Config) -> Finding:
         )
     if server_address() is None:
         told = 'run.runner = "ray" needs a Prefect server that every node reaches, and PREFECT_API_URL is not set'
-        mend = "prefect server start --host 0.0.0.0, then export PREFECT_API_URL=http://THIS_MACHINE:4200/api"
+        # Whoever reaches a server without a password can start runs.
+        mend = (
+            "export PREFECT_SERVER_API_AUTH_STRING=admin:PASSWORD, prefect server start --host 0.0.0.0, then on every "
+            "node export PREFECT_API_AUTH_STRING=admin:PASSWORD PREFECT_API_URL=http://THIS_MACHINE:4200/api"
+        )
         return found(Severity.ERROR, told, mend)
     return found(Severity.OK, f"segment and featurize on Ray ({config.run.ray_address or 'the cluster found here'})")

@@ -1,5 +1,6 @@
 """How every flow begins and ends: has this machine what it needs, may it run now, and what is shown of it."""
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -13,6 +14,8 @@ from flows.machinery.artifacts import show_root
 from flows.machinery.doctor import require
 from flows.machinery.locks import RootBusyError, check_root_is_free
 
+EXTRACTORS_VARIABLE = "CURATION_EXTRACTORS"
+"""Extractor classes that runs of deployments may import, separated by commas; `serve` sets it for its own."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -35,6 +38,7 @@ def prepared(command: str) -> Callable[[F], F]:
         def begin(config: Config, *args: Any, **kwargs: Any) -> Any:
             try:
                 if _is_deployed():
+                    _check_extractors(config)
                     late_s = (datetime.now(UTC) - flow_run.get_scheduled_start_time()).total_seconds()
                     if late_s > config.schedules.max_late_s:
                         late = f"missed by {late_s / 60:.0f} min, more than schedules.max_late_s"
@@ -54,6 +58,17 @@ def prepared(command: str) -> Callable[[F], F]:
         return cast(F, begin)
 
     return wrap
+
+
+def _check_extractors(config: Config) -> None:
+    """Refuse code that no configuration file of this machine names: whoever reaches Prefect sets a run's parameters."""
+    allowed = os.environ.get(EXTRACTORS_VARIABLE, "").split(",")
+    strange = [name for name in config.source.extractors if name not in allowed]
+    if strange:
+        mend = f"serve a configuration that has it, or set {EXTRACTORS_VARIABLE} where the worker starts"
+        raise ValueError(
+            f"source.extractors of a deployment names {strange[0]}, which is code, and not allowed: {mend}"
+        )
 
 
 def _is_deployed() -> bool:

@@ -17,7 +17,7 @@ from datasets.tombstones import is_tombstoned, read_tombstones
 from extract.selection import preselect, read_known
 from extract.site.fetch import fetch_recipes, fetch_video
 from extract.site.pacer import Pacer
-from extract.sources import watch_url
+from extract.sources import public_url
 from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.pacing import open_pacer, tell_forecast
 from flows.machinery.run import Run
@@ -104,7 +104,7 @@ def _fetch_row(run: Run, pacer: Pacer, tombstones: frozenset[str], discovery: Ro
     rejected = preselect(discovery, config.selection)
     if rejected is not None:
         known = {name: discovery[name] for name in ("title", "duration_ms", "view_count")}
-        return {**identity, **known, "url": watch_url(video_id, config.source), **rejected}, None
+        return {**identity, **known, "url": public_url(video_id, config.source), **rejected}, None
     settings = (config.source, config.selection, config.download)
     fetch = partial(fetch_video, video_id, config.media_root, *settings, pacer, tombstones)
     return settle_row(fetch, lambda outcome: ({**identity, **outcome}, None), config.run)
