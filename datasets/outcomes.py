@@ -48,6 +48,10 @@ class TransientError(RowError):
     """Trouble that may pass. The flow tries again; after the last try the row gets `reason`."""
 
 
+class DeviceError(OSError):
+    """A device of this machine fails whatever it is given to do: the run's error, never a row's outcome."""
+
+
 def dropped(reason: str, detail: str = "") -> dict[str, Any]:
     """The outcome columns of a row that our rule rejected."""
     return {"status": Status.DROPPED.value, "reason": reason, "detail": detail[:MAX_DETAIL_CHARS]}

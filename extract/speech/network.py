@@ -214,6 +214,10 @@ def load_network(path: Path, sha256: str, device: str = "cpu") -> SpeechNetwork:
         layers = tuple(_read_layers(file, device))
     last = layers[-1]
     assert isinstance(last, Dense)
+    if device != "cpu":
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False  # off by 1e-3 where bands are to be settled in fp32
     rough_layers = tuple(_to_bfloat16(layer) for layer in layers) if _has_bfloat16(device) else layers
     return SpeechNetwork(layers, rough_layers, last.weight.shape[0], device, sha256)
 

@@ -19,6 +19,7 @@ Float32 = npt.NDArray[np.float32]
 
 _GPU_NODES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """NVIDIA's driver, the same under WSL, AMD's: where none is, torch need not be loaded to say that there is no GPU."""
+_CPU_FLAGS = Path("/proc/cpuinfo")
 
 
 class Engine(Protocol):
@@ -45,17 +46,17 @@ def choose_engine(engine: str, device: str) -> str:
 
     Args:
         engine: auto, torch or openvino.
-        device: a torch device, or "auto" for the first GPU, else the CPU.
+        device: a torch device, or "auto" for the first GPU, else the CPU; for OpenVINO, which has no GPU, the CPU.
 
     Raises:
         ValueError: an unknown engine, or OpenVINO on a device that is not the CPU.
     """
     if engine not in ("auto", "torch", "openvino"):
         raise ValueError(f"engine must be auto, torch or openvino, got {engine!r}")
-    is_on_cpu = not has_gpu() if device == "auto" else device.partition(":")[0] == "cpu"
-    if engine == "openvino" and not is_on_cpu:
+    if engine == "openvino" and device.partition(":")[0] not in ("auto", "cpu"):
         raise ValueError(f"engine openvino runs on the CPU, got device {device}; use engine torch")
     if engine == "auto":
+        is_on_cpu = not has_gpu() if device == "auto" else device.partition(":")[0] == "cpu"
         return "openvino" if is_on_cpu and importlib.util.find_spec("openvino") is not None else "torch"
     return engine
 
@@ -63,6 +64,15 @@ def choose_engine(engine: str, device: str) -> str:
 def num_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_bf16() -> bool:
+    """Whether this CPU multiplies bf16; others make it up from fp32, for less precision in no less time."""
+    try:
+        flags = set(_CPU_FLAGS.read_text(encoding="utf-8").split())
+    except OSError:  # no Linux
+        return False
+    return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 class OpenvinoEngine:
@@ -78,8 +88,8 @@ class OpenvinoEngine:
         import openvino
 
         core = openvino.Core()
-        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.precision = precision if precision == "fp32" or has_bf16 else "fp32"
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")  # of these, BF16 may be made up
+        self.precision = precision if precision == "fp32" or ("BF16" in capabilities and has_bf16()) else "fp32"
         hint = {"fp32": "f32", "bf16": "bf16"}[self.precision]
         # Pinned, the threads of every process would share the first cores: two processes would be as slow as one.
         threads = {"NUM_STREAMS": num_threads, "INFERENCE_NUM_THREADS": num_threads, "ENABLE_CPU_PINNING": False}

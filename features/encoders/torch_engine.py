@@ -1,6 +1,7 @@
 """The torch engine, for GPUs and for CPUs without OpenVINO: fixed-size batches, the last one padded with black."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -9,17 +10,28 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from features.encoders.engines import Float32, UInt8
+from datasets.outcomes import DeviceError
+from features.encoders.engines import Float32, UInt8, has_bf16
 
 BATCH_SIZE_CPU = 4
 BATCH_SIZE_GPU = 32
+_LOCKS: dict[str, threading.Lock] = defaultdict(threading.Lock)
+"""One for each device: two networks take turns on it."""
 
 
 def choose_device(device: str) -> torch.device:
-    """The device named, or for "auto" the first GPU, else the CPU."""
+    """The device named, or for "auto" the first GPU, else the CPU.
+
+    Raises:
+        ValueError: torch has no such device here.
+    """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=device).device  # "cuda" has a number now
+    except (RuntimeError, AssertionError) as error:
+        complaint = str(error).splitlines()[0]
+        raise ValueError(f"device {device!r} cannot be used here ({complaint}): use cpu") from error
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -38,10 +50,15 @@ def fold_batch_norms(network: nn.Module) -> None:
         previous_name, previous = name, child
 
 
-def _exact_cudnn() -> Any:
-    """No TF32 (its fp32 is off by 1e-3), and the same kernels every time."""
-    flags: Any = torch.backends.cudnn.flags
-    return flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+def compute_exactly() -> None:
+    """No TF32 (its fp32 is off by 1e-3), and the same kernels every time, for this process.
+
+    The flags are the process's own: set for a while and set back, they would be another thread's in the middle of its
+    batch.
+    """
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
 
 
 class Normalised(nn.Module):
@@ -72,19 +89,32 @@ class TorchEngine:
 
     def __init__(self, network: Normalised, device: torch.device, precision: str) -> None:
         self.device = device
-        self.precision = precision if precision == "fp32" or _torch_has_bf16(device) else "fp32"
+        self.precision = precision if precision == "fp32" or _has_bf16(device) else "fp32"
         self.batch_size = BATCH_SIZE_GPU if device.type == "cuda" else BATCH_SIZE_CPU
         is_3d = any(parameter.ndim == 5 for parameter in network.parameters())
         layout = torch.channels_last_3d if is_3d else torch.channels_last  # as the windows lie
         self.network = network.to(device).to(memory_format=layout)
-        self.lock = threading.Lock()
+        self.lock = _LOCKS[str(device)]
+        compute_exactly()
 
     def run(self, windows: UInt8) -> Float32:
-        """See `Engine.run`."""
-        batches = list(_padded_batches(windows, self.batch_size))
-        with self.lock, torch.inference_mode(), _exact_cudnn():
-            rows = [self._run_batch(batch) for batch in self._on_device(batches)]
-            return torch.cat(rows)[: len(windows)].float().cpu().numpy()
+        """See `Engine.run`. A device that has no room for a batch gets half as many windows from then on.
+
+        Raises:
+            DeviceError: the device has no room for one window, or fails.
+        """
+        while True:
+            try:
+                with self.lock, torch.inference_mode():
+                    batches = list(_padded_batches(windows, self.batch_size))
+                    rows = [self._run_batch(batch) for batch in self._on_device(batches)]
+                    return torch.cat(rows)[: len(windows)].float().cpu().numpy()
+            except torch.OutOfMemoryError as error:
+                if self.batch_size == 1:
+                    raise DeviceError(f"{self.device} has no room for one window of {windows.shape[1:]}") from error
+                self.batch_size //= 2
+            except torch.AcceleratorError as error:
+                raise DeviceError(f"{self.device} fails: {str(error).splitlines()[0]}") from error
 
     def _run_batch(self, batch: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -127,9 +157,7 @@ def _padded_batches(windows: UInt8, batch_size: int) -> Iterator[UInt8]:
         yield np.concatenate([batch, padding])
 
 
-def _torch_has_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    mkldnn: Any = torch.ops.mkldnn
-    has_bf16: bool = mkldnn._is_mkldnn_bf16_supported()
-    return has_bf16
+def _has_bf16(device: torch.device) -> bool:
+    if device.type != "cuda":
+        return has_bf16()
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))

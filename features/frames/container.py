@@ -1,9 +1,11 @@
 """The PyAV door: a media file opened, its packets decoded one by one, its frames put through a filter graph."""
 
+import io
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cache
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import av.sidedata.sidedata
 import numpy as np
 from av.codec.hwaccel import HWAccel
 
+from datasets.outcomes import DeviceError
 from datasets.sound_tracks import choose_track
 from features.frames.decoded import ClipError, UInt8
 from features.frames.filters import PictureKind, picture_filters
@@ -41,9 +44,12 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
 
     Raises:
         ClipError: with reason media_missing or decode_failed.
+        DeviceError: nvdec, and this machine has none that works.
     """
     if not path.is_file():
         raise ClipError("media_missing", f"no file {path}")
+    if decoder == "nvdec":
+        check_nvdec()
     hwaccel = HWAccel("cuda", allow_software_fallback=True) if decoder == "nvdec" else None
     try:
         container = av.open(str(path), options={"protocol_whitelist": "file"}, timeout=_TIMEOUT_S, hwaccel=hwaccel)
@@ -54,6 +60,31 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
             yield container
         except av.FFmpegError as error:
             raise ClipError("decode_failed", f"{path.name}: {error.strerror}") from error
+
+
+@cache
+def check_nvdec() -> None:
+    """Decode a picture of our own by the GPU alone: a format that it lacks may go to the CPU, all formats may not.
+
+    Raises:
+        DeviceError: no such decoder, driver or memory; the machine is at fault, whatever the file.
+    """
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as written:
+        stream = written.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 256, 256, "yuv420p"
+        for _ in range(2):
+            written.mux(stream.encode(av.VideoFrame(256, 256, "yuv420p")))
+        written.mux(stream.encode())
+    file.seek(0)
+    try:
+        with av.open(file, "r", hwaccel=HWAccel("cuda", allow_software_fallback=False)) as container:
+            next(container.decode(video=0))
+    except (av.FFmpegError, NotImplementedError, StopIteration) as error:
+        complaint = getattr(error, "strerror", None) or str(error) or "no picture came out"
+        raise DeviceError(
+            f"features.decoder = 'nvdec': the GPU does not decode ({complaint}): set it to cpu"
+        ) from error
 
 
 def decodable(streams: Iterable[Any]) -> list[Any]:

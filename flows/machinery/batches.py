@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import Task
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from datasets.outcomes import TransientError, failed
+from datasets.outcomes import DeviceError, TransientError, failed
 from datasets.tables import list_parts, subtract
 from flows.config import RunSettings
 from flows.machinery.progress import logger, track
@@ -69,6 +69,8 @@ def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]],
         return retrying(function)
     except TransientError as error:
         return on_failure(failed(error.reason, error.detail))
+    except DeviceError:  # of the machine: every other row would meet it, too
+        raise
     except Exception as error:  # noqa: BLE001 - no item may be lost to a surprise: it is logged whole, and counted
         logger.exception("unexpected")
         return on_failure(failed("unexpected", f"{type(error).__name__}: {error}"))

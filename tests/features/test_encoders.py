@@ -20,6 +20,11 @@ ON_EVERY_ENGINE = [
     pytest.param(("torch", "cpu"), id="torch", marks=pytest.mark.slow),
     pytest.param(("torch", "cuda"), id="cuda", marks=needs_gpu),
 ]
+ON_EVERY_DEVICE = [
+    pytest.param("openvino", "cpu", id="openvino"),
+    pytest.param("torch", "cpu", id="torch"),
+    pytest.param("torch", "cuda", id="cuda", marks=needs_gpu),
+]
 
 
 def distance(actual: np.ndarray, expected: np.ndarray) -> float:
@@ -52,19 +57,19 @@ def test_3d_features_are_the_references(net_3d: Encoder) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["openvino", "torch"])
-def test_2d_features_are_the_references(engine: str) -> None:
-    encoder = load_encoder("resnet152", "untrained", engine=engine)
+@pytest.mark.parametrize(("engine", "device"), ON_EVERY_DEVICE)
+def test_2d_features_are_the_references(engine: str, device: str) -> None:
+    encoder = load_encoder("resnet152", "untrained", engine=engine, device=device)
     assert distance(encoder(to_frames(FEATURES["in2d_u8"])), FEATURES["out2d_f32"]) < 1e-5
     frames = to_frames(FRAMES["g1_2d_u8"])[:2]
     assert distance(encoder(frames), FEATURES["out2d_g1_frames01_f32"]) < 1e-5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["openvino", "torch"])
+@pytest.mark.parametrize(("engine", "device"), ON_EVERY_DEVICE)
 @pytest.mark.parametrize(("name", "golden"), [("resnet152", "2d"), ("resnext101_3d", "3d")])
-def test_bf16_is_within_its_tolerance(name: str, golden: str, engine: str) -> None:
-    encoder = load_encoder(name, "untrained", engine=engine, precision="bf16")
+def test_bf16_is_within_its_tolerance(name: str, golden: str, engine: str, device: str) -> None:
+    encoder = load_encoder(name, "untrained", engine=engine, device=device, precision="bf16")
     if encoder.precision != "bf16":
         pytest.skip("this CPU has no bf16: the encoder says that it computes in fp32, whose tolerance has its own test")
     found, expected = encoder(to_frames(FEATURES[f"in{golden}_u8"])), FEATURES[f"out{golden}_f32"]

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from datasets.outcomes import DeviceError
+from features.encoders import load_encoder
 from features.frames.decoded import ClipError, join_pieces
 from features.frames.decoding import decode_clip, decode_pieces
 from features.frames.filters import scaled_size
@@ -169,6 +171,23 @@ def test_frames_of_nvdec_are_within_their_tolerance(golden_clip: Path) -> None:
     for found, frames in ((clip.frames_2d, expected.frames_2d), (clip.frames_3d, expected.frames_3d)):
         assert found.shape == frames.shape
         assert np.abs(found.astype(np.int16) - frames).mean() <= 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("name", "frames"), [("resnet152", "frames_2d"), ("resnext101_3d", "frames_3d")])
+def test_features_of_nvdec_frames_are_within_their_tolerance(golden_clip: Path, name: str, frames: str) -> None:
+    encoder = load_encoder(name, "untrained", engine="torch", device="cuda")
+    (clip,) = decode_pieces(golden_clip, decoder="nvdec")
+    found, expected = encoder(getattr(clip, frames)), encoder(getattr(decode_clip(golden_clip), frames))
+    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) <= 5e-3
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_nvdec_is_the_machines_fault_and_no_clips(golden_clip: Path) -> None:
+    with pytest.raises(
+        DeviceError, match=r"features\.decoder = 'nvdec': the GPU does not decode \(.+\): set it to cpu"
+    ):
+        next(decode_pieces(golden_clip, decoder="nvdec"))
 
 
 @pytest.mark.parametrize(("start_ms", "end_ms"), [(-1, 5), (5, 5), (7, 3)])

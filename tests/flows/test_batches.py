@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from datasets.outcomes import OK, TransientError, failed
+from datasets.outcomes import OK, DeviceError, TransientError, failed
 from datasets.tables import make_table, write_part
 from flows.config import Config, RunSettings
 from flows.machinery.batches import cut_batches, left_to_do, settle_row
@@ -43,6 +43,14 @@ def test_a_surprise_becomes_an_unexpected_row():
 
     outcome = settle_row(surprise, lambda outcome: outcome, QUICK)
     assert (outcome["reason"], outcome["detail"]) == ("unexpected", "KeyError: 'x'")
+
+
+def test_a_device_that_fails_ends_the_run_and_no_row():
+    def fail():
+        raise DeviceError("cuda:0 has no room for one window")
+
+    with pytest.raises(DeviceError):
+        settle_row(fail, lambda outcome: outcome, QUICK)
 
 
 def test_an_interruption_is_not_a_row():
@@ -97,7 +105,7 @@ def test_a_killed_run_leaves_its_root_free_and_clean(tmp_path):
     script = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from flows.machinery.batches import hold_root\n"
+        "from flows.machinery.locks import hold_root\n"
         f"with hold_root({str(tmp_path)!r}):\n"
         f"    folder = Path({str(tmp_path)!r}) / 'clips' / 'r'\n"
         "    folder.mkdir(parents=True)\n"
