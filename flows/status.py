@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from rich.markup import escape
 from rich.table import Table
 
+from datasets.formats import format_number
 from datasets.outcomes import VIDEO_REASONS, Policy, Status, one_line
 from datasets.queries import Facet
 from datasets.schemas import TABLES
@@ -157,16 +158,8 @@ def to_rich(frame: pd.DataFrame, title: str) -> Table:
         # Words wrap in a narrow terminal: a command that mends, or where a copy lies, must not end in dots.
         table.add_column(str(column), justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     for row in frame.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(escape(one_line(format_number(value), 2000)) for value in row))
     return table
-
-
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and pd.isna(value)):
-        return ""
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:,.1f}"
-    return f"{value:,.0f}" if isinstance(value, int | float) else escape(one_line(value, 2000))
 
 
 def read_availability(root: str) -> pd.DataFrame:

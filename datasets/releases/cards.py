@@ -11,6 +11,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datasets.files import read_json, write_bytes, write_json
+from datasets.formats import format_amount
 from datasets.outcomes import one_line
 from datasets.releases.changes import describe_changes, is_empty
 from datasets.releases.croissant import describe_croissant
@@ -20,7 +21,6 @@ from datasets.splits.certificate import CERTIFICATE_FILE
 from datasets.tables import read_table
 
 _PROJECT = Path(__file__).parents[2]
-_MS_PER_MINUTE, _MS_PER_HOUR = 60_000, 3_600_000
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 MEANING = {
@@ -76,13 +76,8 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown and YAML for people; texts of the web never get here (titles stay in shards)
     )
-    environment.globals.update(number="{:,}".format, length=format_length)
+    environment.globals.update(number="{:,}".format, length=format_amount)
     return environment
-
-
-def format_length(ms: int) -> str:
-    """A length in minutes, or hours from 10 of them."""
-    return f"{ms / _MS_PER_MINUTE:,.1f} min" if ms < 10 * _MS_PER_HOUR else f"{ms / _MS_PER_HOUR:,.1f} h"
 
 
 def _gather(

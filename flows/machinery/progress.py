@@ -13,6 +13,7 @@ from prefect.futures import PrefectFuture, as_completed
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from datasets.formats import format_amount
 from flows.machinery.artifacts import create_artifact, update_artifact
 
 console = Console(stderr=True)
@@ -72,10 +73,7 @@ def tell(description: str, done: int, total: int, seconds: float) -> str:
     rate = f"{per_second:.1f} a second" if per_second >= 1 else f"{60 * per_second:.1f} a minute"
     if done >= total:
         return f"{words}, {rate}"
-    left = (
-        f"{left_s:.0f} s" if left_s < 100 else f"{left_s / 60:.0f} min" if left_s < 6000 else f"{left_s / 3600:.1f} h"
-    )
-    return f"{words}, {rate}, about {left} left"
+    return f"{words}, {rate}, about {format_amount(round(1000 * left_s))} left"
 
 
 class _Artifact:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from datasets.files import write_bytes
+from datasets.formats import format_clock
 from datasets.places_audio import locate_pairs
 from datasets.tables import current_recipe, list_parts, read_ok
 from extract.media import MediaError, encode_speech, encode_thumbnail
@@ -23,7 +24,6 @@ from features.frames.decoded import ClipError
 from flows.config import GALLERY_FILE, Config
 from flows.report.page import render_template
 from flows.report.query_yields import read_ranks
-from flows.report.strips import format_clock
 
 NUM_QUERIES = 40
 LONGEST_SPEECH_MS = 20_000

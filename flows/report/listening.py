@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from datasets.formats import format_clock
 from datasets.ids import make_clip_id
 from flows.report.links import clip_fragment
-from flows.report.strips import format_clock
 
 NUM_SAMPLES = 30
 

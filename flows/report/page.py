@@ -2,17 +2,16 @@
 
 import base64
 import hashlib
-import math
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from datasets.formats import format_amount, format_clock, format_number
 from flows.answers import ANSWERS
 from flows.report.figures import POLICY_MEANING
 from flows.report.music import LABELS, NEAR_SPEECH_MS
-from flows.report.strips import ROW_MS, STRIP_HEIGHT, format_clock
+from flows.report.strips import ROW_MS, STRIP_HEIGHT
 
 _FOLDER = Path(__file__).parent
 SCRIPTS = ("player.js", "listening.js")
@@ -44,22 +43,6 @@ def render_template(name: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=format_cell, clock=format_clock, amount=format_amount)
+    environment.filters.update(cell=format_number, clock=format_clock, amount=format_amount)
     style = (_FOLDER / "style.css").read_text(encoding="utf-8")
     return environment.get_template(name).render(**content, style=style)
-
-
-def format_cell(value: Any) -> str:
-    """A number with separators, floats with one decimal, nothing for what is absent."""
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float):
-        return f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def format_amount(ms: int) -> str:
-    """A length in the unit that suits it: seconds to 10 minutes, minutes to 10 hours, then hours."""
-    if ms < 600_000:
-        return f"{ms / 1000:,.0f} s"
-    return f"{ms / 60_000:,.0f} min" if ms < 36_000_000 else f"{ms / 3_600_000:,.1f} h"

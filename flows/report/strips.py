@@ -55,10 +55,3 @@ def overlap_ms(first: Sequence[Span], second: Sequence[Span]) -> int:
         else:
             j += 1
     return total
-
-
-def format_clock(ms: int) -> str:
-    """Minutes and seconds, as in 12:05; hours in front when there are any."""
-    minutes, seconds = divmod(ms // 1000, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -66,7 +66,7 @@ def test_links_lead_to_the_site_where_one_is_named(tmp_path):
     ("done", "total", "seconds", "words"),
     [
         (0, 100, 5, "cut: 0 of 100"),
-        (40, 100, 200, "cut: 40 of 100, 12.0 a minute, about 5 min left"),
+        (40, 100, 200, "cut: 40 of 100, 12.0 a minute, about 300 s left"),
         (50, 100, 25, "cut: 50 of 100, 2.0 a second, about 25 s left"),
         (10, 1000, 3600, "cut: 10 of 1,000, 0.2 a minute, about 99.0 h left"),
         (100, 100, 50, "cut: 100 of 100, 2.0 a second"),

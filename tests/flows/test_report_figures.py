@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasets.formats import format_clock
 from flows.clip_choices import choose_videos
 from flows.report.figures import count_lengths, sum_splits
 from flows.report.links import clip_fragment, keep_web_address, link_media
 from flows.report.music import LABELS, Comparison, add_confusion, spans_by_label, sum_between_speech, sum_labels
-from flows.report.strips import STRIP_HEIGHT, cut_to_row, draw_label, format_clock, overlap_ms, place_on_row, split_rows
+from flows.report.strips import STRIP_HEIGHT, cut_to_row, draw_label, overlap_ms, place_on_row, split_rows
 
 # Geometry
 
