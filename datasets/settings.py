@@ -18,7 +18,14 @@ _SECRET = re.compile(r"key|token|sig|auth|pass|pwd|secret|session|sid|cred|code"
 class Settings(BaseModel):
     """Frozen settings of one stage; unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    def recipe_fields(self) -> dict[str, Any]:
+        """What of these settings affects a result, as JSON can hold it."""
+        fields = type(self).model_fields
+        young = {name for name, field in fields.items() if IN_RECIPE_WHEN_SET in field.metadata}
+        unset = {name for name in young if getattr(self, name) == fields[name].default}
+        return self.model_dump(mode="json", exclude=outside_recipe(type(self)) | unset)
 
 
 def outside_recipe(settings: type[Settings]) -> set[str]:
@@ -46,8 +53,5 @@ def recipe_of(*parts: Any) -> str:
     Returns:
         16 hexadecimal digits, the same for equal parts on any machine.
     """
-    plain = [
-        part.model_dump(mode="json", exclude=outside_recipe(type(part))) if isinstance(part, Settings) else part
-        for part in parts
-    ]
+    plain = [part.recipe_fields() if isinstance(part, Settings) else part for part in parts]
     return hashlib.sha256(json.dumps(plain, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-import torch.distributed
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
@@ -14,7 +13,9 @@ from model.loss import mms_loss
 Embeddings = tuple[Tensor, Tensor]
 
 
-def backward_contrastive(fabric: Fabric, model: nn.Module, pieces: Sequence[Batch], recompute: bool) -> Tensor:
+def backward_contrastive(
+    fabric: Fabric, model: nn.Module, pieces: Sequence[Batch], recompute: bool, log_scale: Tensor | None = None
+) -> Tensor:
     """Add the gradient of the loss over all clips of all pieces and processes to the parameters.
 
     Every clip is a negative of every other, whichever piece or process it is in.
@@ -25,19 +26,20 @@ def backward_contrastive(fabric: Fabric, model: nn.Module, pieces: Sequence[Batc
         pieces: the clips of this process.
         recompute: embed the clips of several pieces twice, first without a graph (cached embeddings), so that memory
             is that of one piece; else the graph of the whole batch is kept, and there is one forward pass.
+        log_scale: the logarithm of a factor on the scores, a parameter that gets its gradient too.
 
     Returns:
         The loss over the whole batch, the same in every process.
     """
     if len(pieces) == 1 or not recompute:
         embeddings = [_embed(fabric, model, piece) for piece in pieces]
-        loss, gradients = _loss_and_gradients(fabric, embeddings)
+        loss, gradients = _loss_and_gradients(fabric, embeddings, log_scale)
         outputs = [tensor for pair in embeddings for tensor in pair]
         _backward(fabric, outputs, [tensor for pair in gradients for tensor in pair])
         return loss
     with torch.no_grad(), _statistics_untouched(model):
         embeddings = [_embed(fabric, model, piece) for piece in pieces]
-    loss, gradients = _loss_and_gradients(fabric, embeddings)
+    loss, gradients = _loss_and_gradients(fabric, embeddings, log_scale)
     for i, (piece, gradient) in enumerate(zip(pieces, gradients, strict=True)):
         with fabric.no_backward_sync(model, enabled=i < len(pieces) - 1):  # type: ignore[arg-type]
             _backward(fabric, _embed(fabric, model, piece), gradient)
@@ -56,23 +58,29 @@ def _backward(fabric: Fabric, outputs: Sequence[Tensor], gradients: Sequence[Ten
     fabric.backward(torch.stack(products).sum())
 
 
-def _loss_and_gradients(fabric: Fabric, embeddings: Sequence[Embeddings]) -> tuple[Tensor, list[Embeddings]]:
+def _loss_and_gradients(
+    fabric: Fabric, embeddings: Sequence[Embeddings], log_scale: Tensor | None
+) -> tuple[Tensor, list[Embeddings]]:
     """Loss over the gathered batch, and its gradient with respect to each piece's embeddings."""
     sizes = [len(audio) for audio, _ in embeddings]
     own = [torch.cat(side).detach().requires_grad_() for side in zip(*embeddings, strict=True)]
     audio, video = (_gather(fabric, side) for side in own)
-    loss = mms_loss(audio @ video.T)
+    scores = audio @ video.T
+    loss = mms_loss(scores if log_scale is None else scores * log_scale.exp())
+    gradients = torch.autograd.grad(loss, own if log_scale is None else [*own, log_scale])
+    if log_scale is not None:
+        log_scale.grad = gradients[2]
     # DDP averages over processes what has to be added up.
-    gradients = [g * fabric.world_size for g in torch.autograd.grad(loss, own)]
-    return loss.detach(), list(zip(*(torch.split(side, sizes) for side in gradients), strict=True))
+    halves = (torch.split(gradient * fabric.world_size, sizes) for gradient in gradients[:2])
+    return loss.detach(), list(zip(*halves, strict=True))
 
 
 def _gather(fabric: Fabric, own: Tensor) -> Tensor:
     """Embeddings of all processes in rank order; only this process's carry a gradient."""
     if fabric.world_size == 1:
         return own
-    parts = [torch.empty_like(own) for _ in range(fabric.world_size)]
-    torch.distributed.all_gather(parts, own.detach())
+    gathered: Tensor = fabric.all_gather(own.detach())  # type: ignore[assignment]
+    parts = list(gathered)
     parts[fabric.global_rank] = own
     return torch.cat(parts)
 

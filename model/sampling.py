@@ -25,7 +25,10 @@ def iterate_batches(
     rank: int = 0,
     num_processes: int = 1,
 ) -> Iterator[list[Batch]]:
-    """One process's share of each batch of an epoch, in micro batches of similar length.
+    """One process's share of each batch of an epoch, in the pieces that go through the network at once.
+
+    In recipe upstream they are clips of similar length; in recipe proper, where batch statistics are taken over a
+    piece, clips as they were drawn.
 
     Order and windows follow from seed, epoch and step alone, so that a resumed training need not remember any state
     of a random generator: it begins at `first_step`.
@@ -40,7 +43,11 @@ def iterate_batches(
             own = np.arange(len(clips))
         else:
             clips = train_set
-        groups = split_by_length(clips, own, settings.micro_batch_size)
+        if settings.recipe == "upstream":
+            groups = split_by_length(clips, own, settings.micro_batch_size)
+        else:
+            over = settings.statistics_over or len(own)
+            groups = [own[start : start + over] for start in range(0, len(own), over)]
         yield [clips.batch(group, _num_padded(clips, group, settings)) for group in groups]
 
 

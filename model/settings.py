@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from datasets.settings import OUTSIDE_RECIPE, Settings
+from datasets.settings import IN_RECIPE_WHEN_SET, OUTSIDE_RECIPE, Settings
 
 AUDIO_WIDTHS = (128, 128, 256, 512, 1024)
 """Channels of the audio network's stem and four stages, as the original has them."""
@@ -43,11 +43,34 @@ class TrainSettings(Settings):
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a better mean recall on val; None never stops early."""
     micro_batch_size: int = Field(default=16, ge=1)
-    """Clips that go through the network at once."""
+    """In recipe upstream, clips that go through the network at once; no result depends on it beyond rounding."""
+    statistics_over: Annotated[int | None, IN_RECIPE_WHEN_SET] = Field(default=None, ge=2)
+    """In recipe proper, clips that batch statistics are taken over and that go through the network at once, as they
+    were drawn; None: the batch, or a process's share of it. The original's are those of one GPU."""
+    schedule: Annotated[Literal["step", "cosine"], IN_RECIPE_WHEN_SET] = "step"
+    """step: `lr_decay` after each epoch, as the original; cosine: down to 0 in the last step."""
+    warmup_steps: Annotated[int, IN_RECIPE_WHEN_SET] = Field(default=0, ge=0)
+    """Steps in which the learning rate rises to `learning_rate`, before the schedule begins; the original has none."""
+    weight_decay: Annotated[float, IN_RECIPE_WHEN_SET] = Field(default=0.0, ge=0)
+    """Adam's L2 penalty; the original has none."""
+    clip_gradient_norm: Annotated[float | None, IN_RECIPE_WHEN_SET] = Field(default=None, gt=0)
+    """Largest norm of all gradients together, logged either way; None, as in the original, clips nothing."""
+    learn_logit_scale: Annotated[bool, IN_RECIPE_WHEN_SET] = False
+    """Multiply scores by a factor that is learned, from 1 on; the original has none, and no retrieval depends on it."""
+    wandb_project: Annotated[str | None, OUTSIDE_RECIPE] = None
+    """Log to Weights & Biases too, where the package wandb is installed."""
     checkpoint_every_steps: Annotated[int, OUTSIDE_RECIPE] = Field(default=20, ge=1)
     """Steps after which the state to resume from is written; a killed training repeats fewer than that."""
     device: Annotated[str, OUTSIDE_RECIPE] = "auto"
     """Lightning's accelerator: auto, cpu, cuda."""
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> "TrainSettings":
+        if self.patience is not None and self.selection == "last":
+            raise ValueError('patience counts epochs without a better recall on val: selection must be "best_val"')
+        if self.learn_logit_scale and self.precision == "fp16":
+            raise ValueError('learn_logit_scale needs precision "fp32" or "bf16"')
+        return self
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -55,13 +78,13 @@ class TrainSettings(Settings):
         return tuple(self.features.split("+"))
 
 
-_ORIGINAL = {"recipe": "upstream", "learning_rate": 1e-4, "lr_decay": 1.0, "seed": 1}
+_ORIGINAL = {"recipe": "upstream", "learning_rate": 1e-4, "lr_decay": 1.0, "seed": 1, "selection": "last"}
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "scratch": {**_ORIGINAL, "batch_size": 64, "epochs": 15, "init_checkpoint": None},
     "finetune": {**_ORIGINAL, "batch_size": 256, "epochs": 5},
     "howto100m": {
         "recipe": "proper", "mask_padding": False, "batch_size": 4096, "epochs": 30, "learning_rate": 1e-3,
-        "lr_decay": 0.9, "seed": 1,
+        "lr_decay": 0.9, "seed": 1, "statistics_over": 2048, "selection": "last",
     },
     "upstream": {"recipe": "upstream"},
     "proper": {"recipe": "proper"},

@@ -3,7 +3,9 @@
 import csv
 import io
 import logging
+import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,13 +20,16 @@ from torch import nn
 from datasets.files import write_bytes
 from datasets.settings import recipe_of
 from model.avlnet import AVLNet
-from model.checkpoints import check_video_dim, load_avlnet, read_whole, write_whole
+from model.checkpoints import CheckpointError, check_video_dim, load_avlnet, read_whole, write_whole
 from model.contrastive import backward_contrastive
 from model.data import Batch, ClipSet
 from model.evaluate import mean_recall
+from model.finite import check_gradients, check_weights
 from model.memory import has_room_for_graph
+from model.prefetch import prepare_ahead
 from model.pretraining import VideoSet
 from model.sampling import clips_per_item, iterate_batches
+from model.schedules import make_scheduler
 from model.settings import TrainSettings
 
 MODEL_FILE, RESUME_FILE, HISTORY_FILE, LOG_FOLDER = "avlnet.pth", "resume.pt", "history.csv", "tensorboard"
@@ -75,8 +80,9 @@ def train(
         fabric: where to run, and where to log; one process, or those that torchrun started, when not given.
 
     Raises:
-        ValueError: more clips in a batch than in the train split, a checkpoint of other sizes, or a folder that holds
-            another training.
+        NotFiniteError: a loss, gradient or weight that is not finite, in the step that brought it.
+        ValueError: more clips in a batch than in the train split, patience without val clips, a checkpoint of other
+            sizes, or a folder that holds another training.
     """
     folder = Path(checkpoint_dir)
     run = _Run(train_set, val_set, settings, folder, fabric or _make_fabric(settings, folder))
@@ -99,10 +105,24 @@ def _make_fabric(settings: TrainSettings, folder: Path) -> Fabric:
         num_nodes=num_nodes,
         strategy=strategy,
         precision=precision,
-        loggers=TensorBoardLogger(folder, name=LOG_FOLDER, version="", default_hp_metric=False),
+        loggers=_make_loggers(settings, folder),
     )
     fabric.launch()
     return fabric
+
+
+def _make_loggers(settings: TrainSettings, folder: Path) -> list[Any]:
+    loggers: list[Any] = [TensorBoardLogger(folder, name=LOG_FOLDER, version="", default_hp_metric=False)]
+    if settings.wandb_project is not None:
+        from lightning.pytorch.loggers import WandbLogger
+
+        try:
+            loggers.append(WandbLogger(project=settings.wandb_project, save_dir=str(folder)))
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                "train.wandb_project needs the package wandb: pip install wandb, or leave it out"
+            ) from error
+    return loggers
 
 
 class _Run:
@@ -116,48 +136,99 @@ class _Run:
         folder: Path,
         fabric: Fabric,
     ) -> None:
-        if settings.batch_size > len(train_set):
-            raise ValueError(
-                f"train.batch_size is {settings.batch_size}, but the train split has {len(train_set)} clips: "
-                "no batch can be filled; choose a smaller batch_size"
-            )
-        share = fabric.world_size * clips_per_item(train_set)
-        if settings.batch_size % share:
-            raise ValueError(
-                f"train.batch_size must be a multiple of {share} (processes times windows a video), "
-                f"got {settings.batch_size}"
-            )
         self.train_set, self.val_set, self.settings, self.folder, self.fabric = (
             train_set, val_set, settings, folder, fabric,
         )  # fmt: skip
+        self._refuse_what_cannot_run()
         self.bare_model = model = _synchronise(_first_model(settings, train_set.video_dim), settings, fabric)
-        optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=settings.learning_rate)
+        self.log_scale = (
+            torch.zeros((), device=fabric.device, requires_grad=True) if settings.learn_logit_scale else None
+        )
+        trained = [p for p in model.parameters() if p.requires_grad] + [p for p in (self.log_scale,) if p is not None]
+        optimizer = torch.optim.Adam(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self.scheduler = make_scheduler(optimizer, settings, self.steps_per_epoch)
         self.model, self.optimizer = fabric.setup(model, optimizer)
         self.history: list[Epoch] = []
         self.losses: list[float] = []
         """Of the steps done in the epoch that is not over."""
         self.selected_epoch = -1
         ids = {"train": train_set.clip_ids, "val": val_set.clip_ids if val_set else []}
-        self.identity = recipe_of(settings, settings.init_checkpoint, ids)
+        # More epochs, or more patience, is the same training gone on with; a cosine ends in the last step.
+        ending = {"patience", *(() if settings.schedule == "cosine" else ("epochs",))}
+        fields = {name: value for name, value in settings.recipe_fields().items() if name not in ending}
+        self.identity = recipe_of(fields, settings.init_checkpoint, ids)
+
+    def _refuse_what_cannot_run(self) -> None:
+        settings, num_clips = self.settings, len(self.train_set)
+        if settings.batch_size > num_clips:
+            raise ValueError(
+                f"train.batch_size is {settings.batch_size}, but the train split has {num_clips} clips: "
+                "no batch can be filled; choose a smaller batch_size"
+            )
+        share = self.fabric.world_size * clips_per_item(self.train_set)
+        if settings.batch_size % share:
+            raise ValueError(
+                f"train.batch_size must be a multiple of {share} (processes times windows a video), "
+                f"got {settings.batch_size}"
+            )
+        if settings.patience is not None and not self._selects():
+            raise ValueError(
+                f"train.patience is {settings.patience}, but there are no clips of split val to measure by: "
+                "leave it out, or draw a split val"
+            )
 
     @property
     def steps_per_epoch(self) -> int:
         return len(self.train_set) // self.settings.batch_size
 
     def restore(self) -> None:
-        """Take up the state that a killed training left, if any."""
-        path = self.folder / RESUME_FILE
-        if not path.exists():
+        """Take up the state that a killed training, or one of fewer epochs, left, if any."""
+        state = self._own_state() or self._state_of_fewer_epochs()
+        if state is None:
             return
-        state = read_whole(path)
-        if state["identity"] != self.identity:
-            raise ValueError(f"{self.folder} holds a training of other settings or clips: choose another folder")
         self.bare_model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        if self.log_scale is not None:
+            self.log_scale.data.copy_(state["log_scale"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.losses = state["losses"]
         self.history = [Epoch(**row) for row in state["history"]]
         self.selected_epoch = state["selected_epoch"]
+
+    def _own_state(self) -> dict[str, Any] | None:
+        path = self.folder / RESUME_FILE
+        if not path.exists():
+            return None
+        state: dict[str, Any] = read_whole(path)
+        if state["identity"] != self.identity:
+            raise ValueError(f"{self.folder} holds a training of other settings or clips: choose another folder")
+        if len(state["history"]) > self.settings.epochs:
+            raise ValueError(
+                f"{self.folder} holds a training of {len(state['history'])} epochs, more than "
+                f"{self.settings.epochs}: choose another folder"
+            )
+        return state
+
+    def _state_of_fewer_epochs(self) -> dict[str, Any] | None:
+        """The furthest of the same training's states in the folders beside this one, its files copied."""
+        found: list[tuple[Path, dict[str, Any]]] = []
+        for path in sorted(self.folder.parent.glob(f"*/{RESUME_FILE}")):
+            try:
+                state = read_whole(path)
+            except CheckpointError:
+                continue
+            is_same = isinstance(state, dict) and state.get("identity") == self.identity
+            if is_same and state["epochs"] < self.settings.epochs:
+                found.append((path.parent, state))
+        if not found:
+            return None
+        folder, state = max(found, key=lambda one: int(one[1]["epochs"]))
+        logger.info("going on with the training of %d epochs in %s", state["epochs"], folder)
+        if self.fabric.global_rank == 0 and (folder / MODEL_FILE).exists():
+            write_whole(self.folder / MODEL_FILE, read_whole(folder / MODEL_FILE))
+        self.fabric.barrier()
+        return state
 
     def is_done(self) -> bool:
         """All epochs done, or none better for `patience` epochs."""
@@ -168,27 +239,42 @@ class _Run:
     def train_epoch(self, on_step: OnStep | None) -> None:
         """What is left of one pass over the train clips, then validation and checkpoints."""
         epoch, every = len(self.history), self.settings.checkpoint_every_steps
-        learning_rate = self.settings.learning_rate * self.settings.lr_decay**epoch
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
         self.model.train(self.settings.recipe == "proper")
         place = (self.fabric.global_rank, self.fabric.world_size)
-        for pieces in iterate_batches(self.train_set, self.settings, epoch, len(self.losses), *place):
-            self.losses.append(self._take_step(pieces))
-            num_done = epoch * self.steps_per_epoch + len(self.losses)
-            self.fabric.log_dict({"loss": self.losses[-1], "learning_rate": learning_rate}, num_done)
+        batches = iterate_batches(self.train_set, self.settings, epoch, len(self.losses), *place)
+        began, all_waited_s = time.perf_counter(), 0.0
+        learning_rate = self.optimizer.param_groups[0]["lr"]
+        for pieces, waited_s in prepare_ahead(batches):
+            learning_rate = self.optimizer.param_groups[0]["lr"]
+            num_done = epoch * self.steps_per_epoch + len(self.losses) + 1
+            loss, gradient_norm = self._take_step(pieces, f"step {num_done} (epoch {epoch})")
+            self.losses.append(loss)
+            all_waited_s += waited_s
+            figures = {"loss": loss, "learning_rate": learning_rate, "gradient_norm": gradient_norm}
+            self.fabric.log_dict(figures, num_done)
             if num_done % every == 0 and len(self.losses) < self.steps_per_epoch:
                 self._write_state()
             if on_step:
-                on_step(num_done, self.settings.epochs * self.steps_per_epoch, self.losses[-1])
+                on_step(num_done, self.settings.epochs * self.steps_per_epoch, loss)
+        share = all_waited_s / max(time.perf_counter() - began, 1e-9)
+        self.fabric.log("waiting_for_batches", share, (epoch + 1) * self.steps_per_epoch)
         self._end_epoch(Epoch(epoch, float(np.mean(self.losses)), learning_rate, self._validate()))
 
-    def _take_step(self, pieces: list[Batch]) -> float:
+    def _take_step(self, pieces: list[Batch], where: str) -> tuple[float, float]:
+        """(loss, norm of the gradients before clipping)"""
         self.optimizer.zero_grad()
         has_room = has_room_for_graph(pieces, self.bare_model.widths, self.fabric.device, self.fabric.world_size)
-        loss = backward_contrastive(self.fabric, self.model, pieces, recompute=not has_room).item()
+        loss = backward_contrastive(self.fabric, self.model, pieces, not has_room, self.log_scale).item()
+        limit = self.settings.clip_gradient_norm or math.inf
+        clipped = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False)
+        norm = float(clipped) if clipped is not None else math.nan
+        # In fp16 gradients overflow now and then: its scaler leaves out such a step.
+        check_gradients(where, loss, None if self.settings.precision == "fp16" else norm, pieces)
+        learning_rate = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
-        return loss
+        check_weights(where, self.bare_model.parameters(), learning_rate)
+        self.scheduler.step()
+        return loss, norm
 
     def _validate(self) -> float | None:
         return mean_recall(self.bare_model, self.val_set) if self._selects() and self.val_set else None
@@ -215,8 +301,11 @@ class _Run:
         """What a killed training goes on from; all else follows from settings, epoch and step."""
         state = {
             "identity": self.identity,
+            "epochs": self.settings.epochs,
             "model": self.bare_model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "log_scale": None if self.log_scale is None else self.log_scale.detach(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "history": [asdict(epoch) for epoch in self.history],
             "losses": self.losses,

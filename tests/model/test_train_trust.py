@@ -1,0 +1,176 @@
+"""What a researcher trusts a training for: it stops at what is no number, goes on, and says what it cannot do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import small_clips as small
+import torch
+from pydantic import ValidationError
+
+from datasets.settings import recipe_of
+from model.checkpoints import write_whole
+from model.data import ClipSet
+from model.finite import NotFiniteError
+from model.prefetch import prepare_ahead
+from model.schedules import make_scheduler
+from model.settings import RECIPES, TrainSettings
+from model.train import train
+
+
+def settings(**changes) -> TrainSettings:
+    base = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "embedding_dim": 16, "widths": small.NARROW}
+    return TrainSettings(**(base | changes))
+
+
+def spoilt(clips: ClipSet, number: float) -> ClipSet:
+    """One number of one clip's frames replaced."""
+    frames = clips.chunks[0].copy()
+    frames[clips.starts[5] + 3, 7] = number
+    return replace(clips, chunks=(frames,))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_frames_that_are_no_numbers_stop_the_run_in_their_step(clips: ClipSet, tmp_path, number):
+    taken = []
+    with pytest.raises(
+        NotFiniteError, match=r"step \d \(epoch 0\): the loss is nan.*audio of 1 of its 8 clips"
+    ) as told:
+        train(spoilt(clips, number), None, settings(), tmp_path, on_step=lambda done, *_: taken.append(done))
+    assert f"step {len(taken) + 1} " in str(told.value)
+    assert not (tmp_path / "avlnet.pth").exists()
+
+
+def test_a_learning_rate_that_throws_the_weights_away_stops_the_run(clips: ClipSet, tmp_path):
+    with pytest.raises(NotFiniteError, match=r"step 1 \(epoch 0\).*learning rate 1e\+38"):
+        train(clips, None, settings(learning_rate=1e38), tmp_path)
+    assert not (tmp_path / "avlnet.pth").exists()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_setting_that_is_no_number_is_refused(number):
+    with pytest.raises(ValidationError, match="learning_rate"):
+        settings(learning_rate=number)
+
+
+def test_weights_to_start_from_that_are_no_numbers_are_refused(clips: ClipSet, tmp_path):
+    state = torch.load(train(clips, None, settings(epochs=1), tmp_path / "first").checkpoint, weights_only=True)
+    state["GU_audio.fc.bias"][0] = float("nan")
+    write_whole(tmp_path / "bad.pth", state)
+    with pytest.raises(ValueError, match=r"GU_audio\.fc\.bias holds numbers that are not finite"):
+        train(clips, None, settings(init_checkpoint=str(tmp_path / "bad.pth")), tmp_path / "second")
+
+
+@pytest.mark.parametrize("folder", ["same", "other"])
+def test_more_epochs_go_on_where_fewer_ended(clips: ClipSet, tmp_path, folder):
+    taken = []
+    train(clips, clips, settings(), tmp_path / "same")
+    more = train(clips, clips, settings(epochs=3), tmp_path / folder, on_step=lambda done, *_: taken.append(done))
+    assert taken == [7, 8, 9]
+    (tmp_path / "apart").mkdir()
+    whole = train(clips, clips, settings(epochs=3), tmp_path / "apart" / "whole")
+    assert more.history == whole.history and more.selected_epoch == whole.selected_epoch
+    one, two = (torch.load(run.checkpoint, weights_only=True) for run in (more, whole))
+    assert all(torch.equal(value, two[key]) for key, value in one.items())
+
+
+def test_fewer_epochs_than_a_folder_holds_are_refused(clips: ClipSet, tmp_path):
+    train(clips, None, settings(), tmp_path)
+    with pytest.raises(ValueError, match="holds a training of 2 epochs, more than 1"):
+        train(clips, None, settings(epochs=1), tmp_path)
+
+
+def test_patience_without_clips_to_measure_by_is_an_error(clips: ClipSet, tmp_path):
+    with pytest.raises(ValueError, match=r"train\.patience is 2, but there are no clips of split val"):
+        train(clips, None, settings(patience=2), tmp_path)
+    with pytest.raises(ValidationError, match="selection must be"):
+        settings(patience=2, selection="last")
+
+
+def test_train_mode_does_not_depend_on_the_micro_batch_but_on_what_statistics_are_taken_over(clips, tmp_path):
+    runs = {
+        name: train(clips, None, settings(recipe="proper", **more), tmp_path / name).history[-1].loss
+        for name, more in {
+            "16": {"micro_batch_size": 16}, "3": {"micro_batch_size": 3}, "over": {"statistics_over": 4},
+        }.items()
+    }  # fmt: skip
+    assert runs["3"] == pytest.approx(runs["16"], rel=1e-6)
+    assert abs(runs["over"] - runs["16"]) > 1e-4 * abs(runs["16"])
+
+
+def test_the_originals_pretraining_takes_statistics_over_the_windows_of_one_gpu():
+    assert TrainSettings(**RECIPES["howto100m"]).statistics_over == 4096 // 2
+    assert {RECIPES[name]["selection"] for name in ("scratch", "finetune", "howto100m")} == {"last"}
+
+
+def test_gradients_are_clipped_and_their_norm_is_logged(clips: ClipSet, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(clips, None, settings(clip_gradient_norm=1e-9), tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert all(event.value > 1e-3 for event in events.Scalars("gradient_norm")), "before clipping"
+    assert 0 <= events.Scalars("waiting_for_batches")[0].value <= 1
+
+
+def rates(**more) -> list[float]:
+    chosen = settings(epochs=3, **more)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=chosen.learning_rate)
+    scheduler = make_scheduler(optimizer, chosen, steps_per_epoch=4)
+    seen = []
+    for _ in range(12):
+        seen.append(optimizer.param_groups[0]["lr"] / chosen.learning_rate)
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+def test_the_learning_rate_decays_by_epochs_warms_up_and_follows_a_cosine():
+    assert rates(lr_decay=0.5) == pytest.approx([1] * 4 + [0.5] * 4 + [0.25] * 4)
+    warm = rates(warmup_steps=3)
+    assert warm[:3] == pytest.approx([0.25, 0.5, 0.75]) and warm[3:] == pytest.approx([1] * 9)
+    cosine = rates(schedule="cosine")
+    assert cosine == pytest.approx([(1 + np.cos(np.pi * step / 12)) / 2 for step in range(12)])
+
+
+def test_a_cosine_training_that_is_stopped_goes_on_with_its_rates(clips: ClipSet, tmp_path):
+    class StoppedError(Exception):
+        pass
+
+    def stop(done: int, *_: float) -> None:
+        if done == 4:
+            raise StoppedError
+
+    chosen = settings(schedule="cosine", warmup_steps=2, weight_decay=0.01, learn_logit_scale=True)
+    chosen = chosen.model_copy(update={"checkpoint_every_steps": 1})
+    whole = train(clips, None, chosen, tmp_path / "a" / "whole")
+    with pytest.raises(StoppedError):
+        train(clips, None, chosen, tmp_path / "b" / "stopped", on_step=stop)
+    assert train(clips, None, chosen, tmp_path / "b" / "stopped").history == whole.history
+    assert set(torch.load(whole.checkpoint, weights_only=True)) == set(
+        torch.load(train(clips, None, settings(), tmp_path / "plain").checkpoint, weights_only=True)
+    ), "the scale of the scores is none of the model's"
+
+
+def test_a_setting_younger_than_the_recipes_counts_only_where_it_is_set():
+    fields = {name: value for name, value in settings().model_dump(mode="json").items()
+              if name not in TrainSettings.not_in_recipe | TrainSettings.in_recipe_when_set}  # fmt: skip
+    assert recipe_of(settings()) == recipe_of(fields)
+    assert recipe_of(settings(warmup_steps=1)) != recipe_of(settings())
+
+
+def test_without_its_package_a_logger_is_refused_in_one_line(clips: ClipSet, tmp_path):
+    with pytest.raises(ValueError, match=r"train\.wandb_project needs the package wandb"):
+        train(clips, None, settings(wandb_project="x"), tmp_path)
+
+
+def test_batches_are_made_ahead_in_order_and_an_error_is_told():
+    def numbers():
+        yield from range(3)
+        raise OSError("the disk is gone")
+
+    seen = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        for number, waited_s in prepare_ahead(numbers()):
+            assert waited_s >= 0
+            seen.append(number)
+    assert seen == [0, 1, 2]
