@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 OUTSIDE_RECIPE = object()
 """Marks, by `Annotated`, a field that changes how work is done (threads, time limits, paths) but not what comes out."""
+IN_RECIPE_WHEN_SET = object()
+"""Marks a field that is younger than recipes in use: it counts where it is not the default."""
 
 
 _SECRET = re.compile(r"key|token|sig|auth|pass|pwd|secret|session|sid|cred|code", re.IGNORECASE)

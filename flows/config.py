@@ -1,7 +1,7 @@
 """One TOML file to one frozen configuration, composed of the settings of each stage."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -246,11 +246,26 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     if not separator:
         raise ConfigError(f"--set takes stage.field=value, got {override!r}")
     *stages, field = name.strip().split(".")
+    place = values
     for stage in stages:
-        values = values.setdefault(stage, {})
-        if not isinstance(values, dict):
+        place = place.setdefault(stage, {})
+        if not isinstance(place, dict):
             raise ConfigError(f"--set {name}: {stage} is a value, not a stage")
-    values[field] = _parse_value(text.strip())
+    place[field] = _parse_value(text.strip())
+    if stages == ["train"]:
+        for training in _trainings_of_rows(values):
+            training[field] = place[field]
+
+
+def _trainings_of_rows(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The `train` of each row of the paper's tables that has its own: what is set for all reaches them too."""
+    for table in _dicts_in(values.get("experiments")):
+        for row in _dicts_in(table.get("rows")):
+            yield from _dicts_in({"train": row.get("train")})
+
+
+def _dicts_in(value: Any) -> list[dict[str, Any]]:
+    return [inner for inner in value.values() if isinstance(inner, dict)] if isinstance(value, dict) else []
 
 
 def _parse_value(text: str) -> Any:

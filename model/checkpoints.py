@@ -16,6 +16,7 @@ from model.avlnet import AVLNet
 
 # What torch raises for a file that is none of its own.
 _UNREADABLE = (*UNREADABLE, OSError, struct.error)
+RESUME_FILE = "resume.pt"
 logger = logging.getLogger(__name__)
 
 
@@ -46,6 +47,19 @@ def read_whole(path: Path) -> Any:
     _refuse_compressed(path)
     with warnings.catch_warnings(action="ignore"):  # of what torch finds odd; it is judged below
         return _load_tensors(path)
+
+
+def find_shorter(folder: Path, identity: str, epochs: int) -> tuple[Path, dict[str, Any]] | None:
+    """Of the folders beside `folder` that with the longest of the same training's states for fewer epochs, and that."""
+    found: list[tuple[Path, dict[str, Any]]] = []
+    for path in sorted(folder.parent.glob(f"*/{RESUME_FILE}")):
+        try:
+            state = read_whole(path)
+        except CheckpointError:
+            continue
+        if isinstance(state, dict) and state.get("identity") == identity and state["epochs"] < epochs:
+            found.append((path.parent, state))
+    return max(found, key=lambda one: int(one[1]["epochs"]), default=None)
 
 
 def _load_tensors(path: Path) -> Any:

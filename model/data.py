@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from datasets.outcomes import Status
-from datasets.releases.layout import read_shard
+from datasets.releases.layout import read_shard, shards_of
 from datasets.tables import current_recipe, read_parts, read_table
 from model.avlnet import NUM_MELS
 from model.vectors import Frames, read_frames
@@ -134,11 +135,10 @@ def load_clips(
     if unknown or not features:
         raise ValueError(f"features must be some of {list(FAMILIES)}, got {list(features)}")
     columns = ["clip_id", "video_id", *(f"pooled_{family}" for family in features)]
-    shards = sorted(Path(str(root)).glob(f"data/log_mel/{split}-*.parquet"))
+    shards = shards_of(root, "log_mel", split)
     if shards:
-        pooled = _read_shards(sorted(Path(str(root)).glob(f"data/pooled/{split}-*.parquet")), columns)
-        wanted = pooled
-        frames = read_frames([str(path) for path in shards], _ids(wanted), cache_dir)
+        pooled = wanted = _read_shards(shards_of(root, "pooled", split), columns)
+        frames = read_frames(shards, _ids(wanted), cache_dir)
     else:
         pooled = _ok(read_table(root, "pooled", [*columns, "status"]))
         wanted = _in_split(root, split)
@@ -158,8 +158,7 @@ def _in_split(root: str | Path, split: str) -> pa.Table:
 
 def has_split(root: str | Path, split: str) -> bool:
     """Whether a root or release has a clip or pair of that split at all, with features or without."""
-    shards = Path(str(root)).glob(f"data/log_mel/{split}-*.parquet")
-    return any(shards) or _in_split(root, split).num_rows > 0
+    return bool(shards_of(root, "log_mel", split)) or _in_split(root, split).num_rows > 0
 
 
 def _join(root: str | Path, split: str, wanted: pa.Table, pooled: pa.Table, frames: Frames) -> ClipSet:
@@ -181,13 +180,13 @@ def _join(root: str | Path, split: str, wanted: pa.Table, pooled: pa.Table, fram
     )
 
 
-def _read_shards(paths: list[Path], columns: list[str]) -> pa.Table:
+def _read_shards(paths: list[str], columns: list[str]) -> pa.Table:
     if not paths:
         return pa.table({name: pa.array([], pa.string()) for name in columns})
     tables = []
     for path in paths:
-        with path.open("rb") as opened:
-            tables.append(read_shard(opened, str(path), columns))
+        with fsspec.open(path, "rb") as opened:
+            tables.append(read_shard(opened, path, columns))
     return pa.concat_tables(tables)
 
 

@@ -93,6 +93,7 @@ def evaluation_rows(
             row[f"recall_at_{k}"] = figures["metrics"][f"R@{k}"]
             low, high = figures.get("interval", {}).get(f"R@{k}", (None, None))
             row |= {f"recall_at_{k}_low": low, f"recall_at_{k}_high": high}
+            row[f"shuffled_recall_at_{k}"] = figures.get("shuffled", {}).get(f"R@{k}")
         rows.append(row)
     return rows
 

@@ -4,6 +4,7 @@ A match tied with others counts as the chance that a random order of the tied pu
 scores give exactly chance. `upstream_metrics` reproduces the original's figures, ties counted several times and all.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +154,28 @@ def bootstrap_recall(
     num_queries = len(ranks.better)
     hits = np.stack([ranks.hits(k) for k in RECALL_AT], axis=1)
     means = np.stack([hits[generator.integers(num_queries, size=num_queries)].mean(axis=0) for _ in range(num_samples)])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    return {f"R@{k}": (float(low[i]), float(high[i])) for i, k in enumerate(RECALL_AT)}
+
+
+def bootstrap_seeds(
+    runs: Sequence[Ranks], num_samples: int = 1000, confidence: float = 0.95, seed: int = 1
+) -> dict[str, tuple[float, float]]:
+    """`bootstrap_recall` of the mean over trainings, which are drawn as well as the queries.
+
+    Args:
+        runs: ranks of the same queries by each training.
+        num_samples: draws.
+        confidence: of the interval.
+        seed: of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    hits = np.array([[run.hits(k) for k in RECALL_AT] for run in runs])  # [num_runs, len(RECALL_AT), num_queries]
+    means = []
+    for _ in range(num_samples):
+        drawn = hits[generator.integers(len(runs), size=len(runs))].mean(axis=0)
+        means.append(drawn[:, generator.integers(hits.shape[2], size=hits.shape[2])].mean(axis=1))
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     return {f"R@{k}": (float(low[i]), float(high[i])) for i, k in enumerate(RECALL_AT)}

@@ -54,7 +54,8 @@ class VideoSet:
             `windows_per_video` windows of each video, video by video.
         """
         count, videos = self.windows_per_video, [self.videos[i] for i in indices]
-        windows = [self._windows(int(index), np.random.default_rng([*seed, int(index)])) for index in indices]
+        generators = [np.random.default_rng([*seed, int(index)]) for index in indices]
+        windows = [self._windows(*one) for one in zip(indices, videos, generators, strict=True)]
         flat = [(video, window) for video, drawn in zip(videos, windows, strict=True) for window in drawn]
         names = [self.clip_ids[index] for index in indices for _ in range(count)]
         return ClipSet(
@@ -68,9 +69,9 @@ class VideoSet:
             padded_to=self.window_frames,
         )
 
-    def _windows(self, index: int, generator: np.random.Generator) -> list[Window]:
+    def _windows(self, index: int, video: VideoFeatures, generator: np.random.Generator) -> list[Window]:
         """Random windows of one video; of one without captions, windows from random seconds on."""
-        num_frames = len(self.videos[index].log_mel)
+        num_frames = len(video.log_mel)
         if self.captions is None or len(self.captions[index][0]) == 0:
             return random_windows(num_frames, self.windows_per_video, self.window_frames, generator)
         starts_s, ends_s = self.captions[index]

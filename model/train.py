@@ -4,7 +4,6 @@ import csv
 import io
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,16 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.loggers.tensorboard import TensorBoardLogger
-from torch import nn
 
 from datasets.files import write_bytes
 from datasets.settings import recipe_of
 from model.avlnet import AVLNet
-from model.checkpoints import CheckpointError, check_video_dim, load_avlnet, read_whole, write_whole
+from model.checkpoints import RESUME_FILE, check_video_dim, find_shorter, load_avlnet, read_whole, write_whole
 from model.contrastive import backward_contrastive
 from model.data import Batch, ClipSet
 from model.evaluate import mean_recall
+from model.fabric import make_fabric, synchronise
 from model.finite import check_gradients, check_weights
 from model.memory import has_room_for_graph
 from model.prefetch import prepare_ahead
@@ -32,7 +30,7 @@ from model.sampling import clips_per_item, iterate_batches
 from model.schedules import make_scheduler
 from model.settings import TrainSettings
 
-MODEL_FILE, RESUME_FILE, HISTORY_FILE, LOG_FOLDER = "avlnet.pth", "resume.pt", "history.csv", "tensorboard"
+MODEL_FILE, HISTORY_FILE = "avlnet.pth", "history.csv"
 OnStep = Callable[[int, int, float], None]
 logger = logging.getLogger(__name__)
 
@@ -85,44 +83,13 @@ def train(
             sizes, or a folder that holds another training.
     """
     folder = Path(checkpoint_dir)
-    run = _Run(train_set, val_set, settings, folder, fabric or _make_fabric(settings, folder))
+    run = _Run(train_set, val_set, settings, folder, fabric or make_fabric(settings, folder))
     run.restore()
     while not run.is_done():
         run.train_epoch(on_step)
     for log in run.fabric.loggers:
         log.finalize("success")
     return run.result()
-
-
-def _make_fabric(settings: TrainSettings, folder: Path) -> Fabric:
-    """One process, or as many as torchrun started."""
-    precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[settings.precision]
-    local_size, num_nodes = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
-    strategy = "ddp" if local_size * num_nodes > 1 else "auto"
-    fabric = Fabric(
-        accelerator=settings.device,
-        devices=local_size,
-        num_nodes=num_nodes,
-        strategy=strategy,
-        precision=precision,
-        loggers=_make_loggers(settings, folder),
-    )
-    fabric.launch()
-    return fabric
-
-
-def _make_loggers(settings: TrainSettings, folder: Path) -> list[Any]:
-    loggers: list[Any] = [TensorBoardLogger(folder, name=LOG_FOLDER, version="", default_hp_metric=False)]
-    if settings.wandb_project is not None:
-        from lightning.pytorch.loggers import WandbLogger
-
-        try:
-            loggers.append(WandbLogger(project=settings.wandb_project, save_dir=str(folder)))
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                "train.wandb_project needs the package wandb: pip install wandb, or leave it out"
-            ) from error
-    return loggers
 
 
 class _Run:
@@ -140,7 +107,7 @@ class _Run:
             train_set, val_set, settings, folder, fabric,
         )  # fmt: skip
         self._refuse_what_cannot_run()
-        self.bare_model = model = _synchronise(_first_model(settings, train_set.video_dim), settings, fabric)
+        self.bare_model = model = synchronise(_first_model(settings, train_set.video_dim), settings, fabric)
         self.log_scale = (
             torch.zeros((), device=fabric.device, requires_grad=True) if settings.learn_logit_scale else None
         )
@@ -211,19 +178,10 @@ class _Run:
         return state
 
     def _state_of_fewer_epochs(self) -> dict[str, Any] | None:
-        """The furthest of the same training's states in the folders beside this one, its files copied."""
-        found: list[tuple[Path, dict[str, Any]]] = []
-        for path in sorted(self.folder.parent.glob(f"*/{RESUME_FILE}")):
-            try:
-                state = read_whole(path)
-            except CheckpointError:
-                continue
-            is_same = isinstance(state, dict) and state.get("identity") == self.identity
-            if is_same and state["epochs"] < self.settings.epochs:
-                found.append((path.parent, state))
-        if not found:
+        found = find_shorter(self.folder, self.identity, self.settings.epochs)
+        if found is None:
             return None
-        folder, state = max(found, key=lambda one: int(one[1]["epochs"]))
+        folder, state = found
         logger.info("going on with the training of %d epochs in %s", state["epochs"], folder)
         if self.fabric.global_rank == 0 and (folder / MODEL_FILE).exists():
             write_whole(self.folder / MODEL_FILE, read_whole(folder / MODEL_FILE))
@@ -329,17 +287,6 @@ def _first_model(settings: TrainSettings, video_dim: int) -> AVLNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return AVLNet(settings.embedding_dim, video_dim, settings.widths, settings.mask_padding)
-
-
-def _synchronise(model: AVLNet, settings: TrainSettings, fabric: Fabric) -> AVLNet:
-    """Batch norm over all processes, where torch can: its synchronised layer is for GPUs only."""
-    if fabric.world_size == 1 or settings.recipe == "upstream":
-        return model
-    if fabric.device.type == "cuda":
-        synchronised: AVLNet = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-        return synchronised
-    logger.warning("batch norm is not synchronised on a CPU: each process normalises by its own share of the batch")
-    return model
 
 
 def _history_csv(history: list[Epoch]) -> bytes:

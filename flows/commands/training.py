@@ -19,7 +19,7 @@ from flows.commands.shared import (
     show,
 )
 from flows.config import GALLERY_FILE, ConfigError
-from flows.experiments.settings import Experiment
+from flows.experiments.settings import Experiment, rows_of_table1
 from flows.machinery.server import start_server
 
 
@@ -110,13 +110,23 @@ def experiment(
     config: ConfigOption = None,
     root: RootOption = None,
     overrides: SetOption = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="train each row so often (experiments.seeds); recall is the mean")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure the rows of the paper's tables that have data and a model, beside the paper's figures.
 
+    What is --set for train reaches every row that trains.
+
     Example: python -m flows experiment youcook-japanese --config configs/demo.toml --root data/demo
+
+    Example: python -m flows experiment table1 --root data/original --seeds 3
+
+    Example: python -m flows experiment table2 --config configs/places_japanese.toml
     """
-    settings = read_config(config, root, overrides)
+    words = [*(overrides or []), *([f"experiments.seeds={seeds}"] if seeds else [])]
+    settings = read_config(config, root, words, beneath=rows_of_table1(root) if which is Experiment.TABLE1 else None)
     start_server()
     from flows.experiments.measure import fill_root
     from flows.experiments.results import list_lacking, to_frames
@@ -148,9 +158,10 @@ def import_original(
     Example: python -m flows import-original data/YouCook_Japanese/youcook_japanese_train.pkl
     data/YouCook_Japanese/youcook_japanese_val.pkl data/YouCook_Japanese/youcook_japanese_eval.pkl --root data/original
     """
+    settings = read_config(config, root, overrides)
+    start_server()
     from flows.stages.original_files import import_original as import_flow
 
-    settings = read_config(config, root, overrides)
     with one_line_errors():
         for line in import_flow(settings, tuple(files)):
             out.print(line, soft_wrap=True, highlight=False)
@@ -166,9 +177,10 @@ def export_original(
 
     Example: python -m flows export-original --root data/demo --out data/demo/for_upstream
     """
+    settings = read_config(config, root, overrides)
+    start_server()
     from flows.stages.original_files import export_original as export_flow
 
-    settings = read_config(config, root, overrides)
     with one_line_errors():
         for path in export_flow(settings, str(folder)):
             out.print(path, soft_wrap=True, highlight=False)

@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 
 from datasets.files import sha256_of
+from datasets.releases.layout import shards_of
 from datasets.seeded_order import unique_hashes
 from datasets.settings import recipe_of
 from datasets.tables import list_parts, table_digest
 from flows.config import Config
 from flows.experiments.paper import PaperRow, read_paper
 from flows.experiments.settings import RowSettings, TableSettings
-from flows.machinery.progress import logger, show_steps
+from flows.machinery.progress import logger
+from flows.stages.train import train_on
 from model.checkpoints import check_video_dim, load_avlnet
-from model.data import ClipSet, has_split, load_clips
+from model.data import ClipSet, load_clips
 from model.evaluate import embed_clips, retrieval_reports
-from model.metrics import Difference, chance_metrics, paired_bootstrap, rank_embeddings
-from model.ranks import DIRECTIONS, Ranks
+from model.metrics import Difference, bootstrap_seeds, chance_metrics, paired_difference, rank_embeddings
+from model.ranks import DIRECTIONS, RECALL_AT, Ranks
 from model.settings import EvaluateSettings
-from model.train import train
 
 Digests = dict[str, str]
 
@@ -32,10 +33,11 @@ class Measured:
 
     report: dict[str, dict[str, Any]]
     """As `model.evaluate.evaluate` returns it."""
-    ranks: dict[str, Ranks]
-    """By direction, for comparing two rows query by query."""
+    ranks: dict[str, list[Ranks]]
+    """By direction, one of each seed, for comparing two rows query by query."""
     model: dict[str, Any]
-    """Where the checkpoint is, its sha256, and what it was trained on where this experiment trained it."""
+    """Where the checkpoint is, its sha256, and what it was trained on where this experiment trained it; `seeds` has
+    those of every seed."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,9 @@ def measure_table(config: Config, table: str) -> TableResult:
         except ValueError as error:
             result.lacking[name] = str(error)
     result.comparisons = compare_rows(result.measured, config.evaluate)
+    if config.experiments.seeds > 1:
+        seeds = f"rows that train have {config.experiments.seeds} seeds: their mean, intervals of queries and seeds"
+        result.note = f"{result.note}; {seeds}" if result.note else seeds
     return result
 
 
@@ -119,10 +124,9 @@ def fill_root(name: str, config: Config) -> str:
 
 def digest_data(root: str, split: str) -> Digests:
     """What a result can be traced to: digests of a root's tables, or of a release's shards of that split."""
-    shards = sorted(Path(root).glob(f"data/*/{split}-*.parquet"))
+    shards = [path for family in ("log_mel", "pooled") for path in shards_of(root, family, split)]
     if shards:
-        wanted = [path for path in shards if path.parent.name in ("pooled", "log_mel")]
-        return {str(path.relative_to(root)): sha256_of(path) for path in wanted}
+        return {path.removeprefix(f"{root.rstrip('/')}/"): sha256_of(path) for path in shards}
     tables = [name for name in ("splits", "pairs", "pooled", "log_mel") if list_parts(root, name)]
     return {name: table_digest(root, name) for name in tables}
 
@@ -131,18 +135,40 @@ def _measure_row(config: Config, table: str, name: str, settings: TableSettings,
     row = settings.rows.get(name, RowSettings())
     if row.checkpoint:
         path = _existing_file(fill_root(row.checkpoint, config), f"experiments.{table}.rows.{name}.checkpoint")
-        model: dict[str, Any] = {"checkpoint": str(path), "sha256": sha256_of(path)}
+        models: list[dict[str, Any]] = [{"checkpoint": str(path), "sha256": sha256_of(path)}]
     elif row.train_on:
-        model = _train_row(config, f"{table}.{name}", row, settings)
+        models = _train_row(config, f"{table}.{name}", row, settings)
     else:
         raise ValueError(f"no model: name a checkpoint, or train_on, in experiments.{table}.rows.{name}")
-    logger.info("%s.%s: evaluating %s on %d clips", table, name, model["checkpoint"], len(clips))
-    avlnet = load_avlnet(model["checkpoint"])
-    check_video_dim(model["checkpoint"], avlnet, clips.video_dim)
-    audio, video = embed_clips(avlnet, clips, config.evaluate)
-    pairs = dict(zip(DIRECTIONS, ((audio, video), (video, audio)), strict=True))
-    ranks = {direction: rank_embeddings(*pair) for direction, pair in pairs.items()}
-    return Measured(retrieval_reports(audio, video, config.evaluate), ranks, model)
+    reports: list[dict[str, dict[str, Any]]] = []
+    ranks: dict[str, list[Ranks]] = {direction: [] for direction in DIRECTIONS}
+    for model in models:
+        logger.info("%s.%s: evaluating %s on %d clips", table, name, model["checkpoint"], len(clips))
+        avlnet = load_avlnet(model["checkpoint"])
+        check_video_dim(model["checkpoint"], avlnet, clips.video_dim)
+        audio, video = embed_clips(avlnet, clips, config.evaluate)
+        for direction, pair in zip(DIRECTIONS, ((audio, video), (video, audio)), strict=True):
+            ranks[direction].append(rank_embeddings(*pair))
+        reports.append(retrieval_reports(audio, video, config.evaluate))
+    if len(models) == 1:
+        return Measured(reports[0], ranks, models[0])
+    return Measured(_mean_report(reports, ranks, config.evaluate), ranks, {**models[0], "seeds": models})
+
+
+def _mean_report(
+    reports: list[dict[str, dict[str, Any]]], ranks: dict[str, list[Ranks]], settings: EvaluateSettings
+) -> dict[str, dict[str, Any]]:
+    """The seeds' figures as one: means, an interval that holds queries and seeds, and each seed's own."""
+    mean: dict[str, dict[str, Any]] = {}
+    for direction, runs in ranks.items():
+        own = [report[direction] for report in reports]
+        mean[direction] = {**own[0], "seeds": [one["metrics"] for one in own]}
+        for name in {"metrics", "shuffled"} & own[0].keys():
+            mean[direction][name] = {key: float(np.mean([one[name][key] for one in own])) for key in own[0][name]}
+        if settings.num_bootstrap:
+            interval = bootstrap_seeds(runs, settings.num_bootstrap, settings.confidence, settings.seed)
+            mean[direction]["interval"] = interval
+    return mean
 
 
 def _existing_file(name: str, field_name: str) -> Path:
@@ -151,28 +177,30 @@ def _existing_file(name: str, field_name: str) -> Path:
     return Path(name)
 
 
-def _train_row(config: Config, title: str, row: RowSettings, table: TableSettings) -> dict[str, Any]:
-    """The checkpoint of a row that trains, trained if it is not there; a killed training goes on."""
+def _train_row(config: Config, title: str, row: RowSettings, table: TableSettings) -> list[dict[str, Any]]:
+    """A checkpoint a seed of a row that trains, trained if it is not there; a killed training goes on."""
     assert row.train_on is not None
     root, settings = fill_root(row.train_on, config), row.train or config.train
     init = settings.init_checkpoint and fill_root(settings.init_checkpoint, config)
     settings = settings.model_copy(update={"init_checkpoint": init, "features": table.features})
     init_sha256 = sha256_of(_existing_file(init, f"train.init_checkpoint of {title}")) if init else None
     digests = {split: digest_data(root, split) for split in ("train", "val")}
-    train_set = load_clips(root, "train", table.families, config.run.cache_dir)
-    val_set = load_clips(root, "val", table.families, config.run.cache_dir) if has_split(root, "val") else None
-    recipe = recipe_of(settings, init_sha256, digests)
-    folder = Path(fill_root(config.experiments.out, config)) / "checkpoints" / recipe
-    with show_steps(f"train {title}") as on_step:
-        path = train(train_set, val_set, settings, folder, on_step=on_step).checkpoint
-    return {
-        "checkpoint": str(path),
-        "sha256": sha256_of(path),
-        "init_sha256": init_sha256,
-        "trained_on": root,
-        "trained_on_digests": digests,
-        "train": settings.model_dump(mode="json"),
-    }
+    models = []
+    for seed in range(settings.seed, settings.seed + config.experiments.seeds):
+        seeded = settings.model_copy(update={"seed": seed})
+        folder = (
+            Path(fill_root(config.experiments.out, config)) / "checkpoints" / recipe_of(seeded, init_sha256, digests)
+        )
+        path = train_on(root, seeded, folder, f"train {title}, seed {seed}", config.run.cache_dir)
+        models.append({
+            "checkpoint": str(path),
+            "sha256": sha256_of(path),
+            "init_sha256": init_sha256,
+            "trained_on": root,
+            "trained_on_digests": digests,
+            "train": seeded.model_dump(mode="json"),
+        })  # fmt: skip
+    return models
 
 
 def compare_rows(measured: dict[str, Measured], settings: EvaluateSettings) -> list[Comparison]:
@@ -180,18 +208,17 @@ def compare_rows(measured: dict[str, Measured], settings: EvaluateSettings) -> l
     if not settings.num_bootstrap:
         return []
     return [
-        Comparison(
-            first,
-            second,
-            direction,
-            paired_bootstrap(
-                measured[first].ranks[direction],
-                measured[second].ranks[direction],
-                settings.num_bootstrap,
-                settings.confidence,
-                settings.seed,
-            ),
-        )
+        Comparison(first, second, direction, _gains(measured[first], measured[second], direction, settings))
         for direction in DIRECTIONS
         for first, second in combinations(measured, 2)
     ]
+
+
+def _gains(first: Measured, second: Measured, direction: str, settings: EvaluateSettings) -> dict[str, Difference]:
+    """By recall; of a row with several seeds each query's mean counts."""
+    gains = {}
+    for k in RECALL_AT:
+        hits = [np.mean([run.hits(k) for run in row.ranks[direction]], axis=0) for row in (first, second)]
+        chance = (settings.num_bootstrap, settings.confidence, settings.seed)
+        gains[f"R@{k}"] = paired_difference(hits[0], hits[1], *chance)
+    return gains

@@ -11,6 +11,8 @@ from flows.experiments.settings import TABLES_OF, Experiment
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.run import code_version
+from flows.stages.featurize import featurize
+from flows.stages.pairs import fill_pairs
 
 
 @flow(name="experiment")
@@ -18,9 +20,14 @@ from flows.machinery.run import code_version
 def run_experiment(config: Config, experiment: Experiment) -> dict[str, Any]:
     """One of the paper's experiments with what there is; training of a row is not done twice, a killed one goes on.
 
+    Where the configuration names metadata files of spoken captions, their pairs and features are made first.
+
     Returns:
         What was written to OUT/EXPERIMENT.json.
     """
+    if config.pairs.files and "places_japanese" in TABLES_OF[experiment]:
+        fill_pairs(config)
+        featurize(config)
     out = fill_root(config.experiments.out, config)
     with hold_root(out):
         results = [measure_table(config, table) for table in TABLES_OF[experiment]]

@@ -2,25 +2,50 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from datasets.settings import Settings
-from model.settings import TrainSettings
+from model.settings import RECIPES, TrainSettings
 
 
 class Experiment(StrEnum):
-    """The paper's two experiments."""
+    """The paper's two experiments, and its tables by number: the same, where table1 has all rows without a file."""
 
     YOUCOOK_JAPANESE = "youcook-japanese"
     PLACES = "places"
+    TABLE1 = "table1"
+    TABLE2 = "table2"
 
 
 TABLES_OF = {
     Experiment.YOUCOOK_JAPANESE: ("youcook_japanese",),
     Experiment.PLACES: ("places_japanese", "places_hindi"),
+    Experiment.TABLE1: ("youcook_japanese",),
+    Experiment.TABLE2: ("places_japanese", "places_hindi"),
 }
+
+
+def rows_of_table1(root: str | None) -> dict[str, dict[str, Any]]:
+    """The paper's four rows on imported roots: what stands where a configuration says nothing.
+
+    Args:
+        root: the root of YouCook-Japanese, with YouCook2's beside it, or the folder that holds both, youcook_japanese
+            and youcook2.
+    """
+    is_root = root is not None and (Path(root) / "splits").is_dir()
+    japanese, english = ("{root}", "{root}/../youcook2") if is_root else ("{root}/youcook_japanese", "{root}/youcook2")
+    weights = "weights/AVLnet_release.pth"
+    tuned = {**RECIPES["finetune"], "init_checkpoint": weights}
+    rows = {
+        "a": {"train_on": japanese, "train": dict(RECIPES["scratch"])},
+        "b": {"checkpoint": weights},
+        "c": {"train_on": english, "train": dict(tuned)},
+        "d": {"train_on": japanese, "train": dict(tuned)},
+    }
+    return {"experiments": {"youcook_japanese": {"test_on": japanese, "rows": rows}}}
 
 
 class RowSettings(Settings):
@@ -76,6 +101,9 @@ class ExperimentSettings(Settings):
 
     out: str = "{root}/experiments"
     """Local folder for results and for the checkpoints of rows that are trained."""
+    seeds: int = Field(default=1, ge=1)
+    """Trainings of each row that trains, by seeds from `train.seed` on: figures are their mean, intervals hold the seed
+    too."""
     youcook_japanese: TableSettings = TableSettings()
     places_japanese: PlacesSettings = PlacesSettings()
     places_hindi: PlacesSettings = PlacesSettings()

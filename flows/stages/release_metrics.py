@@ -16,12 +16,12 @@ from datasets.releases.shards import describe_family, families_of
 from datasets.settings import recipe_of
 from datasets.splits.certificate import rows_digest
 from datasets.tables import make_table, read_table, write_part
-from flows.machinery.progress import logger, show_steps
+from flows.machinery.progress import logger
 from flows.machinery.run import Run
-from flows.stages.train import TRAINED_ON_FILE, checkpoint_folder
+from flows.stages.train import TRAINED_ON_FILE, checkpoint_folder, train_on
 from model.data import ClipSet, has_split, load_clips
 from model.evaluate import evaluate, evaluation_rows
-from model.train import MODEL_FILE, train
+from model.train import MODEL_FILE
 
 _KEYS = ["clip_id", "video_id", "split"]
 
@@ -86,6 +86,7 @@ def _train_on_release(run: Run, version: str) -> Path:
     videos = read_shards(release, columns=["video_id", "split"])
     used = videos.filter(pa.compute.is_in(videos["split"], pa.array(["train", "val"])))["video_id"]
     write_json(folder / TRAINED_ON_FILE, {"recipes": {}, "release": version, "num_videos": len(used.unique())})
-    val_set = _load(run, version, "val") if has_split(release, "val") else None
-    with show_steps(f"train on release {version}") as on_step:
-        return train(_load(run, version, "train"), val_set, run.config.train, folder, on_step=on_step).checkpoint
+    cache = run.config.run.cache_dir
+    return train_on(
+        release, run.config.train, folder, f"train on release {version}", f"{cache}/{version}" if cache else None
+    )

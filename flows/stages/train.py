@@ -15,7 +15,9 @@ from flows.machinery.prepare import prepared
 from flows.machinery.progress import show_steps
 from flows.machinery.run import Run, start_run
 from model.data import ClipSet, has_split, load_clips
+from model.originals.howto100m import load_npz_videos
 from model.pretraining import load_videos
+from model.settings import TrainSettings
 from model.train import train
 
 TABLES_READ = ("splits", "pairs", "pooled", "log_mel")
@@ -66,9 +68,15 @@ def run_in_every_process(training: Flow[[Config], Path], config: Config) -> Path
 def pretrain_model(run: Run) -> Path:
     """The checkpoint of this configuration, trained on whole videos if it is not there."""
     config = run.config
-    folder = checkpoint_folder(run, PRETRAINING_READS, "pretrain", config.windows)
-    _record_training(run, folder, PRETRAINING_READS)
-    videos = load_videos(run.root, "train", config.windows, config.train.families, config.run.cache_dir)
+    tables, in_place = PRETRAINING_READS, []
+    if config.windows.csv is not None:
+        tables, in_place = (), [sha256_of(config.windows.csv)]
+    folder = checkpoint_folder(run, tables, "pretrain", config.windows, *in_place)
+    _record_training(run, folder, tables)
+    if in_place:
+        videos = load_npz_videos(config.windows, config.train.families)
+    else:
+        videos = load_videos(run.root, "train", config.windows, config.train.families, config.run.cache_dir)
     with show_steps("pre-train AVLnet") as on_step:
         return train(videos, None, config.train, folder, on_step=on_step).checkpoint
 
@@ -77,9 +85,25 @@ def train_model(run: Run) -> Path:
     """The checkpoint of this configuration, trained if it is not there."""
     folder = checkpoint_folder(run)
     _record_training(run, folder, TABLES_READ)
-    val_set = load_split(run, "val") if has_split(run.root, "val") else None
-    with show_steps("train AVLnet") as on_step:
-        return train(load_split(run, "train"), val_set, run.config.train, folder, on_step=on_step).checkpoint
+    return train_on(run.root, run.config.train, folder, "train AVLnet", run.config.run.cache_dir)
+
+
+def train_on(
+    place: str, settings: TrainSettings, folder: Path, title: str, cache_dir: str | Path | None = None
+) -> Path:
+    """The checkpoint in a folder, trained on a root's or a release's train clips; val clips select where there are any.
+
+    Args:
+        place: root or release.
+        settings: hyper-parameters, and which features.
+        folder: of this training alone.
+        title: of the progress bar.
+        cache_dir: see `load_clips`.
+    """
+    train_set = load_clips(place, "train", settings.families, cache_dir)
+    val_set = load_clips(place, "val", settings.families, cache_dir) if has_split(place, "val") else None
+    with show_steps(title) as on_step:
+        return train(train_set, val_set, settings, folder, on_step=on_step).checkpoint
 
 
 def load_split(run: Run, split: str) -> ClipSet:
