@@ -105,7 +105,7 @@ class WindowSettings(Settings):
     min_s: float = Field(default=10.0, gt=0)
     """Of windows drawn by speech; the original's min_time: 10, or 8 for its three-modal model."""
     csv: Annotated[str | None, OUTSIDE_RECIPE] = None
-    """File of the original's HowTo100M loader, with a column `path`: its npz files are read in place, not the tables."""
+    """File of the original's HowTo100M loader, with a column `path`: npz files are read in place, not the tables."""
     features_folder: Annotated[str | None, OUTSIDE_RECIPE] = None
     """Where PATH/ID_2d.npz and PATH/ID_3d.npz lie; the csv's own folder when not given."""
     audio_folder: Annotated[str | None, OUTSIDE_RECIPE] = None

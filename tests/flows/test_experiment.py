@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from datasets.tables import table_digest
 from flows.__main__ import app
 from flows.config import ConfigError, load_config
-from flows.experiments.measure import draw_clips, measure_table
+from flows.experiments.measure import draw_clips, fill_root, measure_table
 from flows.experiments.paper import read_paper
+from flows.experiments.settings import rows_of_table1
 from model.avlnet import AVLNet
 from model.checkpoints import write_whole
 from model.data import load_clips
@@ -213,3 +214,43 @@ def test_the_demos_experiment_runs_end_to_end(small_root, small_config, tmp_path
     assert max(map(len, shown.split("not measured")[0].splitlines()[:-1])) <= 80
     rows = json.loads((tmp_path / "youcook-japanese.json").read_text(encoding="utf-8"))["tables"][0]["rows"]
     assert {row["row"] for row in rows if row["ours"]} == {"random", "a"}
+
+
+def test_what_is_set_for_training_reaches_every_row_that_trains(root, tmp_path):
+    text = table_config(root, tmp_path, c={"train_on": root}, d={"train_on": root}).read_text(encoding="utf-8")
+    own = "train = { epochs = 1, batch_size = 8, embedding_dim = 16, widths = [8, 8, 8, 16, 16] }\n"
+    (tmp_path / "own.toml").write_text(text + own, encoding="utf-8")
+    config = load_config(tmp_path / "own.toml", None, ("train.seed=7", "train.precision=bf16"))
+    result = measure_table(config, "youcook_japanese")
+    trained = {name: result.measured[name].model["train"] for name in ("c", "d")}
+    assert {(train["seed"], train["precision"]) for train in trained.values()} == {(7, "bf16")}
+    assert {train["epochs"] for train in trained.values()} == {1, 3}
+    one_row = load_config(
+        tmp_path / "own.toml", None, ("train.seed=7", "experiments.youcook_japanese.rows.d.train.seed=9")
+    )
+    assert one_row.experiments.youcook_japanese.rows["d"].train.seed == 9
+
+
+def test_several_seeds_are_a_mean_and_an_interval_over_them(root, tmp_path):
+    config = load_config(table_config(root, tmp_path, a={"train_on": root}), None, ("experiments.seeds=2",))
+    result = measure_table(config, "youcook_japanese")
+    row, report = result.measured["a"], result.measured["a"].report[DIRECTIONS[0]]
+    assert [model["train"]["seed"] for model in row.model["seeds"]] == [1, 2]
+    assert report["metrics"]["R@10"] == pytest.approx(np.mean([seed["R@10"] for seed in report["seeds"]]))
+    alone = [evaluate(model["checkpoint"], load_clips(root, "test"), config.evaluate) for model in row.model["seeds"]]
+    assert report["seeds"] == [one[DIRECTIONS[0]]["metrics"] for one in alone]
+    assert "2 seeds" in result.note
+
+
+@pytest.mark.parametrize("is_parent", [True, False])
+def test_table_1_finds_imported_roots_by_their_folder_or_beside_each_other(tmp_path, is_parent):
+    (tmp_path / "youcook_japanese" / "splits").mkdir(parents=True)
+    root = str(tmp_path if is_parent else tmp_path / "youcook_japanese")
+    config = load_config(None, root, ("train.seed=5",), beneath=rows_of_table1(root))
+    table = config.experiments.youcook_japanese
+    places = [Path(fill_root(name, config)).resolve() for name in (table.test_on, table.rows["c"].train_on)]
+    assert places == [tmp_path / "youcook_japanese", tmp_path / "youcook2"]
+    trained = {name: row.train for name, row in table.rows.items() if row.train}
+    assert {name: (train.epochs, train.seed, train.selection) for name, train in trained.items()} == {
+        "a": (15, 5, "last"), "c": (5, 5, "last"), "d": (5, 5, "last"),
+    }  # fmt: skip

@@ -2,15 +2,10 @@
 
 import json
 import pickle
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
-from original_files import FILES, LAYOUTS, make_clip, write_original
 
 from datasets.tables import list_parts, read_table
 from datasets.tombstones import add_tombstones
@@ -18,6 +13,7 @@ from flows.__main__ import app
 from flows.config import ConfigError, load_config
 from flows.stages.original_files import import_original, split_of
 from model.data import load_clips
+from tests.model.original_files import FILES, LAYOUTS, make_clip, write_original
 
 SMALL = ["batch_size=8", "epochs=2", "embedding_dim=16", "widths=[8,8,8,16,16]"]
 

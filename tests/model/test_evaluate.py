@@ -77,3 +77,13 @@ def test_upstreams_figures_are_those_of_one_matrix_for_both_directions(clips):
     metrics = {direction: figures["metrics"] for direction, figures in report.items()}
     assert metrics["video_clip_retrieval"] == {"R@1": 1.0, "R@5": 5.0, "R@10": 10.0, "MedR": 12.5}
     assert metrics["language_retrieval"]["R@10"] == pytest.approx(10 / 24)
+
+
+def test_rows_of_evaluations_carry_the_shuffled_figures_or_none(clips):
+    model = AVLNet(16, clips.video_dim, small.NARROW)
+    for num_shuffles in (2, 0):
+        report = evaluate(model, clips, EvaluateSettings(num_bootstrap=0, num_shuffles=num_shuffles))
+        rows = evaluation_rows(report, "sha", "release", "test")
+        shuffled = [report[row["direction"]].get("shuffled", {}).get("R@5") for row in rows]
+        assert [row["shuffled_recall_at_5"] for row in rows] == shuffled
+        assert (shuffled[0] is None) == (num_shuffles == 0)
