@@ -68,12 +68,11 @@ def run_in_every_process(training: Flow[[Config], Path], config: Config) -> Path
 def pretrain_model(run: Run) -> Path:
     """The checkpoint of this configuration, trained on whole videos if it is not there."""
     config = run.config
-    tables, in_place = PRETRAINING_READS, []
-    if config.windows.csv is not None:
-        tables, in_place = (), [sha256_of(config.windows.csv)]
-    folder = checkpoint_folder(run, tables, "pretrain", config.windows, *in_place)
+    csv = config.windows.csv
+    tables = PRETRAINING_READS if csv is None else ()
+    folder = checkpoint_folder(run, tables, "pretrain", config.windows, *([sha256_of(csv)] if csv else []))
     _record_training(run, folder, tables)
-    if in_place:
+    if csv:
         videos = load_npz_videos(config.windows, config.train.families)
     else:
         videos = load_videos(run.root, "train", config.windows, config.train.families, config.run.cache_dir)
