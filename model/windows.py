@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.avlnet import NUM_MELS
-
 SAMPLING_RATE = 16000
 HOP = 160
 WINDOW = 400
@@ -122,13 +120,6 @@ def caption_window(
 def _slice(start_s: float, end_s: float, clamp: bool) -> slice:
     start, end = frame_of_seconds(start_s), frame_of_seconds(end_s)
     return slice(max(0, start), max(0, end)) if clamp else slice(start, end)
-
-
-def cut_audio(video: VideoFeatures, window: Window, num_frames: int) -> npt.NDArray[np.float32]:
-    """[num_frames, 40] log-mel of a window, padded with 0."""
-    audio = np.zeros((num_frames, NUM_MELS), np.float32)
-    audio[: window.num_frames] = video.log_mel[window.frame : window.frame + window.num_frames]
-    return audio
 
 
 def cut_video(video: VideoFeatures, window: Window) -> npt.NDArray[np.float32]:

@@ -8,8 +8,8 @@ import pytest
 
 from model.windows import (
     VideoFeatures,
+    Window,
     caption_window,
-    cut_audio,
     cut_video,
     frame_of_seconds,
     random_windows,
@@ -22,6 +22,13 @@ CAPTIONS = {
     "vidA": ([0.0, 4.0, 9.5, 15.0, 20.0], [4.0, 9.5, 15.0, 20.0, 26.0]),
     "vidB": ([0.0, 3.0], [3.0, 5.5]),
 }
+
+
+def cut_audio(video: VideoFeatures, window: Window, num_frames: int) -> np.ndarray:
+    """[num_frames, 40] log-mel of a window, padded with 0, as a batch of the model has it."""
+    audio = np.zeros((num_frames, 40), np.float32)
+    audio[: window.num_frames] = video.log_mel[window.frame : window.frame + window.num_frames]
+    return audio
 
 
 def video(name: str) -> VideoFeatures:
