@@ -218,7 +218,7 @@ def test_the_demos_experiment_runs_end_to_end(small_root, small_config, tmp_path
 
 def test_what_is_set_for_training_reaches_every_row_that_trains(root, tmp_path):
     text = table_config(root, tmp_path, c={"train_on": root}, d={"train_on": root}).read_text(encoding="utf-8")
-    own = "train = { epochs = 1, batch_size = 8, embedding_dim = 16, widths = [8, 8, 8, 16, 16] }\n"
+    own = "\ntrain = { epochs = 1, batch_size = 8, embedding_dim = 16, widths = [8, 8, 8, 16, 16] }\n"
     (tmp_path / "own.toml").write_text(text + own, encoding="utf-8")
     config = load_config(tmp_path / "own.toml", None, ("train.seed=7", "train.precision=bf16"))
     result = measure_table(config, "youcook_japanese")
