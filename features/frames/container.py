@@ -207,7 +207,7 @@ class Demuxer:
 
     def _ms_after_cut(self, packet: Any, ticks: int | None) -> float:
         """Minus infinity for a packet without time, which some containers give only to the first."""
-        return -inf if ticks is None else float(ticks * packet.time_base * 1000) - self.times.cut_us / 1000
+        return -inf if ticks is None else self.times.clock(packet.stream).ms(ticks)
 
     def _packets(self) -> Iterator[Any]:
         try:

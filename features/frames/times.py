@@ -30,6 +30,10 @@ class Clock:
         self.end = -self._shift
         """Of the last frame; before any, where a file without times begins."""
 
+    def ms(self, ticks: int) -> float:
+        """Milliseconds after the cut, of a time as the file has it."""
+        return (ticks * self._ticks_per_unit - self._shift) * self.ms_per_tick
+
     def read(self, pts: int | None, duration: int | None) -> int:
         """A frame's time; one without follows the frame before it."""
         time = self.end if pts is None else pts * self._ticks_per_unit - self._shift
