@@ -1,7 +1,6 @@
 """The command line: `python -m flows COMMAND`."""
 
 import logging
-import signal
 import sys
 import tomllib
 from typing import Annotated
@@ -12,6 +11,7 @@ from flows.commands import curation, operating, releases, training
 from flows.commands.demo import demo
 from flows.machinery.run import code_version
 from flows.machinery.server import CHECKOUT
+from flows.machinery.stopping import end_soon_when_told
 
 COMMANDS = (
     demo,
@@ -65,6 +65,5 @@ def show_log(
 
 
 if __name__ == "__main__":
-    # What `kill`, systemd and Docker send; as Ctrl-C, it also ends the servers that a command started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_soon_when_told()
     app()

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,21 @@ def convert(name: str, weights: str | None, folder: Path) -> tuple[Path, Network
     """
     command = [sys.executable, "-m", "features.encoders.conversion", json.dumps([name, weights, str(folder)])]
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-    )
+    # Its standard input ends when this process does, however that ends, and then it ends, too.
+    ours, held = os.pipe()
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=ours,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(held)
     if not (folder / _ANSWER).is_file():
         raise RuntimeError(f"the process that converts {name} ended with {done.returncode}: {done.stderr[-500:]}")
     answer = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
@@ -68,5 +81,11 @@ def _save(network: Any, shape: NetworkShape, path: Path) -> None:
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
+def _end_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     main(*json.loads(sys.argv[1]))

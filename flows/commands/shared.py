@@ -16,6 +16,7 @@ from rich.console import Console
 from datasets.files import store_errors
 from datasets.outcomes import one_line
 from flows.config import Config, ConfigError, load_config
+from flows.machinery.stopping import describe_interruption
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +90,7 @@ def one_line_errors() -> Iterator[None]:
     except store_errors() as error:
         _stop(str(error), ExitCode.STOPPED)
     except KeyboardInterrupt:
-        _stop("interrupted; the same command goes on where this one stopped", ExitCode.INTERRUPTED)
+        _stop(describe_interruption(), ExitCode.INTERRUPTED)
     finally:
         for run_logger in run_loggers:
             run_logger.removeFilter(is_news)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from datasets.formats import format_amount
 from flows.machinery.artifacts import create_artifact, update_artifact
+from flows.machinery.stopping import tell_left
 
 console = Console(stderr=True)
 logger = logging.getLogger("curation")
@@ -31,10 +32,12 @@ def track(futures: list[PrefectFuture[Any]], description: str, sizes: list[int])
     """
     size_of = {future.task_run_id: size for future, size in zip(futures, sizes, strict=True)}
     done = 0
+    tell_left(description, done, sum(sizes))
     with show_steps(description) as show:
         for future in as_completed(futures):
             result = future.result()
             done += size_of[future.task_run_id]
+            tell_left(description, done, sum(sizes))
             show(done, sum(sizes))
             yield result
 

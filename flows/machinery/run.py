@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from datasets.tables import current_recipe, read_ok, record_run
 from flows.config import Config
+from flows.machinery import stopping
 from flows.machinery.runners import stages_on_ray
 
 logger = logging.getLogger("curation")
@@ -91,7 +92,10 @@ def start_run(config: Config, retry: tuple[str, ...] = ()) -> Run:
     """The run of the Prefect flow that calls this."""
     from prefect.runtime import flow_run
 
-    return Run(_on_any_node(config), flow_run.get_id() or "outside-of-a-flow", retry)
+    run_id = flow_run.get_id()
+    if run_id:
+        stopping.flow_runs.append(run_id)
+    return Run(_on_any_node(config), run_id or "outside-of-a-flow", retry)
 
 
 def _on_any_node(config: Config) -> Config:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pyarrow as pa
@@ -138,7 +139,8 @@ def _search_everywhere(run: Run, identifiers: set[str]) -> Mentions:
         elsewhere = find_mentions(place, identifiers)
         named += [str(place / name) for name in elsewhere.named]
         unsearched += [str(place / name) for name in elsewhere.unsearched]
-    if address := os.environ.get("PREFECT_API_URL"):
+    address = os.environ.get("PREFECT_API_URL", "")
+    if address and urlsplit(address).hostname not in ("127.0.0.1", "localhost", "::1"):
         unsearched.append(f"{address}: records, logs and artifacts of runs, if that server keeps them elsewhere")
     return Mentions(tuple(named), tuple(unsearched))
 

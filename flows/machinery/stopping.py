@@ -1,0 +1,66 @@
+"""Ctrl-C and SIGTERM: a command ends within ten seconds, whatever its threads and children are doing.
+
+It is asked to end as Python does, by KeyboardInterrupt. A batch in a thread of its own cannot be asked: after some
+seconds the process ends without it, which loses the batch and nothing else, as what is written is whole or absent.
+"""
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from uuid import UUID
+
+_GRACE_S = 6.0
+_MARK_S = 2.0
+flow_runs: list[str] = []
+"""Prefect's runs of this process, oldest first: they are marked, as nobody else could."""
+_left = ["what is not done"]
+
+
+def tell_left(description: str, done: int, total: int) -> None:
+    """Remember what is left to do, for the line that an interrupted command ends with."""
+    _left[0] = f"{total - done:,} of {total:,} left to {description}"
+
+
+def describe_interruption() -> str:
+    """The line that an interrupted command ends with."""
+    return f"interrupted, {_left[0]}; the same command goes on where this one stopped"
+
+
+def end_soon_when_told() -> None:
+    """From now on SIGINT and SIGTERM raise KeyboardInterrupt, and end the process when that has not ended it soon."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    watchdog = threading.Timer(_GRACE_S, _end)
+    watchdog.daemon = True
+    watchdog.start()
+    signal.default_int_handler(number, frame)
+
+
+def _end() -> None:
+    print(f"error: {describe_interruption()}", file=sys.stderr, flush=True)
+    if flow_runs:
+        marking = threading.Thread(target=_mark_runs, daemon=True)
+        marking.start()
+        marking.join(_MARK_S)
+    with suppress(OSError):  # Linux tells; elsewhere children see their pipes end
+        for listed in Path("/proc/self/task").glob("*/children"):
+            for child in listed.read_text().split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
+    os._exit(128 + signal.SIGINT)
+
+
+def _mark_runs() -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.states import Crashed
+
+    with get_client(sync_client=True) as client:
+        for run_id in reversed(flow_runs):
+            client.set_flow_run_state(UUID(run_id), Crashed(message="interrupted"), force=True)

@@ -1,0 +1,79 @@
+"""A command that is told to stop ends within ten seconds, with its children, in one line."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+# A batch that nobody can ask to end, in a thread, and a child of it.
+STUBBORN = """
+import subprocess, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from flows.commands.shared import one_line_errors
+from flows.machinery.stopping import end_soon_when_told, tell_left
+end_soon_when_told()
+tell_left("featurize clips", 3, 40)
+def batch():
+    child = subprocess.Popen(["sleep", "70"])
+    print(child.pid, flush=True)
+    time.sleep(60)
+with one_line_errors(), ThreadPoolExecutor() as threads:
+    threads.submit(batch).result()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stubborn_batch_and_its_child_end_within_ten_seconds_in_one_line(number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN], cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    child = int(process.stdout.readline())
+    began = time.monotonic()
+    process.send_signal(number)
+    _, told = process.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 130
+    assert told == (
+        "error: interrupted, 37 of 40 left to featurize clips; the same command goes on where this one stopped\n"
+    )
+    assert not runs(child)
+
+
+def test_the_process_that_converts_networks_ends_with_its_parent(tmp_path):
+    script = (
+        "import sys, threading, pathlib\n"
+        "from features.encoders.conversion import convert\n"
+        "args = 'resnet152', 'untrained', pathlib.Path(sys.argv[1])\n"
+        "threading.Thread(target=convert, args=args, daemon=True).start()\n"
+        "input()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=TOP, stdin=subprocess.PIPE)
+    child = wait_for_child(parent.pid)
+    parent.kill()
+    parent.wait()
+    parent.stdin.close()
+    deadline = time.monotonic() + 10
+    while runs(child):
+        assert time.monotonic() < deadline, "it outlived its parent"
+        time.sleep(0.1)
+
+
+def runs(pid):
+    """Not so of one that ended and that nobody has asked for."""
+    command = Path(f"/proc/{pid}/cmdline")
+    return command.exists() and command.read_bytes() != b""
+
+
+def wait_for_child(pid):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        listed = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+        named = [c for c in listed if b"features.encoders.conversion" in Path(f"/proc/{c}/cmdline").read_bytes()]
+        if named:
+            return int(named[0])
+        time.sleep(0.1)
+    raise AssertionError("the process that converts did not start")
