@@ -79,6 +79,7 @@ MEDIA_REASONS: Mapping[str, Policy] = {
     "bot_check": LATER,
     "rate_limited": LATER,
     "unavailable": LATER,
+    "bad_answer": PERSON,
     "restricted_network": PERSON,
     "no_js_runtime": PERSON,
     "po_token_required": PERSON,

@@ -228,6 +228,8 @@ def _attempt(work: Callable[[], Any], session: Session, pacer: Pacer | None) -> 
         reason, detail = "disk_full", str(error)
     except IncompleteMediaError as error:
         reason, detail = "network", str(error)
+    except RecursionError:
+        reason, detail = "bad_answer", "the site's answer is nested too deeply to be read"
     except (EngineError, OSError) as error:
         reason, detail = classify(error, session.warnings)
     else:

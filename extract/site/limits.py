@@ -28,6 +28,11 @@ class Limits:
         self._deadline = time.monotonic() + timeout_s
         self._num_bytes = 0
 
+    @property
+    def seconds_left(self) -> float:
+        """Until the time limit; 0 past it."""
+        return max(0.0, self._deadline - time.monotonic())
+
     def check(self, num_new_bytes: int = 0) -> None:
         """Count bytes received; raise LimitError (network, file_too_large) past a limit."""
         self._num_bytes += num_new_bytes

@@ -1,13 +1,19 @@
 """What a site says of a video, in the types that the rest counts on: a field of another type says nothing.
 
 yt-dlp hands on what its extractors find, and an extractor hands on what the site wrote. Whatever comes after this door
-may compare, add and store without asking.
+may compare, add and store without asking. yt-dlp gets back only what is named here: an unknown key may be an order to
+it, such as `__postprocessors`.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from datasets.numbers import read_number
+
+MAX_FORMATS = 1000
+"""More are left unread; 192 is the most that was seen."""
+MAX_SEGMENTS = 50_000
+"""A day in pieces of two seconds."""
 MAX_TEXT_CHARS = 10_000
 _MAX_COUNT = 2**62
 _MAX_SECONDS = 10**9
@@ -16,16 +22,12 @@ _Cleaner = Callable[[Any], Any]
 
 
 def clean_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata of a video, or an entry of a listing, with None for every value of a type or size it cannot have.
-
-    Fields that the project does not read stay as they are: yt-dlp wants them back.
-    """
+    """What is known of a video or an entry of a listing, with None for every value of a type or size it cannot have."""
     return _clean(metadata, _FIELDS)
 
 
 def _clean(found: Mapping[str, Any], cleaners: Mapping[str, _Cleaner]) -> dict[str, Any]:
-    known = {name: cleaners[name](found[name]) for name in found.keys() & cleaners.keys()}
-    return {**found, **known}
+    return {name: clean(found[name]) for name, clean in cleaners.items() if name in found}
 
 
 def _text(value: Any) -> str | None:
@@ -34,9 +36,11 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any, low: float, high: float) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """Of a number; a text in its place says nothing here."""
+    try:
+        return None if isinstance(value, str) else float(read_number(value, low, high))
+    except ValueError:
         return None
-    return value if math.isfinite(value) and low <= value <= high else None
 
 
 def _seconds(value: Any) -> float | None:
@@ -53,27 +57,58 @@ def _count(value: Any) -> int | None:
     return number if number is not None and number >= 0 else None
 
 
+def _real(value: Any) -> float | None:
+    return _number(value, -_MAX_COUNT, _MAX_COUNT)
+
+
 def _captions(value: Any) -> dict[str, Any] | None:
-    return {key: item for key, item in value.items() if isinstance(key, str)} if isinstance(value, Mapping) else None
+    """Their languages; no caption is fetched."""
+    return {key: [] for key in list(value)[:1000] if isinstance(key, str)} if isinstance(value, Mapping) else None
+
+
+def _headers(value: Any) -> dict[str, str]:
+    """Those that a browser sends; others order yt-dlp about, such as its own for a proxy."""
+    told = value.items() if isinstance(value, Mapping) else ()
+    return {name: text for name, text in told if str(name).lower() in _HEADERS and isinstance(text, str)}
+
+
+def _options(value: Any) -> dict[str, Any]:
+    return _clean(value, {"http_chunk_size": _count}) if isinstance(value, Mapping) else {}
+
+
+def _segments(value: Any) -> list[dict[str, Any]] | None:
+    if not isinstance(value, list | tuple):
+        return None
+    return [_clean(item, _SEGMENT_FIELDS) for item in value[: MAX_SEGMENTS + 1] if isinstance(item, Mapping)]
 
 
 def _formats(value: Any) -> list[dict[str, Any]] | None:
     if not isinstance(value, list | tuple):
         return None
-    return [_clean(item, _FORMAT_FIELDS) for item in value if isinstance(item, Mapping)]
+    return [_clean(item, _FORMAT_FIELDS) for item in value[:MAX_FORMATS] if isinstance(item, Mapping)]
 
 
-_TEXTS = ("title", "channel_id", "upload_date", "license", "description", "language", "live_status", "availability")
+_HEADERS = frozenset({"user-agent", "accept", "accept-language", "referer", "origin", "sec-fetch-mode"})
+_SEGMENT_FIELDS: Mapping[str, _Cleaner] = {"url": _text, "path": _text, "duration": _seconds, "filesize": _count}
+_FORMAT_FIELDS: Mapping[str, _Cleaner] = {
+    **dict.fromkeys(("protocol", "vcodec", "acodec", "language", "format_id", "url", "ext", "container"), _text),
+    **dict.fromkeys(("format_note", "dynamic_range", "fragment_base_url"), _text),
+    **dict.fromkeys(("height", "width", "filesize", "filesize_approx", "audio_channels"), _count),
+    **dict.fromkeys(("fps", "tbr", "vbr", "abr", "asr", "quality", "preference", "source_preference"), _real),
+    **dict.fromkeys(("language_preference", "available_at"), _whole),
+    "has_drm": bool,
+    "fragments": _segments,
+    "http_headers": _headers,
+    "downloader_options": _options,
+}
+# A site with one format names it in the video's own fields.
 _FIELDS: Mapping[str, _Cleaner] = {
-    **dict.fromkeys(_TEXTS, _text),
+    **_FORMAT_FIELDS,
+    **dict.fromkeys(("id", "_type", "title", "channel_id", "upload_date", "license", "description"), _text),
+    **dict.fromkeys(("live_status", "availability", "extractor", "extractor_key", "webpage_url"), _text),
+    "is_live": bool,
     "duration": _seconds,
-    "view_count": _count,
-    "age_limit": _count,
+    **dict.fromkeys(("view_count", "age_limit"), _count),
     "automatic_captions": _captions,
     "formats": _formats,
-}
-_FORMAT_FIELDS: Mapping[str, _Cleaner] = {
-    **dict.fromkeys(("protocol", "vcodec", "acodec", "language", "format_id", "url"), _text),
-    **dict.fromkeys(("height", "width", "filesize", "filesize_approx"), _count),
-    "language_preference": _whole,
 }

@@ -8,6 +8,7 @@ configuration, no plugins and no cache of the user, and stops at a time limit an
 import importlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -35,7 +36,7 @@ from extract.media_store import (
 from extract.mp4 import IncompleteMediaError, list_boxes, read_header
 from extract.site.formats import choose_formats, expected_bytes, format_key, playlist_addresses
 from extract.site.limits import LimitedBody, LimitError, Limits
-from extract.site.metadata import clean_metadata
+from extract.site.metadata import MAX_SEGMENTS, clean_metadata
 from extract.site.pacer import parse_retry_after
 from extract.site.reasons import clean_detail
 from extract.site.rows import Row, make_media
@@ -58,6 +59,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self.warnings: list[str] = []
         self._refusals: list[HTTPError] = []
         plugin_dirs.value = []
+        self._limits = Limits(download.timeout_s, download.max_bytes)
         super().__init__(self._parameters(download, depth), auto_init=False)
         self.cookiejar = _guest_cookies(download.cookies_file)
         for name in extractor_names(source):
@@ -66,7 +68,14 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
 
     def _parameters(self, download: DownloadSettings, depth: int | None) -> dict[str, Any]:
         parameters = engine_parameters(download, depth)
-        return parameters | {"logger": self, "format": self.choose, "progress_hooks": [self.watch_progress]}
+        hooks = {"logger": self, "format": self.choose, "progress_hooks": [self.watch_progress]}
+        waits = dict.fromkeys(("http", "fragment", "extractor"), self._wait_before_retry)
+        return parameters | hooks | {"retry_sleep_functions": waits}
+
+    def _wait_before_retry(self, n: int) -> float:
+        """Seconds before yt-dlp's own n-th next try, and never past the time limit."""
+        wanted_s: float = self.download_settings.retry_sleep_s * 2**n
+        return min(wanted_s, 30.0, self._limits.seconds_left)
 
     def begin(self, media_root: str | Path = "", video_id: str = "", pause_s: float = 0.0) -> None:
         """Forget the last video; the clock starts. `pause_s` lies between two pages."""
@@ -88,8 +97,9 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
             self._refusals.pop().close()
 
     def debug(self, message: str) -> None:
-        """yt-dlp's logger interface."""
+        """yt-dlp's logger interface; what it says comes between its steps, so the clock is looked at here too."""
         logger.debug("%s", message)
+        self._limits.check()
 
     def warning(self, message: str) -> None:
         """yt-dlp's logger interface; warnings explain missing formats later."""
@@ -162,6 +172,8 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         for i, item in enumerate(metadata.get("formats") or []):
             item["source_format_id"] = str(item.get("format_id") or i)
             item["format_id"] = f"f{i}"  # becomes part of a file name
+            if item.get("available_at"):  # yt-dlp sleeps until then
+                item["available_at"] = min(item["available_at"], int(time.time() + self._limits.seconds_left))
         self._body = None
         try:
             return self._describe_media(self.process_ie_result(metadata, download=True))
@@ -177,6 +189,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self._limits.check_size(expected_bytes(chosen))
         self._check_room(expected_bytes(chosen))
         for item in chosen:
+            _check_num_segments(len(item.get("fragments") or ()))
             self._check_playlist(item)
         self.partial = partial_path(self.media_root, self.video_id, format_key(chosen))
         self.partial.parent.mkdir(exist_ok=True)
@@ -192,7 +205,9 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
             item["url"], playlist = response.url, response.read().decode(errors="replace")
         if not HlsFD.can_download(playlist, {}) or "METHOD=AES" in playlist:
             raise LimitError("drm_protected", "the playlist is encrypted")
-        for address in playlist_addresses(playlist):
+        addresses = playlist_addresses(playlist)
+        _check_num_segments(len(addresses))
+        for address in addresses:
             self._check_url(urljoin(item["url"], address))
         item["hls_media_playlist_data"] = playlist
 
@@ -234,6 +249,11 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
             raise MediaError("no_audio", "the file has no sound")
         path, num_bytes = media_path(self.media_root, self.video_id), partial.stat().st_size
         return make_media(self.video_id, path, num_bytes, self._sha256_of(partial), chosen, found)
+
+
+def _check_num_segments(number: int) -> None:
+    if number > MAX_SEGMENTS:
+        raise LimitError("file_too_large", f"more than {MAX_SEGMENTS:,} segments")
 
 
 def _checked_handler(check: Callable[..., None]) -> type[RequestsRH]:

@@ -62,9 +62,6 @@ def engine_parameters(download: DownloadSettings, depth: int | None) -> dict[str
         "fragment_retries": download.retries,
         "extractor_retries": download.retries,
         "skip_unavailable_fragments": False,
-        "retry_sleep_functions": dict.fromkeys(
-            ("http", "fragment", "extractor"), lambda n: min(download.retry_sleep_s * 2**n, 30.0)
-        ),
     }
     if depth is not None:
         parameters |= {"extract_flat": True, "playlistend": depth, "noplaylist": False}

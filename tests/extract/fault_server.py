@@ -163,7 +163,8 @@ class FaultHandler(SiteHandler):
         )
         if kind == "encrypted":
             piece = f'#EXT-X-KEY:METHOD=AES-128,URI="{self.server.url}/key"\n{self.server.url}/piece.ts'
-        text = f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:12\n#EXTINF:12.0,\n{piece}\n#EXT-X-ENDLIST\n"
+        pieces = f"#EXTINF:12.0,\n{piece}\n" * (300_000 if kind == "long" else 1)
+        text = f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:12\n{pieces}#EXT-X-ENDLIST\n"
         self.send_body(text.encode(), "application/vnd.apple.mpegurl")
 
     def begin_media(self, num_bytes: int | None, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> None:
@@ -355,6 +356,14 @@ FAULTS: dict[str, Fault] = {
     "page_bad_json": Fault(
         "unexpected", page=send_text('<script id="metadata" type="application/json">{"id": </script>'), table="videos"
     ),
+    "page_deep": Fault(
+        "bad_answer",
+        page=send_text('<script id="metadata" type="application/json">' + "[" * 200_000 + "</script>"),
+        table="videos",
+    ),
+    "many_formats": Fault("ok", metadata={"formats": [media_format()] * 5_000}),
+    "many_segments": Fault("file_too_large", metadata=playlist_format("long")),
+    "available_later": Fault("network", metadata={"formats": [media_format(available_at=4_000_000_000)]}),
     "page_endless": Fault("file_too_large", page=flood(None, "text/html"), table="videos"),
 }
 

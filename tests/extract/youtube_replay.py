@@ -85,9 +85,17 @@ def _with_address(item: Answer) -> Answer:
     return {**item, "url": f"{item['url']}&kind={item['mimeType'].split('/')[0]}&track={track}"}
 
 
+class _Whole(Response):
+    """Reads until there is no more, as yt-dlp's answers from a network do: our limits hand out a piece at a time."""
+
+    def read(self, amt: int | None = None) -> bytes:
+        """As of a file."""
+        return super().read(amt) if amt is not None else b"".join(iter(lambda: super(_Whole, self).read(1 << 20), b""))
+
+
 def _response(url: str, content: Any) -> Response:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return Response(io.BytesIO(body), url, {"Content-Length": str(len(body))}, 200)
+    return _Whole(io.BytesIO(body), url, {"Content-Length": str(len(body))}, 200)
 
 
 # ---- answers in the recorded structure
