@@ -10,6 +10,8 @@ MEASURED_FRAMES = 4
 """Every fourth frame says enough of a second of sound."""
 CANCELLED_SHARE = 0.01
 """Of two equal channels' energy: their sum has less of it than this only when one is the other turned upside down."""
+MOST_PLANES = 7
+"""PyAV 18 takes what lies behind the eighth plane of a frame for a ninth, and reads it."""
 QUIET = 1e-7
 """Mean square (-70 dB) below which channels say nothing: pauses, and what codecs leave in them."""
 
@@ -21,7 +23,7 @@ def cancelled_channel(frames: Sequence[Any], last: int | None) -> int | None:
         frames: decoded frames that follow one another.
         last: the answer for the frames before, which a pause keeps.
     """
-    if frames[0].layout.nb_channels < 2 or frames[0].format.name not in _FULL_SCALES:
+    if not 2 <= frames[0].layout.nb_channels <= MOST_PLANES or frames[0].format.name not in _FULL_SCALES:
         return None
     samples = np.concatenate([_channels_of(frame) for frame in frames[::MEASURED_FRAMES]], axis=1)
     energies = np.mean(samples**2, axis=1)

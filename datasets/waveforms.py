@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from datasets.channels import cancelled_channel, mixing_filters
+from datasets.channels import MOST_PLANES, cancelled_channel, mixing_filters
 
 SAMPLING_RATE = 16000
 JUMP_S = 0.1
@@ -53,7 +53,7 @@ class Waveform:
         self._block: list[Any] = []
         self._times_s: list[float] = []
         self._position: int | None = None
-        self._block_s = self._next_s = self._tick_s = 0.0
+        self._block_s = self._early_s = self._next_s = self._tick_s = 0.0
         self._tolerance_s = LATE_START_S
         self._is_placed = False
         self._num_late = 0
@@ -70,11 +70,15 @@ class Waveform:
         kind = frame.sample_rate, frame.layout.name, frame.format.name
         self._tick_s = self._tick_s or float(frame.time_base)
         time_s = self._next_s if frame.pts is None else frame.pts * self._tick_s
-        if kind != self._kind or JUMP_S < abs(time_s - self._next_s) < LONGEST_JUMP_S:
+        length_s = frame.samples / frame.sample_rate
+        off_s = time_s - self._next_s
+        # MPEG-TS has times for packets of many frames, and libavformat guesses those within: too early, for a while.
+        self._early_s = self._early_s + length_s if off_s < -JUMP_S else 0.0
+        is_off = off_s > JUMP_S or self._early_s > BLOCK_S
+        if kind != self._kind or (is_off and abs(off_s) < LONGEST_JUMP_S):
             self._start_stretch(kind, time_s)
         self._block.append(frame)
         self._times_s.append(time_s)
-        length_s = frame.samples / frame.sample_rate
         self._next_s += length_s
         self._block_s += length_s
         if self._block_s >= BLOCK_S:
@@ -119,7 +123,7 @@ class Waveform:
         if self._kind is not None:
             self._tolerance_s = LATE_START_S if kind != self._kind else 0.0
             self._position = round(time_s * kind[0])
-        self._kind, self._next_s = kind, time_s
+        self._kind, self._next_s, self._early_s = kind, time_s, 0.0
 
     def _end_block(self) -> None:
         """Put the frames that were held back through a graph that makes one channel of theirs."""
@@ -202,7 +206,8 @@ class Waveform:
 def _cut_to_duration(frame: Any) -> Any:
     """The last frame of a track, without what fills it up where its container says how long it really is (mp4)."""
     is_exact = frame.time_base.numerator == 1 and frame.time_base.denominator == frame.sample_rate
-    if not is_exact or not 0 < (frame.duration or 0) < frame.samples:
+    is_readable = frame.layout.nb_channels <= MOST_PLANES
+    if not (is_exact and is_readable and 0 < (frame.duration or 0) < frame.samples):
         return frame
     num_kept = frame.duration * (1 if frame.format.is_planar else frame.layout.nb_channels)
     samples = np.ascontiguousarray(frame.to_ndarray()[:, :num_kept])

@@ -17,6 +17,7 @@ from av.stream import Disposition
 
 from datasets.outcomes import RowError
 from datasets.sound_tracks import choose_track
+from extract.language import base_language
 
 OPEN_TIMEOUT_S = 60.0
 SEEK_BACK_MS = 200
@@ -86,7 +87,10 @@ def probe_media(path: str | Path, language: str | None = None) -> MediaInfo:
         if not container.streams.video and not container.streams.audio:
             raise MediaError("decode_failed", f"no video and no audio stream in {Path(path).name}")
         picture = next(iter(pictures), None)
-        track = choose_track(container.streams.audio, language)
+        original = base_language(language)
+        sounds = container.streams.audio
+        spoken = [sound.index for sound in sounds if original and base_language(sound.language) == original]
+        track = choose_track(sounds, spoken)
         sound = None if track is None else container.streams[track]
         return MediaInfo(
             duration_ms=_duration_ms(container, Path(path)),
@@ -95,7 +99,7 @@ def probe_media(path: str | Path, language: str | None = None) -> MediaInfo:
             fps=round(float(picture.average_rate), 2) if picture and picture.average_rate else None,
             video_codec=_codec_name(picture),
             audio_codec=_codec_name(sound),
-            audio_track=track if len(container.streams.audio) > 1 else None,
+            audio_track=track if len(sounds) > 1 else None,
         )
 
 

@@ -482,3 +482,17 @@ def test_json_comes_back(tmp_path):
     write_json(tmp_path / "a" / "b.json", value)
     assert read_json(tmp_path / "a" / "b.json") == value
     assert "肉じゃが" in (tmp_path / "a" / "b.json").read_text()
+
+
+def test_a_later_column_is_null_in_older_parts_and_changes_no_digest_until_it_is_used(tmp_path):
+    row = {"video_id": "a", "media_path": "x.mp4", **OK}
+    table = make_table("media", [row], recipe="r", run_id="1")
+    write_part(tmp_path, "media", table.drop_columns("audio_track"))
+    assert read_table(tmp_path, "media", ["audio_track"]).to_pylist() == [{"audio_track": None}]
+    before = table_digest(tmp_path, "media")
+    path = Path(list_parts(tmp_path, "media")[0])
+    pq.write_table(pq.read_table(path).drop_columns("audio_track"), path)
+    assert read_table(tmp_path, "media").column_names == table.column_names
+    assert table_digest(tmp_path, "media") == before
+    write_part(tmp_path, "media", make_table("media", [{**row, "audio_track": 2}], recipe="r", run_id="1"))
+    assert table_digest(tmp_path, "media") != before

@@ -45,6 +45,13 @@ def test_duration_is_measured_where_the_header_does_not_tell(tmp_path):
     assert abs(probe_media(path).duration_ms - 1000) <= 50
 
 
+@pytest.mark.parametrize("tag", ["COMMENT=Duration: 01:23:45.67", "title=Stream #0:9: Video: none, 9999x9999, 99 fps"])
+def test_no_text_in_a_file_is_read_as_a_fact_about_it(tmp_path, tag):
+    source = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=5:duration=2", "-c:v", "libvpx", "-metadata", tag]
+    info = probe_media(encode(tmp_path / "a.webm", *source))
+    assert (info.duration_ms, info.width, info.height, info.fps) == (2000, 64, 48, 5.0)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"plain text\n" * 50, b"<!doctype html><html><body>Sign in to confirm</body></html>", bytes(range(256)) * 20],

@@ -80,6 +80,22 @@ def test_whole_file_is_listed_to_its_end(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("tail", [b"\0" * 4, b"\r\n", b"\0" * 100, b"\r\n" * 10, b"TAG" + b" " * 125, b"<html></html>"])
+@pytest.mark.parametrize("middle", [b"", box(b"moof", 30) + box(b"mdat", 20)], ids=["whole", "fragments"])
+def test_bytes_after_the_last_box_are_no_truncation(tail: bytes, middle: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(box(b"ftyp", 16) + box(b"moov", 100) + box(b"mdat", 50) + middle + tail)
+    assert [found.kind for found in list_boxes(path)][:3] == [b"ftyp", b"moov", b"mdat"]
+
+
+@pytest.mark.parametrize("rest", [box(b"mdat", 60)[:-1], box(b"moof", 60)[:-1], box(b"moof", 60)[:4]])
+def test_a_fragment_that_is_cut_off_is_incomplete(rest: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(box(b"ftyp", 16) + box(b"moov", 100) + box(b"moof", 30) + box(b"mdat", 50) + rest)
+    with pytest.raises(IncompleteMediaError):
+        list_boxes(path)
+
+
 @pytest.mark.parametrize("lost", [1, 49, 60])
 def test_file_that_ends_inside_a_box_is_incomplete(lost: int, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"

@@ -15,6 +15,7 @@ from extract.selection import SelectionSettings
 from extract.site.fetch import fetch_video
 from extract.spoken_language import identify_speech, load_classifier, place_windows
 from tests.extract.data_channel import QUICK, make_item, make_video, open_channel, source_of
+from tests.extract.test_mp4 import encode
 
 MODEL = os.environ.get("WHISPER_MODEL")
 
@@ -49,6 +50,21 @@ def test_the_score_is_the_mean_over_the_windows(tmp_path: Path) -> None:
     answers = iter([{"ja": 0.9, "en": 0.1}, {"ja": 0.6}, {"en": 1.0}])
     scores = identify_speech(path, lambda samples: next(answers))
     assert scores == pytest.approx({"ja": 0.5, "en": 1.1 / 3})
+
+
+def test_windows_lie_inside_the_sound_and_silent_ones_do_not_count(tmp_path: Path) -> None:
+    picture = ["-f", "lavfi", "-i", "testsrc=size=64x36:rate=1:duration=120"]
+    silence_then_tone = ["-f", "lavfi", "-i", "sine=d=60", "-af", "volume=0:enable='lt(t,20)'"]
+    path = tmp_path / "half.mp4"
+    encode(path, *picture, *silence_then_tone)
+    heard: list[int] = []
+    identify_speech(path, lambda samples: heard.append(len(samples)) or {"ja": 1.0})
+    assert heard == [320_000, 320_000]
+
+
+def test_a_video_of_which_nothing_is_heard_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = encode(tmp_path / "silent.mp4", "-f", "lavfi", "-i", "anullsrc=d=40", "-t", "40")
+    assert selection.select_by_speech(path, hear(monkeypatch, en=1.0)) == ({}, None)
 
 
 def test_a_video_in_another_language_is_dropped_with_its_score_and_its_file_deleted(
