@@ -28,6 +28,7 @@ class Pictures:
         """The clip's first picture."""
         self._first_time = self._last_time = 0
         """Of what the decoder gave."""
+        self._gaps_ms = 0.0
         self._grids: dict[str, Grid] = {}
         """2d and 3d; none before the clip has a picture."""
 
@@ -43,12 +44,22 @@ class Pictures:
 
     def push(self, frame: Any) -> bool:
         """Put a frame in; whether the stream has now given all of the clip."""
+        before, before_end = self._last_time, self.clock.end
         self._last_time = self.times.to_clip_time(self.stream, frame.pts, frame.duration)
+        if self.num_frames and before_end > before:  # else the file does not say how long the one before is shown
+            self._note_gap(before_end)
         self._first_time = self._first_time if self.num_frames else self._last_time
         self.num_frames += 1
         self.num_damaged += bool(frame.is_corrupt)
         self._show(self._screen.change(frame, self._last_time))
         return self._screen.is_over
+
+    def _note_gap(self, begin: int) -> None:
+        """Count what no picture claims between the end that the one before announced and the last one, in the clip."""
+        end_ms = self._last_time * self.clock.ms_per_tick
+        end_ms = end_ms if self.times.clip_ms is None else min(end_ms, self.times.clip_ms)
+        gap_ms = end_ms - max(0.0, begin * self.clock.ms_per_tick)
+        self._gaps_ms += gap_ms if gap_ms > END_TOLERANCE_MS else 0.0
 
     def finish(self) -> None:
         """No frame comes any more: the last picture stays for its duration, or a slide for as long as there is sound.
@@ -60,6 +71,7 @@ class Pictures:
         for grid in self._grids.values():
             if grid.num_shown == 0:
                 grid.add(self._first, 1)
+        self.missing_ms += self._gaps_ms if self._is_moving() else 0.0
         dark_ms = self._screen.first_time * self.clock.ms_per_tick
         self.missing_ms += dark_ms if dark_ms > END_TOLERANCE_MS else 0.0
 
@@ -69,11 +81,15 @@ class Pictures:
         self.times.reach(float(end * ms_per_tick))
         frozen_ms = self.times.end_ms - float(end * ms_per_tick)
         if frozen_ms > END_TOLERANCE_MS:
-            if self.times.start_ms + self._last_time * ms_per_tick >= _MOVING_MS > interval * ms_per_tick:
+            if self._is_moving():
                 self.missing_ms = min(frozen_ms, self.times.end_ms)
             else:
                 end = Fraction(self.times.end_ms) / 1000 / self.clock.tick
         self._show(self._screen.end(end))
+
+    def _is_moving(self) -> bool:
+        ms_per_tick = self.clock.ms_per_tick
+        return self.times.start_ms + self._last_time * ms_per_tick >= _MOVING_MS > self._interval() * ms_per_tick
 
     def _interval(self) -> int:
         """Ticks from a picture to the next, on average."""

@@ -274,6 +274,16 @@ def test_a_clip_after_the_last_moving_picture_has_none(tmp_path: Path) -> None:
         decode_clip(path, 6000, 9000)
 
 
+@pytest.mark.parametrize(("hold", "missing_ms"), [(1, 3000), (100, 0)])
+def test_a_gap_among_moving_pictures_is_missing_and_one_between_slides_is_not(
+    hold: int, missing_ms: int, tmp_path: Path
+) -> None:
+    given, path = film(tmp_path / "given.mkv", 10, *X264, "-g", 25, "-bf", 0), tmp_path / "gap.mkv"
+    dropped = f"not(between(pts,2000,4999)+{int(hold > 1)}*mod(pts,{40 * hold}))"
+    ffmpeg("-i", given, "-c", "copy", "-bsf:v", f"noise=drop='not({dropped})'", path)
+    assert decode_clip(path, 0, 9000).missing_picture_ms == pytest.approx(missing_ms, abs=50)
+
+
 def test_a_clip_before_the_first_picture_has_none(tmp_path: Path, base: Path) -> None:
     path = tmp_path / "late.mkv"
     ffmpeg("-f", "lavfi", "-i", "sine=d=9", "-itsoffset", 5, "-i", base, "-map", 1, "-map", 0, "-c:v", "copy", path)
