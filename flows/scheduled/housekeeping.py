@@ -21,8 +21,8 @@ from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
 
 FLOW_NAMES = (
-    "check-availability", "curate", "curate-daily", "evaluate", "experiment", "featurize", "finetune", "housekeeping",
-    "pairs", "pipeline", "pipeline-with-pages", "pretrain", "publish", "publish-when-enough", "regenerate", "takedown",
+    "check-availability", "curate", "curate-daily", "evaluate", "experiment", "export-original", "featurize", "finetune",
+    "housekeeping", "import-original", "pairs", "pipeline", "pipeline-with-pages", "pretrain", "publish", "publish-when-enough", "regenerate", "takedown",
 )  # fmt: skip
 """Flows of this project; a Prefect server may hold other people's as well."""
 _PAGE = 200

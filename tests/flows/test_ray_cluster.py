@@ -24,7 +24,7 @@ FEATURES = ("features_2d", "features_3d", "log_mel", "pooled")
 ON_RAY = ("run.runner=ray", "run.videos_per_batch=1", "run.clips_per_batch=3")
 # Every batch is handed out twice; what the driver is told is all that differs.
 TWICE = (
-    "import flows.stages.curate as stage; from flows.__main__ import app; cut = stage.cut_batches;"
+    "import flows.stages.segment as stage; from flows.__main__ import app; cut = stage.cut_batches;"
     "stage.cut_batches = lambda todo, size: cut(todo, size) * 2; app()"
 )
 

@@ -9,7 +9,7 @@ from datasets.settings import recipe_of
 from datasets.tables import make_table, write_part
 from flows.config import load_config
 from flows.machinery.run import Run
-from flows.stages import download as acquire
+from flows.stages import search
 
 DAYS_AGO = {"b": 40, "c": 90, "d": 3}
 
@@ -26,12 +26,12 @@ def run(tmp_path):
     return Run(config, "x")
 
 
-def planned(run, monkeypatch, **search):
+def planned(run, monkeypatch, **settings):
     """Queries of the next run, in order, with their attempts."""
-    config = run.config.model_copy(update={"search": run.config.search.model_copy(update=search)})
+    config = run.config.model_copy(update={"search": run.config.search.model_copy(update=settings)})
     batches = []
-    monkeypatch.setattr(acquire, "run_batches", lambda task, found, *_, **__: batches.extend(found))
-    acquire.find_videos(Run(config, "x"))
+    monkeypatch.setattr(search, "run_batches", lambda task, found, *_, **__: batches.extend(found))
+    search.find_videos(Run(config, "x"))
     return [(row["query"], row["attempt"]) for batch in batches for row in batch.to_pylist()]
 
 

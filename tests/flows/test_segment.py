@@ -14,7 +14,8 @@ from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
 from flows.commands.shared import one_line_errors
 from flows.config import Config, RunSettings
 from flows.machinery.run import Run
-from flows.stages import curate as stage
+from flows.stages import clip, curate
+from flows.stages import segment as stage
 
 needs_weights = pytest.mark.skipif(not (WEIGHTS_DIR / WEIGHTS["smn"][0]).is_file(), reason="needs `make weights`")
 
@@ -22,7 +23,7 @@ needs_weights = pytest.mark.skipif(not (WEIGHTS_DIR / WEIGHTS["smn"][0]).is_file
 def test_missing_weights_stop_curate_before_anything_is_written(tmp_path):
     config = Config(root=str(tmp_path / "root"), speech=SpeechSettings(weights_dir=tmp_path))
     with pytest.raises(ValueError, match="run `make weights`") as error:
-        stage.curate.fn(config)
+        curate.curate.fn(config)
     assert "\n" not in str(error.value) and not (tmp_path / "root").exists()
 
 
@@ -58,7 +59,14 @@ def test_a_gpu_gets_files_together_and_a_core_one(tmp_path, monkeypatch, device,
         return segment_all_but(None)(videos, settings)
 
     monkeypatch.setattr(stage, "segment_videos", segment)
-    batch = stage.pa.table({"video_id": [f"v{n}" for n in range(20)], "media_path": [""] * 20, "attempt": [0] * 20})
+    batch = stage.pa.table(
+        {
+            "video_id": [f"v{n}" for n in range(20)],
+            "media_path": [""] * 20,
+            "audio_track": [None] * 20,
+            "attempt": [0] * 20,
+        }
+    )
     stage.segment_batch.fn(batch, make_run(tmp_path, device=device), "recipe")
     assert sorted(sizes) == ([1] * 20 if size == 1 else [4, 16])
     done = read_table(tmp_path, "segmentations")["video_id"].to_pylist()
@@ -73,7 +81,9 @@ def test_bad_media_go_through_the_stage_as_rows(tmp_path):
         wavfile.write(tmp_path / f"{name}.mp4", 16000, samples.astype(np.float32))
     names = ["empty", "page", "gone", "silent", "short", "nan"]
     paths = [str(tmp_path / f"{name}.mp4") for name in names]
-    batch = stage.pa.table({"video_id": names, "media_path": paths, "attempt": [0] * len(names)})
+    batch = stage.pa.table(
+        {"video_id": names, "media_path": paths, "audio_track": [None] * len(names), "attempt": [0] * len(names)}
+    )
     stage.segment_batch.fn(batch, make_run(tmp_path / "root"), "recipe")
     rows = {row["video_id"]: row for row in read_table(tmp_path / "root", "segmentations").to_pylist()}
     reasons = ["decode_failed", "decode_failed", "media_missing", None, None, None]
@@ -122,8 +132,8 @@ def test_videos_in_many_batches_give_the_clips_that_one_batch_gives(tmp_path, mo
         write_part(run.root, "segments", make_table("segments", speech, **made), ids)
         for table in ("segmentations", "segments"):
             run.record(table, "s")
-        monkeypatch.setattr(stage, "_VIDEOS_PER_CLIP_BATCH", size)
-        stage.make_clips(run)
+        monkeypatch.setattr(clip, "_VIDEOS_PER_CLIP_BATCH", size)
+        clip.make_clips(run)
         assert read_table(run.root, "clips").num_rows == 2 * len(ids)
         digests.add(table_digest(run.root, "clips"))
     assert len(digests) == 1
