@@ -21,9 +21,25 @@ from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
 
 FLOW_NAMES = (
-    "check-availability", "curate", "curate-daily", "evaluate", "experiment", "export-original", "featurize", "finetune",
-    "housekeeping", "import-original", "pairs", "pipeline", "pipeline-with-pages", "pretrain", "publish", "publish-when-enough", "regenerate", "takedown",
-)  # fmt: skip
+    "check-availability",
+    "curate",
+    "curate-daily",
+    "evaluate",
+    "experiment",
+    "export-original",
+    "featurize",
+    "finetune",
+    "housekeeping",
+    "import-original",
+    "pairs",
+    "pipeline",
+    "pipeline-with-pages",
+    "pretrain",
+    "publish",
+    "publish-when-enough",
+    "regenerate",
+    "takedown",
+)
 """Flows of this project; a Prefect server may hold other people's as well."""
 _PAGE = 200
 _S_PER_DAY = 86_400
