@@ -13,7 +13,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 def render(
     out: Annotated[Path, typer.Option(help="Folder of the channel.")],
     media: Annotated[Path | None, typer.Option(help="Folder with images/grocery; without it food is drawn.")] = None,
-    videos: Annotated[int, typer.Option(min=1, max=500, help="Number of narrated videos.")] = 14,
+    videos: Annotated[int, typer.Option(min=1, max=500, help="Number of narrated videos.")] = 48,
     seed: Annotated[int, typer.Option(help="The same seed gives the same channel.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = max(1, os.cpu_count() or 1),
 ) -> None:
@@ -23,12 +23,12 @@ def render(
     """
     from demo.render import render_channel  # brings speech, drawing and ffmpeg: not for `serve` and `--help`
 
-    num_done = 0
+    num_done = -1  # the catalog comes before the first video
 
-    def show(video_id: str, is_new: bool) -> None:
+    def show(name: str, is_new: bool) -> None:
         nonlocal num_done
         num_done += 1
-        typer.echo(f"{num_done:4d}  {video_id}  {'rendered' if is_new else 'was there'}")
+        typer.echo(f"{num_done:4d}  {name}  {'made' if is_new else 'was there'}")
 
     try:
         catalog = render_channel(out, media, videos, seed, workers, show)

@@ -6,19 +6,14 @@ from csv import DictReader
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from math import gcd
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from scipy.signal import resample_poly
 
-from demo.espeak import speak_espeak
 from demo.render import write_whole
-from demo.sound import SAMPLING_RATE as MEI_SAMPLING_RATE
-from demo.sound import Waveform, speak
+from demo.sound import SAMPLING_RATE
+from demo.voices import speak
 
-SAMPLING_RATE = 16_000
 SPLITS = ("train", "val", "test")
 CARRIERS = {
     "en": (
@@ -139,7 +134,7 @@ def _render_caption(caption: Caption, folder: Path) -> None:
     path = folder / f"{caption.uttid}.wav"
     if path.exists():
         return
-    samples = (np.clip(_speak(caption), -1, 1) * 32767).astype("<i2")
+    samples = (np.clip(speak(caption.text, caption.speaker), -1, 1) * 32767).astype("<i2")
     temporary = path.with_suffix(".tmp")
     with wave.open(str(temporary), "wb") as file:
         file.setnchannels(1)
@@ -147,24 +142,3 @@ def _render_caption(caption: Caption, folder: Path) -> None:
         file.setframerate(SAMPLING_RATE)
         file.writeframes(samples.tobytes())
     temporary.rename(path)
-
-
-def _speak(caption: Caption) -> Waveform:
-    engine, voice, *rest = caption.speaker.split(":")
-    if engine == "mei":
-        return _resample(speak(caption.text, caption.speaker), MEI_SAMPLING_RATE)
-    text = _to_kana(caption.text) if voice.startswith("ja") else caption.text
-    return _resample(*speak_espeak(text, voice, *map(int, rest)))
-
-
-def _to_kana(text: str) -> str:
-    import pyopenjtalk
-
-    kana: Any = pyopenjtalk.g2p(text, kana=True)
-    return str(kana)
-
-
-def _resample(waveform: Waveform, sampling_rate: int) -> Waveform:
-    factor = gcd(sampling_rate, SAMPLING_RATE)
-    resampled: Waveform = resample_poly(waveform, SAMPLING_RATE // factor, sampling_rate // factor).astype(np.float32)
-    return resampled

@@ -4,7 +4,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from demo.foods import FOODS
+from demo.foods import FOOD_BY_NAME, FOODS
+from demo.plan import VIDEO_MS, VideoPlan
 
 CHANNEL, CHANNEL_ID = "小さな台所", "UCsmall-kitchen-demo-001"
 CREATIVE_COMMONS = "Creative Commons Attribution license (reuse allowed)"
@@ -55,21 +56,21 @@ EXTRAS: tuple[Extra, ...] = (
 )
 
 
-def describe_video(truth: dict[str, Any], index: int) -> dict[str, Any]:
-    """Catalog item of a narrated video, from its truth."""
-    rd = random.Random(truth["video_id"])
-    foods = truth["foods"]
+def describe_video(plan: VideoPlan, index: int) -> dict[str, Any]:
+    """Catalog item of a narrated video, from its plan alone: the site knows it before it is rendered."""
+    rd = random.Random(plan.video_id)
+    foods = [FOOD_BY_NAME[name].word for name in plan.foods]
     readings = "、".join(READINGS[word] for word in foods)
     description = (
-        f"今日は{'、'.join(foods)}を使った{truth['dish']}の作り方を紹介します。\n"
+        f"今日は{'、'.join(foods)}を使った{plan.dish}の作り方を紹介します。\n"
         f"材料：{readings}\n料理の基本から簡単なレシピまで、毎週配信しています。"
     )
     return {
-        "id": truth["video_id"],
+        "id": plan.video_id,
         "kind": "narrated",
-        "title": truth["title"],
+        "title": plan.title,
         "description": description,
-        "duration_ms": truth["duration_ms"],
+        "duration_ms": VIDEO_MS,
         "view_count": rd.randrange(900, 250_000),
         "channel": CHANNEL,
         "channel_id": CHANNEL_ID,
@@ -77,7 +78,7 @@ def describe_video(truth: dict[str, Any], index: int) -> dict[str, Any]:
         "license": CREATIVE_COMMONS if index % 2 == 0 else None,
         "language": "ja",
         "availability": "public",
-        "file": f"videos/{truth['video_id']}.mp4",
+        "file": f"videos/{plan.video_id}.mp4",
     }
 
 

@@ -14,19 +14,19 @@ from scipy.io import wavfile
 from demo.pictures import HEIGHT, WIDTH
 from demo.sound import SAMPLING_RATE, Waveform
 
-FPS = 15
+FPS = 10
 END_TIME_LIMIT_S = 60
 UNFINISHED_PREFIX = ".render-"
 """Folders beside the videos that a killed run may leave; the next run removes them."""
 
 
 def encode_video(path: Path, frames: Iterable[bytes], waveform: Waveform | None) -> None:
-    """Write an H.264/AAC mp4 of 640x360 at 15 fps; `path` appears only when it is complete.
+    """Write an H.264/AAC mp4 of 240x180 at 10 fps; `path` appears only when it is complete.
 
     Args:
         path: where the video goes.
-        frames: RGB bytes, 640 * 360 * 3 each.
-        waveform: float32 [N] at 24 kHz; None: a video without an audio stream.
+        frames: RGB bytes, 240 * 180 * 3 each.
+        waveform: float32 [N] at 16 kHz; None: a video without an audio stream.
 
     Raises:
         RuntimeError: ffmpeg failed; holds its last words.
@@ -58,7 +58,7 @@ def _options(has_sound: bool) -> dict[str, str | int]:
         "loglevel": "error",
     }
     if has_sound:
-        options |= {"acodec": "aac", "audio_bitrate": "64k", "flags:a": "+bitexact"}
+        options |= {"acodec": "aac", "aac_coder": "fast", "audio_bitrate": "48k", "flags:a": "+bitexact"}
     return options
 
 

@@ -1,7 +1,9 @@
 """Speech by eSpeak NG: many synthetic voices of many languages, fast; one package brings library and voices."""
 
+import _ctypes
 import ctypes
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import espeakng_loader
@@ -23,26 +25,32 @@ def speak_espeak(text: str, voice: str, words_per_minute: int = 165, pitch: int 
         words_per_minute: 80 to 450.
         pitch: 0 to 100.
 
+    The same text in the same voice is the same sound, whatever was said before.
+
     Raises:
         ValueError: no such voice.
     """
-    library, sampling_rate, pieces, _ = _open_library()
-    if library.espeak_SetVoiceByName(voice.encode()) != 0:
-        raise ValueError(f"eSpeak NG has no voice {voice!r}: take a language and a variant, as in en-us+f3")
-    library.espeak_SetParameter(_RATE, words_per_minute, 0)
-    library.espeak_SetParameter(_PITCH, pitch, 0)
-    pieces.clear()
-    data = text.encode()
-    library.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, _CHARACTERS, 0, _UTF8, None, None)
+    with _open_library() as (library, sampling_rate, pieces):
+        if library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise ValueError(f"eSpeak NG has no voice {voice!r}: take a language and a variant, as in en-us+f3")
+        library.espeak_SetParameter(_RATE, words_per_minute, 0)
+        library.espeak_SetParameter(_PITCH, pitch, 0)
+        data = text.encode()
+        library.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, _CHARACTERS, 0, _UTF8, None, None)
     wave = np.concatenate(pieces).astype(np.float32)
     return 0.7 * wave / max(1.0, float(np.abs(wave).max())), sampling_rate
 
 
-@cache
-def _open_library() -> tuple[ctypes.CDLL, int, list[Any], Any]:
-    """The library, its sampling rate, the pieces that its callback fills, and the callback, kept alive."""
+@contextmanager
+def _open_library() -> Iterator[tuple[ctypes.CDLL, int, list[Any]]]:
+    """The library, its sampling rate, and the pieces of sound that it fills.
+
+    Loaded anew each time, which takes half a millisecond: what was said before would be heard in what is said next, and
+    its noise is drawn from the clock.
+    """
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     sampling_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
+    library.espeak_ng_SetRandSeed(ctypes.c_long(1))
     pieces: list[Any] = []
 
     def keep(samples: Any, num_samples: int, _events: Any) -> int:
@@ -52,4 +60,8 @@ def _open_library() -> tuple[ctypes.CDLL, int, list[Any], Any]:
 
     callback = _Callback(keep)
     library.espeak_SetSynthCallback(callback)
-    return library, sampling_rate, pieces, callback
+    try:
+        yield library, sampling_rate, pieces
+    finally:
+        library.espeak_Terminate()
+        _ctypes.dlclose(library._handle)

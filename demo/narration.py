@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from demo.foods import FOOD_BY_NAME
-from demo.plan import Step, VideoPlan
+from demo.plan import VIDEO_MS, Step, VideoPlan
 from demo.sound import (
     MAX_NARRATION_MS,
     MIN_NARRATION_MS,
@@ -17,11 +17,10 @@ from demo.sound import (
     music,
     silence,
     soft_noise,
-    speak,
 )
+from demo.voices import speak
 
-INTRO_MS, MIN_OUTRO_MS = 4000, 3000
-MIN_VIDEO_MS, MAX_VIDEO_MS = 61_000, 89_000
+INTRO_MS = 1000
 
 
 @dataclass
@@ -47,14 +46,13 @@ class Track:
 
 
 def narrate(plan: VideoPlan, rng: np.random.Generator) -> Track:
-    """Sound and truth of a video: music, then per step its narration and a gap, then music until at least 61 s."""
+    """Sound and truth of a video: music, then per step its narration and a gap, then music until `VIDEO_MS`."""
     track = Track()
     first, last = plan.steps[0], plan.steps[-1]
     track.add(music(INTRO_MS, rng), "music", food=first.food, action="none", step=None)
     for number, step in enumerate(plan.steps):
         _narrate_step(track, number, step, plan.voice, rng)
-    outro_ms = max(MIN_OUTRO_MS, MIN_VIDEO_MS - track.duration_ms)
-    track.add(music(outro_ms, rng), "music", food=last.food, action="none", step=None)
+    track.add(music(VIDEO_MS - track.duration_ms, rng), "music", food=last.food, action="none", step=None)
     return track
 
 

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from demo.foods import FOOD_BY_NAME, Colour, Food, Shape
 
-WIDTH, HEIGHT = 640, 360
-CANVAS_WIDTH, CANVAS_HEIGHT = 840, 560  # leaves room for the widest motion
+WIDTH, HEIGHT = 240, 180
+CANVAS_WIDTH, CANVAS_HEIGHT = 320, 250  # leaves room for the widest motion
 
 Grid = NDArray[Any]
 
@@ -35,11 +35,11 @@ def draw_food(name: str, seed: int) -> Image.Image:
     food, rng = FOOD_BY_NAME[name], np.random.default_rng(seed)
     canvas = _draw_table(rng)
     for row, column in _scatter(rng):
-        size = int(rng.integers(230, 330))
+        size = int(rng.integers(86, 124))
         piece = _draw_piece(food, size, rng).rotate(float(rng.uniform(0, 360)), Image.Resampling.BILINEAR, expand=True)
         corner = (column - piece.width // 2, row - piece.height // 2)
-        shadow = piece.getchannel("A").point(lambda alpha: alpha // 2).filter(ImageFilter.GaussianBlur(6))
-        canvas.paste((20, 16, 12), (corner[0] + 8, corner[1] + 12), shadow)
+        shadow = piece.getchannel("A").point(lambda alpha: alpha // 2).filter(ImageFilter.GaussianBlur(2))
+        canvas.paste((20, 16, 12), (corner[0] + 3, corner[1] + 5), shadow)
         canvas.paste(piece, corner, piece)
     return canvas
 
@@ -48,7 +48,7 @@ def _scatter(rng: np.random.Generator) -> list[tuple[int, int]]:
     """Centres (row, column) of the pieces: on a jittered 3 x 4 grid, a few left out, in random order."""
     step = CANVAS_WIDTH // 4
     centres = [
-        (int(step * (r + 0.5) + rng.integers(-40, 41)), int(step * (c + 0.5) + rng.integers(-40, 41)))
+        (int(step * (r + 0.5) + rng.integers(-15, 16)), int(step * (c + 0.5) + rng.integers(-15, 16)))
         for r in range(3)
         for c in range(4)
         if rng.random() > 0.15
@@ -60,7 +60,7 @@ def _draw_table(rng: np.random.Generator) -> Image.Image:
     """Wood, cloth or steel with a soft grain."""
     tables: tuple[Colour, ...] = ((150, 112, 74), (208, 200, 186), (118, 124, 130), (96, 74, 56), (176, 190, 196))
     base = np.array(tables[int(rng.integers(len(tables)))], np.float64)
-    grain = np.repeat(rng.normal(0, 7, (CANVAS_HEIGHT, CANVAS_WIDTH // 40)), 40, axis=1)
+    grain = np.repeat(rng.normal(0, 7, (CANVAS_HEIGHT, CANVAS_WIDTH // 16)), 16, axis=1)
     return Image.fromarray(np.clip(base + grain[..., None], 0, 255).astype(np.uint8))
 
 
@@ -136,7 +136,7 @@ OUTLINES: dict[Shape, Callable[[Grid, Grid], NDArray[np.bool_]]] = {
 
 
 def draw_frame(canvas: Image.Image, action: str, t: float) -> Image.Image:
-    """One frame [640 x 360], `t` seconds into the step. Every action has a motion of its own.
+    """One frame [240 x 180], `t` seconds into the step. Every action has a motion of its own.
 
     peel: a slow pan. cut: a knife and a jump at each stroke. fry: a shaken pan with oil. boil: bobbing in bubbles.
     mix: round and round with a spoon. serve: coming nearer. none: nearly still.
@@ -144,7 +144,7 @@ def draw_frame(canvas: Image.Image, action: str, t: float) -> Image.Image:
     x, y, zoom = _camera(action, t)
     half_width, half_height = WIDTH / 2 / zoom, HEIGHT / 2 / zoom
     left, top = CANVAS_WIDTH / 2 + x - half_width, CANVAS_HEIGHT / 2 + y - half_height
-    if zoom == 1:  # a cut costs nothing, a resize 4 ms a frame
+    if zoom == 1:  # a cut costs nothing, a resize most of a frame's time
         frame = canvas.crop((int(left), int(top), int(left) + WIDTH, int(top) + HEIGHT))
     else:
         box = (left, top, left + 2 * half_width, top + 2 * half_height)
@@ -157,25 +157,25 @@ def draw_frame(canvas: Image.Image, action: str, t: float) -> Image.Image:
 def _camera(action: str, t: float) -> tuple[float, float, float]:
     """Where the camera looks: x and y in pixels from the canvas' middle, zoom."""
     if action == "peel":
-        return 95 * math.sin(0.7 * t), 0, 1
+        return 36 * math.sin(0.7 * t), 0, 1
     if action == "cut":
-        return 40 * ((2 * t) % 1) - 20, 12 * abs(math.sin(math.tau * 2 * t)), 1
+        return 16 * ((2 * t) % 1) - 8, 5 * abs(math.sin(math.tau * 2 * t)), 1
     if action == "fry":
-        return 9 * math.sin(math.tau * 4.3 * t), 7 * math.sin(math.tau * 5.1 * t + 1), 1
+        return 4 * math.sin(math.tau * 4.3 * t), 3 * math.sin(math.tau * 5.1 * t + 1), 1
     if action == "boil":
-        return 4 * math.sin(math.tau * 0.4 * t), 14 * math.sin(math.tau * 1.5 * t), 1
+        return 2 * math.sin(math.tau * 0.4 * t), 6 * math.sin(math.tau * 1.5 * t), 1
     if action == "mix":
-        return 80 * math.cos(math.tau * 0.6 * t), 80 * math.sin(math.tau * 0.6 * t), 1
+        return 30 * math.cos(math.tau * 0.6 * t), 30 * math.sin(math.tau * 0.6 * t), 1
     if action == "serve":
         return 0, 0, 0.9 + 0.5 * min(t / 14, 1)
-    return 6 * min(t, 10) - 30, 0, 1
+    return 3 * min(t, 10) - 15, 0, 1
 
 
 def _draw_knife(draw: ImageDraw.ImageDraw, t: float) -> None:
     column = WIDTH * ((t * 0.25) % 1)
-    drop = 60 * abs(math.sin(math.tau * t))
+    drop = 25 * abs(math.sin(math.tau * t))
     draw.polygon(
-        [(column, drop - 70), (column + 7, drop - 70), (column + 30, 190 + drop), (column, 250 + drop)],
+        [(column, drop - 30), (column + 3, drop - 30), (column + 12, 80 + drop), (column, 105 + drop)],
         fill=(222, 226, 230),
     )
 
@@ -183,23 +183,23 @@ def _draw_knife(draw: ImageDraw.ImageDraw, t: float) -> None:
 def _draw_oil(draw: ImageDraw.ImageDraw, t: float) -> None:
     for k in range(40):
         x, y = (k * 197) % WIDTH, (k * 83) % HEIGHT
-        radius = 2 + 3 * abs(math.sin(math.tau * 3 * t + k))
+        radius = 1 + abs(math.sin(math.tau * 3 * t + k))
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(246, 226, 150))
 
 
 def _draw_bubbles(draw: ImageDraw.ImageDraw, t: float) -> None:
     for k in range(26):
-        x, speed = (k * 211) % WIDTH, 90 + (k * 37) % 80
-        y = HEIGHT - (k * 59 + speed * t) % (HEIGHT + 40)
-        radius = 6 + k % 9
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=(235, 245, 250), width=3)
+        x, speed = (k * 211) % WIDTH, 40 + (k * 37) % 35
+        y = HEIGHT - (k * 59 + speed * t) % (HEIGHT + 20)
+        radius = 3 + k % 4
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=(235, 245, 250), width=2)
 
 
 def _draw_spoon(draw: ImageDraw.ImageDraw, t: float) -> None:
-    x = WIDTH / 2 + 90 * math.cos(-math.tau * 0.6 * t)
-    y = HEIGHT / 2 + 60 * math.sin(-math.tau * 0.6 * t)
-    draw.line((x, y, x + 260, y - 300), fill=(148, 104, 62), width=16)
-    draw.ellipse((x - 44, y - 32, x + 44, y + 32), fill=(168, 120, 74))
+    x = WIDTH / 2 + 35 * math.cos(-math.tau * 0.6 * t)
+    y = HEIGHT / 2 + 25 * math.sin(-math.tau * 0.6 * t)
+    draw.line((x, y, x + 100, y - 120), fill=(148, 104, 62), width=6)
+    draw.ellipse((x - 17, y - 12, x + 17, y + 12), fill=(168, 120, 74))
 
 
 OVERLAYS: dict[str, Callable[[ImageDraw.ImageDraw, float], None]] = {

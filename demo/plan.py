@@ -13,46 +13,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from demo.foods import FOODS, Food
+from demo.voices import VARIANTS
 
-PLAN_VERSION = 3  # part of every plan's digest: raise it when the renderer changes what a plan looks or sounds like
+PLAN_VERSION = 4  # part of every plan's digest: raise it when the renderer changes what a plan looks or sounds like
+STEPS_PER_VIDEO = 8
+VIDEO_MS = 70_000
+"""Of every video: known before it is rendered, and enough for the longest steps there can be."""
 
 ACTIONS: dict[str, tuple[str, ...]] = {
-    "peel": (
-        "{}の皮をむいていきます。",
-        "{}の皮は薄くむいてください。",
-        "皮をむいた{}は水にさらしておきます。",
-        "{}の皮は捨てずに取っておきましょう。",
-    ),
-    "cut": (
-        "{}を包丁で薄く切っていきます。",
-        "{}は大きさをそろえて切ると、きれいに仕上がります。",
-        "指を丸めて、{}をしっかり押さえます。",
-        "切った{}はお皿に移しておきます。",
-    ),
-    "fry": (
-        "フライパンに油をひいて、{}を炒めます。",
-        "強火で{}をさっと炒めてください。",
-        "{}に油がまわったら、塩とこしょうを振ります。",
-        "{}に焼き色がついたら、火を止めます。",
-    ),
-    "boil": (
-        "鍋にお湯を沸かして、{}を茹でます。",
-        "{}がやわらかくなるまで待ちましょう。",
-        "茹でた{}はざるに上げて、水気を切ります。",
-        "{}の茹で時間は三分くらいです。",
-    ),
-    "mix": (
-        "ボウルに{}を入れて、よく混ぜます。",
-        "{}がつぶれないように、やさしく混ぜてください。",
-        "{}に調味料を加えて、全体をなじませます。",
-        "混ぜた{}は冷蔵庫で休ませます。",
-    ),
-    "serve": (
-        "{}をお皿に盛り付けて、完成です。",
-        "{}の彩りがとてもきれいですね。",
-        "温かいうちに{}を召し上がってください。",
-        "{}の料理を、ぜひ作ってみてくださいね。",
-    ),
+    "peel": ("{}の皮をむきます。", "{}の皮は薄くむきます。", "{}を水にさらします。"),
+    "cut": ("{}を薄く切ります。", "{}は大きさをそろえます。", "{}をしっかり押さえます。"),
+    "fry": ("{}を炒めます。", "{}に塩を振ります。", "{}に焼き色をつけます。"),
+    "boil": ("{}を茹でます。", "{}の茹で時間は三分です。", "{}の水気を切ります。"),
+    "mix": ("{}をよく混ぜます。", "{}に味をつけます。", "{}を冷蔵庫で休ませます。"),
+    "serve": ("{}を盛り付けます。", "{}の彩りがきれいですね。", "温かい{}を召し上がれ。"),
 }
 OPENERS = ("まず、", "次に、", "それでは、", "続いて、", "今度は、")
 DISHES = ("炒め物", "サラダ", "スープ", "煮物", "和え物", "グラタン", "味噌汁", "マリネ")
@@ -62,12 +36,8 @@ TITLES = (
     "プロが教える{a}と{b}の{dish} レシピ",
     "{a}たっぷり！{dish}の簡単な作り方",
 )
-VOICES = (
-    "mei:-4:1.0",
-    "mei:0:1.05",
-    "mei:2:0.95",
-    "mei:-2:1.1",
-)  # mei:<half tones>:<speed>; higher voices are called music
+MEI_EVERY = 12
+"""Every so many videos speak with the voice that sounds best and costs forty times the others."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +47,7 @@ class Step:
     food: str
     action: str
     sentences: tuple[str, ...]
-    """Enough of them for 11 s; the renderer speaks only as many as the step needs."""
+    """More than enough for one step; the renderer speaks only as many as it needs."""
     picture: str | None
     """Photograph relative to the media folder; None: drawn with `picture_seed`."""
     picture_seed: int
@@ -163,24 +133,29 @@ def _plan_video(
     photographs: dict[str, list[str]],
     num_shown: "Counter[str]",
 ) -> VideoPlan:
-    foods = _choose_foods(rd, index)
-    actions = [*rd.sample(sorted(set(ACTIONS) - {"serve"}), len(foods)), "serve"]
-    noisy_step = rd.randrange(len(actions)) if index % 4 == 3 else None
+    foods = _choose_foods(seed, index)
+    noisy_step = rd.randrange(STEPS_PER_VIDEO) if index % 4 == 3 else None
+    gaps = rd.sample(["music", "noise", *["silence"] * (STEPS_PER_VIDEO - 2)], STEPS_PER_VIDEO)
     steps = []
-    for number, (food, action) in enumerate(zip([*foods, foods[0]], actions, strict=True)):
+    for number, (food, gap_kind) in enumerate(zip(foods, gaps, strict=True)):
         picture = _next_photograph(food, seed, photographs, num_shown)
-        steps.append(_plan_step(food, action, number, picture, rd, is_over_noise=number == noisy_step))
+        steps.append(_plan_step(food, number, picture, gap_kind, rd, is_over_noise=number == noisy_step))
     dish = rd.choice(DISHES)
     title = rd.choice(TITLES).format(a=foods[0].word, b=foods[1].word, dish=dish)
     names = tuple(food.name for food in foods)
-    return VideoPlan(video_id, seed, title, dish, names, VOICES[index % len(VOICES)], tuple(steps))
+    return VideoPlan(video_id, seed, title, dish, names, _choose_voice(rd, index), tuple(steps))
 
 
-def _choose_foods(rd: random.Random, index: int) -> list[Food]:
-    """Four or five foods; the first goes round the list, so that a few videos already show every food."""
-    first = FOODS[(index * 5) % len(FOODS)]
-    others = [food for food in FOODS if food is not first]
-    return [first, *rd.sample(others, 3 + index % 2)]
+def _choose_foods(seed: int, index: int) -> list[Food]:
+    """Half of the foods; two videos together show each once, so that none is rarer than another."""
+    shuffled = random.Random(f"{seed}/foods/{index // 2}").sample(FOODS, len(FOODS))
+    return shuffled[index % 2 * STEPS_PER_VIDEO :][:STEPS_PER_VIDEO]
+
+
+def _choose_voice(rd: random.Random, index: int) -> str:
+    if index % MEI_EVERY == 0:
+        return f"mei:{rd.choice([-4, -2, 0, 2])}:{rd.uniform(0.95, 1.1):.2f}"  # higher voices are called music
+    return f"espeak:ja+{rd.choice(VARIANTS)}:{rd.randrange(140, 176)}:{rd.randrange(40, 61)}"
 
 
 def _next_photograph(food: Food, seed: int, photographs: dict[str, list[str]], num_shown: "Counter[str]") -> str | None:
@@ -193,14 +168,15 @@ def _next_photograph(food: Food, seed: int, photographs: dict[str, list[str]], n
 
 
 def _plan_step(
-    food: Food, action: str, number: int, picture: str | None, rd: random.Random, is_over_noise: bool
+    food: Food, number: int, picture: str | None, gap_kind: str, rd: random.Random, is_over_noise: bool
 ) -> Step:
-    first, *more = ACTIONS[action]
-    remarks = [*more, *food.facts]
-    rd.shuffle(remarks)
+    """What is done with the food, then a fact about it, then more of both."""
+    action = rd.choice(sorted(ACTIONS))
+    first, *more = rd.sample(ACTIONS[action], len(ACTIONS[action]))
+    fact, *facts = rd.sample(food.facts, len(food.facts))
+    remarks = rd.sample([*more, *facts], len(more) + len(facts))
     opener = OPENERS[0] if number == 0 else rd.choice(OPENERS[1:])
-    sentences = (opener + first.format(food.word), *(remark.format(food.word) for remark in remarks))
-    gap_kind = "noise" if action in ("fry", "boil") else rd.choice(["silence", "music", "music", "noise"])
+    sentences = tuple(text.format(food.word) for text in (opener + first, fact, *remarks))
     return Step(
         food=food.name,
         action=action,
@@ -208,6 +184,6 @@ def _plan_step(
         picture=picture,
         picture_seed=rd.randrange(2**31),
         gap_kind=gap_kind,
-        gap_ms=rd.randrange(1800, 2600, 20),
+        gap_ms=rd.randrange(900, 1100, 20) if gap_kind == "silence" else rd.randrange(1800, 2600, 20),
         is_over_noise=is_over_noise,
     )

@@ -1,4 +1,4 @@
-"""Plans into files: DIR/videos/ID.mp4 with its truth ID.json, then DIR/catalog.json. What is finished stays."""
+"""Plans into files: DIR/catalog.json, then DIR/videos/ID.mp4 with its truth ID.json. What is finished stays."""
 
 import json
 import math
@@ -24,15 +24,16 @@ from demo.narration import Track, narrate
 from demo.pictures import draw_food, draw_frame, load_photograph
 from demo.plan import PLAN_VERSION, VideoPlan, find_photographs, make_id, plan_channel
 from demo.sound import Waveform, music, silence
+from demo.waiting import rendering
 
 Progress = Callable[[str, bool], None]
-"""Called with a video's id and whether it was rendered now (False: it was there)."""
+"""Called with a video's id, or the catalog's name, and whether it was made now (False: it was there)."""
 
 
 def render_channel(
     out: Path, media: Path | None, num_videos: int, seed: int, num_workers: int, progress: Progress
 ) -> dict[str, Any]:
-    """Render every video that is not there yet, and write the catalog.
+    """Write the catalog, then render every video that is not there yet; the site waits for those (`demo.waiting`).
 
     Args:
         out: the channel's folder.
@@ -40,32 +41,39 @@ def render_channel(
         num_videos: narrated videos; the catalog holds seven small items more.
         seed: the same seed gives the same channel, byte for byte.
         num_workers: processes; each uses one core and 300 MB (measured), and its ffmpeg.
-        progress: told of every video as it is finished.
+        progress: told of the catalog, then of every video as it is finished.
 
     Returns:
         The catalog.
 
     Raises:
-        ValueError: `media` lacks photographs.
+        ValueError: `media` lacks photographs, or somebody else renders there.
         RuntimeError: ffmpeg failed.
     """
     plans = plan_channel(num_videos, seed, find_photographs(media))
     videos = out / "videos"
     videos.mkdir(parents=True, exist_ok=True)
+    with rendering(out):
+        return _render_what_is_missing(plans, out, media, seed, num_workers, progress)
+
+
+def _render_what_is_missing(
+    plans: list[VideoPlan], out: Path, media: Path | None, seed: int, num_workers: int, progress: Progress
+) -> dict[str, Any]:
+    videos = out / "videos"
     for leftover in videos.glob(f"{UNFINISHED_PREFIX}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     extras = {make_id(seed, extra.name): extra for extra in EXTRAS}
     jobs = _choose_jobs(plans, extras, videos, media, seed)
+    items = [describe_video(plan, index) for index, plan in enumerate(plans)]
+    items += [describe_extra(extra, video_id, index) for index, (video_id, extra) in enumerate(extras.items())]
+    catalog = {"seed": seed, "items": items}
+    progress("catalog.json", write_whole(out / "catalog.json", catalog))
     with_files = [plan.video_id for plan in plans] + [key for key, extra in extras.items() if extra.duration_ms]
     for video_id in with_files:
         if video_id not in jobs:
             progress(video_id, False)
     _run_jobs(jobs, num_workers, progress)
-    truths = [json.loads((videos / f"{plan.video_id}.json").read_text()) for plan in plans]
-    items = [describe_video(truth, index) for index, truth in enumerate(truths)]
-    items += [describe_extra(extra, video_id, index) for index, (video_id, extra) in enumerate(extras.items())]
-    catalog = {"seed": seed, "items": items}
-    write_whole(out / "catalog.json", catalog)
     return catalog
 
 
@@ -195,11 +203,12 @@ def render_extra(extra: Extra, video_id: str, videos: Path, seed: int) -> None:
     write_whole(videos / f"{video_id}.json", truth)
 
 
-def write_whole(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON under a temporary name and rename it; a file that already holds this is not touched."""
+def write_whole(path: Path, content: dict[str, Any]) -> bool:
+    """Write JSON under a temporary name and rename it; False: the file already holds this, and is not touched."""
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     if path.is_file() and path.read_text() == text:
-        return
+        return False
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.write_text(text)
     unfinished.replace(path)
+    return True

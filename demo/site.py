@@ -24,6 +24,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from demo.search import Item as Item
 from demo.search import search_items
+from demo.waiting import wait_for
 
 PAGE_SIZE = 10
 CHUNK_BYTES = 1 << 16
@@ -110,6 +111,8 @@ class SiteHandler(BaseHTTPRequestHandler):
         if item is None:
             self.send_missing()
             return
+        if item["file"] is not None:
+            wait_for(self.server.directory / item["file"], self.server.directory)
         metadata = describe_watch(item, self.server.url)
         body = f'<p>{html.escape(item["description"])}</p><video controls src="/media/{item["id"]}.mp4"></video>'
         self.send_page(
@@ -119,6 +122,9 @@ class SiteHandler(BaseHTTPRequestHandler):
     def answer_media(self, item: Item | None) -> None:
         """The file of `item`, or the part of it that a Range header asks for."""
         if item is None or item["file"] is None or item["availability"] != "public":
+            self.send_missing()
+            return
+        if not wait_for(self.server.directory / item["file"], self.server.directory):
             self.send_missing()
             return
         self.send_file(self.server.directory / item["file"])
@@ -197,9 +203,9 @@ def describe_watch(item: Item, base_url: str) -> dict[str, Any]:
         "ext": "mp4",
         "vcodec": "avc1.42C01E",
         "acodec": "none" if item["kind"] == "no audio" else "mp4a.40.2",
-        "width": 640,
-        "height": 360,
-        "fps": 15,
+        "width": 240,
+        "height": 180,
+        "fps": 10,
         "language": language,
         "language_preference": 10,
     }

@@ -1,18 +1,13 @@
-"""What is heard: a Japanese voice, music, a frying pan, silence; waveforms float32 [N] at `SAMPLING_RATE`."""
-
-import contextlib
-import os
-from pathlib import Path
+"""What is heard beside the voice: music, a frying pan, silence; waveforms float32 [N] at `SAMPLING_RATE`."""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter, resample_poly
+from scipy.signal import lfilter
 
-SAMPLING_RATE = 24_000
-TTS_SAMPLING_RATE = 48_000
+SAMPLING_RATE = 16_000
 PAUSE_MS = 300
 """Between two sentences of a step: shorter than the 700 ms that the demo bridges."""
-MIN_NARRATION_MS, MAX_NARRATION_MS = 7500, 11000
+MIN_NARRATION_MS, MAX_NARRATION_MS = 5200, 7000
 
 Waveform = NDArray[np.float32]
 
@@ -20,31 +15,6 @@ Waveform = NDArray[np.float32]
 def num_samples(duration_ms: int) -> int:
     """Samples in `duration_ms`."""
     return duration_ms * SAMPLING_RATE // 1000
-
-
-def speak(text: str, voice: str) -> Waveform:
-    """Japanese text to a waveform, peak 0.7, without the silence around it, a whole number of milliseconds long.
-
-    Args:
-        text: any Japanese sentence.
-        voice: "mei:<half tones>:<speed>".
-    """
-    with (
-        Path(os.devnull).open("w") as devnull,
-        contextlib.redirect_stdout(devnull),
-        contextlib.redirect_stderr(devnull),
-    ):
-        import pyopenjtalk  # prints advice about an optional package when imported
-
-    _, half_tone, speed = voice.split(":")
-    raw, _rate = pyopenjtalk.tts(text, speed=float(speed), half_tone=float(half_tone))
-    wave = resample_poly(np.asarray(raw, np.float64), 1, TTS_SAMPLING_RATE // SAMPLING_RATE)
-    wave = wave / np.abs(wave).max()
-    loud = np.flatnonzero(np.abs(wave) > 0.01)
-    wave = wave[loud[0] : loud[-1] + 1]
-    per_ms = SAMPLING_RATE // 1000
-    padded: Waveform = np.pad(0.7 * wave, (0, -len(wave) % per_ms)).astype(np.float32)
-    return padded
 
 
 def silence(duration_ms: int) -> Waveform:

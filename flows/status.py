@@ -116,7 +116,8 @@ def read_reasons(retry: str) -> tuple[str, ...]:
 def read_retrieval(root: str) -> pd.DataFrame:
     """Recall in percent beside chance and beside shuffled pairs: one row a split and direction.
 
-    Chance at k is k of the queries there are; with the pairs shuffled, nothing but a leak is better than that.
+    Chance at k is k of the queries there are; with the pairs shuffled, nothing but a leak is better than that. R@10 has
+    the interval of the bootstrap over queries (`evaluate.confidence`).
     """
     table = read_table(root, "evaluations").sort_by([("split", "descending"), ("direction", "descending")]).to_pandas()
     frame: pd.DataFrame = table[["split", "direction", "num_queries"]].rename(columns={"num_queries": "queries"})
@@ -124,22 +125,31 @@ def read_retrieval(root: str) -> pd.DataFrame:
         frame[f"R@{k}"] = 100 * table[f"recall_at_{k}"]
     for k in (1, 5, 10):
         frame[f"chance@{k}"] = 100 * np.minimum(k / table["num_queries"], 1)
-    frame["shuffled R@1"] = 100 * table["shuffled_recall_at_1"]
+    frame["R@10 low"], frame["R@10 high"] = 100 * table["recall_at_10_low"], 100 * table["recall_at_10_high"]
+    for k in (1, 10):
+        frame[f"shuffled R@{k}"] = 100 * table[f"shuffled_recall_at_{k}"]
     frame["MedR"] = table["median_rank"]
     return frame
 
 
 def fold_retrieval(retrieval: pd.DataFrame) -> pd.DataFrame:
-    """`read_retrieval` for a terminal: three recalls in one column; `shuffled` is R@1 with the pairs shuffled."""
+    """`read_retrieval` for a terminal: three recalls in one column, and R@10's interval, chance and shuffled pairs."""
     names = {"video_clip_retrieval": "A→V", "language_retrieval": "V→A"}
     folded: pd.DataFrame = retrieval[["split", "direction", "queries"]].replace({"direction": names})
     folded.columns = pd.Index(["split", "", "queries"])
-    for title, prefix in (("R@1/5/10", "R@"), ("chance", "chance@")):
-        values = retrieval[[f"{prefix}{k}" for k in (1, 5, 10)]].itertuples(index=False)
-        folded[title] = ["/".join(f"{value:.1f}".removesuffix(".0") for value in row) for row in values]
-    folded["shuffled"] = retrieval["shuffled R@1"]
+    folded["R@1/5/10"] = _join(retrieval[["R@1", "R@5", "R@10"]], "/", 1)
+    folded["interval"] = _join(retrieval[["R@10 low", "R@10 high"]], "-", 0)
+    folded["chance"] = retrieval["chance@10"]
+    folded["shuffled"] = retrieval["shuffled R@10"]
     folded["MedR"] = retrieval["MedR"]
     return folded
+
+
+def _join(columns: pd.DataFrame, separator: str, num_decimals: int) -> list[str]:
+    """One cell a row; blank where there are no figures, as without bootstrap."""
+    rows = columns.itertuples(index=False)
+    cells = ([f"{value:.{num_decimals}f}".removesuffix(".0") for value in row] for row in rows)
+    return ["" if "nan" in cell else separator.join(cell) for cell in cells]
 
 
 def unexpected_share(root: str) -> float:

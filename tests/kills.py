@@ -30,10 +30,14 @@ SMALL = (
     "train.batch_size=4",
     "train.embedding_dim=64",
     "train.widths=[16, 16, 32, 64, 128]",
+    "train.features=2d+3d",
+    "features.encoder_3d=resnext101_3d",
+    "features.weights_3d=untrained",
+    "features.window_step_3d=48",
     "run.first_retry_delay_s=0",
     "run.max_retry_delay_s=0",
 )
-"""The demo's configuration at the size of a test."""
+"""The demo's configuration at the size of a test, with the 3D path that the demo leaves out."""
 ONE_BY_ONE = ("run.queries_per_batch=1", "run.videos_per_batch=1", "run.clips_per_batch=4")
 """Batches so small that a stage is killed with some of its parts written and some not."""
 # What a run spends and what it measures of itself may differ; everything it makes may not.

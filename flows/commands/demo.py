@@ -23,6 +23,7 @@ from flows.config import Config
 from flows.machinery.server import start_server
 
 SITE_VARIABLE = "DEMO_SITE"
+NUM_VIDEOS = 48
 _SITE_START_S = 60
 
 
@@ -48,7 +49,7 @@ def demo(
 
 
 def run_demo(config: Config, photographs: Path | None) -> None:
-    """Render what is not rendered, serve it, and curate, featurize, train and evaluate.
+    """Render what is not rendered and serve it, and meanwhile curate; then featurize, train and evaluate.
 
     Args:
         config: `configs/demo.toml`, whose source is the site's extractor.
@@ -59,16 +60,15 @@ def run_demo(config: Config, photographs: Path | None) -> None:
         subprocess.CalledProcessError: rendering failed.
     """
     start_server()
-    from flows.machinery.progress import console
-    from flows.report.gallery import build_gallery
-    from flows.stages.pipeline import pipeline
-
     channel = Path(config.root) / "channel"
     began = time.monotonic()
-    render_channel(channel, photographs)
-    console.print(f"channel rendered in {time.monotonic() - began:.0f} s: {channel}")
-    with serve_channel(channel) as address:
-        console.print(f"channel served at {address}")
+    with start_rendering(channel, photographs), serve_channel(channel) as address:
+        # Seconds of imports, while the first videos are rendered.
+        from flows.machinery.progress import console
+        from flows.report.gallery import build_gallery
+        from flows.stages.pipeline import pipeline
+
+        console.print(f"channel in {channel}, at {address}: the first videos are curated while the last are rendered")
         pipeline(point_at(config, address))
     build_gallery(config)
     console.print(f"demo ended after {time.monotonic() - began:.0f} s")
@@ -81,10 +81,30 @@ def point_at(config: Config, address: str) -> Config:
     return config.model_copy(update={"source": source})
 
 
-def render_channel(channel: Path, photographs: Path | None, num_videos: int = 14) -> None:
-    """Render the videos of the channel that are not there yet."""
+@contextmanager
+def start_rendering(channel: Path, photographs: Path | None, num_videos: int = NUM_VIDEOS) -> Iterator[None]:
+    """Render the videos of the channel that are not there yet beside the block, which begins with the catalog there.
+
+    Raises:
+        subprocess.CalledProcessError: rendering failed.
+    """
     command = [sys.executable, "-m", "demo", "render", "--out", str(channel), "--videos", str(num_videos)]
-    subprocess.run([*command, "--media", str(photographs)] if photographs else command, check=True)
+    command += ["--media", str(photographs)] if photographs else []
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as renderer:
+        try:
+            assert renderer.stdout is not None
+            if renderer.stdout.readline():  # the catalog is written
+                yield
+            if renderer.wait():
+                raise subprocess.CalledProcessError(renderer.returncode, command)
+        finally:
+            renderer.terminate()
+
+
+def render_channel(channel: Path, photographs: Path | None, num_videos: int = NUM_VIDEOS) -> None:
+    """Render the videos of the channel that are not there yet, and wait for them."""
+    with start_rendering(channel, photographs, num_videos):
+        pass
 
 
 @contextmanager
@@ -93,7 +113,7 @@ def serve_channel(channel: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         port_file = Path(folder) / "port"
         command = [sys.executable, "-m", "demo", "serve", "--dir", str(channel), "--port", "0"]
-        server = subprocess.Popen([*command, "--port-file", str(port_file)])
+        server = subprocess.Popen([*command, "--port-file", str(port_file)], stdout=subprocess.DEVNULL)
         try:
             yield f"http://127.0.0.1:{_wait_for_port(port_file, server)}"
         finally:

@@ -137,7 +137,7 @@ _TITLES = {
     "funnel": "Funnel",
     "not_ok": "Not ok, by reason",
     "availability": "Videos that can still be had, by the day they were asked for",
-    "retrieval": "Retrieval in percent: Video clip retrieval (A→V), Language retrieval (V→A)",
+    "retrieval": "Retrieval in percent: video clips (A→V), language (V→A); interval, chance and shuffled of R@10",
     "forecast": "What this configuration would cost",
     "rest": "What is left, by this root's own yields",
     "machine": "What this machine has and lacks",

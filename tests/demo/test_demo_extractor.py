@@ -58,7 +58,7 @@ def test_metadata_are_as_rich_as_the_pipeline_needs(site):
     assert (info["age_limit"], info["availability"], info["upload_date"]) == (0, "public", "20250102")
     assert set(info["automatic_captions"]) == {"ja-orig", "ja", "en"}
     (media,) = info["formats"]
-    assert media["language_preference"] == 10 and media["vcodec"].startswith("avc1") and media["height"] == 360
+    assert media["language_preference"] == 10 and media["vcodec"].startswith("avc1") and media["height"] == 180
 
 
 def test_a_download_has_the_files_bytes_also_for_an_id_that_begins_with_a_hyphen(site, bytes_of_video, tmp_path):

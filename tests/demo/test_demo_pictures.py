@@ -27,9 +27,9 @@ def test_a_drawing_is_the_same_for_the_same_seed_and_another_for_another(drawing
 
 
 @pytest.mark.parametrize("action", [*ACTIONS, "none"])
-def test_a_frame_is_640_by_360_and_the_next_ones_differ(drawings, action):
+def test_a_frame_is_240_by_180_and_the_next_ones_differ(drawings, action):
     frames = [draw_frame(drawings["Onion"], action, t) for t in (1.0, 1.4)]
-    assert all(frame.size == (640, 360) and frame.mode == "RGB" for frame in frames)
+    assert all(frame.size == (240, 180) and frame.mode == "RGB" for frame in frames)
     assert frames[0].tobytes() != frames[1].tobytes()
 
 

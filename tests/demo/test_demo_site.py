@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -11,7 +12,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from demo.search import search_items
-from demo.site import open_site, parse_range
+from demo.site import open_site, parse_range, running
+from demo.waiting import rendering
 
 
 def get(url, **headers):
@@ -62,6 +64,38 @@ def test_a_private_video_has_no_file(site):
     (private,) = [key for key, item in site.items.items() if item["availability"] == "private"]
     with pytest.raises(HTTPError, match="404"):
         get(f"{site.url}/media/{private}.mp4")
+
+
+@pytest.fixture
+def site_of_one(tmp_path, site):
+    """A site whose only video is not there yet."""
+    item = next(item for item in site.items.values() if item["file"])
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "catalog.json").write_text(json.dumps({"seed": 3, "items": [item]}))
+    with running(open_site(tmp_path)) as server:
+        yield server, item
+
+
+def test_who_asks_for_a_video_that_is_being_rendered_waits_for_it(site_of_one):
+    server, item = site_of_one
+    address = f"{server.url}/media/{item['id']}.mp4"
+    with ThreadPoolExecutor(1) as pool, rendering(server.directory):
+        answer = pool.submit(get, address)
+        with pytest.raises(TimeoutError):
+            answer.result(timeout=0.5)
+        (server.directory / item["file"]).write_bytes(b"rendered")
+        assert answer.result(timeout=10)[2] == b"rendered"
+
+
+def test_a_video_that_nobody_renders_is_404_at_once(site_of_one):
+    server, item = site_of_one
+    with pytest.raises(HTTPError, match="404"):
+        get(f"{server.url}/media/{item['id']}.mp4")
+
+
+def test_two_renderers_of_one_channel_are_refused(tmp_path):
+    with rendering(tmp_path), pytest.raises(ValueError, match="another process renders there"), rendering(tmp_path):
+        pass
 
 
 def test_titles_cannot_become_markup(site):

@@ -34,7 +34,8 @@ from demo.encode import FPS, encode_video
 from demo.pictures import draw_food, draw_frame
 from demo.plan import make_id
 from demo.site import Item, Site, SiteHandler, as_script, describe_watch, running
-from demo.sound import num_samples, speak
+from demo.sound import num_samples
+from demo.voices import speak
 from tests.extract.fault_answers import (
     blank_header,
     drop,

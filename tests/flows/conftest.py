@@ -50,12 +50,7 @@ def small_config(site: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
 @pytest.fixture(scope="session")
 def small_words(small_config: Config) -> list[str]:
     """What makes the demo's configuration the small one, as words of the command line."""
-    words = [f"--set=source.watch_url={small_config.source.watch_url}"]
-    for stage in ("splits", "train"):
-        for name, value in getattr(small_config, stage).model_dump(exclude_unset=True).items():
-            if not isinstance(value, str):
-                words.append(f"--set={stage}.{name}={list(value) if isinstance(value, tuple) else value}")
-    return words
+    return [f"--set={value}" for value in (*SMALL, f"source.watch_url={small_config.source.watch_url}")]
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 
 from datasets.tables import list_parts, read_table, table_digest
 from flows.config import Config
-from flows.status import read_failures, read_funnel, read_retrieval
+from flows.status import read_failures, read_funnel, read_notes, read_retrieval
 
 FEATURE_TABLES = ("features_2d", "features_3d", "log_mel", "pooled")
 WORKING_TABLES = (
@@ -70,6 +70,10 @@ def test_retrieval_is_measured_in_both_directions_on_train_and_test(small_root):
     measured = set(zip(retrieval["split"], retrieval["direction"], strict=True))
     directions = ("video_clip_retrieval", "language_retrieval")
     assert measured == {(split, direction) for split in ("train", "test") for direction in directions}
+
+
+def test_untrained_weights_are_said_in_words(small_root):
+    assert any("UNTRAINED" in note for note in read_notes(small_root))
 
 
 def test_rows_carry_recipe_and_attempt(small_root):
