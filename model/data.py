@@ -135,9 +135,9 @@ def load_clips(
     if unknown or not features:
         raise ValueError(f"features must be some of {list(FAMILIES)}, got {list(features)}")
     columns = ["clip_id", "video_id", *(f"pooled_{family}" for family in features)]
-    shards = shards_of(root, "log_mel", split)
+    shards = shards_of(root, "log_mel", split, bare=True)
     if shards:
-        pooled = wanted = _read_shards(shards_of(root, "pooled", split), columns)
+        pooled = wanted = _read_shards(shards_of(root, "pooled", split, bare=True), columns)
         frames = read_frames(shards, _ids(wanted), cache_dir)
     else:
         pooled = _ok(read_table(root, "pooled", [*columns, "status"]))
@@ -158,7 +158,7 @@ def _in_split(root: str | Path, split: str) -> pa.Table:
 
 def has_split(root: str | Path, split: str) -> bool:
     """Whether a root or release has a clip or pair of that split at all, with features or without."""
-    return bool(shards_of(root, "log_mel", split)) or _in_split(root, split).num_rows > 0
+    return bool(shards_of(root, "log_mel", split, bare=True)) or _in_split(root, split).num_rows > 0
 
 
 def _join(root: str | Path, split: str, wanted: pa.Table, pooled: pa.Table, frames: Frames) -> ClipSet:

@@ -120,7 +120,9 @@ def read_publish_settings(release: str | Path) -> PublishSettings:
         raise ReleaseError(f"{release}/{MANIFEST_FILE}: not the settings of a release: {error!r:.300}") from error
 
 
-def shards_of(place: str | Path, family: str, split: str | None = None, tier: str = "full") -> list[str]:
+def shards_of(
+    place: str | Path, family: str, split: str | None = None, tier: str = "full", bare: bool = False
+) -> list[str]:
     """Where the shards of a release lie, as its manifest says: the one place that knows.
 
     Args:
@@ -128,6 +130,7 @@ def shards_of(place: str | Path, family: str, split: str | None = None, tier: st
         family: of `datasets.releases.shards.FAMILIES`.
         split: train, val or test; all when not given.
         tier: the first shards of each split, up to the last of `tiny` or `small`; `full` is all of them.
+        bare: also those of a local folder without a manifest, such as a few files taken from a release.
 
     Returns:
         Paths in the manifest's order, below `place`; none where there is no release.
@@ -137,7 +140,7 @@ def shards_of(place: str | Path, family: str, split: str | None = None, tier: st
     """
     manifest = _find_manifest(place)
     if manifest is None:
-        return []
+        return sorted(map(str, Path(str(place)).glob(f"data/{family}/{split or '*'}-*.parquet"))) if bare else []
     try:
         limits = manifest["tiers"][tier]
         seen = dict.fromkeys(limits, 0)

@@ -124,7 +124,7 @@ def fill_root(name: str, config: Config) -> str:
 
 def digest_data(root: str, split: str) -> Digests:
     """What a result can be traced to: digests of a root's tables, or of a release's shards of that split."""
-    shards = [path for family in ("log_mel", "pooled") for path in shards_of(root, family, split)]
+    shards = [path for family in ("log_mel", "pooled") for path in shards_of(root, family, split, bare=True)]
     if shards:
         return {path.removeprefix(f"{root.rstrip('/')}/"): sha256_of(path) for path in shards}
     tables = [name for name in ("splits", "pairs", "pooled", "log_mel") if list_parts(root, name)]
