@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from benchmarks.limits import peak_gigabytes, tell
-from datasets.rows import RowReader
 from datasets.schemas import TABLES
-from datasets.tables import add_common_columns, subtract, table_digest, write_part
+from datasets.tables import add_common_columns, list_parts, subtract, table_digest, write_part
 
 VIDEOS_PER_PART = 20_000
 NUM_CLIPS, NUM_ROWS, NUM_DIMS = 2_000, 8, 2048
@@ -79,12 +79,15 @@ def feature_table() -> pa.Table:
 
 
 def read_random_rows(root: Path, num_rows: int = 50) -> list[float]:
-    """Milliseconds of each of so many random rows by clip_id, values as an array."""
+    """Milliseconds of each of so many random rows, values as an array: a row costs the reading of its group."""
     times = []
-    with RowReader(root, "features_2d", "r") as reader:
-        for number in np.random.default_rng(1).integers(0, NUM_CLIPS, num_rows):
+    with pq.ParquetFile(list_parts(root, "features_2d", "r")[0]) as part:
+        ends = np.cumsum([part.metadata.row_group(number).num_rows for number in range(part.num_row_groups)])
+        for row in np.random.default_rng(1).integers(0, NUM_CLIPS, num_rows):
             start = time.perf_counter()
-            reader.read(f"clip{number:06d}", ["values"])["values"][0].values.flatten().to_numpy(zero_copy_only=False)
+            group = int(np.searchsorted(ends, row, side="right"))
+            values = part.read_row_group(group, ["values"])["values"]
+            values[int(row - ends[group])].values.flatten().to_numpy(zero_copy_only=False)
             times.append((time.perf_counter() - start) * 1000)
     return times
 
@@ -103,7 +106,6 @@ def main(num_videos: int) -> None:
         gigabytes = features.nbytes / 1e9
         timed(f"write {gigabytes:.2f} GB of features", lambda: write_part(root, "features_2d", features))
         timed("table_digest of features_2d", lambda: table_digest(root, "features_2d"))
-        timed("index of features_2d by clip_id", lambda: RowReader(root, "features_2d", "r").close())
         times = read_random_rows(root)
         tell("random row of features, median", float(np.median(times)), "ms", at_most=20)
         print(f"  slowest {max(times):.1f} ms")
