@@ -28,7 +28,7 @@ from extract.site.reasons import TRANSIENT, classify, clean_detail
 from extract.site.rows import Row, known_media, known_video, make_discovery, make_record, make_video
 from extract.site.session import EngineError, Session, open_session
 from extract.site.settings import DownloadSettings as DownloadSettings
-from extract.sources import SOURCES, SourceSettings, watch_url
+from extract.sources import SOURCES, SourceSettings, public_url, watch_url
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def fetch_video(
             return _tombstoned(video_id, source), None
         return known_video(record), known_media(record)
     has_media = record is not None and record.get("recipes", {}).get("media") == recipes["media"]
-    identity = {"video_id": video_id, "source": source.name, "url": url}
+    identity = {"video_id": video_id, "source": source.name, "url": public_url(video_id, source)}
     if not has_media and (full := _lack_of_room(media_root, download)):
         return {**identity, **full}, None
     session = open_session(source, download)
