@@ -85,7 +85,7 @@ def test_pretraining_on_the_originals_features_of_howto100m(place, prefect_serve
     (place / "data" / "parsed").rename(place / "data" / "parsed_videos")
     both, only_2d = (
         run(line, "windows.audio_folder=data/moved").split("checkpoint: ")[1].strip()
-        for line in documented("training.md", "howto100m")
+        for line in documented("training.md", "features of howto")
     )
     sizes = [torch.load(path, weights_only=True)["GU_video.fc.weight"].shape[1] for path in (both, only_2d)]
     assert sizes == [16, 8]
