@@ -6,7 +6,7 @@ BIN := .venv/bin
 MEDIA ?=
 ROOT ?= data/demo
 
-.PHONY: help lock setup setup-cluster setup-s3 setup-sign setup-gpu setup-dev setup-tensorflow setup-readers setup-audit setup-debian weights demo configuration fuzz lint types contract test test-slow bench bench-gpu audit sbom licences clean
+.PHONY: help lock setup setup-cluster setup-s3 setup-sign setup-gpu setup-dev setup-tensorflow setup-readers setup-audit setup-debian weights demo configuration fuzz lint types contract test test-slow bench bench-gpu gpu-check audit sbom licences clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -92,6 +92,9 @@ bench-gpu: setup ## features on this machine's GPU beside the reference's way: m
 
 lock: setup-dev ## the lock files anew, after a change of pyproject.toml or of a pin
 	$(BIN)/python .ci/lock.py
+
+gpu-check: setup-gpu ## all that a GPU does with this code, within 480 s, into data/gpu_check.json
+	$(BIN)/python -m benchmarks.gpu_check
 
 audit: setup-audit ## known weaknesses of the pinned packages (needs the internet: asks the public advisory database)
 	@# --strict: without it a package that nobody could be asked about counts as sound.

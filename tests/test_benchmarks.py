@@ -1,5 +1,6 @@
 """The quick benchmarks run, and guard against regressions: as ratios with generous bounds, never as absolute times."""
 
+import json
 import re
 import subprocess
 import sys
@@ -52,3 +53,15 @@ def test_the_model_is_faster_than_the_original_and_what_needs_recordings_says_so
     for name, least in LEAST_TIMES.items():
         found = re.search(rf"^{re.escape(name)}.* ([\d.]+) x$", text, re.MULTILINE)
         assert found and float(found[1]) > least, text
+
+
+@pytest.mark.slow
+def test_the_check_of_a_gpu_runs_on_a_cpu_and_needs_none_of_what_flows_needs(tmp_path):
+    program = "import sys; sys.modules.update(dict.fromkeys(['prefect', 'openvino', 'imageio_ffmpeg', 'h5py']))\n"
+    program += "from benchmarks import gpu_check; gpu_check.main()"
+    arguments = ["--quick", "--device", "cpu", "--seconds", "900", "--out", str(tmp_path / "check.json")]
+    subprocess.run([sys.executable, "-c", program, *arguments], cwd=TOP, check=True)
+    found = json.loads((tmp_path / "check.json").read_text())
+    assert {name: step.get("error") for name, step in found["steps"].items() if "found" not in step} == {}
+    assert len(found["steps"]) == 8
+    assert found["holds"]["resnet152 in fp32"] and found["holds"]["no forward is another's"]
