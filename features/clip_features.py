@@ -161,12 +161,13 @@ class _Clip:
         problem = self.problem or self._find_loss(settings)
         if problem is not None:
             return _without_values(self.keys, problem)
+        last_window = (self.num_frames_3d - 1) // settings.window_step_3d * settings.window_step_3d
         waveform = np.frombuffer(self.samples, np.float32)
         return ClipFeatures(
             **self.keys,
             rows_2d=np.concatenate(self.rows_2d),
             rows_3d=np.concatenate(self.rows_3d) if self.rows_3d else _NO_3D,
-            num_valid_frames=_valid_frames(self.num_frames_3d, settings.window_step_3d),
+            num_valid_frames=min(16, self.num_frames_3d - last_window),
             mel=spectrogram(waveform, has_audio=len(waveform) > 0),
             detail=self._notes(),
         )
@@ -236,8 +237,3 @@ def _encode(group: list[_Piece], encoders: Encoders, window_step: int) -> None:
         rows_3d = encoders.encoder_3d.encode_many([decoded.frames_3d for _, decoded in good], window_step)
         for (clip, _), row_3d in zip(good, rows_3d, strict=True):
             clip.rows_3d.append(normalise_rows(row_3d))
-
-
-def _valid_frames(num_frames: int, step: int) -> int:
-    """Frames in the last window: the windows start every `step` frames and hold 16."""
-    return min(16, num_frames - (num_frames - 1) // step * step)

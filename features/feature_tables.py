@@ -101,14 +101,16 @@ def build_tables(
             columns["num_valid_frames"] = pa.array(num_valid, pa.int32())
         tables[name] = _with_keys(clips, columns, rows)
     mels = [clip.mel for clip in clips]
-    columns = {"values": vectors_column(mels, NUM_MELS, pa.float32()), "num_frames": _lengths(mels)}
+    lengths = pa.array([None if isinstance(mel, Problem) else len(mel) for mel in mels], pa.int32())
+    columns = {"values": vectors_column(mels, NUM_MELS, pa.float32()), "num_frames": lengths}
     tables["log_mel"] = _with_keys(clips, columns, mels)
     tables["pooled"] = _build_pooled(clips, is_3d_needed=dims[1] is not None)
     return tables
 
 
 def _build_pooled(clips: Sequence[ClipFeatures], is_3d_needed: bool) -> pa.Table:
-    problems = [_first_problem(clip.rows_2d, clip.rows_3d if is_3d_needed else None) for clip in clips]
+    needed = [(clip.rows_2d, clip.rows_3d if is_3d_needed else None) for clip in clips]
+    problems = [next((rows for rows in pair if isinstance(rows, Problem)), None) for pair in needed]
     columns = {}
     for name, rows in (("pooled_2d", [c.rows_2d for c in clips]), ("pooled_3d", [c.rows_3d for c in clips])):
         pooled = [
@@ -117,10 +119,6 @@ def _build_pooled(clips: Sequence[ClipFeatures], is_3d_needed: bool) -> pa.Table
         ]
         columns[name] = pa.array(pooled, pa.list_(pa.float32()))
     return _with_keys(clips, columns, problems)
-
-
-def _first_problem(*values: Any) -> Problem | None:
-    return next((value for value in values if isinstance(value, Problem)), None)
 
 
 def vectors_column(values: Sequence[Any], dim: int, value_type: pa.DataType) -> pa.Array:
@@ -144,10 +142,6 @@ def _starts(
         for clip, row in zip(clips, rows, strict=True)
     ]
     return pa.array(starts, pa.list_(pa.int64()))
-
-
-def _lengths(values: Sequence[Any]) -> pa.Array:
-    return pa.array([None if isinstance(value, Problem) else len(value) for value in values], pa.int32())
 
 
 def _with_keys(clips: Sequence[ClipFeatures], columns: dict[str, pa.Array], values: Sequence[Any]) -> pa.Table:
