@@ -31,7 +31,7 @@ from flows.machinery.run import Run
 from flows.stages.publish import build_next, publish
 from flows.stages.takedown import describe_takedown, flag_checkpoints, flagged_checkpoints, takedown
 from flows.stages.takedown import take_down as take_down_now
-from tests.kills import kill_at_each_write
+from tests.kill_at_writes import kill_at_each_write
 from tests.small_tables import make_root, video_name
 
 GONE, KEPT = video_name(0), video_name(2)
