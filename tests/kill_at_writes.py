@@ -25,16 +25,16 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 def kill_at_each_write(
-    prepare: Callable[[], Path], work: Callable[[Path], Any], first: int = 1
+    prepare: Callable[[], Path], work: Callable[[Path], Any], first: int = 1, step: int = 1
 ) -> Iterator[tuple[int, Path]]:
-    """(n, folder) for n = `first` and on: a folder of `prepare` in which `work` was killed at its nth write.
+    """(n, folder) for n = `first` and every `step`-th: a folder of `prepare`, `work` killed there at its nth write.
 
     Ends when `work` came to its end; the caller looks at the folder between two.
     """
     if not _INSTALLED:
         sys.addaudithook(_look)  # stays for the life of the process, and sees nothing while no folder is watched
         _INSTALLED.append(True)
-    for point in range(first, 1_000):
+    for point in range(first, 1_000, step):
         folder = prepare()
         _Watch.folder, _Watch.writes_left = str(folder), point
         try:
