@@ -17,9 +17,10 @@ define create
 	$(1)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-uv.lock
 endef
 # What the lock files $(2) name is put into the environment $(1), and what they do not name is removed.
+# Compiled once here, since a process that may write no bytecode would compile 2,000 files each time it starts.
 # uv reads none of pip's settings: where it reaches no registry, pip may.
 define fill
-	$(1)/bin/uv pip sync --quiet --python $(1)/bin/python --require-hashes requirements-uv.lock $(2) \
+	$(1)/bin/uv pip sync --quiet --compile-bytecode --python $(1)/bin/python --require-hashes requirements-uv.lock $(2) \
 	  || $(1)/bin/python -m pip install --quiet --no-deps --require-hashes $(addprefix --requirement ,$(2))
 	touch $@
 endef
