@@ -112,7 +112,6 @@ def split_certificate(
     except SplitError as error:
         differs = str(error)
     checks["drawn again with the same seed"] = differs
-    pool = drawable_clips(clips)
     return {
         "certificate_version": CERTIFICATE_VERSION,
         "seed": request.seed,
@@ -122,18 +121,24 @@ def split_certificate(
         "group_by": list(group_by),
         "duplicates": duplicates.model_dump(mode="json") if duplicates is not None else None,
         "counts": {name: _count(splits, name) for name in request.sizes},
-        "pool": {
-            "clips": pool.num_rows,
-            "videos": len(pool["video_id"].unique()),
-            "pinned_clips": pinned.num_rows if pinned is not None else 0,
-            "groups": {
-                name: {"groups": len(rows["group_id"].unique()), "videos": len(rows["video_id"].unique())}
-                for name, rows in pairs.items()
-            },
-        },
+        "pool": count_pool(clips, request),
         "checks": {name: {"passed": not problem, "problem": problem} for name, problem in checks.items()},
         "digests": digests,
         "passed": not any(checks.values()),
+    }
+
+
+def count_pool(clips: pa.Table, request: DrawRequest) -> dict[str, Any]:
+    """What a draw could choose from: clips, videos, and the groups that it may not divide."""
+    pool = drawable_clips(clips)
+    return {
+        "clips": pool.num_rows,
+        "videos": len(pool["video_id"].unique()),
+        "pinned_clips": request.pinned.num_rows if request.pinned is not None else 0,
+        "groups": {
+            name: {"groups": len(rows["group_id"].unique()), "videos": len(rows["video_id"].unique())}
+            for name, rows in request.group_pairs.items()
+        },
     }
 
 
