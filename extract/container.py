@@ -152,11 +152,19 @@ def sound_frames(container: Any, track: int, start_ms: int, end_ms: int | None) 
 
 
 def make_graph(filters: list[str]) -> Any:
-    """A filter graph of these filters, each linked to the next."""
+    """A filter graph of these filters, each linked to the next.
+
+    Raises:
+        MediaError: decode_failed, and what it is that cannot be filtered: a file may change to it in its middle.
+    """
     graph = av.filter.Graph()
     graph.threads = 1
-    nodes = [graph.add(*filter_.split("=", 1)) for filter_ in filters]
-    graph.link_nodes(*nodes).configure()
+    try:
+        nodes = [graph.add(*filter_.split("=", 1)) for filter_ in filters]
+        graph.link_nodes(*nodes).configure()
+    except av.FFmpegError as error:
+        kind = filters[0].partition("=")[2].replace(":", ", ")
+        raise MediaError("decode_failed", f"what comes as {kind} cannot be filtered: {error.strerror}") from error
     return graph
 
 

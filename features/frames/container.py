@@ -271,9 +271,17 @@ def _is_flush(packet: Any) -> bool:
 
 
 def make_graph(filters: list[str]) -> Any:
-    """A graph of these filters, each linked to the next."""
+    """A graph of these filters, each linked to the next.
+
+    Raises:
+        ClipError: decode_failed, and what it is that cannot be filtered: a file may change to it in its middle.
+    """
     graph = av.filter.Graph()
     graph.threads = 1  # pictures this small cost more to share between threads than to scale
-    nodes = [graph.add(*filter_.split("=", 1)) for filter_ in filters]
-    graph.link_nodes(*nodes).configure()
+    try:
+        nodes = [graph.add(*filter_.split("=", 1)) for filter_ in filters]
+        graph.link_nodes(*nodes).configure()
+    except av.FFmpegError as error:
+        kind = filters[0].partition("=")[2].replace(":", ", ")
+        raise ClipError("decode_failed", f"what comes as {kind} cannot be filtered: {error.strerror}") from error
     return graph
