@@ -17,17 +17,18 @@ _GRACE_S = 6.0
 _MARK_S = 2.0
 flow_runs: list[str] = []
 """Prefect's runs of this process, oldest first: they are marked, as nobody else could."""
-_left = ["what is not done"]
+_left = [""]
+"""What is left to do, as the line that an interrupted command ends with says it."""
 
 
 def tell_left(description: str, done: int, total: int) -> None:
     """Remember what is left to do, for the line that an interrupted command ends with."""
-    _left[0] = f"{total - done:,} of {total:,} left to {description}"
+    _left[0] = f", {total - done:,} of {total:,} left to {description}"
 
 
 def describe_interruption() -> str:
     """The line that an interrupted command ends with."""
-    return f"interrupted, {_left[0]}; the same command goes on where this one stopped"
+    return f"interrupted{_left[0]}; the same command goes on where this one stopped"
 
 
 def end_soon_when_told() -> None:

@@ -273,7 +273,7 @@ def test_the_card_says_what_the_tables_say(published):
     assert [row["config_name"] for row in front["configs"]][:5] == list(FAMILIES)
     assert {"metadata-tiny", "log_mel-small"} <= {row["config_name"] for row in front["configs"]}
     assert front["language"] == ["ja"] and front["size_categories"] == ["n<1K"]
-    assert "| train | 6 | 2 | 0.6 min |" in card
+    assert "| train | 6 | 2 | 36 s |" in card
     assert "features_3d were made with UNTRAINED weights" in card and "1" * 64 in card
 
 
