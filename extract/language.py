@@ -6,7 +6,7 @@ recognition), the language the uploader declared, script and words of title and 
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -106,9 +106,12 @@ def text_share(title: str, description: str, language: str) -> float | None:
 def gather_evidence(metadata: Mapping[str, Any], language: str) -> LanguageEvidence:
     """Evidence from yt-dlp's metadata of one video."""
     originals = [key.removesuffix("-orig") for key in metadata.get("automatic_captions") or {} if key.endswith("-orig")]
+    audible = [item for item in metadata.get("formats") or [] if item.get("acodec") != "none" and item.get("language")]
+    original_tracks = [item for item in audible if (item.get("language_preference") or -1) >= ORIGINAL_TRACK]
+    languages = {base_language(item["language"]) for item in original_tracks or audible}
     title, description = metadata.get("title") or "", metadata.get("description") or ""
     return LanguageEvidence(
-        audio_language=_audio_language(metadata.get("formats") or []),
+        audio_language=languages.pop() if len(languages) == 1 else None,
         metadata_language=base_language(metadata.get("language")),
         has_original_caption=language in map(base_language, originals) if originals else None,
         script_share=text_share(title, description, language),
@@ -133,10 +136,3 @@ def is_language(evidence: LanguageEvidence, language: str, min_script_share: flo
         return evidence.metadata_language == language
     has_script = evidence.script_share is not None and evidence.script_share >= min_share
     return has_script and (language not in SHARED_SCRIPTS or evidence.text_language == language)
-
-
-def _audio_language(formats: Sequence[Mapping[str, Any]]) -> str | None:
-    audible = [item for item in formats if item.get("acodec") != "none" and item.get("language")]
-    originals = [item for item in audible if (item.get("language_preference") or -1) >= ORIGINAL_TRACK]
-    languages = {base_language(item["language"]) for item in originals or audible}
-    return languages.pop() if len(languages) == 1 else None

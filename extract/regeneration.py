@@ -38,8 +38,10 @@ def read_listing(lists: Iterable[str]) -> Listing:
     skipped: dict[str, Row] = {}
     names, descriptions = [], []
     for item in lists:
-        split, path = _divide(item)
-        found = read_list(path, split)
+        split, separator, path = item.partition("=")
+        is_split = separator and split in (*SPLITS, *SPLITS.values()) and not Path(item).exists()
+        path = path if is_split else item
+        found = read_list(path, split if is_split else None)
         names.append(Path(path).name)
         descriptions.append(f"{path}: {found.describe()}")
         video_ids |= dict.fromkeys(found.video_ids)
@@ -55,13 +57,6 @@ def read_listing(lists: Iterable[str]) -> Listing:
     return Listing(name, tuple(video_ids), tuple(clips.values()), tuple(skipped.values()), tuple(descriptions))
 
 
-def _divide(item: str) -> tuple[str | None, str]:
-    split, separator, path = item.partition("=")
-    if separator and split in (*SPLITS, *SPLITS.values()) and not Path(item).exists():
-        return split, path
-    return None, item
-
-
 def settle_clip(clip: Mapping[str, Any], media: Mapping[str, Any] | None) -> Row | None:
     """Row of `clips` for a listed clip; None while its video may still come.
 
@@ -69,7 +64,7 @@ def settle_clip(clip: Mapping[str, Any], media: Mapping[str, Any] | None) -> Row
         clip: what the list says.
         media: what became of the video: `status`, `reason`; None before it was tried.
     """
-    if media is None or _may_come(media):
+    if media is None or (media["status"] != Status.OK and VIDEO_REASONS[media["reason"]] != Policy.NEVER):
         return None
     names = ("clip_id", "video_id", "start_ms", "end_ms")
     row = {name: clip[name] for name in names} | {"speech_ms": clip.get("speech_ms")}
@@ -91,15 +86,6 @@ def compare_media(video_id: str, clips: Iterable[Mapping[str, Any]], media: Mapp
     if media["status"] != Status.OK:
         return row | {name: media[name] for name in ("status", "reason", "detail")}
     found = {"format_id": media["format_id"], "sha256": media["sha256"]}
-    return row | found | {"is_same_media": _is_same(listed, found), **OK}
-
-
-def _is_same(listed: Row, found: Row) -> bool | None:
-    for name in ("sha256", "format_id"):
-        if listed[f"listed_{name}"] is not None:
-            return bool(listed[f"listed_{name}"] == found[name])
-    return None
-
-
-def _may_come(media: Mapping[str, Any]) -> bool:
-    return media["status"] != Status.OK and VIDEO_REASONS[media["reason"]] != Policy.NEVER
+    compared = next((name for name in ("sha256", "format_id") if listed[f"listed_{name}"] is not None), None)
+    is_same = None if compared is None else bool(listed[f"listed_{compared}"] == found[compared])
+    return row | found | {"is_same_media": is_same, **OK}

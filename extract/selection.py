@@ -4,9 +4,9 @@ import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from datasets.outcomes import dropped
 from datasets.settings import Settings
@@ -26,13 +26,13 @@ class SelectionSettings(Settings):
     """Longer videos are dropped: 2,000 s, as HowTo100M did."""
     min_views: int = Field(default=100, ge=0)
     """Videos with fewer views are dropped: 100, as HowTo100M did. An unknown count passes."""
-    language: str | None = "ja"
+    language: Annotated[str, AfterValidator(check_language)] | None = "ja"
     """Spoken language asked for: ja, hi or en; None takes any."""
     min_script_share: float | None = Field(default=None, ge=0, le=1)
     """Least share of letters of title and description in the language's script, where no stronger evidence is there;
     None: 0.25 of kana for Japanese, 0.5 of Latin for English, 0 of Devanagari for Hindi, which is written in both.
     English and Hindi texts must also be identified as such."""
-    spoken_model: Path | None = None
+    spoken_model: Annotated[Path, AfterValidator(check_spoken_model)] | None = None
     """Folder of a Whisper model for CTranslate2: what is spoken is then identified on three windows of the downloaded
     audio. Needs `pip install faster-whisper`; off when not set."""
     min_spoken_score: float = Field(default=0.5, ge=0, le=1)
@@ -45,16 +45,6 @@ class SelectionSettings(Settings):
     known_lists: tuple[Path, ...] = ()
     """Videos that another dataset has, as release folders or clip lists (see `regenerate`): dropped, so that the two
     stay apart. What this root knows is never asked for twice anyway."""
-
-    @field_validator("language")
-    @classmethod
-    def _check_language(cls, value: str | None) -> str | None:
-        return None if value is None else check_language(value)
-
-    @field_validator("spoken_model")
-    @classmethod
-    def _check_spoken_model(cls, value: Path | None) -> Path | None:
-        return None if value is None else check_spoken_model(value)
 
     @model_validator(mode="after")
     def _check_durations(self) -> "SelectionSettings":
@@ -81,10 +71,24 @@ def select(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str
     Returns:
         The outcome columns of a dropped row, or None for a video to download.
     """
-    for rule in (_check_access, _check_length, _check_views, _check_license, _check_spoken_language):
-        outcome = rule(metadata, settings)
-        if outcome is not None:
-            return outcome
+    live_status = metadata.get("live_status")
+    if metadata.get("is_live") or live_status in ("is_live", "is_upcoming", "post_live"):
+        return dropped("not_yet_live", f"live status is {live_status or 'is_live'}")
+    if metadata.get("availability") in ("premium_only", "subscriber_only"):
+        return dropped("members_only", f"availability is {metadata['availability']}")
+    if metadata.get("availability") == "private":
+        return dropped("private", "availability is private")
+    if (metadata.get("age_limit") or 0) >= 18 and not settings.allow_age_restricted:
+        return dropped("age_restricted", f"age limit is {metadata['age_limit']}")
+    if outcome := _check_length(metadata, settings) or _check_views(metadata, settings):
+        return outcome
+    license_name = str(metadata.get("license") or "")
+    if settings.creative_commons_only and not license_name.lower().startswith(("creative commons", "cc-by", "cc by")):
+        return dropped("license_not_allowed", license_name or "no licence named")
+    if settings.language is not None:
+        evidence = gather_evidence(metadata, settings.language)
+        if not is_language(evidence, settings.language, settings.min_script_share):
+            return dropped("wrong_language", f"asked for {settings.language}: {evidence}")
     return None
 
 
@@ -144,19 +148,6 @@ def preselect(discovery: Mapping[str, Any], settings: SelectionSettings) -> dict
     return _check_length(known, settings) or _check_views(known, settings)
 
 
-def _check_access(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
-    live_status = metadata.get("live_status")
-    if metadata.get("is_live") or live_status in ("is_live", "is_upcoming", "post_live"):
-        return dropped("not_yet_live", f"live status is {live_status or 'is_live'}")
-    if metadata.get("availability") in ("premium_only", "subscriber_only"):
-        return dropped("members_only", f"availability is {metadata['availability']}")
-    if metadata.get("availability") == "private":
-        return dropped("private", "availability is private")
-    if (metadata.get("age_limit") or 0) >= 18 and not settings.allow_age_restricted:
-        return dropped("age_restricted", f"age limit is {metadata['age_limit']}")
-    return None
-
-
 def _check_length(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
     if metadata.get("duration") is None:
         return None
@@ -173,19 +164,3 @@ def _check_views(metadata: Mapping[str, Any], settings: SelectionSettings) -> di
     if views is not None and views < settings.min_views:
         return dropped("too_few_views", f"{views} views")
     return None
-
-
-def _check_license(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
-    license_name = str(metadata.get("license") or "")
-    if settings.creative_commons_only and not license_name.lower().startswith(("creative commons", "cc-by", "cc by")):
-        return dropped("license_not_allowed", license_name or "no licence named")
-    return None
-
-
-def _check_spoken_language(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
-    if settings.language is None:
-        return None
-    evidence = gather_evidence(metadata, settings.language)
-    if is_language(evidence, settings.language, settings.min_script_share):
-        return None
-    return dropped("wrong_language", f"asked for {settings.language}: {evidence}")

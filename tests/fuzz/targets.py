@@ -467,8 +467,7 @@ TARGETS: dict[str, Target] = {
         (),
         (
             "extract/site/metadata.py",
-            "extract/selection.py:select,preselect,_check_access,_check_length,_check_views,_check_license,"
-            "_check_spoken_language",
+            "extract/selection.py:select,preselect,_check_length,_check_views",
             "extract/site/rows.py:make_discovery,make_video,to_ms",
         ),
     ),
