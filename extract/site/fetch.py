@@ -49,8 +49,15 @@ def search_videos(query: str, depth: int, source: SourceSettings, pacer: Pacer |
         TransientError: rate_limited, bot_check, network.
         ValueError: yt-dlp failed in a way that a later try will not mend.
     """
-    found = SOURCES[source.name].find(query, depth, source)
-    entries = found if isinstance(found, list) else _list(found, depth, source, pacer)
+    entries: Any = SOURCES[source.name].find(query, depth, source)
+    if isinstance(entries, str):  # an address to list
+        address, session = entries, open_session(source, DownloadSettings(), depth)
+        _take_turn(session, pacer)
+        entries, outcome = _attempt(lambda: session.list_entries(address), session, pacer)
+        if entries is None:
+            raise ValueError(f"search {address!r}: {outcome['reason']}: {outcome['detail']}" if outcome else address)
+        if pacer is not None:
+            pacer.observe(None)
     rows: dict[str, Row] = {}
     for entry in entries:
         video_id = str(entry.get("id") or "")
@@ -61,18 +68,6 @@ def search_videos(query: str, depth: int, source: SourceSettings, pacer: Pacer |
             continue
         rows.setdefault(video_id, make_discovery(query, video_id, len(rows) + 1, entry))
     return list(rows.values())[:depth]
-
-
-def _list(address: str, depth: int, source: SourceSettings, pacer: Pacer | None) -> list[dict[str, Any]]:
-    session = open_session(source, DownloadSettings(), depth)
-    _take_turn(session, pacer)
-    entries, outcome = _attempt(lambda: session.list_entries(address), session, pacer)
-    if entries is None:
-        raise ValueError(f"search {address!r}: {outcome['reason']}: {outcome['detail']}" if outcome else address)
-    if pacer is not None:
-        pacer.observe(None)
-    found: list[dict[str, Any]] = entries
-    return found
 
 
 def fetch_recipes(source: SourceSettings, selection: SelectionSettings, download: DownloadSettings) -> dict[str, str]:
@@ -151,7 +146,11 @@ def _fetch_media(
         pacer.observe(None)
     assert session.partial is not None
     video, kept = _listen(video, session.partial, media, selection, session.media_root)
-    return (video, None) if kept is None else _keep(session, video, media, recipes)
+    if kept is None:
+        return video, None
+    record = make_record(video, media, recipes)
+    keep_media(session.partial, session.media_root, session.video_id, record)
+    return video, known_media(record)
 
 
 def _listen(
@@ -191,13 +190,6 @@ def check_video(video_id: str, source: SourceSettings, download: DownloadSetting
 
 def _tombstoned(video_id: str, source: SourceSettings) -> Row:
     return {"video_id": video_id, "source": source.name, **dropped("tombstoned", "its channel")}
-
-
-def _keep(session: Session, video: Row, media: Row, recipes: Row) -> tuple[Row, Row]:
-    assert session.partial is not None
-    record = make_record(video, media, recipes)
-    keep_media(session.partial, session.media_root, session.video_id, record)
-    return video, known_media(record)
 
 
 def _take_turn(session: Session, pacer: Pacer | None, media_root: str | Path = "", video_id: str = "") -> None:

@@ -47,18 +47,18 @@ def _seconds(value: Any) -> float | None:
     return _number(value, 0, _MAX_SECONDS)
 
 
+def _real(value: Any) -> float | None:
+    return _number(value, -_MAX_COUNT, _MAX_COUNT)
+
+
 def _whole(value: Any) -> int | None:
-    number = _number(value, -_MAX_COUNT, _MAX_COUNT)
+    number = _real(value)
     return None if number is None else int(number)
 
 
 def _count(value: Any) -> int | None:
     number = _whole(value)
     return number if number is not None and number >= 0 else None
-
-
-def _real(value: Any) -> float | None:
-    return _number(value, -_MAX_COUNT, _MAX_COUNT)
 
 
 def _captions(value: Any) -> dict[str, Any] | None:
@@ -76,16 +76,15 @@ def _options(value: Any) -> dict[str, Any]:
     return _clean(value, {"http_chunk_size": _count}) if isinstance(value, Mapping) else {}
 
 
-def _segments(value: Any) -> list[dict[str, Any]] | None:
-    if not isinstance(value, list | tuple):
-        return None
-    return [_clean(item, _SEGMENT_FIELDS) for item in value[: MAX_SEGMENTS + 1] if isinstance(item, Mapping)]
+def _list_of(cleaners: Mapping[str, _Cleaner], most: int) -> _Cleaner:
+    """Cleans the first `most` items of a list, each by `cleaners`."""
 
+    def clean(value: Any) -> list[dict[str, Any]] | None:
+        if not isinstance(value, list | tuple):
+            return None
+        return [_clean(item, cleaners) for item in value[:most] if isinstance(item, Mapping)]
 
-def _formats(value: Any) -> list[dict[str, Any]] | None:
-    if not isinstance(value, list | tuple):
-        return None
-    return [_clean(item, _FORMAT_FIELDS) for item in value[:MAX_FORMATS] if isinstance(item, Mapping)]
+    return clean
 
 
 _HEADERS = frozenset({"user-agent", "accept", "accept-language", "referer", "origin", "sec-fetch-mode"})
@@ -97,7 +96,7 @@ _FORMAT_FIELDS: Mapping[str, _Cleaner] = {
     **dict.fromkeys(("fps", "tbr", "vbr", "abr", "asr", "quality", "preference", "source_preference"), _real),
     **dict.fromkeys(("language_preference", "available_at"), _whole),
     "has_drm": bool,
-    "fragments": _segments,
+    "fragments": _list_of(_SEGMENT_FIELDS, MAX_SEGMENTS + 1),
     "http_headers": _headers,
     "downloader_options": _options,
 }
@@ -110,5 +109,5 @@ _FIELDS: Mapping[str, _Cleaner] = {
     "duration": _seconds,
     **dict.fromkeys(("view_count", "age_limit"), _count),
     "automatic_captions": _captions,
-    "formats": _formats,
+    "formats": _list_of(_FORMAT_FIELDS, MAX_FORMATS),
 }

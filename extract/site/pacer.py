@@ -145,13 +145,23 @@ class Pacer:
         """
         if not self._settings.enabled:
             return
+        per_second = self._settings.max_videos_per_hour / HOUR_S
         while True:
             with self._lock:
-                self._check_breaker()
-                wait_s = self._take_token()
-                if wait_s == 0:
-                    self._count_request()
+                if self.open_until is not None:
+                    raise TransientError(self._stop_reason, self.why_closed)
+                now = self._clock()
+                self._tokens = min(float(self._settings.burst), self._tokens + (now - self._filled_at) * per_second)
+                self._filled_at = now
+                if self._tokens >= 1:
+                    self._tokens -= 1
+                    day = self._day()
+                    self._num_requests[day] = self._num_requests.get(day, 0) + 1
+                    self._num_unsaved += 1
+                    if self._num_unsaved >= self._settings.save_every:
+                        self._save()
                     return
+                wait_s = (1 - self._tokens) / per_second
             self._sleep(wait_s)
 
     def observe(self, reason: str | None, http_status: int | None = None, retry_after_s: float | None = None) -> None:
@@ -194,28 +204,6 @@ class Pacer:
         with self._lock:
             if self._num_unsaved:
                 self._save()
-
-    def _check_breaker(self) -> None:
-        if self.open_until is not None:
-            raise TransientError(self._stop_reason, self.why_closed)
-
-    def _take_token(self) -> float:
-        """Take one token and return 0, or return the seconds until there is one."""
-        per_second = self._settings.max_videos_per_hour / HOUR_S
-        now = self._clock()
-        self._tokens = min(float(self._settings.burst), self._tokens + (now - self._filled_at) * per_second)
-        self._filled_at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return 0.0
-        return (1 - self._tokens) / per_second
-
-    def _count_request(self) -> None:
-        day = self._day()
-        self._num_requests[day] = self._num_requests.get(day, 0) + 1
-        self._num_unsaved += 1
-        if self._num_unsaved >= self._settings.save_every:
-            self._save()
 
     def _day(self) -> str:
         return f"{self._now():%F}"

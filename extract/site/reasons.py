@@ -6,7 +6,6 @@ Most refusals reach us as text that the site itself wrote. The table below is in
 import errno
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from datasets.outcomes import MAX_DETAIL_CHARS
 
@@ -80,7 +79,8 @@ def classify(error: BaseException, warnings: Sequence[str] = ()) -> tuple[str, s
         (a reason of MEDIA_REASONS, "unexpected" for a text not known; one line of detail).
     """
     chain = list(_causes(error))
-    messages = [_message_of(item) for item in chain]
+    # Without the "[extractor] id:" that yt-dlp puts before a message: an id may hold any word.
+    messages = [_PREFIX.sub("", str(getattr(item, "orig_msg", None) or item)) for item in chain]
     detail = clean_detail(messages[0])
     if any(isinstance(item, OSError) and item.errno in (errno.ENOSPC, errno.EDQUOT) for item in chain):
         return "disk_full", detail
@@ -93,7 +93,9 @@ def classify(error: BaseException, warnings: Sequence[str] = ()) -> tuple[str, s
         reason = classify_message(message)
         if reason is not None:
             return reason, detail
-    if any(isinstance(item, ConnectionError | TimeoutError) or _is_network_type(item) for item in chain):
+    # yt-dlp's own transport errors are known by their module, since yt-dlp has its one door elsewhere.
+    modules = {type(item).__module__ for item in chain}
+    if "yt_dlp.networking.exceptions" in modules or any(isinstance(i, ConnectionError | TimeoutError) for i in chain):
         return "network", detail
     return "unexpected", detail
 
@@ -108,16 +110,6 @@ def clean_detail(message: str) -> str:
     """One line without control characters, colours, the bug-report plea, of at most MAX_DETAIL_CHARS characters."""
     line = _CONTROL.sub(" ", message).split("; please report this issue")[0].split(" Use --cookies")[0]
     return line.strip()[:MAX_DETAIL_CHARS]
-
-
-def _is_network_type(error: BaseException) -> bool:
-    """True for yt-dlp's own transport errors; known by their module, since yt-dlp has its one door elsewhere."""
-    return type(error).__module__ == "yt_dlp.networking.exceptions"
-
-
-def _message_of(error: Any) -> str:
-    """The message without the "[extractor] id:" that yt-dlp puts before it: an id may hold any word."""
-    return _PREFIX.sub("", str(getattr(error, "orig_msg", None) or error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -58,7 +58,10 @@ def make_media(
         chosen: the formats it was made from. Their codec strings say more than the file's.
         found: what the file says of itself.
     """
-    codecs = {name: _named(chosen, name) for name in ("vcodec", "acodec")}
+    codecs = {
+        name: next((item[name] for item in chosen if item.get(name) not in (None, "none")), None)
+        for name in ("vcodec", "acodec")
+    }
     return {
         "video_id": video_id,
         "media_path": str(Path(*path.parts[-2:])),
@@ -75,10 +78,6 @@ def make_media(
         "is_original_audio": True,
         "audio_track": found.audio_track,
     }
-
-
-def _named(chosen: Sequence[Format], codec: str) -> str | None:
-    return next((item[codec] for item in chosen if item.get(codec) not in (None, "none")), None)
 
 
 def make_record(video: Row, media: Row, recipes: Row) -> Row:

@@ -9,7 +9,7 @@ import importlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -60,17 +60,14 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self._refusals: list[HTTPError] = []
         plugin_dirs.value = []
         self._limits = Limits(download.timeout_s, download.max_bytes)
-        super().__init__(self._parameters(download, depth), auto_init=False)
+        hooks = {"logger": self, "format": self.choose, "progress_hooks": [self.watch_progress]}
+        waits = dict.fromkeys(("http", "fragment", "extractor"), self._wait_before_retry)
+        parameters = engine_parameters(download, depth) | hooks | {"retry_sleep_functions": waits}
+        super().__init__(parameters, auto_init=False)
         self.cookiejar = _guest_cookies(download.cookies_file)
         for name in extractor_names(source):
             module, class_name = name.split(":")
             self.add_info_extractor(getattr(importlib.import_module(module), class_name)())
-
-    def _parameters(self, download: DownloadSettings, depth: int | None) -> dict[str, Any]:
-        parameters = engine_parameters(download, depth)
-        hooks = {"logger": self, "format": self.choose, "progress_hooks": [self.watch_progress]}
-        waits = dict.fromkeys(("http", "fragment", "extractor"), self._wait_before_retry)
-        return parameters | hooks | {"retry_sleep_functions": waits}
 
     def _wait_before_retry(self, n: int) -> float:
         """Seconds before yt-dlp's own n-th next try, and never past the time limit."""
@@ -120,25 +117,29 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
             response = super().urlopen(request)
         except HTTPError as error:  # yt-dlp may still read its page, and leaves it open
             self._refusals.append(error)
-            self._heed(error)
+            self.http_status = error.status
+            if error.status in (429, 503):
+                self.retry_after_s = parse_retry_after(error.response.headers.get("Retry-After"), datetime.now(UTC))
+            if self.retry_after_s:  # the site says when to come back: yt-dlp's own tries within seconds end here
+                reason = "rate_limited" if error.status == 429 else "network"
+                raise LimitError(reason, f"{error}: asked to wait {self.retry_after_s:.0f} s") from error
             raise
         except NoSupportingHandlers as error:  # a refused redirect comes back wrapped
             raise next((inner for inner in error.unexpected_errors if isinstance(inner, LimitError)), error) from error
         response.fp = self._body = LimitedBody(response.fp, self._limits)
         return response
 
-    def _heed(self, error: HTTPError) -> None:
-        """Where the site says when to come back, yt-dlp's own tries within seconds end here."""
-        self.http_status = error.status
-        if error.status in (429, 503):
-            self.retry_after_s = parse_retry_after(error.response.headers.get("Retry-After"), datetime.now(UTC))
-        if self.retry_after_s:
-            reason = "rate_limited" if error.status == 429 else "network"
-            raise LimitError(reason, f"{error}: asked to wait {self.retry_after_s:.0f} s") from error
-
     def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:
         """Only the handler that lets us look at a redirect before it is followed."""
-        return super().build_request_director([_checked_handler(self._check_redirect)], preferences)
+        check = self._check_redirect
+
+        class CheckedRH(RequestsRH):  # type: ignore[misc]
+            def _create_instance(self, *args: Any, **options: Any) -> Any:
+                session = super()._create_instance(*args, **options)
+                session.hooks["response"].append(check)
+                return session
+
+        return super().build_request_director([CheckedRH], preferences)
 
     def _check_redirect(self, response: Any, *_: Any, **__: Any) -> None:
         if response.is_redirect:
@@ -162,7 +163,13 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         """Search results, or videos of a channel or playlist, as flat entries."""
         listing = self.extract_info(address, download=False)
         entries = listing.get("entries") if isinstance(listing, dict) else None
-        return [clean_metadata(entry) for entry in entries or [] if isinstance(entry, dict) and _is_video(entry)]
+        return [
+            clean_metadata(entry)
+            for entry in entries or []
+            if isinstance(entry, dict)
+            and entry.get("_type") != "playlist"
+            and not str(entry.get("ie_key") or "").endswith(("Tab", "Playlist", "Search"))
+        ]
 
     def download_media(self, metadata: dict[str, Any]) -> Row:
         """Fetch the formats chosen from `metadata` into `partial`; columns of `media` without the outcome."""
@@ -217,23 +224,14 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self._limits.check()
         self._limits.check_size(num_bytes)
         if progress["status"] == "finished":
-            self._finish_file(Path(progress["filename"]))
+            path = Path(progress["filename"])
+            check_media_start(path)
+            state = path.stat()
+            if self._body is not None and self._body.num_bytes == state.st_size:
+                self._received = (state.st_ino, state.st_size, state.st_mtime_ns, self._body.sha256.hexdigest())
         elif num_bytes > self._num_bytes_with_room:  # counting the media folder at every block would cost more than it
             self._num_bytes_with_room = num_bytes + ROOM_STEP_BYTES
             self._check_room(num_bytes - (progress.get("downloaded_bytes") or 0))
-
-    def _finish_file(self, path: Path) -> None:
-        check_media_start(path)
-        state = path.stat()
-        if self._body is not None and self._body.num_bytes == state.st_size:
-            self._received = (state.st_ino, state.st_size, state.st_mtime_ns, self._body.sha256.hexdigest())
-
-    def _sha256_of(self, path: Path) -> str:
-        """Of the bytes as they came, if one answer brought the whole file and nobody touched it since; else read."""
-        state = path.stat()
-        *identity, sha256 = self._received or (0, 0, 0, "")
-        is_as_received = identity == [state.st_ino, state.st_size, state.st_mtime_ns]
-        return str(sha256) if is_as_received else sha256_of(path)
 
     def _check_room(self, num_bytes: int) -> None:
         limits = self.download_settings
@@ -247,23 +245,18 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         found = read_header(partial, list_boxes(partial)) or probe_media(partial, language)
         if found.audio_codec is None:
             raise MediaError("no_audio", "the file has no sound")
-        path, num_bytes = media_path(self.media_root, self.video_id), partial.stat().st_size
-        return make_media(self.video_id, path, num_bytes, self._sha256_of(partial), chosen, found)
+        # Of the bytes as they came, if one answer brought the whole file and nobody touched it since; else read.
+        state = partial.stat()
+        *identity, received = self._received or (0, 0, 0, "")
+        is_as_received = identity == [state.st_ino, state.st_size, state.st_mtime_ns]
+        sha256 = str(received) if is_as_received else sha256_of(partial)
+        path = media_path(self.media_root, self.video_id)
+        return make_media(self.video_id, path, state.st_size, sha256, chosen, found)
 
 
 def _check_num_segments(number: int) -> None:
     if number > MAX_SEGMENTS:
         raise LimitError("file_too_large", f"more than {MAX_SEGMENTS:,} segments")
-
-
-def _checked_handler(check: Callable[..., None]) -> type[RequestsRH]:
-    class CheckedRH(RequestsRH):  # type: ignore[misc]
-        def _create_instance(self, *args: Any, **options: Any) -> Any:
-            session = super()._create_instance(*args, **options)
-            session.hooks["response"].append(check)
-            return session
-
-    return CheckedRH
 
 
 @lru_cache
@@ -284,8 +277,3 @@ def open_session(source: SourceSettings, download: DownloadSettings, depth: int 
         _SESSIONS.session, _SESSIONS.key = Session(source, download, depth), key
     session: Session = _SESSIONS.session
     return session
-
-
-def _is_video(entry: dict[str, Any]) -> bool:
-    kind = str(entry.get("ie_key") or "")
-    return entry.get("_type") != "playlist" and not kind.endswith(("Tab", "Playlist", "Search"))
