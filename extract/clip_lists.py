@@ -131,12 +131,19 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
     """The layout in words, and the entries, still to be read."""
     try:
         if path.is_dir():
-            return "a release", _read_all(_release_rows(path), reader)
+            shards = sorted(path.glob("data/metadata/*.parquet"))
+            if not shards:
+                raise ClipListError(f"{path}: holds no data/metadata/*.parquet, so it is no release")
+            rows: list[Row] = []
+            for shard in shards:
+                names = [name for name in pq.read_schema(shard).names if role_of(name) or name in _RELEASE_NAMES]
+                rows += pq.ParquetFile(shard).read(columns=names).to_pylist()
+            return "a release", _read_all(rows, reader)
         content = path.read_bytes()
         match path.suffix.lower():
             case ".csv" | ".tsv" | ".txt":
-                layout, rows = read_rows(content)
-                return layout, _read_all(rows, reader)
+                layout, cells = read_rows(content)
+                return layout, _read_all(cells, reader)
             case ".json":
                 return "JSON", read_tree(_parse_json(content), reader)
             case ".jsonl" | ".ndjson":
@@ -155,36 +162,25 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
 
 def _parse_json(content: bytes) -> Any:
     """JSON in which no name stands twice in an object: the last would be kept without a word."""
-    return json.loads(content, object_pairs_hook=_take_once, parse_int=_parse_whole)
 
+    def take_once(pairs: list[tuple[str, Any]]) -> Row:
+        found: Row = {}
+        for name, value in pairs:
+            if found.setdefault(name, value) is not value:
+                raise ValueError(f"names {name[:80]!r} twice in an object")
+        return found
 
-def _take_once(pairs: list[tuple[str, Any]]) -> Row:
-    found: Row = {}
-    for name, value in pairs:
-        if found.setdefault(name, value) is not value:
-            raise ValueError(f"names {name[:80]!r} twice in an object")
-    return found
-
-
-def _parse_whole(text: str) -> int | Decimal:
-    """Python refuses to read integers of thousands of digits, and says so in words of its own."""
-    return int(text) if len(text) <= 30 else Decimal(text)
+    # Python refuses to read integers of thousands of digits, and says so in words of its own.
+    return json.loads(
+        content,
+        object_pairs_hook=take_once,
+        parse_int=lambda text: int(text) if len(text) <= 30 else Decimal(text),
+    )
 
 
 def _read_all(rows: Iterable[Row], reader: EntryReader) -> Iterator[Entry]:
     for row in rows:
         yield from reader.read(row)
-
-
-def _release_rows(folder: Path) -> list[Row]:
-    shards = sorted(folder.glob("data/metadata/*.parquet"))
-    if not shards:
-        raise ClipListError(f"{folder}: holds no data/metadata/*.parquet, so it is no release")
-    rows = []
-    for shard in shards:
-        names = [name for name in pq.read_schema(shard).names if role_of(name) or name in _RELEASE_NAMES]
-        rows += pq.ParquetFile(shard).read(columns=names).to_pylist()
-    return rows
 
 
 def _settle(path: str, entries: list[Entry], layout: str, reader: EntryReader, split: str | None) -> ClipList:

@@ -80,13 +80,22 @@ def cut_clips(
     by_label = _group_by_label(segments, duration_ms)
     stretches = _bridge_pauses(by_label, settings.bridge_gap_ms)
     if stretches and settings.whole_videos:
-        return [_whole_video(video_id, by_label, duration_ms, settings)]
+        speech_ms = sum(end - start for start, end in by_label["speech"])
+        whole = {"start_ms": 0, "end_ms": _end_of_video(by_label, duration_ms), "speech_ms": speech_ms}
+        return [_make_row(video_id, whole, _outcome_of_length(whole["end_ms"], settings))]
     if settings.too_long == "cut":
         stretches = [piece for stretch in stretches for piece in _cut_at_pauses(stretch, settings.max_ms)]
     if not stretches:
         whole = {"start_ms": 0, "end_ms": _end_of_video(by_label, duration_ms), "speech_ms": 0}
         return [_make_row(video_id, whole, dropped("no_speech"))]
-    return [_row_of_stretch(video_id, stretch, settings) for stretch in stretches]
+    return [
+        _make_row(
+            video_id,
+            {"start_ms": stretch.start_ms, "end_ms": stretch.end_ms, "speech_ms": stretch.speech_ms},
+            _outcome_of_length(stretch.length_ms, settings),
+        )
+        for stretch in stretches
+    ]
 
 
 def _group_by_label(segments: Iterable[SegmentLike], duration_ms: int | None) -> dict[str, list[Interval]]:
@@ -99,17 +108,15 @@ def _group_by_label(segments: Iterable[SegmentLike], duration_ms: int | None) ->
         start, end = max(0, start), end if duration_ms is None else min(end, duration_ms)
         if start < end:
             found.setdefault(label, []).append((start, end))
-    return {label: _unite(intervals) for label, intervals in found.items()}
-
-
-def _unite(intervals: list[Interval]) -> list[Interval]:
-    united: list[Interval] = []
-    for start, end in sorted(intervals):
-        if united and start <= united[-1][1]:
-            united[-1] = (united[-1][0], max(end, united[-1][1]))
-        else:
-            united.append((start, end))
-    return united
+    by_label: dict[str, list[Interval]] = {}
+    for label, intervals in found.items():
+        united = by_label[label] = []
+        for start, end in sorted(intervals):
+            if united and start <= united[-1][1]:
+                united[-1] = (united[-1][0], max(end, united[-1][1]))
+            else:
+                united.append((start, end))
+    return by_label
 
 
 def _bridge_pauses(by_label: dict[str, list[Interval]], bridge_gap_ms: int) -> list[_Stretch]:
@@ -117,21 +124,18 @@ def _bridge_pauses(by_label: dict[str, list[Interval]], bridge_gap_ms: int) -> l
     sounds = [interval for label in ("music", "noise") for interval in by_label.get(label, [])]
     stretches: list[list[Interval]] = []
     for part in by_label["speech"]:
-        if stretches and _is_bridged((stretches[-1][-1][1], part[0]), silences, sounds, bridge_gap_ms):
+        start, end = stretches[-1][-1][1] if stretches else 0, part[0]
+        # A pause is bridged when it is short enough, all of it is without energy, and nothing else sounds in it.
+        if (
+            stretches
+            and end - start <= bridge_gap_ms
+            and any(low <= start and end <= high for low, high in silences)
+            and not any(low < end and start < high for low, high in sounds)
+        ):
             stretches[-1].append(part)
         else:
             stretches.append([part])
     return [_Stretch(tuple(parts)) for parts in stretches]
-
-
-def _is_bridged(gap: Interval, silences: list[Interval], sounds: list[Interval], bridge_gap_ms: int) -> bool:
-    """A pause is bridged when it is short enough, all of it is without energy, and nothing else sounds in it."""
-    start, end = gap
-    return (
-        end - start <= bridge_gap_ms
-        and any(low <= start and end <= high for low, high in silences)
-        and not any(low < end and start < high for low, high in sounds)
-    )
 
 
 def _cut_at_pauses(stretch: _Stretch, max_ms: int) -> list[_Stretch]:
@@ -148,19 +152,6 @@ def _cut_at_pauses(stretch: _Stretch, max_ms: int) -> list[_Stretch]:
 def _end_of_video(by_label: dict[str, list[Interval]], duration_ms: int | None) -> int:
     last_ms = max([0, *(end for intervals in by_label.values() for _, end in intervals)])
     return last_ms if duration_ms is None else duration_ms
-
-
-def _whole_video(
-    video_id: str, by_label: dict[str, list[Interval]], duration_ms: int | None, settings: ClipSettings
-) -> dict[str, Any]:
-    speech_ms = sum(end - start for start, end in by_label["speech"])
-    times = {"start_ms": 0, "end_ms": _end_of_video(by_label, duration_ms), "speech_ms": speech_ms}
-    return _make_row(video_id, times, _outcome_of_length(times["end_ms"], settings))
-
-
-def _row_of_stretch(video_id: str, stretch: _Stretch, settings: ClipSettings) -> dict[str, Any]:
-    times = {"start_ms": stretch.start_ms, "end_ms": stretch.end_ms, "speech_ms": stretch.speech_ms}
-    return _make_row(video_id, times, _outcome_of_length(stretch.length_ms, settings))
 
 
 def _outcome_of_length(length_ms: int, settings: ClipSettings) -> dict[str, Any]:

@@ -139,10 +139,17 @@ def sound_frames(container: Any, track: int, start_ms: int, end_ms: int | None) 
     first = shift - round(SEEK_BACK_MS * ticks_per_ms)
     end = None if end_ms is None else round((end_ms - start_ms) * ticks_per_ms)
     if start_ms > SEEK_BACK_MS:
-        _seek(container, int(origin_ms * 1000) + (start_ms - SEEK_BACK_MS) * 1000)
+        try:
+            container.seek(int(origin_ms * 1000) + (start_ms - SEEK_BACK_MS) * 1000)
+        except av.FFmpegError:  # a file that cannot be sought in is read from its beginning
+            container.seek(container.start_time or 0)
     for packet in _packets(container, stream):
         is_before = start_ms > SEEK_BACK_MS and packet.pts is not None and packet.pts < first
-        for frame in [] if is_before else _decode(packet):
+        try:
+            frames = [] if is_before else packet.decode()
+        except av.FFmpegError:
+            continue
+        for frame in frames:
             if frame.pts is not None:
                 frame.pts -= shift
             is_past = end is not None and frame.pts is not None and frame.pts >= end
@@ -168,27 +175,12 @@ def make_graph(filters: list[str]) -> Any:
     return graph
 
 
-def _seek(container: Any, target_us: int) -> None:
-    try:
-        container.seek(target_us)
-    except av.FFmpegError:  # a file that cannot be sought in is read from its beginning
-        container.seek(container.start_time or 0)
-
-
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
     """Until the end of the file, or where it breaks off."""
     try:
         yield from container.demux(stream)
     except av.FFmpegError:
         return
-
-
-def _decode(packet: Any) -> list[Any]:
-    try:
-        frames: list[Any] = packet.decode()
-    except av.FFmpegError:
-        return []
-    return frames
 
 
 def _duration_ms(container: Any, path: Path) -> int:

@@ -98,23 +98,16 @@ def check_room(media_root: str | Path, num_bytes: int, min_free_bytes: int, max_
     free = shutil.disk_usage(media_root).free
     if free - num_bytes < min_free_bytes:
         raise DiskFullError(f"{free} bytes are free, {num_bytes} needed beside the {min_free_bytes} to be left free")
-    used = _total_bytes_lately(str(media_root))
-    if used + num_bytes > max_total_bytes:
-        raise DiskFullError(f"media take {used} bytes of the {max_total_bytes} allowed, {num_bytes} more needed")
-
-
-def _total_bytes_lately(media_root: str) -> int:
-    """`total_bytes`; where counting takes long, not again before twenty times as long has passed.
-
-    A million files take seconds, and every video asks twice.
-    """
+    # A million files take seconds to count, and every video asks twice: where counting takes long, it is not done again
+    # before twenty times as long has passed.
     with _COUNTING:
-        num_bytes, begun, ended = _COUNTS.get(media_root, (0, 0.0, 0.0))
+        used, begun, ended = _COUNTS.get(str(media_root), (0, 0.0, 0.0))
         if ended - begun < SHORT_COUNT_S or monotonic() - ended >= 20 * (ended - begun):
             begun = monotonic()
-            num_bytes = total_bytes(media_root)
-            _COUNTS[media_root] = num_bytes, begun, monotonic()
-        return num_bytes
+            used = total_bytes(media_root)
+            _COUNTS[str(media_root)] = used, begun, monotonic()
+    if used + num_bytes > max_total_bytes:
+        raise DiskFullError(f"media take {used} bytes of the {max_total_bytes} allowed, {num_bytes} more needed")
 
 
 _COUNTING = threading.Lock()
@@ -123,15 +116,14 @@ _COUNTS: dict[str, tuple[int, float, float]] = {}
 
 def total_bytes(media_root: str | Path) -> int:
     """Bytes of all media files, unfinished ones too."""
-    folders = [entry.path for entry in os.scandir(media_root) if entry.is_dir()]
-    return sum(_size(entry) for folder in folders for entry in os.scandir(folder))
-
-
-def _size(entry: "os.DirEntry[str]") -> int:
-    try:
-        return entry.stat().st_size
-    except FileNotFoundError:  # another thread gave it its final name
-        return 0
+    num_bytes = 0
+    for folder in [entry.path for entry in os.scandir(media_root) if entry.is_dir()]:
+        for entry in os.scandir(folder):
+            try:
+                num_bytes += entry.stat().st_size
+            except FileNotFoundError:  # another thread gave it its final name
+                continue
+    return num_bytes
 
 
 def check_media_start(path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from struct import error as StructError
 from struct import unpack_from
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from extract.container import MediaInfo
 
@@ -43,37 +43,28 @@ def list_boxes(path: Path) -> list[Box]:
     Raises:
         IncompleteMediaError: the file ends inside a box, or before it has a header and media.
     """
-    with path.open("rb") as file:
-        return list(_walk(file, path.stat().st_size)) if file.read(8)[4:8] == b"ftyp" else []
-
-
-def _walk(file: BinaryIO, size: int) -> Iterator[Box]:
+    boxes: list[Box] = []
     position = 0
-    kinds: set[bytes] = set()
-    while position < size:
-        file.seek(position)
-        head = file.read(8)
-        length, kind = int.from_bytes(head[:4]), head[4:]
-        length = int.from_bytes(file.read(8)) if length == 1 else length
-        length = size - position if length == 0 and len(head) == 8 else length
-        if length < 8 or position + length > size:
-            if _may_end(kinds, head):
-                return
-            raise IncompleteMediaError(f"box {kind!r} at byte {position} of {size} is {length} bytes long")
-        yield Box(kind, position, position + length)
-        kinds.add(kind)
-        position += length
-
-
-def _may_end(kinds: set[bytes], rest: bytes) -> bool:
-    """Whether boxes of these kinds are a whole file, so that what comes after them is none of it.
-
-    Args:
-        kinds: of the whole boxes so far.
-        rest: up to eight bytes of what is no whole box.
-    """
-    is_cut_header = b"moof" in kinds and len(rest) < 8 and rest.strip(b"\0\r\n\t ") != b""
-    return kinds >= {b"moov", b"mdat"} and rest[4:] not in TOP_LEVEL_BOXES and not is_cut_header
+    with path.open("rb") as file:
+        if file.read(8)[4:8] != b"ftyp":
+            return []
+        size = path.stat().st_size
+        while position < size:
+            file.seek(position)
+            head = file.read(8)
+            length, kind = int.from_bytes(head[:4]), head[4:]
+            length = int.from_bytes(file.read(8)) if length == 1 else length
+            length = size - position if length == 0 and len(head) == 8 else length
+            if length < 8 or position + length > size:
+                # Boxes with a header and media are a whole file: what is no box after them is none of it.
+                kinds = {box.kind for box in boxes}
+                is_cut_header = b"moof" in kinds and len(head) < 8 and head.strip(b"\0\r\n\t ") != b""
+                if kinds >= {b"moov", b"mdat"} and kind not in TOP_LEVEL_BOXES and not is_cut_header:
+                    break
+                raise IncompleteMediaError(f"box {kind!r} at byte {position} of {size} is {length} bytes long")
+            boxes.append(Box(kind, position, position + length))
+            position += length
+    return boxes
 
 
 def read_header(path: Path, boxes: list[Box]) -> MediaInfo | None:

@@ -51,19 +51,16 @@ def identify_speech(media_path: str | Path, classify: Classifier, audio_track: i
         MediaError: there is no sound, or it cannot be decoded.
     """
     track, start_ms, end_ms = probe_sound(media_path, audio_track)
-    windows = [(start_ms + start, start_ms + end) for start, end in place_windows(end_ms - start_ms)]
-    heard = [_read_window(media_path, *window, track) for window in windows]
-    answers = [classify(samples) for samples in heard if np.abs(samples).max(initial=0.0) > SILENT]
+    answers = []
+    for start, end in place_windows(end_ms - start_ms):
+        try:
+            samples = read_audio(media_path, start_ms + start, start_ms + end, track)
+        except MediaError:  # nothing could be decoded here, which says nothing of the rest of the file
+            continue
+        if np.abs(samples).max(initial=0.0) > SILENT:
+            answers.append(classify(samples))
     languages = sorted({language for answer in answers for language in answer})
     return {name: sum(answer.get(name, 0.0) for answer in answers) / len(answers) for name in languages}
-
-
-def _read_window(media_path: str | Path, start_ms: int, end_ms: int, audio_track: int) -> NDArray[np.float32]:
-    """Samples; none where nothing could be decoded, which says nothing of the rest of the file."""
-    try:
-        return read_audio(media_path, start_ms, end_ms, audio_track)
-    except MediaError:
-        return np.zeros(0, np.float32)
 
 
 def place_windows(duration_ms: int) -> list[tuple[int, int]]:

@@ -154,10 +154,18 @@ class EntryReader:
             yield from self._read_inner(clips.value, outer)
         elif start and end:
             self.taken["times"] = (start.name, end.name)
-            for times in _pairs(start.value, end.value):
-                start_ms, end_ms = read_time(times[0], start.rank), read_time(times[1], end.rank)
+            starts, ends = start.value, end.value
+            if not isinstance(starts, list | tuple) or not isinstance(ends, list | tuple):
+                starts, ends = [starts], [ends]
+            if len(starts) != len(ends):
+                raise ValueError(f"has {len(starts)} starts and {len(ends)} ends")
+            for start_time, end_time in zip(starts, ends, strict=True):
+                start_ms, end_ms = read_time(start_time, start.rank), read_time(end_time, end.rank)
                 yield replace(outer, start_ms=start_ms, end_ms=end_ms)
-        elif start and _lasts_ten_seconds(found, item):
+        elif start and (
+            "audiocapid" in (names := {squeeze(str(name)) for name in item})
+            or ("split" in found and names & _LABELS and len(names) == 4)
+        ):
             self.taken["times"] = (start.name, "ten seconds each")
             start_ms = read_time(start.value, start.rank)
             yield replace(outer, start_ms=start_ms, end_ms=start_ms + _ALL_TEN_SECONDS_MS)
@@ -184,16 +192,3 @@ class EntryReader:
         else:
             for inner in value:
                 yield from self._read_inner(inner, outer)
-
-
-def _pairs(start: Any, end: Any) -> list[tuple[Any, Any]]:
-    if not isinstance(start, list | tuple) or not isinstance(end, list | tuple):
-        return [(start, end)]
-    if len(start) != len(end):
-        raise ValueError(f"has {len(start)} starts and {len(end)} ends")
-    return list(zip(start, end, strict=True))
-
-
-def _lasts_ten_seconds(found: Mapping[str, _Found], item: Mapping[Any, Any]) -> bool:
-    names = {squeeze(str(name)) for name in item}
-    return "audiocapid" in names or ("split" in found and bool(names & _LABELS) and len(names) == 4)

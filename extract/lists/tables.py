@@ -20,10 +20,15 @@ def read_rows(content: bytes) -> tuple[str, list[dict[str, str]]]:
     Raises:
         ValueError: not text, no header nor a known layout without, or a row of another length.
     """
-    text = io.StringIO(_decode(content), newline=None).read()
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = io.StringIO(content.decode(encoding), newline=None).read()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 text, at byte {error.start}") from error
     comments = [line.lstrip("# ") for line in _COMMENT.findall(text)]
     lines = _COMMENT.sub("", text)
-    delimiter = _find_delimiter(lines)
+    first = next((line for line in lines.splitlines() if line.strip()), "")
+    delimiter = next((char for char in "\t,;" if char in first), ",")
     rows = list(_cells(lines, delimiter))
     if not rows:
         return "an empty table", []
@@ -33,19 +38,6 @@ def read_rows(content: bytes) -> tuple[str, list[dict[str, str]]]:
     if _is_header(titles) and len(titles) == len(rows[0]):
         return "a table whose header is a comment", _name_cells(titles, rows)
     return "a table without a header", _name_cells(_name_columns(rows[0]), rows)
-
-
-def _decode(content: bytes) -> str:
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"is not UTF-8 text, at byte {error.start}") from error
-
-
-def _find_delimiter(text: str) -> str:
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    return next((char for char in "\t,;" if char in first), ",")
 
 
 def _cells(text: str, delimiter: str) -> Iterator[list[str]]:

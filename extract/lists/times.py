@@ -23,23 +23,20 @@ def read_time(value: Any, unit_ms: int = 1000) -> int:
         ValueError: no time, or beyond eleven days.
     """
     clock = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
-    try:
-        number = read_number(value, -MAX_MS / unit_ms, MAX_MS / unit_ms) if clock is None else _read_clock(clock)
-    except ValueError as error:
-        raise ValueError(f"a time {error}") from None
-    return round(Decimal(str(number)) * unit_ms) if clock is None else round(number * 1000)
-
-
-def _read_clock(clock: re.Match[str]) -> Decimal:
-    """Seconds, below 0 after a minus."""
+    if clock is None:
+        try:
+            number = read_number(value, -MAX_MS / unit_ms, MAX_MS / unit_ms)
+        except ValueError as error:
+            raise ValueError(f"a time {error}") from None
+        return round(Decimal(str(number)) * unit_ms)
     sign, hours, minutes, seconds = clock.groups()
     second = Decimal(seconds.replace(",", "."))
     if second >= 60 or (hours is not None and int(minutes) >= 60):
-        raise ValueError(f"has 60 seconds a minute and 60 minutes an hour, got {describe(clock.group())}")
+        raise ValueError(f"a time has 60 seconds a minute and 60 minutes an hour, got {describe(clock.group())}")
     total = int(hours or 0) * 3600 + int(minutes) * 60 + second
     if total * 1000 > MAX_MS:
-        raise ValueError(f"must be below eleven days, got {describe(clock.group())}")
-    return -total if sign else total
+        raise ValueError(f"a time must be below eleven days, got {describe(clock.group())}")
+    return round((-total if sign else total) * 1000)
 
 
 def is_time(value: str) -> bool:

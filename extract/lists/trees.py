@@ -31,29 +31,23 @@ def read_tree(value: Any, reader: EntryReader, split: Any = None) -> Iterator[En
     if isinstance(value, list | tuple):
         for item in value:
             yield from reader.read(item if isinstance(item, Mapping) else {"video_id": item}, split=split)
-    elif not isinstance(value, Mapping):
+        return
+    if not isinstance(value, Mapping):
         raise ValueError(f"must hold a list or an object, got {describe(value)}")
-    elif wrapping := _find_wrapping(value):
+    roles = [role_of(str(name)) for name in value] if len(value) <= _MAX_NAMES else []
+    is_entry = any(role is not None and role[0] in ("video", "address") for role in roles)
+    wrappings = _WRAPPINGS if is_entry else _WRAPPINGS + _ENTRY_WRAPPINGS
+    if wrapping := next((name for name in wrappings if isinstance(value.get(name), Mapping | list)), None):
         reader.seen |= {str(name): None for name in value if name != wrapping}
         yield from read_tree(value[wrapping], reader, split)
     elif value and all(str(name).lower() in SPLITS for name in value):
         for name, listed in value.items():
             yield from read_tree(listed, reader, name)
-    elif _is_entry(value):
+    elif is_entry:
         yield from reader.read(value, split=split)
     else:
         for key, item in value.items():
             yield from _read_keyed(key, item, reader, split)
-
-
-def _find_wrapping(value: Mapping[Any, Any]) -> str | None:
-    names = _WRAPPINGS if _is_entry(value) else _WRAPPINGS + _ENTRY_WRAPPINGS
-    return next((name for name in names if isinstance(value.get(name), Mapping | list)), None)
-
-
-def _is_entry(value: Mapping[Any, Any]) -> bool:
-    roles = (role_of(str(name)) for name in value) if len(value) <= _MAX_NAMES else ()
-    return any(role is not None and role[0] in ("video", "address") for role in roles)
 
 
 def _read_keyed(key: Any, item: Any, reader: EntryReader, split: Any) -> Iterator[Entry]:

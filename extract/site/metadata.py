@@ -61,19 +61,10 @@ def _count(value: Any) -> int | None:
     return number if number is not None and number >= 0 else None
 
 
-def _captions(value: Any) -> dict[str, Any] | None:
-    """Their languages; no caption is fetched."""
-    return {key: [] for key in list(value)[:1000] if isinstance(key, str)} if isinstance(value, Mapping) else None
-
-
 def _headers(value: Any) -> dict[str, str]:
     """Those that a browser sends; others order yt-dlp about, such as its own for a proxy."""
     told = value.items() if isinstance(value, Mapping) else ()
     return {name: text for name, text in told if str(name).lower() in _HEADERS and isinstance(text, str)}
-
-
-def _options(value: Any) -> dict[str, Any]:
-    return _clean(value, {"http_chunk_size": _count}) if isinstance(value, Mapping) else {}
 
 
 def _list_of(cleaners: Mapping[str, _Cleaner], most: int) -> _Cleaner:
@@ -98,7 +89,9 @@ _FORMAT_FIELDS: Mapping[str, _Cleaner] = {
     "has_drm": bool,
     "fragments": _list_of(_SEGMENT_FIELDS, MAX_SEGMENTS + 1),
     "http_headers": _headers,
-    "downloader_options": _options,
+    "downloader_options": lambda value: (
+        _clean(value, {"http_chunk_size": _count}) if isinstance(value, Mapping) else {}
+    ),
 }
 # A site with one format names it in the video's own fields.
 _FIELDS: Mapping[str, _Cleaner] = {
@@ -108,6 +101,8 @@ _FIELDS: Mapping[str, _Cleaner] = {
     "is_live": bool,
     "duration": _seconds,
     **dict.fromkeys(("view_count", "age_limit"), _count),
-    "automatic_captions": _captions,
+    "automatic_captions": lambda value: (  # their languages; no caption is fetched
+        {key: [] for key in list(value)[:1000] if isinstance(key, str)} if isinstance(value, Mapping) else None
+    ),
     "formats": _list_of(_FORMAT_FIELDS, MAX_FORMATS),
 }

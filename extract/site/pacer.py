@@ -92,9 +92,20 @@ class Pacer:
         self._num_refusals = 0
         self._num_forbidden = 0
         self._stop_reason = "rate_limited"
-        self._num_requests: dict[str, int] = {}
         self._open_until: datetime | None = None
-        self._load()
+        rows = [row for row in read_table(root, "requests").to_pylist() if row["source"] == source]
+        # Every day's, not today's alone: a clock set back finds what an earlier day has spent.
+        self._num_requests: dict[str, int] = {row["day"]: row["num_requests"] for row in rows}
+        if rows:
+            newest = max(rows, key=lambda row: str(row["day"]))
+            self._num_refusals = newest["num_refusals"] or 0
+            if newest["breaker_open_until"] is not None:
+                # What seems longer than the longest pause was written before the clock was set back.
+                longest = now() + timedelta(seconds=settings.max_breaker_s)
+                self._open_until = min(newest["breaker_open_until"], longest)
+        # Starting again and again must not give a new burst each time.
+        if self.num_requests_today:
+            self._tokens = 0.0
 
     @property
     def is_enabled(self) -> bool:
@@ -207,21 +218,6 @@ class Pacer:
 
     def _day(self) -> str:
         return f"{self._now():%F}"
-
-    def _load(self) -> None:
-        rows = [row for row in read_table(self._root, "requests").to_pylist() if row["source"] == self._source]
-        # Every day's, not today's alone: a clock set back finds what an earlier day has spent.
-        self._num_requests = {row["day"]: row["num_requests"] for row in rows}
-        if rows:
-            newest = max(rows, key=lambda row: str(row["day"]))
-            self._num_refusals = newest["num_refusals"] or 0
-            if newest["breaker_open_until"] is not None:
-                # What seems longer than the longest pause was written before the clock was set back.
-                longest = self._now() + timedelta(seconds=self._settings.max_breaker_s)
-                self._open_until = min(newest["breaker_open_until"], longest)
-        # Starting again and again must not give a new burst each time.
-        if self.num_requests_today:
-            self._tokens = 0.0
 
     def _save(self) -> None:
         row: dict[str, Any] = {

@@ -61,18 +61,17 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         plugin_dirs.value = []
         self._limits = Limits(download.timeout_s, download.max_bytes)
         hooks = {"logger": self, "format": self.choose, "progress_hooks": [self.watch_progress]}
-        waits = dict.fromkeys(("http", "fragment", "extractor"), self._wait_before_retry)
+        # Seconds before yt-dlp's own n-th next try, and never past the time limit.
+        waits = dict.fromkeys(
+            ("http", "fragment", "extractor"),
+            lambda n: min(download.retry_sleep_s * 2**n, 30.0, self._limits.seconds_left),
+        )
         parameters = engine_parameters(download, depth) | hooks | {"retry_sleep_functions": waits}
         super().__init__(parameters, auto_init=False)
         self.cookiejar = _guest_cookies(download.cookies_file)
         for name in extractor_names(source):
             module, class_name = name.split(":")
             self.add_info_extractor(getattr(importlib.import_module(module), class_name)())
-
-    def _wait_before_retry(self, n: int) -> float:
-        """Seconds before yt-dlp's own n-th next try, and never past the time limit."""
-        wanted_s: float = self.download_settings.retry_sleep_s * 2**n
-        return min(wanted_s, 30.0, self._limits.seconds_left)
 
     def begin(self, media_root: str | Path = "", video_id: str = "", pause_s: float = 0.0) -> None:
         """Forget the last video; the clock starts. `pause_s` lies between two pages."""
@@ -131,20 +130,19 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
 
     def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:
         """Only the handler that lets us look at a redirect before it is followed."""
-        check = self._check_redirect
+
+        def check_redirect(response: Any, *_: Any, **__: Any) -> None:
+            if response.is_redirect:
+                response.close()
+                self._check_url(urljoin(response.url, response.headers["location"]))
 
         class CheckedRH(RequestsRH):  # type: ignore[misc]
             def _create_instance(self, *args: Any, **options: Any) -> Any:
                 session = super()._create_instance(*args, **options)
-                session.hooks["response"].append(check)
+                session.hooks["response"].append(check_redirect)
                 return session
 
         return super().build_request_director([CheckedRH], preferences)
-
-    def _check_redirect(self, response: Any, *_: Any, **__: Any) -> None:
-        if response.is_redirect:
-            response.close()
-            self._check_url(urljoin(response.url, response.headers["location"]))
 
     def _check_url(self, url: str) -> None:
         if not is_allowed_url(url, allowed_hosts(self.source)):
@@ -183,40 +181,51 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
                 item["available_at"] = min(item["available_at"], int(time.time() + self._limits.seconds_left))
         self._body = None
         try:
-            return self._describe_media(self.process_ie_result(metadata, download=True))
+            self.process_ie_result(metadata, download=True)
+            partial, chosen = self.partial, self._chosen
+            if partial is None or not partial.is_file():
+                raise IncompleteMediaError("yt-dlp ended without a file")
+            language = next((item["language"] for item in chosen if item.get("language")), None)
+            found = read_header(partial, list_boxes(partial)) or probe_media(partial, language)
+            if found.audio_codec is None:
+                raise MediaError("no_audio", "the file has no sound")
+            # Of the bytes as they came, if one answer brought the whole file and nobody touched it since; else read.
+            state = partial.stat()
+            *identity, received = self._received or (0, 0, 0, "")
+            is_as_received = identity == [state.st_ino, state.st_size, state.st_mtime_ns]
+            sha256 = str(received) if is_as_received else sha256_of(partial)
+            path = media_path(self.media_root, self.video_id)
+            return make_media(self.video_id, path, state.st_size, sha256, chosen, found)
         except (IncompleteMediaError, MediaError):  # else a later try would take what is here for the whole video
             drop_partials(self.media_root, self.video_id)
             raise
 
     def choose(self, context: dict[str, Any]) -> Iterator[Any]:
         """yt-dlp's format selector: our choice, checked against size and disk; names the file."""
-        chosen = choose_formats(context["formats"], self.download_settings.max_height)
+        chosen: list[Any] = choose_formats(context["formats"], self.download_settings.max_height)
         if not chosen:
             return
         self._limits.check_size(expected_bytes(chosen))
         self._check_room(expected_bytes(chosen))
         for item in chosen:
             _check_num_segments(len(item.get("fragments") or ()))
-            self._check_playlist(item)
+            if item["protocol"] != "m3u8_native":
+                continue
+            # An HLS playlist is fetched here: one that yt-dlp cannot take natively it would hand to ffmpeg.
+            with self.urlopen(item["url"]) as response:
+                item["url"], playlist = response.url, response.read().decode(errors="replace")
+            if not HlsFD.can_download(playlist, {}) or "METHOD=AES" in playlist:
+                raise LimitError("drm_protected", "the playlist is encrypted")
+            addresses = playlist_addresses(playlist)
+            _check_num_segments(len(addresses))
+            for address in addresses:
+                self._check_url(urljoin(item["url"], address))
+            item["hls_media_playlist_data"] = playlist
         self.partial = partial_path(self.media_root, self.video_id, format_key(chosen))
         self.partial.parent.mkdir(exist_ok=True)
         self.params["outtmpl"]["default"] = str(self.partial).replace("%", "%%")
         self._chosen = chosen
         yield from self.build_format_selector("+".join(item["format_id"] for item in chosen))(context)
-
-    def _check_playlist(self, item: Any) -> None:
-        """Fetch an HLS playlist here: one that yt-dlp cannot take natively it would hand to ffmpeg."""
-        if item["protocol"] != "m3u8_native":
-            return
-        with self.urlopen(item["url"]) as response:
-            item["url"], playlist = response.url, response.read().decode(errors="replace")
-        if not HlsFD.can_download(playlist, {}) or "METHOD=AES" in playlist:
-            raise LimitError("drm_protected", "the playlist is encrypted")
-        addresses = playlist_addresses(playlist)
-        _check_num_segments(len(addresses))
-        for address in addresses:
-            self._check_url(urljoin(item["url"], address))
-        item["hls_media_playlist_data"] = playlist
 
     def watch_progress(self, progress: dict[str, Any]) -> None:
         """yt-dlp's progress hook: size, time, room, and what was received before ffmpeg may read it."""
@@ -236,22 +245,6 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
     def _check_room(self, num_bytes: int) -> None:
         limits = self.download_settings
         check_room(self.media_root, num_bytes, limits.min_free_bytes, limits.max_total_bytes)
-
-    def _describe_media(self, info: dict[str, Any]) -> Row:
-        partial, chosen = self.partial, self._chosen
-        if partial is None or not partial.is_file():
-            raise IncompleteMediaError("yt-dlp ended without a file")
-        language = next((item["language"] for item in chosen if item.get("language")), None)
-        found = read_header(partial, list_boxes(partial)) or probe_media(partial, language)
-        if found.audio_codec is None:
-            raise MediaError("no_audio", "the file has no sound")
-        # Of the bytes as they came, if one answer brought the whole file and nobody touched it since; else read.
-        state = partial.stat()
-        *identity, received = self._received or (0, 0, 0, "")
-        is_as_received = identity == [state.st_ino, state.st_size, state.st_mtime_ns]
-        sha256 = str(received) if is_as_received else sha256_of(partial)
-        path = media_path(self.media_root, self.video_id)
-        return make_media(self.video_id, path, state.st_size, sha256, chosen, found)
 
 
 def _check_num_segments(number: int) -> None:

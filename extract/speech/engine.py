@@ -95,7 +95,9 @@ def _score_in_passes(
     sounds: list[_Sound], network: SpeechNetwork, exponent: float, passes: tuple[Pass, ...]
 ) -> list[NDArray[np.float32]]:
     """For each file log probabilities [num_patches, num_classes]: coarse where labels are sure, finer elsewhere."""
-    wanted = [_wanted_patches(sound) for sound in sounds]
+    wanted = [np.zeros(len(sound.patches.means), bool) for sound in sounds]
+    for sound, chosen in zip(sounds, wanted, strict=True):
+        chosen[patch_of_labels(len(sound.has_energy), len(chosen))[sound.has_energy]] = True
     scores = [_log(found) for found in _score(sounds, wanted, network, passes[0])]
     for step in passes[1:]:
         coarser = [chosen & sound.patches.is_finite for sound, chosen in zip(sounds, wanted, strict=True)]
@@ -129,12 +131,6 @@ def _patches_in_doubt(sound: _Sound, scores: NDArray[np.float32], exponent: floa
         unsure = label_margins(scores[patch], exponent, step.error_per_label) < step.doubt_nats
         in_doubt[patch[unsure]] = True
     return in_doubt
-
-
-def _wanted_patches(sound: _Sound) -> NDArray[np.bool_]:
-    wanted = np.zeros(len(sound.patches.means), bool)
-    wanted[patch_of_labels(len(sound.has_energy), len(wanted))[sound.has_energy]] = True
-    return wanted
 
 
 def _log(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

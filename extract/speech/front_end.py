@@ -7,7 +7,7 @@ mel scale from 100 Hz to 8 kHz. Samples come in chunks; the result is the same a
 
 import mmap
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SAMPLING_RATE = 16000
 WINDOW_SAMPLES = 400
 HOP_SAMPLES = 160
+HANN_WINDOW = np.hanning(WINDOW_SAMPLES)
 FFT_SAMPLES = 512
 PRE_EMPHASIS = np.float32(0.97)
 NUM_BANDS = 24
@@ -59,29 +60,18 @@ def compute_features(chunks: Iterable[NDArray[np.float32]]) -> SpeechFeatures:
         for chunk in chunks:
             num_samples += len(chunk)
             signal = np.concatenate([rest, chunk])
-            for windows in _window_blocks(signal):
-                log_mel, energy = _transform(windows)
+            num_frames = max(0, (len(signal) - WINDOW_SAMPLES) // HOP_SAMPLES + 1)
+            for start in range(0, num_frames, BLOCK_FRAMES):
+                windows = np.lib.stride_tricks.sliding_window_view(signal[start * HOP_SAMPLES :], WINDOW_SAMPLES)
+                log_mel, energy = _transform(windows[::HOP_SAMPLES][:BLOCK_FRAMES])
                 file.write(log_mel[:, :KEPT_BANDS].tobytes())
                 energies += energy.tobytes()
                 lowest = min(lowest, float(log_mel.min()))
-            rest = signal[_count_frames(len(signal)) * HOP_SAMPLES :]
+            rest = signal[num_frames * HOP_SAMPLES :]
         file.flush()
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if energies else None
     log_mels = np.frombuffer(pages or b"", np.float32).reshape(-1, KEPT_BANDS)
     return SpeechFeatures(log_mels, np.frombuffer(energies, np.float32), num_samples, lowest, pages)
-
-
-def _count_frames(num_samples: int) -> int:
-    return max(0, (num_samples - WINDOW_SAMPLES) // HOP_SAMPLES + 1)
-
-
-def _window_blocks(signal: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    num_frames = _count_frames(len(signal))
-    if num_frames == 0:
-        return
-    windows = np.lib.stride_tricks.sliding_window_view(signal, WINDOW_SAMPLES)[::HOP_SAMPLES]
-    for start in range(0, num_frames, BLOCK_FRAMES):
-        yield windows[start : start + BLOCK_FRAMES]
 
 
 def _transform(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -91,15 +81,10 @@ def _transform(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArr
     emphasised = windows - PRE_EMPHASIS * np.concatenate([windows[:, :1], windows[:, :-1]], axis=1)
     with np.errstate(divide="ignore"):
         energy = np.log(np.sum(emphasised**2, axis=1))
-        spectrum = scipy.fft.rfft(emphasised * _hann_window(), FFT_SAMPLES, axis=1)
+        spectrum = scipy.fft.rfft(emphasised * HANN_WINDOW, FFT_SAMPLES, axis=1)
         power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
         log_mel = np.log((_mel_filters() @ power.T).T)
     return log_mel, energy
-
-
-@cache
-def _hann_window() -> NDArray[np.float64]:
-    return np.hanning(WINDOW_SAMPLES)
 
 
 @cache

@@ -10,25 +10,25 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 
 def main(output: str, ffmpeg: str, engine: str, *media_paths: str) -> None:
-    """Segment files one after another with one loaded network."""
+    """Segment files one after another with one loaded network.
+
+    What the package raises ends this process, and its last line is the message.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from inaSpeechSegmenter import Segmenter  # type: ignore[import-not-found]
 
     segmenter = Segmenter(vad_engine=engine, detect_gender=False, ffmpeg=ffmpeg)
-    results = [_segment(segmenter, path) for path in media_paths]
+    results = []
+    for media_path in media_paths:
+        started = time.process_time(), sum(os.times()[2:4])
+        found = segmenter(media_path)
+        cpu_s = time.process_time() - started[0] + sum(os.times()[2:4]) - started[1]
+        segments = [[str(label), float(start), float(end)] for label, start, end in found]
+        results.append({"segments": segments, "cpu_s": cpu_s})
     Path(output).write_text(json.dumps(results))
-
-
-def _segment(segmenter: Any, media_path: str) -> dict[str, Any]:
-    """One file; what the package raises ends this process, and its last line is the message."""
-    started = time.process_time(), sum(os.times()[2:4])
-    segments = segmenter(media_path)
-    cpu_s = time.process_time() - started[0] + sum(os.times()[2:4]) - started[1]
-    return {"segments": [[str(label), float(start), float(end)] for label, start, end in segments], "cpu_s": cpu_s}
 
 
 if __name__ == "__main__":

@@ -208,6 +208,7 @@ def load_network(path: Path, sha256: str, device: str = "cpu") -> SpeechNetwork:
         ValueError: the file is missing, or is not the one of `sha256`.
     """
     import h5py
+    import torch
 
     data = read_weights(path, sha256)
     with h5py.File(io.BytesIO(data), "r") as file:
@@ -215,27 +216,21 @@ def load_network(path: Path, sha256: str, device: str = "cpu") -> SpeechNetwork:
     last = layers[-1]
     assert isinstance(last, Dense)
     if device != "cpu":
-        import torch
-
         torch.backends.cudnn.allow_tf32 = False  # off by 1e-3 where bands are to be settled in fp32
-    rough_layers = tuple(_to_bfloat16(layer) for layer in layers) if _has_bfloat16(device) else layers
-    return SpeechNetwork(layers, rough_layers, last.weight.shape[0], device, sha256)
-
-
-def _has_bfloat16(device: str) -> bool:
-    """True where bfloat16 is multiplied in hardware, and not made up from float32."""
-    import torch
-
     if torch.device(device).type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
-
-
-def _to_bfloat16(layer: Layer) -> Layer:
-    return (
-        layer if isinstance(layer, Pool) else replace(layer, weight=layer.weight.bfloat16(), bias=layer.bias.bfloat16())
-    )
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        found = torch.cpu.get_capabilities()
+        has_bfloat16 = found.get("amx_bf16") or found.get("avx512_bf16")
+    rough_layers = layers
+    if has_bfloat16:  # multiplied in hardware, and not made up from float32
+        rough_layers = tuple(
+            layer
+            if isinstance(layer, Pool)
+            else replace(layer, weight=layer.weight.bfloat16(), bias=layer.bias.bfloat16())
+            for layer in layers
+        )
+    return SpeechNetwork(layers, rough_layers, last.weight.shape[0], device, sha256)
 
 
 def _read_layers(file: Any, device: str) -> list[Layer]:

@@ -41,27 +41,20 @@ def measure_patches(features: SpeechFeatures) -> Patches:
     if missing > 0:
         log_mel = np.concatenate([log_mel, np.full((missing, log_mel.shape[1]), features.lowest_log_mel, np.float32)])
     num_patches = (len(log_mel) - PATCH_FRAMES) // PATCH_STEP + 1
+    num_values = PATCH_FRAMES * PATCH_BANDS
     means, deviations = np.empty(num_patches, np.float32), np.empty(num_patches, np.float32)
     is_finite = np.empty(num_patches, bool)
-    for block in _batches(num_patches, STATISTICS_BLOCK):
-        frames = log_mel[block.start * PATCH_STEP : (block.stop - 1) * PATCH_STEP + PATCH_FRAMES]
-        means[block], deviations[block], is_finite[block] = _measure_block(frames)
+    for start in range(0, num_patches, STATISTICS_BLOCK):
+        block = slice(start, min(start + STATISTICS_BLOCK, num_patches))
+        bands = log_mel[block.start * PATCH_STEP : (block.stop - 1) * PATCH_STEP + PATCH_FRAMES].astype(np.float64)
+        finite = np.isfinite(bands).all(axis=1)
+        bands[~finite] = 0
+        mean = _sum_windows(bands.sum(axis=1)) / num_values
+        deviation = np.sqrt(np.maximum(_sum_windows((bands**2).sum(axis=1)) / num_values - mean**2, 0))
+        all_finite = _sum_windows(np.asarray(finite, np.float64)) == PATCH_FRAMES
+        means[block], deviations[block], is_finite[block] = mean, deviation, all_finite & (deviation > 1e-6)
         features.release_memory()
     return Patches(features, log_mel, means, deviations, is_finite)
-
-
-def _measure_block(
-    frames: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Mean, deviation and whether it can be scored, of each patch of some frames [num_frames, 21]."""
-    num_values = PATCH_FRAMES * PATCH_BANDS
-    bands = frames.astype(np.float64)
-    finite = np.isfinite(bands).all(axis=1)
-    bands[~finite] = 0
-    means = _sum_windows(bands.sum(axis=1)) / num_values
-    deviations = np.sqrt(np.maximum(_sum_windows((bands**2).sum(axis=1)) / num_values - means**2, 0))
-    all_finite = _sum_windows(np.asarray(finite, np.float64)) == PATCH_FRAMES
-    return means, deviations, all_finite & (deviations > 1e-6)
 
 
 def _sum_windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -127,11 +120,6 @@ def _share_batches(num_items: Sequence[int], batch_size: int) -> Iterator[list[t
                 batch, room = [], batch_size
     if batch:
         yield batch
-
-
-def _batches(num_items: int, batch_size: int) -> Iterator[slice]:
-    for start in range(0, num_items, batch_size):
-        yield slice(start, min(start + batch_size, num_items))
 
 
 def _group_frames(group_size: int, every: int) -> int:

@@ -207,24 +207,20 @@ def run_library(media_paths: list[Path], settings: SpeechSettings) -> list[dict[
         output = Path(scratch) / "segments.json"
         script = str(Path(__file__).with_name("library.py"))
         paths = [str(path.resolve()) for path in media_paths]
-        _run_script([script, str(output), ffmpeg_path(), settings.network, *paths], scratch, settings.timeout_s)
+        try:
+            done = subprocess.run(
+                [str(LIBRARY_PYTHON), script, str(output), ffmpeg_path(), settings.network, *paths],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=settings.timeout_s,
+                check=False,
+                env={**os.environ, "KERAS_HOME": scratch, "CUDA_VISIBLE_DEVICES": ""},
+            )
+        except subprocess.TimeoutExpired as error:
+            complaint = f"the library was stopped after {settings.timeout_s:.0f} s"
+            raise MediaError("decode_failed", complaint) from error
+        if done.returncode != 0:
+            raise MediaError("decode_failed", last_line(done.stderr))
         results: list[dict[str, Any]] = json.loads(output.read_text())
     return results
-
-
-def _run_script(arguments: list[str], keras_home: str, timeout_s: float) -> None:
-    environment = {**os.environ, "KERAS_HOME": keras_home, "CUDA_VISIBLE_DEVICES": ""}
-    try:
-        done = subprocess.run(
-            [str(LIBRARY_PYTHON), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            env=environment,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise MediaError("decode_failed", f"the library was stopped after {timeout_s:.0f} s") from error
-    if done.returncode != 0:
-        raise MediaError("decode_failed", last_line(done.stderr))

