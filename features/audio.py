@@ -46,65 +46,46 @@ def log_mel(waveform: npt.ArrayLike) -> Float32:
         raise ValueError(f"waveform must be finite, got {np.count_nonzero(~np.isfinite(samples))} samples that are not")
     if samples.size == 0:
         samples = np.zeros(EMPTY_SAMPLES, np.float32)
-    return _to_db(_mel_power(samples)).T
+    power = _mel_power(samples)  # to decibels in its own memory
+    np.log10(np.maximum(power, MIN_POWER, out=power), out=power)
+    power *= 10.0
+    power -= power.max()
+    return np.asarray(np.maximum(power, -FLOOR_DB, out=power), np.float32).T
 
 
 def _mel_power(samples: Float32) -> Float64:
     """[T, 40] mel power; a chunk of frames at a time, so that memory does not grow with the FFT of a long waveform."""
-    mean, window, basis = samples.mean(), _window(), _sparse_mel_basis()
+    mean, last = samples.mean(), len(samples) - 1
+    # Symmetric (end points 0.08): the reference passes scipy's function, whose default that was.
+    window = np.asarray(scipy.signal.windows.hamming(FFT_SIZE, sym=True), np.float64)
+    # Sparse: numpy's BLAS would wake threads on other cores, which then spin and slow the encoders of other clips.
+    basis = scipy.sparse.csr_array(mel_basis())
     power = np.empty((1 + len(samples) // HOP, NUM_MELS), np.float64)
     for start in range(0, len(power), _FRAMES_PER_CHUNK):
         rows = power[start : start + _FRAMES_PER_CHUNK]
         first = start * HOP - FFT_SIZE // 2
-        indices = _reflect(np.arange(first, first + (len(rows) - 1) * HOP + FFT_SIZE), len(samples))
-        frames = np.lib.stride_tricks.sliding_window_view(_preemphasise(samples, mean, indices), FFT_SIZE)[::HOP]
+        # Beyond either end the samples are mirrored at it, as often as it takes.
+        indices = np.arange(first, first + (len(rows) - 1) * HOP + FFT_SIZE) % max(1, 2 * last)
+        indices = np.minimum(indices, 2 * last - indices)
+        before = np.where(indices > 0, samples[indices - 1] - mean, np.float32(0))  # the first has none before it
+        emphasised = np.asarray(samples[indices] - mean - np.float32(PREEMPHASIS) * before, np.float32)
+        frames = np.lib.stride_tricks.sliding_window_view(emphasised, FFT_SIZE)[::HOP]
         spectrum = np.fft.rfft(frames * window, axis=1)
         rows[:] = (basis @ (spectrum.real**2 + spectrum.imag**2).T).T
     return power
-
-
-def _preemphasise(samples: Float32, mean: np.float32, indices: npt.NDArray[np.int64]) -> Float32:
-    """Samples at `indices` without their mean, each less 0.97 of the one before it; the first has none before it."""
-    before = np.where(indices > 0, samples[indices - 1] - mean, np.float32(0))
-    return np.asarray(samples[indices] - mean - np.float32(PREEMPHASIS) * before, np.float32)
-
-
-def _reflect(indices: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
-    """Indices beyond either end turned back at it, as often as it takes."""
-    period = max(1, 2 * (length - 1))
-    indices = indices % period
-    return np.minimum(indices, period - indices) if length > 1 else indices
-
-
-def _to_db(power: Float64) -> Float32:
-    """Decibels re the highest power, in the memory of `power`."""
-    np.log10(np.maximum(power, MIN_POWER, out=power), out=power)
-    power *= 10.0
-    power -= power.max()
-    return np.asarray(np.maximum(power, -FLOOR_DB, out=power), np.float32)
-
-
-@functools.cache
-def _window() -> Float64:
-    """Symmetric Hamming window (end points 0.08): the reference passes scipy's function, whose default that was."""
-    return np.asarray(scipy.signal.windows.hamming(FFT_SIZE, sym=True), np.float64)
 
 
 @functools.cache
 def mel_basis() -> Float64:
     """[40, 201] triangles on the Slaney mel scale, each divided by its width in Hz, as librosa makes them."""
     fft_hz = np.linspace(0, SAMPLING_RATE / 2, FFT_SIZE // 2 + 1)
-    edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(MIN_HZ), _hz_to_mel(MAX_HZ), NUM_MELS + 2))
+    edges, log_from = np.linspace(_hz_to_mel(MIN_HZ), _hz_to_mel(MAX_HZ), NUM_MELS + 2), _LOG_FROM_HZ / _HZ_PER_MEL
+    logarithmic = _LOG_FROM_HZ * np.exp(_LOG_STEP * (edges - log_from))
+    edges_hz = np.where(edges < log_from, edges * _HZ_PER_MEL, logarithmic)  # the inverse of `_hz_to_mel`
     widths = np.diff(edges_hz)
     ramps = edges_hz[:, None] - fft_hz[None, :]
     triangles = np.minimum(-ramps[:-2] / widths[:-1, None], ramps[2:] / widths[1:, None])
     return np.asarray(np.maximum(triangles, 0) * (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None], np.float64)
-
-
-@functools.cache
-def _sparse_mel_basis() -> scipy.sparse.csr_array:
-    """Sparse: numpy's BLAS would wake threads on other cores, which then spin and slow the encoders of other clips."""
-    return scipy.sparse.csr_array(mel_basis())
 
 
 _HZ_PER_MEL = 200.0 / 3
@@ -117,8 +98,3 @@ def _hz_to_mel(frequency: float) -> float:
     if frequency < _LOG_FROM_HZ:
         return frequency / _HZ_PER_MEL
     return float(_LOG_FROM_HZ / _HZ_PER_MEL + np.log(frequency / _LOG_FROM_HZ) / _LOG_STEP)
-
-
-def _mel_to_hz(mels: Float64) -> Float64:
-    log_from = _LOG_FROM_HZ / _HZ_PER_MEL
-    return np.where(mels < log_from, mels * _HZ_PER_MEL, _LOG_FROM_HZ * np.exp(_LOG_STEP * (mels - log_from)))

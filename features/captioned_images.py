@@ -10,7 +10,7 @@ from PIL import Image
 
 from datasets.settings import recipe_of
 from features.encoders.encoder import Encoder
-from features.feature_tables import ClipFeatures, Problem, build_tables, normalise_rows, spectrogram
+from features.feature_tables import ClipFeatures, Float32, Problem, build_tables, normalise_rows, spectrogram
 from features.frames.decoded import ClipError, UInt8
 from features.frames.sound import read_waveform
 
@@ -77,17 +77,13 @@ def read_image(path: str | Path) -> UInt8:
             warnings.simplefilter("ignore")  # of metadata that PIL finds odd
             if image.width * image.height > MAX_PIXELS:
                 raise ClipError("decode_failed", f"{path.name} has {image.width}x{image.height} pixels")
-            return _resize_and_crop(image.convert("RGB"))
+            short = min(image.size)
+            wide, high = (int(RESIZE * side / short) for side in image.size)
+            resized = image.convert("RGB").resize((wide, high), Image.Resampling.BILINEAR)
+            left, top = round((wide - CROP) / 2.0), round((high - CROP) / 2.0)
+            return np.asarray(resized.crop((left, top, left + CROP, top + CROP)), np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ClipError("decode_failed", f"{path.name} is no image that can be read: {error}") from error
-
-
-def _resize_and_crop(image: Image.Image) -> UInt8:
-    short = min(image.size)
-    wide, high = (int(RESIZE * side / short) for side in image.size)
-    image = image.resize((wide, high), Image.Resampling.BILINEAR)
-    left, top = round((wide - CROP) / 2.0), round((high - CROP) / 2.0)
-    return np.asarray(image.crop((left, top, left + CROP, top + CROP)), np.uint8)
 
 
 def _check_size(path: Path) -> None:
@@ -98,7 +94,19 @@ def _check_size(path: Path) -> None:
 
 
 def _encode(rows: list[dict[str, Any]], encoder: Encoder) -> list[ClipFeatures]:
-    images = [_try_image(row["image_path"]) for row in rows]
+    images: list[UInt8 | Problem] = []
+    mels: list[Float32 | Problem] = []
+    for row in rows:
+        try:
+            images.append(read_image(row["image_path"]))
+        except ClipError as error:
+            images.append(Problem(error.reason, error.detail))
+        try:
+            _check_size(Path(row["audio_path"]))
+            waveform = read_waveform(row["audio_path"])
+            mels.append(spectrogram(waveform, has_audio=len(waveform) > 0))
+        except ClipError as error:
+            mels.append(Problem(error.reason, error.detail))
     frames = [image[None] for image in images if not isinstance(image, Problem)]
     encoded = iter(encoder.encode_many(frames))
     return [
@@ -109,23 +117,7 @@ def _encode(rows: list[dict[str, Any]], encoder: Encoder) -> list[ClipFeatures]:
             rows_2d=image if isinstance(image, Problem) else normalise_rows(next(encoded)),
             rows_3d=_NO_3D,
             num_valid_frames=0,
-            mel=_try_caption(row["audio_path"]),
+            mel=mel,
         )
-        for row, image in zip(rows, images, strict=True)
+        for row, image, mel in zip(rows, images, mels, strict=True)
     ]
-
-
-def _try_image(path: str) -> UInt8 | Problem:
-    try:
-        return read_image(path)
-    except ClipError as error:
-        return Problem(error.reason, error.detail)
-
-
-def _try_caption(path: str) -> Any:
-    try:
-        _check_size(Path(path))
-        waveform = read_waveform(path)
-    except ClipError as error:
-        return Problem(error.reason, error.detail)
-    return spectrogram(waveform, has_audio=len(waveform) > 0)

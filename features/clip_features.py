@@ -102,7 +102,15 @@ def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettin
     columns = [name for name in known if name in clips.column_names]
     done: list[ClipFeatures] = []
     for group in _grouped(_decode(clips.select(columns).to_pylist(), settings)):
-        _encode(group, encoders, settings.window_step_3d)
+        good = [(piece.clip, piece.decoded) for piece in group if piece.decoded is not None]
+        rows_2d = encoders.encoder_2d.encode_many([decoded.frames_2d for _, decoded in good])
+        for (clip, _), row_2d in zip(good, rows_2d, strict=True):
+            clip.rows_2d.append(normalise_rows(row_2d))
+        if encoders.encoder_3d is not None:
+            frames_3d = [decoded.frames_3d for _, decoded in good]
+            rows_3d = encoders.encoder_3d.encode_many(frames_3d, settings.window_step_3d)
+            for (clip, _), row_3d in zip(good, rows_3d, strict=True):
+                clip.rows_3d.append(normalise_rows(row_3d))
         done += [piece.clip.finish(settings) for piece in group if piece.is_last]
     return _to_tables(done, encoders, settings)
 
@@ -225,15 +233,3 @@ def _grouped(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
             group, num_windows = [], 0
     if group:
         yield group
-
-
-def _encode(group: list[_Piece], encoders: Encoders, window_step: int) -> None:
-    """Encode the pieces of a group across clips, and give each clip its rows."""
-    good = [(piece.clip, piece.decoded) for piece in group if piece.decoded is not None]
-    rows_2d = encoders.encoder_2d.encode_many([decoded.frames_2d for _, decoded in good])
-    for (clip, _), row_2d in zip(good, rows_2d, strict=True):
-        clip.rows_2d.append(normalise_rows(row_2d))
-    if encoders.encoder_3d is not None:
-        rows_3d = encoders.encoder_3d.encode_many([decoded.frames_3d for _, decoded in good], window_step)
-        for (clip, _), row_3d in zip(good, rows_3d, strict=True):
-            clip.rows_3d.append(normalise_rows(row_3d))

@@ -92,9 +92,13 @@ def build_tables(
     ):
         if dim is None:
             continue
+        starts = [
+            None if isinstance(row, Problem) else [clip.start_ms + step for step in steps_ms(name, len(row))]
+            for clip, row in zip(clips, rows, strict=True)
+        ]
         columns = {
             "values": vectors_column(rows, dim, pa.float16()),
-            "row_start_ms": _starts(name, clips, rows, steps_ms),
+            "row_start_ms": pa.array(starts, pa.list_(pa.int64())),
         }
         if name == "features_3d":
             num_valid = [None if isinstance(clip.rows_3d, Problem) else clip.num_valid_frames for clip in clips]
@@ -132,16 +136,6 @@ def vectors_column(values: Sequence[Any], dim: int, value_type: pa.DataType) -> 
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, value_type), dim)
     column = pa.ListArray.from_arrays(pa.array(offsets), vectors, mask=pa.array(is_null))
     return column.cast(list_of_vectors(dim, value_type))
-
-
-def _starts(
-    table: str, clips: Sequence[ClipFeatures], rows: Sequence[Any], steps_ms: Callable[[str, int], list[int]]
-) -> pa.Array:
-    starts = [
-        None if isinstance(row, Problem) else [clip.start_ms + step for step in steps_ms(table, len(row))]
-        for clip, row in zip(clips, rows, strict=True)
-    ]
-    return pa.array(starts, pa.list_(pa.int64()))
 
 
 def _with_keys(clips: Sequence[ClipFeatures], columns: dict[str, pa.Array], values: Sequence[Any]) -> pa.Table:

@@ -56,29 +56,25 @@ def convert(name: str, weights: str | None, folder: Path) -> tuple[Path, Network
 
 def main(name: str, weights: str | None, folder: str) -> None:
     """Write the network and its shape, or what is wrong with it."""
+    import openvino
+    import torch
+
     from features.encoders.networks import build_network
 
     try:
         spec, network, sha256 = build_network(name, weights)
-        _save(network, spec, Path(folder) / _FILE)
+        window = torch.from_numpy(spec.black_window)
+        with warnings.catch_warnings(), torch.no_grad():  # tracing is deprecated; exporting takes three times as long
+            warnings.simplefilter("ignore")
+            trace: Any = torch.jit.trace
+            converted = openvino.convert_model(trace(network, window, check_trace=False), example_input=window)
+        converted.reshape([1, *window.shape[1:-3], -1, -1, 3])
+        openvino.save_model(converted, Path(folder) / _FILE, compress_to_fp16=False)
         shape = {"dim": spec.dim, "num_frames": spec.num_frames, "crop": spec.crop}
         answer: dict[str, Any] = {"shape": shape, "sha256": sha256}
     except ValueError as error:
         answer = {"error": str(error)}
     (Path(folder) / _ANSWER).write_text(json.dumps(answer), encoding="utf-8")
-
-
-def _save(network: Any, shape: NetworkShape, path: Path) -> None:
-    import openvino
-    import torch
-
-    window = torch.from_numpy(shape.black_window)
-    with warnings.catch_warnings(), torch.no_grad():  # tracing is deprecated; exporting takes three times as long
-        warnings.simplefilter("ignore")
-        trace: Any = torch.jit.trace
-        model = openvino.convert_model(trace(network, window, check_trace=False), example_input=window)
-    model.reshape([1, *window.shape[1:-3], -1, -1, 3])
-    openvino.save_model(model, path, compress_to_fp16=False)
 
 
 def _end_with_parent() -> None:

@@ -121,19 +121,15 @@ def _download_torchvision(name: str) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
+        # What its sha256 begins with, by torch's custom of naming files NAME-HASH.pth.
+        named = re.fullmatch(r".*-([0-9a-f]{8,})\.pth", path.name)
         try:
-            torch.hub.download_url_to_file(weights.url, str(path), _hash_in_name(path), progress=False)
+            torch.hub.download_url_to_file(weights.url, str(path), named[1] if named else None, progress=False)
         except (OSError, RuntimeError) as error:
             raise ValueError(
                 f"weights: {name}: no download of {Path(weights.url).name} ({error}); give a file"
             ) from error
     return path
-
-
-def _hash_in_name(path: Path) -> str | None:
-    """What a file's sha256 begins with, by torch's custom of naming files NAME-HASH.pth."""
-    found = re.fullmatch(r".*-([0-9a-f]{8,})\.pth", path.name)
-    return found[1] if found else None
 
 
 def _build_timm(name: str) -> nn.Module:

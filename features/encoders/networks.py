@@ -32,7 +32,13 @@ def build_network(name: str, weights: str | None) -> tuple[EncoderSpec, Normalis
     Raises:
         ValueError: an unknown name, or weights that are missing or do not fit.
     """
-    spec = _find_spec(name)
+    library, _, model = name.partition("/")
+    if name in ENCODERS:
+        spec = ENCODERS[name]
+    elif library in LIBRARIES and model:
+        spec = LIBRARIES[library](model)
+    else:
+        raise ValueError(f"encoder must be one of {sorted(ENCODERS)}, torchvision/NAME or timm/NAME, got {name!r}")
     network = spec.build()
     sha256 = _load_weights(network, name, spec, weights)
     std = [value + _EPSILON for value in spec.std]
@@ -71,10 +77,6 @@ def _folded(network: nn.Module) -> nn.Module:
     return network
 
 
-def _folded_resnet(network: nn.Module) -> nn.Module:
-    return _folded(without_head(network))
-
-
 def _build_lite0() -> nn.Module:
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -89,7 +91,12 @@ def _lite0_file() -> Path:
 
 
 ENCODERS: dict[str, EncoderSpec] = {
-    "resnet152": replace(torchvision_spec("resnet152"), features=_folded_resnet, dim=2048, sha256="394f9c45"),
+    "resnet152": replace(
+        torchvision_spec("resnet152"),
+        features=lambda network: _folded(without_head(network)),
+        dim=2048,
+        sha256="394f9c45",
+    ),
     "resnext101_3d": EncoderSpec(
         build=ResNeXt3D,
         features=_folded,
@@ -113,12 +120,3 @@ ENCODERS: dict[str, EncoderSpec] = {
 }
 """Preprocessing is each network's own: resnet152 as torchvision and the reference; resnext101_3d the reference's
 Kinetics mean; efficientnet_lite0 as TensorFlow's efficientnet/lite trained it, (pixel - 127) / 128."""
-
-
-def _find_spec(name: str) -> EncoderSpec:
-    if name in ENCODERS:
-        return ENCODERS[name]
-    library, _, model = name.partition("/")
-    if library in LIBRARIES and model:
-        return LIBRARIES[library](model)
-    raise ValueError(f"encoder must be one of {sorted(ENCODERS)}, torchvision/NAME or timm/NAME, got {name!r}")

@@ -24,17 +24,15 @@ class _Block(nn.Module):
         self.conv3 = nn.Conv3d(width, num_out, 1, bias=False)
         self.bn3 = nn.BatchNorm3d(num_out)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(num_in, num_out, stride) if is_first else None
+        self.downsample: nn.Module | None = None
+        if is_first:
+            self.downsample = nn.Sequential(nn.Conv3d(num_in, num_out, 1, stride, bias=False), nn.BatchNorm3d(num_out))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
         return torch.as_tensor(self.relu(self.bn3(self.conv3(x)) + shortcut))
-
-
-def _shortcut(num_in: int, num_out: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv3d(num_in, num_out, 1, stride, bias=False), nn.BatchNorm3d(num_out))
 
 
 def _stage(num_in: int, width: int, num_blocks: int, stride: int) -> nn.Sequential:

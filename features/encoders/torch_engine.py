@@ -89,8 +89,12 @@ class TorchEngine:
 
     def __init__(self, network: Normalised, device: torch.device, precision: str) -> None:
         self.device = device
-        self.precision = precision if precision == "fp32" or _has_bf16(device) else "fp32"
-        self.batch_size = BATCH_SIZE_GPU if device.type == "cuda" else BATCH_SIZE_CPU
+        is_gpu = device.type == "cuda"
+        if precision != "fp32":
+            is_there = torch.cuda.is_bf16_supported(including_emulation=False) if is_gpu else has_bf16()
+            precision = precision if is_there else "fp32"
+        self.precision = precision
+        self.batch_size = BATCH_SIZE_GPU if is_gpu else BATCH_SIZE_CPU
         is_3d = any(parameter.ndim == 5 for parameter in network.parameters())
         layout = torch.channels_last_3d if is_3d else torch.channels_last  # as the windows lie
         self.network = network.to(device).to(memory_format=layout)
@@ -106,8 +110,10 @@ class TorchEngine:
         while True:
             try:
                 with self.lock, torch.inference_mode():
-                    batches = list(_padded_batches(windows, self.batch_size))
-                    rows = [self._run_batch(batch) for batch in self._on_device(batches)]
+                    black = np.zeros((-len(windows) % self.batch_size, *windows.shape[1:]), np.uint8)
+                    batches = np.concatenate([windows, black]).reshape(-1, self.batch_size, *windows.shape[1:])
+                    with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                        rows = [torch.as_tensor(self.network(batch)) for batch in self._on_device(batches)]
                     return torch.cat(rows)[: len(windows)].float().cpu().numpy()
             except torch.OutOfMemoryError as error:
                 if self.batch_size == 1:
@@ -116,12 +122,8 @@ class TorchEngine:
             except torch.AcceleratorError as error:
                 raise DeviceError(f"{self.device} fails: {str(error).splitlines()[0]}") from error
 
-    def _run_batch(self, batch: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            return torch.as_tensor(self.network(batch))
-
-    def _on_device(self, batches: Sequence[UInt8]) -> Iterator[torch.Tensor]:
-        """The batches on the device; on a GPU the next one is copied on a stream of its own meanwhile."""
+    def _on_device(self, batches: UInt8) -> Iterator[torch.Tensor]:
+        """The batches [N, B, ...] on the device; on a GPU the next one is copied on a stream of its own meanwhile."""
         if self.device.type != "cuda":
             yield from map(torch.from_numpy, batches)
             return
@@ -148,16 +150,3 @@ class TorchEngine:
             computing.wait_event(arrived)
             batch.record_stream(computing)
             yield batch
-
-
-def _padded_batches(windows: UInt8, batch_size: int) -> Iterator[UInt8]:
-    for start in range(0, len(windows), batch_size):
-        batch = windows[start : start + batch_size]
-        padding = np.zeros((batch_size - len(batch), *windows.shape[1:]), np.uint8)
-        yield np.concatenate([batch, padding])
-
-
-def _has_bf16(device: torch.device) -> bool:
-    if device.type != "cuda":
-        return has_bf16()
-    return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -27,7 +27,11 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise ValueError(f"weights: no file {path}")
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        try:
+            tensors = load_file(path)
+        except _NOT_SAFETENSORS as error:
+            raise ValueError(f"weights: {path} is not a safetensors file: {error}"[:300]) from error
+        return {key.removeprefix("module."): value for key, value in tensors.items()}
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except _NOT_WEIGHTS as error:
@@ -37,14 +41,6 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ValueError(f"weights: {path} must hold a state dict of tensors")
     return {key.removeprefix("module."): value for key, value in content.items()}
-
-
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        tensors = load_file(path)
-    except _NOT_SAFETENSORS as error:
-        raise ValueError(f"weights: {path} is not a safetensors file: {error}"[:300]) from error
-    return {key.removeprefix("module."): value for key, value in tensors.items()}
 
 
 def load_into(network: nn.Module, weights: Mapping[str, torch.Tensor], source: str) -> None:
@@ -75,26 +71,26 @@ def untrained_weights(shapes: Mapping[str, torch.Size]) -> dict[str, torch.Tenso
     Convolutions and linear layers get He's scale, the last BatchNorm of a residual branch is damped to 0.25, so that
     activations keep their size through a deep network. They were trained on nothing.
     """
-    return {name: torch.from_numpy(_untrained(name, tuple(shape))) for name, shape in shapes.items()}
-
-
-def _untrained(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    if name.endswith("num_batches_tracked"):
-        return np.zeros(shape, np.int64)
-    normal = np.asarray(np.random.RandomState(zlib.crc32(name.encode())).standard_normal(size=shape))
-    if name.endswith("running_var"):
-        values = 1.0 + 0.1 * np.abs(normal)
-    elif name.endswith("running_mean"):
-        values = 0.1 * normal
-    elif len(shape) >= 2:
-        values = normal * np.sqrt(2.0 / np.prod(shape[1:]))
-    elif name.endswith("bn3.weight"):
-        values = 0.25 * (1.0 + 0.1 * normal)
-    elif name.endswith("weight"):
-        values = 1.0 + 0.1 * normal
-    else:
-        values = 0.05 * normal
-    return np.asarray(values, np.float64).astype(np.float32)
+    tensors = {}
+    for name, shape in shapes.items():
+        if name.endswith("num_batches_tracked"):
+            tensors[name] = torch.from_numpy(np.zeros(tuple(shape), np.int64))
+            continue
+        normal = np.asarray(np.random.RandomState(zlib.crc32(name.encode())).standard_normal(size=tuple(shape)))
+        if name.endswith("running_var"):
+            values = 1.0 + 0.1 * np.abs(normal)
+        elif name.endswith("running_mean"):
+            values = 0.1 * normal
+        elif len(shape) >= 2:
+            values = normal * np.sqrt(2.0 / np.prod(shape[1:]))
+        elif name.endswith("bn3.weight"):
+            values = 0.25 * (1.0 + 0.1 * normal)
+        elif name.endswith("weight"):
+            values = 1.0 + 0.1 * normal
+        else:
+            values = 0.05 * normal
+        tensors[name] = torch.from_numpy(np.asarray(values, np.float64).astype(np.float32))
+    return tensors
 
 
 def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -103,7 +103,12 @@ def pick_video(container: Any) -> Any:
         raise ClipError("no_video", "the file has no video stream")
     if not decodable(streams):
         raise ClipError("decode_failed", "no decoder for the video stream")
-    stream = max(decodable(streams), key=_weight)
+    # By pixels, of which the default flag is worth five million (map_auto_video of fftools/ffmpeg_mux_init.c).
+    default = av.stream.Disposition.default
+    stream = max(
+        decodable(streams),
+        key=lambda s: s.codec_context.width * s.codec_context.height + 5_000_000 * bool(s.disposition & default),
+    )
     stream.codec_context.thread_count = 1
     return stream
 
@@ -112,12 +117,6 @@ def pick_audio(container: Any, audio_track: int | None = None) -> Any:
     """The sound track of this index, or the one that the rule of all readers chooses; None without any."""
     index = choose_track(container.streams.audio, wanted=audio_track)
     return None if index is None else container.streams[index]
-
-
-def _weight(stream: Any) -> int:
-    """Pixels, of which the default flag is worth five million (map_auto_video of fftools/ffmpeg_mux_init.c)."""
-    width, height = stream.codec_context.width, stream.codec_context.height
-    return int(width * height) + 5_000_000 * bool(stream.disposition & av.stream.Disposition.default)
 
 
 def kind_of(picture: Any) -> PictureKind:
@@ -179,10 +178,18 @@ class Demuxer:
 
         Packets that cannot be decoded are counted and passed over.
         """
-        for packet in self._packets():
-            if not self.open_streams or self._is_far_past(packet):
-                break
-            yield from self._decode(packet.stream, packet)
+        # No packet of the clip can follow after it; a still under a song has none of its own past the clip's end.
+        clip_ms = None if self.container.format.name in _HELD_BACK else self.times.clip_ms
+        last_ms = inf if clip_ms is None else clip_ms + _INTERLEAVED_MS
+        try:
+            for packet in self._packets_from_cut():
+                if _is_flush(packet):
+                    continue
+                if not self.open_streams or self._ms_after_cut(packet, packet.dts) > last_ms:
+                    break
+                yield from self._decode(packet.stream, packet)
+        except av.FFmpegError:
+            self.num_damaged += 1
         for stream in self.streams:
             yield from self._decode(stream, None)
 
@@ -199,23 +206,9 @@ class Demuxer:
             if stream is not self.video or None in (frame.pts, self._first_pts) or frame.pts >= self._first_pts:
                 yield stream, frame
 
-    def _is_far_past(self, packet: Any) -> bool:
-        """Whether no packet of the clip can follow: a still under a song has none of its own past the clip's end."""
-        if self.times.clip_ms is None or self.container.format.name in _HELD_BACK:
-            return False
-        return self._ms_after_cut(packet, packet.dts) > self.times.clip_ms + _INTERLEAVED_MS
-
     def _ms_after_cut(self, packet: Any, ticks: int | None) -> float:
         """Minus infinity for a packet without time, which some containers give only to the first."""
         return -inf if ticks is None else self.times.clock(packet.stream).ms(ticks)
-
-    def _packets(self) -> Iterator[Any]:
-        try:
-            for packet in self._packets_from_cut():
-                if not _is_flush(packet):
-                    yield packet
-        except av.FFmpegError:
-            self.num_damaged += 1
 
     def _packets_from_cut(self) -> Iterator[Any]:
         """Packets from a key frame at or before the cut on; from the start where a seek finds none."""

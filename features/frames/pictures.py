@@ -47,19 +47,16 @@ class Pictures:
         before, before_end = self._last_time, self.clock.end
         self._last_time = self.times.to_clip_time(self.stream, frame.pts, frame.duration)
         if self.num_frames and before_end > before:  # else the file does not say how long the one before is shown
-            self._note_gap(before_end)
+            # What no picture claims, in the clip, between the end that the one before announced and this one.
+            ms_per_tick, clip_ms = self.clock.ms_per_tick, self.times.clip_ms
+            end_ms = self._last_time * ms_per_tick if clip_ms is None else min(self._last_time * ms_per_tick, clip_ms)
+            gap_ms = end_ms - max(0.0, before_end * ms_per_tick)
+            self._gaps_ms += gap_ms if gap_ms > END_TOLERANCE_MS else 0.0
         self._first_time = self._first_time if self.num_frames else self._last_time
         self.num_frames += 1
         self.num_damaged += bool(frame.is_corrupt)
         self._show(self._screen.change(frame, self._last_time))
         return self._screen.is_over
-
-    def _note_gap(self, begin: int) -> None:
-        """Count what no picture claims between the end that the one before announced and the last one, in the clip."""
-        end_ms = self._last_time * self.clock.ms_per_tick
-        end_ms = end_ms if self.times.clip_ms is None else min(end_ms, self.times.clip_ms)
-        gap_ms = end_ms - max(0.0, begin * self.clock.ms_per_tick)
-        self._gaps_ms += gap_ms if gap_ms > END_TOLERANCE_MS else 0.0
 
     def finish(self) -> None:
         """No frame comes any more: the last picture stays for its duration, or a slide for as long as there is sound.
