@@ -58,17 +58,16 @@ class AudioNetwork(nn.Module):
         self.conv1 = nn.Conv2d(1, widths[0], (NUM_MELS, 1), bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.layer1, self.layer2, self.layer3, self.layer4 = (
-            nn.Sequential(SpeechBlock(num_in, num_out, 2), *self._more_blocks(num_out))
+            nn.Sequential(
+                SpeechBlock(num_in, num_out, 2),
+                *(SpeechBlock(num_out, num_out, 1) for _ in range(_BLOCKS_PER_STAGE - 1)),
+            )
             for num_in, num_out in pairwise(widths)
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 height, width = module.kernel_size
                 nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / (height * width * module.out_channels)))
-
-    @staticmethod
-    def _more_blocks(num_channels: int) -> list[SpeechBlock]:
-        return [SpeechBlock(num_channels, num_channels, 1) for _ in range(_BLOCKS_PER_STAGE - 1)]
 
     def forward(self, audio: Tensor, num_needed: int | None = None) -> Tensor:
         """[B, 40, T] -> [B, widths[-1], T / 16 rounded up at each of four halvings].

@@ -44,9 +44,23 @@ def read_whole(path: Path) -> Any:
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
-    _refuse_compressed(path)
+    # torch writes its zip files uncompressed, and reads any: a thousandth of a file's size would fill the memory.
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_stored = all(item.compress_type == zipfile.ZIP_STORED for item in archive.infolist())
+    except (zipfile.BadZipFile, *_UNREADABLE):  # torch says what is wrong with it, or reads its older format
+        is_stored = True
+    if not is_stored:
+        raise CheckpointError(f"{path} is compressed, which no checkpoint of torch is: do not trust this file")
     with warnings.catch_warnings(action="ignore"):  # of what torch finds odd; it is judged below
-        return _load_tensors(path)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except _UNREADABLE as error:
+            try:  # mmap needs the zip format; files older than torch 1.6 have another
+                return torch.load(path, map_location="cpu", weights_only=True)
+            except _UNREADABLE:
+                reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+                raise CheckpointError(f"{path} is not a checkpoint of tensors only: {reason}") from None
 
 
 def find_shorter(folder: Path, identity: str, epochs: int) -> tuple[Path, dict[str, Any]] | None:
@@ -60,28 +74,6 @@ def find_shorter(folder: Path, identity: str, epochs: int) -> tuple[Path, dict[s
         if isinstance(state, dict) and state.get("identity") == identity and state["epochs"] < epochs:
             found.append((path.parent, state))
     return max(found, key=lambda one: int(one[1]["epochs"]), default=None)
-
-
-def _load_tensors(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except _UNREADABLE as error:
-        try:  # mmap needs the zip format; files older than torch 1.6 have another
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except _UNREADABLE:
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise CheckpointError(f"{path} is not a checkpoint of tensors only: {reason}") from None
-
-
-def _refuse_compressed(path: Path) -> None:
-    """torch writes its zip files uncompressed, and reads any: a thousandth of a file's size would fill the memory."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            is_stored = all(item.compress_type == zipfile.ZIP_STORED for item in archive.infolist())
-    except (zipfile.BadZipFile, *_UNREADABLE):  # torch says what is wrong with it, or reads its older format
-        return
-    if not is_stored:
-        raise CheckpointError(f"{path} is compressed, which no checkpoint of torch is: do not trust this file")
 
 
 def load_avlnet(path: str | Path, mask_padding: bool = False) -> AVLNet:
@@ -168,16 +160,13 @@ def _check_state(path: Path, expected: dict[str, Tensor], state: dict[str, Tenso
     for key, value in expected.items():
         if value.shape != state[key].shape:
             raise CheckpointError(f"{path}: {key} must be {list(value.shape)}, got {list(state[key].shape)}")
-        _check_storage(path, key, state[key], value.is_floating_point())
-        if not torch.isfinite(state[key]).all():
+        # A tensor may claim any shape over one number, which a conversion would then fill the memory with.
+        found, is_float = state[key], value.is_floating_point()
+        is_plain = found.layout == torch.strided and found.device.type == "cpu"
+        if not is_plain or found.nbytes > found.untyped_storage().nbytes() or found.is_floating_point() != is_float:
+            raise CheckpointError(f"{path}: {key} must be a plain tensor of {'floats' if is_float else 'integers'}")
+        if not torch.isfinite(found).all():
             raise CheckpointError(f"{path}: {key} holds numbers that are not finite: its training went wrong")
-
-
-def _check_storage(path: Path, key: str, found: Tensor, is_float: bool) -> None:
-    """A tensor may claim any shape over one number, which a conversion would then fill the memory with."""
-    is_plain = found.layout == torch.strided and found.device.type == "cpu"
-    if not is_plain or found.nbytes > found.untyped_storage().nbytes() or found.is_floating_point() != is_float:
-        raise CheckpointError(f"{path}: {key} must be a plain tensor of {'floats' if is_float else 'integers'}")
 
 
 def _few(keys: list[str], limit: int = 8) -> str:

@@ -64,7 +64,13 @@ def _loss_and_gradients(
     """Loss over the gathered batch, and its gradient with respect to each piece's embeddings."""
     sizes = [len(audio) for audio, _ in embeddings]
     own = [torch.cat(side).detach().requires_grad_() for side in zip(*embeddings, strict=True)]
-    audio, video = (_gather(fabric, side) for side in own)
+    sides = own
+    if fabric.world_size > 1:  # those of all processes in rank order; only this process's carry a gradient
+        gathered: list[list[Tensor]] = [list(fabric.all_gather(side.detach())) for side in own]
+        for parts, side in zip(gathered, own, strict=True):
+            parts[fabric.global_rank] = side
+        sides = [torch.cat(parts) for parts in gathered]
+    audio, video = sides
     scores = audio @ video.T
     loss = mms_loss(scores if log_scale is None else scores * log_scale.exp())
     gradients = torch.autograd.grad(loss, own if log_scale is None else [*own, log_scale])
@@ -73,16 +79,6 @@ def _loss_and_gradients(
     # DDP averages over processes what has to be added up.
     halves = (torch.split(gradient * fabric.world_size, sizes) for gradient in gradients[:2])
     return loss.detach(), list(zip(*halves, strict=True))
-
-
-def _gather(fabric: Fabric, own: Tensor) -> Tensor:
-    """Embeddings of all processes in rank order; only this process's carry a gradient."""
-    if fabric.world_size == 1:
-        return own
-    gathered: Tensor = fabric.all_gather(own.detach())  # type: ignore[assignment]
-    parts = list(gathered)
-    parts[fabric.global_rank] = own
-    return torch.cat(parts)
 
 
 @contextmanager

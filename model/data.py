@@ -137,7 +137,12 @@ def load_clips(
     columns = ["clip_id", "video_id", *(f"pooled_{family}" for family in features)]
     shards = shards_of(root, "log_mel", split, bare=True)
     if shards:
-        pooled = wanted = _read_shards(shards_of(root, "pooled", split, bare=True), columns)
+        parts = []
+        for path in shards_of(root, "pooled", split, bare=True):
+            with fsspec.open(path, "rb") as opened:
+                parts.append(read_shard(opened, path, columns))
+        nothing = pa.table({name: pa.array([], pa.string()) for name in columns})
+        pooled = wanted = pa.concat_tables(parts) if parts else nothing
         frames = read_frames(shards, _ids(wanted), cache_dir)
     else:
         pooled = _ok(read_table(root, "pooled", [*columns, "status"]))
@@ -178,16 +183,6 @@ def _join(root: str | Path, split: str, wanted: pa.Table, pooled: pa.Table, fram
         video=np.concatenate([half[video_rows] for half in halves], axis=1),
         num_without_features=wanted.num_rows - clips.num_rows,
     )
-
-
-def _read_shards(paths: list[str], columns: list[str]) -> pa.Table:
-    if not paths:
-        return pa.table({name: pa.array([], pa.string()) for name in columns})
-    tables = []
-    for path in paths:
-        with fsspec.open(path, "rb") as opened:
-            tables.append(read_shard(opened, path, columns))
-    return pa.concat_tables(tables)
 
 
 def _ok(table: pa.Table) -> pa.Table:

@@ -46,29 +46,23 @@ def evaluate(
 
 def retrieval_reports(audio: Tensor, video: Tensor, settings: EvaluateSettings) -> dict[str, dict[str, Any]]:
     """What `evaluate` returns, of embeddings [N, D], pairs in the same row."""
-    reports = {
-        direction: _report(query, gallery, settings)
-        for direction, query, gallery in zip(DIRECTIONS, (audio, video), (video, audio), strict=True)
-    }
+    reports: dict[str, dict[str, Any]] = {}
+    for direction, query, gallery in zip(DIRECTIONS, (audio, video), (video, audio), strict=True):
+        ranks = rank_embeddings(query, gallery)
+        reports[direction] = report = {
+            "num_queries": len(query),
+            "metrics": ranks.metrics(),
+            "chance": chance_metrics(len(query), len(gallery)),
+        }
+        if settings.num_bootstrap:
+            report["interval"] = bootstrap_recall(ranks, settings.num_bootstrap, settings.confidence, settings.seed)
+        if settings.num_shuffles:
+            report["shuffled"] = shuffled_metrics(query, gallery, settings.num_shuffles, settings.seed)
     if settings.metrics == "upstream":
         scores = audio @ video.T  # one matrix for both directions, as there: another product may round ties apart
         for report, rows in zip(reports.values(), (scores, scores.T), strict=True):
             report["metrics"] = upstream_metrics(rows)
     return reports
-
-
-def _report(query: Tensor, gallery: Tensor, settings: EvaluateSettings) -> dict[str, Any]:
-    ranks = rank_embeddings(query, gallery)
-    report: dict[str, Any] = {
-        "num_queries": len(query),
-        "metrics": ranks.metrics(),
-        "chance": chance_metrics(len(query), len(gallery)),
-    }
-    if settings.num_bootstrap:
-        report["interval"] = bootstrap_recall(ranks, settings.num_bootstrap, settings.confidence, settings.seed)
-    if settings.num_shuffles:
-        report["shuffled"] = shuffled_metrics(query, gallery, settings.num_shuffles, settings.seed)
-    return report
 
 
 def shuffled_metrics(query: Tensor, gallery: Tensor, num_shuffles: int, seed: int) -> dict[str, float]:
@@ -136,7 +130,10 @@ def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tu
     Returns:
         (audio, video) embeddings, float32 [N, embedding_dim] each, on the CPU, in the order of `clips`.
     """
-    device = _device(settings.device)
+    name = settings.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
     was_training = model.training
     model = model.to(device).eval()
     order = np.argsort(clips.num_frames, kind="stable")
@@ -150,9 +147,3 @@ def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tu
             audio[indices], video[indices] = (embedding.float().cpu() for embedding in embeddings)
     model.train(was_training)
     return audio, video
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)

@@ -21,19 +21,6 @@ def make_fabric(settings: TrainSettings, folder: Path) -> Fabric:
     precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[settings.precision]
     local_size, num_nodes = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
     strategy = "ddp" if local_size * num_nodes > 1 else "auto"
-    fabric = Fabric(
-        accelerator=settings.device,
-        devices=local_size,
-        num_nodes=num_nodes,
-        strategy=strategy,
-        precision=precision,
-        loggers=_make_loggers(settings, folder),
-    )
-    fabric.launch()
-    return fabric
-
-
-def _make_loggers(settings: TrainSettings, folder: Path) -> list[Any]:
     loggers: list[Any] = [TensorBoardLogger(folder, name=LOG_FOLDER, version="", default_hp_metric=False)]
     if settings.wandb_project is not None:
         from lightning.pytorch.loggers import WandbLogger
@@ -44,7 +31,16 @@ def _make_loggers(settings: TrainSettings, folder: Path) -> list[Any]:
             raise ValueError(
                 "train.wandb_project needs the package wandb: pip install wandb, or leave it out"
             ) from error
-    return loggers
+    fabric = Fabric(
+        accelerator=settings.device,
+        devices=local_size,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        precision=precision,
+        loggers=loggers,
+    )
+    fabric.launch()
+    return fabric
 
 
 def synchronise(model: AVLNet, settings: TrainSettings, fabric: Fabric) -> AVLNet:

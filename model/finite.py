@@ -21,8 +21,15 @@ def check_gradients(where: str, loss: float, gradient_norm: float | None, pieces
     """
     if math.isfinite(loss) and (gradient_norm is None or math.isfinite(gradient_norm)):
         return
+    total = sum(len(piece.audio) for piece in pieces)
+    bad = {
+        side: sum(int((~torch.isfinite(getattr(piece, side)).flatten(1).all(1)).sum()) for piece in pieces)
+        for side in ("audio", "video")
+    }
+    told = " and ".join(f"{side} of {count} of its {total} clips is not finite" for side, count in bad.items() if count)
+    advice = f"{told}: recompute the features" if told else "its clips are finite: lower train.learning_rate"
     norm = "" if gradient_norm is None else f", the norm of the gradients {gradient_norm}"
-    raise NotFiniteError(f"{where}: the loss is {loss}{norm}; {_describe(pieces)}")
+    raise NotFiniteError(f"{where}: the loss is {loss}{norm}; {advice}")
 
 
 def check_weights(where: str, parameters: Iterable[Tensor], learning_rate: float) -> None:
@@ -37,16 +44,3 @@ def check_weights(where: str, parameters: Iterable[Tensor], learning_rate: float
             f"{where}: the norm of the weights is {norm} after a step at learning rate {learning_rate:g}: "
             "lower train.learning_rate, or set train.clip_gradient_norm"
         )
-
-
-def _describe(pieces: Sequence[Batch]) -> str:
-    """Which inputs of a batch are not finite."""
-    total = sum(len(piece.audio) for piece in pieces)
-    bad = {
-        side: sum(int((~torch.isfinite(getattr(piece, side)).flatten(1).all(1)).sum()) for piece in pieces)
-        for side in ("audio", "video")
-    }
-    told = [f"{side} of {count} of its {total} clips is not finite" for side, count in bad.items() if count]
-    return (
-        " and ".join(told) + ": recompute the features" if told else "its clips are finite: lower train.learning_rate"
-    )

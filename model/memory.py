@@ -26,7 +26,13 @@ def has_room_for_graph(pieces: Sequence[Batch], widths: Sequence[int], device: t
         num_sharing: processes that the memory is divided over; a GPU is one process's own.
     """
     num_frames = sum(piece.audio.shape[0] * piece.audio.shape[2] for piece in pieces)
-    return graph_bytes(num_frames, widths) <= SHARE * _memory_bytes(device, num_sharing)
+    if device.type == "cuda":
+        there = int(torch.cuda.get_device_properties(device).total_memory)
+    else:
+        of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        limit = _CONTAINER_LIMIT.read_text().strip() if _CONTAINER_LIMIT.is_file() else "max"
+        there = min(of_machine, int(limit) if limit.isdigit() else of_machine) // num_sharing
+    return graph_bytes(num_frames, widths) <= SHARE * there
 
 
 def graph_bytes(num_frames: int, widths: Sequence[int]) -> int:
@@ -36,11 +42,3 @@ def graph_bytes(num_frames: int, widths: Sequence[int]) -> int:
     """
     values = _PER_STEM * widths[0] + sum(_PER_STAGE * width / 2**stage for stage, width in enumerate(widths[1:], 1))
     return int(num_frames * values * _BYTES_PER_VALUE)
-
-
-def _memory_bytes(device: torch.device, num_sharing: int) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _CONTAINER_LIMIT.read_text().strip() if _CONTAINER_LIMIT.is_file() else "max"
-    return min(of_machine, int(limit) if limit.isdigit() else of_machine) // num_sharing

@@ -81,7 +81,10 @@ def rank_embeddings(
         scores = query[start : start + chunk] @ gallery.T
         _refuse_nan(scores)
         own = columns[start : start + chunk]
-        parts.append(_rank_rows(scores, own, _rounding(query[start : start + chunk], gallery[own])))
+        # Two computations of one dot product lie no further apart than 8 units of the product of the norms.
+        norms = query[start : start + chunk].norm(dim=1, keepdim=True) * gallery[own].norm(dim=1, keepdim=True)
+        rounding = 8 * torch.finfo(query.dtype).eps * norms
+        parts.append(_rank_rows(scores, own, rounding.detach().cpu().numpy()))
     return Ranks(np.concatenate([part.better for part in parts]), np.concatenate([part.tied for part in parts]))
 
 
@@ -102,13 +105,6 @@ def _rank_rows(scores: Tensor, columns: Tensor, rounding: npt.NDArray[Any] | flo
     match = np.take_along_axis(rows, columns.cpu().numpy()[:, None], axis=1)
     better = np.count_nonzero(rows > match + rounding, axis=1)
     return Ranks(better, np.count_nonzero(rows >= match - rounding, axis=1) - better - 1)
-
-
-def _rounding(query: Tensor, match: Tensor) -> npt.NDArray[Any]:
-    """[B, 1] how far two computations of one dot product may lie apart: 8 units of the product of the norms."""
-    norms = query.norm(dim=1, keepdim=True) * match.norm(dim=1, keepdim=True)
-    rounding: npt.NDArray[Any] = (8 * torch.finfo(query.dtype).eps * norms).detach().cpu().numpy()
-    return rounding
 
 
 def _refuse_nan(scores: Tensor) -> None:

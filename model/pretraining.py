@@ -107,7 +107,12 @@ def load_videos(
     wanted = splits.filter(pc.and_(pc.equal(splits["split"], split), pc.equal(splits["status"], Status.OK.value)))
     ids = wanted.sort_by("clip_id")["clip_id"].combine_chunks()
     tables = {"log_mel": "log_mel", **{family: f"features_{family}" for family in features}}
-    rows = {key: _rows(root, table, ids, cache_dir) for key, table in tables.items()}
+    rows: dict[str, dict[str, npt.NDArray[np.float32]]] = {}
+    for key, table in tables.items():
+        read = partial(read_frames, clip_ids=ids, cache_dir=cache_dir)
+        frames = read_parts(root, table, current_recipe(root, table), read)
+        spans = zip(frames.clip_ids.to_pylist(), frames.chunk, frames.starts, frames.num_frames, strict=True)
+        rows[key] = {name: frames.chunks[chunk][start : start + length] for name, chunk, start, length in spans}
     names = [name for name in ids.to_pylist() if all(name in of_table for of_table in rows.values())]
     if not names:
         raise ValueError(f"{root} has no features for split {split!r} ({len(ids)} videos): run featurize first")
@@ -115,19 +120,6 @@ def load_videos(
     videos = [VideoFeatures(rows_2d.get(name), rows_3d.get(name), rows["log_mel"][name]) for name in names]
     captions = _speech_times(root, names) if windows.drawn == "speech" else None
     return VideoSet(names, videos, windows.per_video, windows.num_frames, captions, windows.min_s)
-
-
-def _rows(root: str | Path, table: str, ids: pa.Array, cache_dir: str | Path | None) -> "_RowsOf":
-    read = partial(read_frames, clip_ids=ids, cache_dir=cache_dir)
-    frames = read_parts(root, table, current_recipe(root, table), read)
-    spans = zip(frames.chunk, frames.starts, frames.num_frames, strict=True)
-    return {
-        name: frames.chunks[chunk][start : start + length]
-        for name, (chunk, start, length) in zip(frames.clip_ids.to_pylist(), spans, strict=True)
-    }
-
-
-_RowsOf = dict[str, npt.NDArray[np.float32]]
 
 
 def _speech_times(root: str | Path, clip_ids: list[str]) -> list[Times]:

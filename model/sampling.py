@@ -48,19 +48,19 @@ def iterate_batches(
         else:
             over = settings.statistics_over or len(own)
             groups = [own[start : start + over] for start in range(0, len(own), over)]
-        yield [clips.batch(group, _num_padded(clips, group, settings)) for group in groups]
+        batches = []
+        for group in groups:
+            num_padded = clips.padded_to
+            if num_padded is None:
+                longest = int(clips.num_frames[group].max())
+                num_padded = padded_length(longest)
+                if settings.recipe != "upstream":
+                    num_padded = min(num_padded, round_up_to_16(longest))
+            batches.append(clips.batch(group, num_padded))
+        yield batches
 
 
 def split_by_length(clips: ClipSet, indices: Indices, size: int) -> list[Indices]:
     """Groups of at most `size` indices of clips of similar length, so that little is padded."""
     by_length = indices[np.argsort(clips.num_frames[indices], kind="stable")]
     return [by_length[start : start + size] for start in range(0, len(by_length), size)]
-
-
-def _num_padded(clips: ClipSet, indices: Indices, settings: TrainSettings) -> int:
-    if clips.padded_to is not None:
-        return clips.padded_to
-    longest = int(clips.num_frames[indices].max())
-    if settings.recipe == "upstream":
-        return padded_length(longest)
-    return min(padded_length(longest), round_up_to_16(longest))

@@ -107,7 +107,14 @@ class _Run:
             train_set, val_set, settings, folder, fabric,
         )  # fmt: skip
         self._refuse_what_cannot_run()
-        self.bare_model = model = synchronise(_first_model(settings, train_set.video_dim), settings, fabric)
+        if settings.init_checkpoint is not None:
+            model = load_avlnet(settings.init_checkpoint, settings.mask_padding)
+            check_video_dim(settings.init_checkpoint, model, train_set.video_dim)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(settings.seed)
+                model = AVLNet(settings.embedding_dim, train_set.video_dim, settings.widths, settings.mask_padding)
+        self.bare_model = model = synchronise(model, settings, fabric)
         self.log_scale = (
             torch.zeros((), device=fabric.device, requires_grad=True) if settings.learn_logit_scale else None
         )
@@ -150,9 +157,16 @@ class _Run:
 
     def restore(self) -> None:
         """Take up the state that a killed training, or one of fewer epochs, left, if any."""
-        state = self._own_state() or self._state_of_fewer_epochs()
+        state = self._own_state()
         if state is None:
-            return
+            found = find_shorter(self.folder, self.identity, self.settings.epochs)
+            if found is None:
+                return
+            folder, state = found
+            logger.info("going on with the training of %d epochs in %s", state["epochs"], folder)
+            if self.fabric.global_rank == 0 and (folder / MODEL_FILE).exists():
+                write_whole(self.folder / MODEL_FILE, read_whole(folder / MODEL_FILE))
+            self.fabric.barrier()
         self.bare_model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
@@ -175,17 +189,6 @@ class _Run:
                 f"{self.folder} holds a training of {len(state['history'])} epochs, more than "
                 f"{self.settings.epochs}: choose another folder"
             )
-        return state
-
-    def _state_of_fewer_epochs(self) -> dict[str, Any] | None:
-        found = find_shorter(self.folder, self.identity, self.settings.epochs)
-        if found is None:
-            return None
-        folder, state = found
-        logger.info("going on with the training of %d epochs in %s", state["epochs"], folder)
-        if self.fabric.global_rank == 0 and (folder / MODEL_FILE).exists():
-            write_whole(self.folder / MODEL_FILE, read_whole(folder / MODEL_FILE))
-        self.fabric.barrier()
         return state
 
     def is_done(self) -> bool:
@@ -216,7 +219,8 @@ class _Run:
                 on_step(num_done, self.settings.epochs * self.steps_per_epoch, loss)
         share = all_waited_s / max(time.perf_counter() - began, 1e-9)
         self.fabric.log("waiting_for_batches", share, (epoch + 1) * self.steps_per_epoch)
-        self._end_epoch(Epoch(epoch, float(np.mean(self.losses)), learning_rate, self._validate()))
+        val_recall = mean_recall(self.bare_model, self.val_set) if self._selects() and self.val_set else None
+        self._end_epoch(Epoch(epoch, float(np.mean(self.losses)), learning_rate, val_recall))
 
     def _take_step(self, pieces: list[Batch], where: str) -> tuple[float, float]:
         """(loss, norm of the gradients before clipping)"""
@@ -234,9 +238,6 @@ class _Run:
         self.scheduler.step()
         return loss, norm
 
-    def _validate(self) -> float | None:
-        return mean_recall(self.bare_model, self.val_set) if self._selects() and self.val_set else None
-
     def _selects(self) -> bool:
         return self.settings.selection == "best_val" and self.val_set is not None and len(self.val_set) > 0
 
@@ -252,7 +253,11 @@ class _Run:
             if self.fabric.global_rank == 0:
                 write_whole(self.folder / MODEL_FILE, self.bare_model.state_dict())
         if self.fabric.global_rank == 0:
-            write_bytes(self.folder / HISTORY_FILE, _history_csv(self.history))
+            text = io.StringIO()
+            writer = csv.DictWriter(text, fieldnames=list(asdict(epoch)))
+            writer.writeheader()
+            writer.writerows(asdict(done) for done in self.history)
+            write_bytes(self.folder / HISTORY_FILE, text.getvalue().encode())
         self._write_state()
 
     def _write_state(self) -> None:
@@ -277,21 +282,3 @@ class _Run:
         """Where the selected model lies."""
         num_steps = len(self.history) * self.steps_per_epoch
         return TrainResult(self.folder / MODEL_FILE, self.selected_epoch, num_steps, tuple(self.history))
-
-
-def _first_model(settings: TrainSettings, video_dim: int) -> AVLNet:
-    if settings.init_checkpoint is not None:
-        model = load_avlnet(settings.init_checkpoint, settings.mask_padding)
-        check_video_dim(settings.init_checkpoint, model, video_dim)
-        return model
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        return AVLNet(settings.embedding_dim, video_dim, settings.widths, settings.mask_padding)
-
-
-def _history_csv(history: list[Epoch]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(asdict(history[0])))
-    writer.writeheader()
-    writer.writerows(asdict(epoch) for epoch in history)
-    return text.getvalue().encode()

@@ -6,7 +6,6 @@ Log-mel frames, or the rows of a 2D or 3D encoder: whatever a column `values` of
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import fsspec
 import numpy as np
@@ -56,8 +55,19 @@ def read_frames(paths: list[str], clip_ids: pa.Array, cache_dir: str | Path | No
     chunks: list[npt.NDArray[np.float32]] = []
     for path in paths:
         for batch in _cached_batches(path, Path(cache_dir)) if cache_dir else _parquet_batches(path, clip_ids):
-            index.append(_index_of(batch, len(chunks)))
-            chunks.append(_flat(batch))
+            lengths = pc.fill_null(pc.list_value_length(batch["values"]), 0).to_numpy(zero_copy_only=False)
+            lengths = lengths.astype(np.int64)
+            columns = {
+                "clip_id": batch["clip_id"],
+                "attempt": batch["attempt"],
+                "is_ok": pc.equal(batch["status"], Status.OK.value),
+                "chunk": np.full(batch.num_rows, len(chunks)),
+                "start": np.cumsum(lengths) - lengths,
+                "num_frames": lengths,
+            }
+            index.append(pa.table(columns))
+            vectors = batch["values"].flatten()
+            chunks.append(vectors.flatten().to_numpy(zero_copy_only=True).reshape(-1, vectors.type.list_size))
     if not index:
         nothing = np.zeros(0, np.int64)
         return Frames(pa.array([], pa.string()), (), nothing, nothing, nothing)
@@ -74,27 +84,6 @@ def _last_attempts(index: pa.Table, clip_ids: pa.Array) -> pa.Table:
     is_last = np.ones(len(ids), bool)
     is_last[:-1] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
     return index.filter(pa.array(is_last)).filter(pc.field("is_ok"))
-
-
-def _index_of(batch: pa.RecordBatch, chunk: int) -> pa.Table:
-    lengths = pc.fill_null(pc.list_value_length(batch["values"]), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    return pa.table(
-        {
-            "clip_id": batch["clip_id"],
-            "attempt": batch["attempt"],
-            "is_ok": pc.equal(batch["status"], Status.OK.value),
-            "chunk": np.full(batch.num_rows, chunk),
-            "start": np.cumsum(lengths) - lengths,
-            "num_frames": lengths,
-        }
-    )
-
-
-def _flat(batch: pa.RecordBatch) -> npt.NDArray[np.float32]:
-    vectors = batch["values"].flatten()
-    values = vectors.flatten().to_numpy(zero_copy_only=True)
-    frames: npt.NDArray[np.float32] = values.reshape(-1, vectors.type.list_size)
-    return frames
 
 
 def _parquet_batches(path: str, clip_ids: pa.Array | None = None) -> Iterator[pa.RecordBatch]:
@@ -118,16 +107,12 @@ def _complete(path: str, table: pa.Table) -> pa.RecordBatch:
         table = table.append_column("attempt", pa.repeat(pa.scalar(0, pa.int32()), n))
     if "status" not in table.column_names:
         table = table.append_column("status", pa.repeat(Status.OK.value, n))
-    arrays = [_as_array(table[name]) for name in _COLUMNS]
+    arrays = [table[name].combine_chunks() for name in _COLUMNS]
+    arrays = [array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array for array in arrays]
     values_type = arrays[1].type
     if not pa.types.is_list(values_type) or not pa.types.is_fixed_size_list(values_type.value_type):
         raise ValueError(f"{path}: values must be lists of vectors of one size, got {values_type}")
     return pa.record_batch(arrays, names=list(_COLUMNS))
-
-
-def _as_array(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined
 
 
 def _cached_batches(path: str, cache_dir: Path) -> Iterator[pa.RecordBatch]:
@@ -137,17 +122,13 @@ def _cached_batches(path: str, cache_dir: Path) -> Iterator[pa.RecordBatch]:
     copy = cache_dir / f"{'-'.join(local.split('/')[-3:])}-{fs.size(local)}.arrow"
     if not copy.exists():
         with open_whole(copy) as file:
-            _write_batches(file, _parquet_batches(path))
+            writer = None
+            for batch in _parquet_batches(path):
+                writer = writer or pa.ipc.new_file(file, batch.schema)
+                writer.write(batch)
+            if writer is None:
+                writer = pa.ipc.new_file(file, pa.schema([(name, pa.string()) for name in _COLUMNS]))
+            writer.close()
     reader = pa.ipc.open_file(pa.memory_map(str(copy)))
     for i in range(reader.num_record_batches):
         yield reader.get_batch(i)
-
-
-def _write_batches(file: Any, batches: Iterator[pa.RecordBatch]) -> None:
-    writer = None
-    for batch in batches:
-        writer = writer or pa.ipc.new_file(file, batch.schema)
-        writer.write(batch)
-    if writer is None:
-        writer = pa.ipc.new_file(file, pa.schema([(name, pa.string()) for name in _COLUMNS]))
-    writer.close()

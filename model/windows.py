@@ -113,27 +113,16 @@ def caption_window(
             last += 1
             grown.append(last)
     start_s, end_s = float(starts_s[first]), float(ends_s[last])
-    frames = range(video_frames)[_slice(start_s, end_s, clamp)]
+    begin, end = frame_of_seconds(start_s), frame_of_seconds(end_s)
+    frames = range(video_frames)[slice(max(0, begin), max(0, end)) if clamp else slice(begin, end)]
     return Window(start_s, end_s, frames.start if frames else 0, min(len(frames), num_frames)), grown
-
-
-def _slice(start_s: float, end_s: float, clamp: bool) -> slice:
-    start, end = frame_of_seconds(start_s), frame_of_seconds(end_s)
-    return slice(max(0, start), max(0, end)) if clamp else slice(start, end)
 
 
 def cut_video(video: VideoFeatures, window: Window) -> npt.NDArray[np.float32]:
     """[D2 + D3] maximum over the window's rows of each family, each L2-normalised; zeros where there are no rows."""
-    return np.concatenate(
-        [
-            _pooled(rows[int(window.start_s * ROWS_PER_S[family]) : int(window.end_s * ROWS_PER_S[family]) + 1])
-            for family, rows in video.families.items()
-        ]
-    )
-
-
-def _pooled(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    if len(rows) == 0:
-        return np.zeros(rows.shape[1], np.float32)
-    highest = rows.max(axis=0).astype(np.float32)
-    return np.asarray(highest / max(float(np.linalg.norm(highest)), 1e-12), np.float32)
+    halves = []
+    for family, all_rows in video.families.items():
+        rows = all_rows[int(window.start_s * ROWS_PER_S[family]) : int(window.end_s * ROWS_PER_S[family]) + 1]
+        highest = (rows.max(axis=0) if len(rows) else np.zeros(rows.shape[1])).astype(np.float32)
+        halves.append(np.asarray(highest / max(float(np.linalg.norm(highest)), 1e-12), np.float32))
+    return np.concatenate(halves)

@@ -79,13 +79,24 @@ def tables_of_clips(clips: Sequence[NamedClip], split: str) -> dict[str, pa.Tabl
     ids = {"clip_id": pa.array([clip.clip_id for clip in clips]), "video_id": pa.array([c.video_id for c in clips])}
     times = {name: pa.array([getattr(clip, name) for clip in clips], pa.int64()) for name in ("start_ms", "end_ms")}
     num_frames = pa.array([len(clip.audio) for clip in clips], pa.int32())
+    offsets = np.cumsum([0, *(len(clip.audio) for clip in clips)]).astype(np.int32)
+    frames = pa.array(np.concatenate([clip.audio for clip in clips]).reshape(-1))
+    frames = pa.FixedSizeListArray.from_arrays(frames, NUM_MELS)
+    values = pa.ListArray.from_arrays(offsets, frames, type=list_of_vectors(NUM_MELS, pa.float32()))
     columns = {
         "clips": {**times, "speech_ms": pa.nulls(len(clips), pa.int64())},
         "splits": {"split": pa.array([split] * len(clips))},
-        "log_mel": {"values": _list_of_frames([clip.audio for clip in clips]), "num_frames": num_frames},
+        "log_mel": {"values": values, "num_frames": num_frames},
         "pooled": {f"pooled_{family}": pa.array([clip.pooled[family] for clip in clips]) for family in FAMILIES},
     }
-    return {name: _with_outcome({**ids, **own}) for name, own in columns.items()}
+    status = pa.field("status", pa.string(), nullable=False)
+    tables = {}
+    for name, own in columns.items():
+        table = pa.table({**ids, **own}).append_column(status, pa.repeat(Status.OK.value, len(clips)))
+        for unused in ("reason", "detail"):
+            table = table.append_column(unused, pa.nulls(len(clips), pa.string()))
+        tables[name] = table
+    return tables
 
 
 def write_pickle(clips: ClipSet, dim_2d: int, path: str | Path) -> None:
@@ -100,7 +111,9 @@ def write_pickle(clips: ClipSet, dim_2d: int, path: str | Path) -> None:
     for i, (clip_id, video_id) in enumerate(zip(clips.clip_ids, clips.video_ids, strict=True)):
         audio = torch.from_numpy(clips.frames(i).T.copy())
         halves = {"2d": clips.video[i, :dim_2d], "3d": clips.video[i, dim_2d:]}
-        rows.append({**halves, "audio": audio, "id": clip_id, "video_id": video_id, "caption": "", **_seconds(clip_id)})
+        _, start_ms, end_ms = clip_id.rsplit("_", 2)
+        seconds = {"start": int(start_ms) / 1000, "end": int(end_ms) / 1000}
+        rows.append({**halves, "audio": audio, "id": clip_id, "video_id": video_id, "caption": "", **seconds})
     with open_whole(path) as file:
         _PortablePickler(file, protocol=4).dump(rows)
 
@@ -122,13 +135,15 @@ def _named(path: str, clip: dict[str, Any]) -> NamedClip:
     start_ms, end_ms = (round(float(clip.get(key, 0)) * 1000) for key in ("start", "end"))
     if end_ms <= start_ms:
         end_ms = start_ms + _FRAME_MS * audio.shape[1]
-    pooled = {family: _normalised(f"{path}: {family} of {clip['id']}", clip[family]) for family in FAMILIES}
+    pooled = {}
+    for family in FAMILIES:
+        where = f"{path}: {family} of {clip['id']}"
+        vector = _float32(where, clip[family])
+        if vector.size == 0 or vector.size != max(vector.shape, default=0):
+            raise LegacyError(f"{where} must be one vector, pooled over time, got {list(vector.shape)}")
+        wide = vector.reshape(-1).astype(np.float64)  # the square of a large float32 is none
+        pooled[family] = (wide / max(float(np.linalg.norm(wide)), 1e-12)).astype(np.float32)
     return NamedClip(make_clip_id(video_id, start_ms, end_ms), video_id, start_ms, end_ms, audio.T, pooled)
-
-
-def _seconds(clip_id: str) -> dict[str, float]:
-    _, start_ms, end_ms = clip_id.rsplit("_", 2)
-    return {"start": int(start_ms) / 1000, "end": int(end_ms) / 1000}
 
 
 def _float32(where: str, values: Any) -> npt.NDArray[np.float32]:
@@ -137,27 +152,3 @@ def _float32(where: str, values: Any) -> npt.NDArray[np.float32]:
     if not np.isfinite(numbers).all():
         raise LegacyError(f"{where} must be finite numbers of float32, not all are")
     return numbers
-
-
-def _list_of_frames(audio: list[npt.NDArray[np.float32]]) -> pa.Array:
-    offsets = np.cumsum([0, *(len(frames) for frames in audio)]).astype(np.int32)
-    values = pa.array(np.concatenate(audio).reshape(-1))
-    frames = pa.FixedSizeListArray.from_arrays(values, NUM_MELS)
-    return pa.ListArray.from_arrays(offsets, frames, type=list_of_vectors(NUM_MELS, pa.float32()))
-
-
-def _normalised(where: str, values: Any) -> npt.NDArray[np.float32]:
-    vector = _float32(where, values)
-    if vector.size == 0 or vector.size != max(vector.shape, default=0):
-        raise LegacyError(f"{where} must be one vector, pooled over time, got {list(vector.shape)}")
-    wide = vector.reshape(-1).astype(np.float64)  # the square of a large float32 is none
-    return (wide / max(float(np.linalg.norm(wide)), 1e-12)).astype(np.float32)
-
-
-def _with_outcome(columns: dict[str, pa.Array]) -> pa.Table:
-    table = pa.table(columns)
-    n = table.num_rows
-    table = table.append_column(pa.field("status", pa.string(), nullable=False), pa.repeat(Status.OK.value, n))
-    for name in ("reason", "detail"):
-        table = table.append_column(name, pa.nulls(n, pa.string()))
-    return table

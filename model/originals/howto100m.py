@@ -70,8 +70,19 @@ def load_npz_videos(windows: WindowSettings, families: tuple[str, ...]) -> Video
     assert windows.csv is not None
     if windows.drawn == "speech":
         raise ValueError('windows.drawn must be "random" with windows.csv: its videos have no table of segments')
-    visual = Path(windows.features_folder or Path(windows.csv).parent)
-    paths = _read_paths(Path(windows.csv))
+    listed = Path(windows.csv)
+    try:
+        with listed.open(encoding="utf-8", newline="") as file:
+            rows = [row.get("path") for row in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"cannot read {listed}: {str(error)[:200]}") from error
+    paths = tuple((row or "").replace("None/", "") for row in rows)
+    wrong = [name for name in paths if not is_inside(name)]
+    if wrong:
+        raise ValueError(f"{listed} must have a column path with a folder a line, got {wrong[0][:100]!r}")
+    if not paths:
+        raise ValueError(f"{listed} has no line below its heading path")
+    visual = Path(windows.features_folder or listed.parent)
     videos = NpzVideos(paths, visual, Path(windows.audio_folder or visual), families)
     there = tuple(path for i, path in enumerate(paths) if all(file.is_file() for file in videos.files(i).values()))
     if not there:
@@ -82,20 +93,6 @@ def load_npz_videos(windows: WindowSettings, families: tuple[str, ...]) -> Video
         )
     videos = NpzVideos(there, videos.visual, videos.audio, families)
     return VideoSet(list(there), videos, windows.per_video, windows.num_frames)
-
-
-def _read_paths(path: Path) -> tuple[str, ...]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row.get("path") for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"cannot read {path}: {str(error)[:200]}") from error
-    paths = tuple((row or "").replace("None/", "") for row in rows)
-    wrong = [name for name in paths if not is_inside(name)]
-    if not paths or wrong:
-        raise ValueError(f"{path} must have a column path with a folder a line, got {wrong[0][:100]!r}" if wrong else
-                         f"{path} has no line below its heading path")  # fmt: skip
-    return paths
 
 
 def _read_array(path: Path, name: str) -> npt.NDArray[Any]:

@@ -58,14 +58,10 @@ def _check_kinds(where: str, clip: dict[str, Any]) -> None:
         if key in clip and not (0 < len(name) <= 200 and name.isprintable()):
             raise LegacyError(f"{where}: {key} must be a printable text of at most 200 characters")
     for key in ("start", "end"):
-        if key in clip and not _is_seconds(clip[key]):
+        seconds = clip.get(key, 0)
+        try:
+            is_time = isinstance(seconds, int | float | str) and 0 <= float(seconds) < 10**6
+        except (ValueError, OverflowError):
+            is_time = False
+        if not is_time:
             raise LegacyError(f"{where}: {key} must be seconds")
-
-
-def _is_seconds(value: object) -> bool:
-    if not isinstance(value, int | float | str):
-        return False
-    try:
-        return 0 <= float(value) < 10**6
-    except (ValueError, OverflowError):
-        return False

@@ -144,10 +144,6 @@ def _array_of(content: bytes, number_type: Any, shape: Any = -1, order: str = "C
     return array
 
 
-def _read_scalar(number_type: _NumberType, content: bytes) -> Any:
-    return np.frombuffer(content, number_type.dtype)[0].item()
-
-
 def _encode(text: str, encoding: str) -> bytes:
     """The way in which the oldest pickles hold bytes."""
     if encoding not in ("latin1", "latin-1"):
@@ -228,7 +224,10 @@ _ADMITTED = {
     ("_codecs", "encode"): _Maker(_encode),
     **{(module, "_frombuffer"): _Maker(_array_of) for module in _NUMERIC_MODULES},
     **{(module, "_reconstruct"): Array for module in _ARRAY_MODULES},
-    **{(module, "scalar"): _Maker(_read_scalar) for module in _ARRAY_MODULES},
+    **{
+        (module, "scalar"): _Maker(lambda kind, content: np.frombuffer(content, kind.dtype)[0].item())
+        for module in _ARRAY_MODULES
+    },
     **{(module, kind.__name__): kind for module in _BUILTIN_MODULES for kind in (set, frozenset)},
     **{(module, name): None for module in _BUILTIN_MODULES for name in ("list", "dict", "int", "float", "str")},
     **{(module, kind.__name__): _Maker(_bytes_of(kind)) for module in _BUILTIN_MODULES for kind in (bytes, bytearray)},
@@ -250,7 +249,9 @@ def read_data(path: str | Path) -> Any:
                 return _read_torch_zip(file, len(content), deadline)
             if content[: len(_TORCH_MAGIC)] == _TORCH_MAGIC:
                 return _read_torch_stream(content, deadline)
-            return _read_checked(content, deadline)
+            check_opcodes(content, deadline)
+            content.seek(0)
+            return _DataUnpickler(content, deadline).load()
     except LegacyError as error:
         raise LegacyError(f"{path}: {error}") from None
     except OSError as error:
@@ -258,12 +259,6 @@ def read_data(path: str | Path) -> Any:
     except (zipfile.BadZipFile, *UNREADABLE) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise LegacyError(f"{path} is no pickle of clips: {reason}") from None
-
-
-def _read_checked(content: Any, deadline: float) -> Any:
-    check_opcodes(content, deadline)
-    content.seek(0)
-    return _DataUnpickler(content, deadline).load()
 
 
 def _read_torch_stream(content: Any, deadline: float) -> Any:

@@ -139,16 +139,14 @@ MODEL_TARGETS: dict[str, Target] = {
         checkpoints(),
         read_checkpoint,
         (CheckpointError,),
-        (
-            "model/checkpoints.py:read_whole,_load_tensors,_refuse_compressed,load_avlnet,_sizes,_check_state,_check_storage,_few",
-        ),
+        ("model/checkpoints.py:read_whole,load_avlnet,_sizes,_check_state,_few",),
     ),
     "pickle": Target(
         pickles(),
         read_legacy,
         (LegacyError,),
         (
-            "model/originals/clips.py:tables_of_pickle,read_clips,name_apart,tables_of_clips,_named,_normalised,_list_of_frames,_float32",
+            "model/originals/clips.py:tables_of_pickle,read_clips,name_apart,tables_of_clips,_named,_float32",
             "model/originals/pickles.py",
             "model/originals/unpickler.py",
             "datasets/pickle_opcodes.py",
