@@ -95,7 +95,15 @@ def _holds_any(path: Path, identifiers: Collection[str]) -> bool:
             return True
         file.seek(0)
         if head.startswith(_PARQUET) or path.suffix == ".parquet":
-            return any(_names_any(texts, identifiers) for texts in _parquet_texts(file))
+            shard = pq.ParquetFile(file)
+            groups = (shard.read_row_group(group, use_threads=False) for group in range(shard.num_row_groups))
+            chunks = (chunk for group in groups for column in group.columns for chunk in column.chunks)
+            return any(
+                pc.any(pc.match_substring(texts, identifier)).as_py()
+                for chunk in chunks
+                for texts in _texts_in(chunk)
+                for identifier in identifiers
+            )
         if head.startswith(_OPAQUE):
             raise _CannotSearch("packed in a way that cannot be unpacked here")
         return _unpacked_holds(file, needles, depth=0)
@@ -152,13 +160,6 @@ def _unpack(stream: IO[bytes], head: bytes) -> Iterator[Any]:
     yield open_again
 
 
-def _parquet_texts(file: IO[bytes]) -> Iterator[pa.Array]:
-    shard = pq.ParquetFile(file)
-    for group in range(shard.num_row_groups):
-        for column in shard.read_row_group(group, use_threads=False).columns:
-            yield from (texts for chunk in column.chunks for texts in _texts_in(chunk))
-
-
 def _texts_in(array: pa.Array) -> Iterator[pa.Array]:
     """Every text and every run of bytes in a column, however deep."""
     kind = array.type
@@ -173,7 +174,3 @@ def _texts_in(array: pa.Array) -> Iterator[pa.Array]:
         yield from _texts_in(array.flatten())
     elif any(is_text(kind) for is_text in _ARE_TEXT):
         yield array
-
-
-def _names_any(texts: pa.Array, identifiers: Collection[str]) -> bool:
-    return any(pc.any(pc.match_substring(texts, identifier)).as_py() for identifier in identifiers)

@@ -97,7 +97,12 @@ def read_places(
     """
     path = Path(path)
     held = _parse(path)
-    metadata = _validate(path, held)
+    try:
+        metadata = _Metadata.model_validate(held)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"]) or "the file"
+        raise ValueError(f"{path}: {field}: {fault['msg']}, got {str(fault['input'])[:100]!r}") from error
     rows = [
         {
             "pair_id": make_pair_id(pair.uttid or pair.wav),
@@ -131,30 +136,19 @@ def _parse(path: Path) -> Any:
     """JSON as it is, lines as the JSON that would say the same."""
     try:
         text = path.read_text(encoding="utf-8")
-        return json.loads(text) if text.lstrip()[:1] in ("{", "[", "") else _parse_lines(text)
+        if text.lstrip()[:1] in ("{", "[", ""):
+            return json.loads(text)
+        rows = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        wrong = [number for number, words in rows if len(words) != 2]
+        if wrong:
+            raise ValueError(f"nor is line {wrong[0]} an image and a sound with a space between")
+        return {"data": [{"image": image, "wav": wav} for _, (image, wav) in rows]}
     except FileNotFoundError as error:
         raise ValueError(f"no metadata file {path}: name the JSON or the lines of Places Audio Captions") from error
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or past Python's own limits
         raise ValueError(f"{path} is not JSON: {str(error)[:200]}") from error
-
-
-def _parse_lines(text: str) -> Any:
-    rows = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    wrong = [number for number, words in rows if len(words) != 2]
-    if wrong:
-        raise ValueError(f"nor is line {wrong[0]} an image and a sound with a space between")
-    return {"data": [{"image": image, "wav": wav} for _, (image, wav) in rows]}
-
-
-def _validate(path: Path, held: Any) -> _Metadata:
-    try:
-        return _Metadata.model_validate(held)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise ValueError(f"{path}: {field}: {fault['msg']}, got {str(fault['input'])[:100]!r}") from error
 
 
 def locate_pairs(root: str) -> pa.Table:

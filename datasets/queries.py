@@ -8,8 +8,8 @@ import csv
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -93,7 +93,14 @@ def load_queries(path_or_name: str | Path) -> list[Query]:
         raise ValueError(f"queries: no file and no shipped list {str(path_or_name)!r}; shipped are {known}")
     if path.suffix == ".toml":
         return expand_grammar(path)
-    queries = _read_query_table(path) if path.suffix == ".tsv" else _read_lines(path)
+    if path.suffix == ".tsv":
+        queries = [
+            Query(row["query"], row.get("dish") or None, row.get("technique") or None, row.get("region") or None)
+            for row in _read_rows(path, ("query",))
+        ]
+    else:
+        lines = (line.strip() for line in _read_text(path).splitlines())
+        queries = [Query(line) for line in lines if line and not line.startswith("#")]
     if not queries:
         raise ValueError(f"queries: {path} holds no query")
     return _without_repeats(queries)
@@ -123,17 +130,30 @@ def expand_grammar(path: Path) -> list[Query]:
     in each round neighbouring dishes get different phrases.
     """
     grammar = _read_grammar(path)
-    named = [(dish, grammar.dish_phrases) for dish in _named_dishes(path.parent / grammar.dishes)]
-    made = _ingredient_dishes(path.parent / grammar.ingredients, grammar.kinds)
+    rows = _read_rows(path.parent / grammar.dishes, ("dish", "region", "technique"))
+    named = _without_repeats(
+        Query(row["dish"], row["dish"], row["technique"] or None, row["region"] or None) for row in rows
+    )
+    # Every ingredient with every technique of its kind.
+    made, ingredients = [], path.parent / grammar.ingredients
+    for row in _read_rows(ingredients, ("ingredient", "kind")):
+        if row["kind"] not in grammar.kinds:
+            raise ValueError(
+                f"queries: {ingredients}: kind of {row['ingredient']} must be one of {list(grammar.kinds)}"
+            )
+        for technique, template in grammar.kinds[row["kind"]].items():
+            dish = template.format(ingredient=row["ingredient"])
+            made.append(Query(dish, dish, technique))
     # A dish that is listed by name keeps its region and all of its phrases.
-    known = {dish.query for dish, _ in named}
-    items = named + [(dish, grammar.ingredient_phrases) for dish in made if dish.query not in known]
+    known = {query.query for query in named}
+    items = [(query, grammar.dish_phrases) for query in named]
+    items += [(query, grammar.ingredient_phrases) for query in _without_repeats(made) if query.query not in known]
     items.sort(key=lambda item: hashlib.sha256(item[0].query.encode()).digest())
     num_rounds = max(len(grammar.dish_phrases), len(grammar.ingredient_phrases))
     return _without_repeats(
-        Query(phrases[(turn + place) % len(phrases)].format(dish=dish.query), dish.dish, dish.technique, dish.region)
+        replace(query, query=phrases[(turn + place) % len(phrases)].format(dish=query.query))
         for turn in range(num_rounds)
-        for place, (dish, phrases) in enumerate(items)
+        for place, (query, phrases) in enumerate(items)
         if turn < len(phrases)
     )
 
@@ -149,32 +169,6 @@ def _read_grammar(path: Path) -> Grammar:
         raise ValueError(f"queries: {path}: {field}: {first['msg']}") from None
 
 
-def _named_dishes(path: Path) -> list[Query]:
-    rows = _read_rows(path, ("dish", "region", "technique"))
-    return _without_repeats(
-        Query(row["dish"], row["dish"], row["technique"] or None, row["region"] or None) for row in rows
-    )
-
-
-def _ingredient_dishes(path: Path, kinds: Mapping[str, Mapping[str, str]]) -> list[Query]:
-    """Every ingredient with every technique of its kind."""
-    dishes = []
-    for row in _read_rows(path, ("ingredient", "kind")):
-        if row["kind"] not in kinds:
-            raise ValueError(f"queries: {path}: kind of {row['ingredient']} must be one of {list(kinds)}")
-        for technique, template in kinds[row["kind"]].items():
-            dish = template.format(ingredient=row["ingredient"])
-            dishes.append(Query(dish, dish, technique))
-    return _without_repeats(dishes)
-
-
-def _read_query_table(path: Path) -> list[Query]:
-    return [
-        Query(row["query"], row.get("dish") or None, row.get("technique") or None, row.get("region") or None)
-        for row in _read_rows(path, ("query",))
-    ]
-
-
 def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     """Rows of a TSV; lines that start with # are left out, the first column is never empty."""
     lines = [line for line in _read_text(path).splitlines() if line.strip() and not line.startswith("#")]
@@ -188,11 +182,6 @@ def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
             raise ValueError(f"queries: {path}: bad row {list(row.values())}")
         rows.append({name: (value or "").strip() for name, value in row.items()})
     return rows
-
-
-def _read_lines(path: Path) -> list[Query]:
-    lines = (line.strip() for line in _read_text(path).splitlines())
-    return [Query(line) for line in lines if line and not line.startswith("#")]
 
 
 def _read_text(path: Path) -> str:

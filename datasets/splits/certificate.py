@@ -1,7 +1,7 @@
 """The proof that comes with splits: counts, disjointness, digests of what went in; and its check from tables alone."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from datasets.tables import read_ok, read_table
 
 CERTIFICATE_FILE = "splits.certificate.json"
 CERTIFICATE_VERSION = 2
+GROUPINGS = ("channel", "duplicate")
+"""What `read_groups` keeps together."""
 
 
 def read_groups(
@@ -42,38 +44,20 @@ def read_groups(
     for name in group_by:
         if name not in GROUPINGS:
             raise SplitError(f"splits: group_by must be of {', '.join(GROUPINGS)}, got {name!r}")
-        known = copies if name == "duplicate" else None
-        rows = _tie_pairs(known) if known is not None else GROUPINGS[name](root, duplicates or DuplicateSettings())
-        tables.append(rows.rename_columns(["video_id", name]))
+        if name == "channel":
+            rows = read_table(root, "videos", ["video_id", "channel_id"])
+            tables.append(rows.filter(pc.is_valid(rows["channel_id"])).rename_columns(["video_id", name]))
+            continue
+        pairs = copies if copies is not None else search_duplicates(root, duplicates or DuplicateSettings())
+        # Each pair is a group of its own, so that a new video like two pinned ones does not make those two one group.
+        both = pc.binary_join_element_wise(pairs["video_id"], pairs["copy_id"], " ")
+        tables += [pa.table({"video_id": pairs[side], name: both}) for side in ("video_id", "copy_id")]
     return pa.concat_tables(tables, promote_options="default") if tables else None
-
-
-def _read_channels(root: str | Path, _: DuplicateSettings) -> pa.Table:
-    rows = read_table(root, "videos", ["video_id", "channel_id"])
-    return rows.filter(pc.is_valid(rows["channel_id"]))
 
 
 def search_duplicates(root: str | Path, settings: DuplicateSettings) -> pa.Table:
     """`find_duplicates` over the fingerprints of a root: video_id and copy_id."""
     return find_duplicates(read_table(root, "segmentations", ["video_id", "duration_ms", "fingerprint"]), settings)
-
-
-def _read_duplicates(root: str | Path, settings: DuplicateSettings) -> pa.Table:
-    return _tie_pairs(search_duplicates(root, settings))
-
-
-def _tie_pairs(pairs: pa.Table) -> pa.Table:
-    """Each pair is a group of its own, so that a new video like two pinned ones does not make those two one group."""
-    both = pc.binary_join_element_wise(pairs["video_id"], pairs["copy_id"], " ")
-    sides = [pa.table({"video_id": pairs[name], "group_id": both}) for name in ("video_id", "copy_id")]
-    return pa.concat_tables(sides)
-
-
-# Each way of grouping, from the tables of a root to (video_id, group id).
-GROUPINGS: Mapping[str, Callable[[str | Path, DuplicateSettings], pa.Table]] = {
-    "channel": _read_channels,
-    "duplicate": _read_duplicates,
-}
 
 
 def split_certificate(
@@ -112,6 +96,7 @@ def split_certificate(
     except SplitError as error:
         differs = str(error)
     checks["drawn again with the same seed"] = differs
+    videos = {name: splits.filter(pc.equal(splits["split"], name))["video_id"] for name in request.sizes}
     return {
         "certificate_version": CERTIFICATE_VERSION,
         "seed": request.seed,
@@ -120,7 +105,7 @@ def split_certificate(
         "max_per_video": request.max_per_video,
         "group_by": list(group_by),
         "duplicates": duplicates.model_dump(mode="json") if duplicates is not None else None,
-        "counts": {name: _count(splits, name) for name in request.sizes},
+        "counts": {name: {"clips": len(ids), "videos": len(ids.unique())} for name, ids in videos.items()},
         "pool": count_pool(clips, request),
         "checks": {name: {"passed": not problem, "problem": problem} for name, problem in checks.items()},
         "digests": digests,
@@ -197,11 +182,6 @@ def rows_digest(table: pa.Table) -> str:
     return hashlib.sha256(np.sort(hashes).astype("<u8").tobytes()).hexdigest()
 
 
-def _count(splits: pa.Table, name: str) -> dict[str, int]:
-    rows = splits.filter(pc.equal(splits["split"], name))
-    return {"clips": rows.num_rows, "videos": len(rows["video_id"].unique())}
-
-
 def check_assignment(splits: pa.Table, clips: pa.Table, request: DrawRequest) -> dict[str, str | None]:
     """Each check's name, and what is wrong (None when nothing is). Written apart from the code that draws.
 
@@ -211,10 +191,14 @@ def check_assignment(splits: pa.Table, clips: pa.Table, request: DrawRequest) ->
     found = {row["values"]: row["counts"] for row in splits["split"].value_counts().to_pylist()}
     wrong = {name: n for name, n in found.items() if sizes.get(name) != n}
     wrong |= {name: 0 for name, size in sizes.items() if size and name not in found}
+    times = splits.group_by("clip_id").aggregate([("clip_id", "count")])
+    repeated = times.filter(pc.greater(times["clip_id_count"], 1))["clip_id"]
+    pool = drawable_clips(clips)
+    outside = splits.join(pool, ["clip_id", "video_id"], join_type="left anti")["clip_id"]
     checks = {
         "clips of each split as asked": f"got {wrong}, asked for {dict(sizes)}" if wrong else None,
-        "no clip twice": _first(_repeated(splits["clip_id"]), "clips there twice"),
-        "every clip is in the pool": _first(_outside(splits, clips), "clips not in the pool"),
+        "no clip twice": _first(repeated, "clips there twice"),
+        "every clip is in the pool": _first(outside, "clips not in the pool"),
         "no video in two splits": _first(_torn(splits, "video_id"), "videos in two splits"),
     }
     for name, pairs in request.group_pairs.items():
@@ -225,7 +209,10 @@ def check_assignment(splits: pa.Table, clips: pa.Table, request: DrawRequest) ->
         above = counts.filter(pc.greater(counts["clip_id_count"], request.max_per_video))["video_id"]
         checks[f"at most {request.max_per_video} clips of a video"] = _first(above, "videos above the limit")
     if pinned is not None:
-        checks["pinned clips keep their split"] = _first(_moved(splits, clips, pinned), "pinned clips moved")
+        # Those that the pool still has, and that are not where they were.
+        still = pinned.filter(pc.is_in(pinned["clip_id"], pool["clip_id"].combine_chunks()))
+        moved = still.join(splits.select(["clip_id", "split"]), ["clip_id", "split"], join_type="left anti")["clip_id"]
+        checks["pinned clips keep their split"] = _first(moved, "pinned clips moved")
     return checks
 
 
@@ -233,21 +220,6 @@ def _first(ids: pa.ChunkedArray, what: str) -> str | None:
     return f"{len(ids)} {what}, the first {pc.min(ids).as_py()}" if len(ids) else None
 
 
-def _repeated(ids: pa.ChunkedArray) -> pa.ChunkedArray:
-    counts = pa.table({"id": ids}).group_by("id").aggregate([("id", "count")])
-    return counts.filter(pc.greater(counts["id_count"], 1))["id"]
-
-
 def _torn(rows: pa.Table, key: str) -> pa.ChunkedArray:
     by_key = rows.group_by(key).aggregate([("split", "count_distinct")])
     return by_key.filter(pc.greater(by_key["split_count_distinct"], 1))[key]
-
-
-def _outside(splits: pa.Table, clips: pa.Table) -> pa.ChunkedArray:
-    return splits.join(drawable_clips(clips), ["clip_id", "video_id"], join_type="left anti")["clip_id"]
-
-
-def _moved(splits: pa.Table, clips: pa.Table, pinned: pa.Table) -> pa.ChunkedArray:
-    """Pinned clips that the pool still has and that are not where they were."""
-    still = pinned.filter(pc.is_in(pinned["clip_id"], drawable_clips(clips)["clip_id"].combine_chunks()))
-    return still.join(splits.select(["clip_id", "split"]), ["clip_id", "split"], join_type="left anti")["clip_id"]

@@ -121,21 +121,17 @@ def draw_to_fit(clips: pa.Table, request: DrawRequest) -> pa.Table:
     pool, sizes = make_pool(clips, request), request.sizes
     total = min(sum(sizes.values()), len(pool.video))
     problem: SplitError | None = None
-    while all(scaled > 0 or sizes[name] == 0 for name, scaled in scale_sizes(sizes, total).items()):
+    num_pinned = dict(zip(pool.names, _count_pinned(pool).tolist(), strict=True))
+    while all(size > 0 or sizes[name] == 0 for name, size in scale_sizes(sizes, total).items()):
         try:
-            return _draw(pool, _at_least_pinned(pool, sizes, scale_sizes(sizes, total)))
+            scaled = scale_sizes(sizes, total).items()
+            return _draw(pool, {name: min(sizes[name], max(size, num_pinned[name])) for name, size in scaled})
         except SplitError as error:
             problem = error
             total = min(total - 1, total * 99 // 100)
     if problem is None:
         return _draw(pool, sizes)
     raise problem
-
-
-def _at_least_pinned(pool: Pool, sizes: Mapping[str, int], scaled: Mapping[str, int]) -> dict[str, int]:
-    """Scaled sizes that leave room for the pinned clips that are still there."""
-    num_pinned = dict(zip(pool.names, _count_pinned(pool), strict=True))
-    return {name: min(sizes[name], max(size, int(num_pinned[name]))) for name, size in scaled.items()}
 
 
 def _count_pinned(pool: Pool) -> Integers:
@@ -200,7 +196,20 @@ def _fill_splits(
     missing = 0
     waiting = list(order)
     for split in sorted(range(len(need)), key=lambda index: (need[index], -index)):
-        taken, waiting, total = _fill_split(waiting, group_size, targets[split])
+        # Groups that fit into the target are taken in order; the others wait.
+        taken: list[int] = []
+        passed: list[int] = []
+        total = 0
+        for place, group in enumerate(waiting):
+            if total == targets[split]:
+                passed += waiting[place:]
+                break
+            if total + group_size[group] <= targets[split]:
+                taken.append(group)
+                total += group_size[group]
+            else:
+                passed.append(group)
+        waiting = passed
         if total < need[split] and waiting:
             # All that wait are larger than what is missing: the smallest wastes least.
             smallest = min(waiting, key=group_size.__getitem__)
@@ -210,23 +219,6 @@ def _fill_splits(
         assignment[taken] = split
         missing += max(0, need[split] - total)
     return assignment, missing
-
-
-def _fill_split(waiting: Sequence[int], group_size: Sequence[int], target: int) -> tuple[list[int], list[int], int]:
-    """Groups that fit into the target, taken in order; those that do not; clips taken."""
-    taken: list[int] = []
-    passed: list[int] = []
-    total = 0
-    for place, group in enumerate(waiting):
-        if total == target:
-            passed.extend(waiting[place:])
-            break
-        if total + group_size[group] <= target:
-            taken.append(group)
-            total += group_size[group]
-        else:
-            passed.append(group)
-    return taken, passed, total
 
 
 def _explain(pool: Pool, asked: Integers, need: Integers, at_hand: Integers, group_size: Integers, missing: int) -> str:

@@ -72,12 +72,25 @@ def find_duplicates(fingerprints: pa.Table, settings: DuplicateSettings) -> pa.T
     Returns:
         video_id and copy_id, the smaller id first, sorted. The same in any order of rows.
     """
-    videos = _comparable(fingerprints)
+    num_bytes = pc.fill_null(pc.binary_length(fingerprints["fingerprint"]), 0)
+    is_whole = pc.equal(pc.bit_wise_and(num_bytes, 3), 0)
+    is_there = pc.and_(pc.greater(num_bytes, 0), pc.is_valid(fingerprints["duration_ms"]))
+    videos = fingerprints.filter(pc.and_(is_whole, is_there)).select(["video_id", "duration_ms", "fingerprint"])
     order = pc.sort_indices(videos, [("duration_ms", "ascending"), ("video_id", "ascending")]).to_numpy()
     order = order.astype(np.int64)
     duration_ms = videos["duration_ms"].to_numpy()[order]
     pairs = order[_find_candidates(_index_items(videos["fingerprint"], order), duration_ms, settings)]
-    pairs = _keep_copies(pairs, videos["fingerprint"], settings)
+    rows, place = np.unique(pairs, return_inverse=True)
+    # A filter works chunk by chunk; `take` would join the chunks, and binary ends at 2 GB.
+    is_needed = np.zeros(videos.num_rows, bool)
+    is_needed[rows] = True
+    needed = videos["fingerprint"].filter(pa.array(is_needed))
+    items = [part for batch, bounds in _read_items(needed) for part in np.split(batch, bounds[1:-1])]
+    is_copy = [
+        bit_error_rate(items[first], items[second], settings) <= settings.max_bit_error_rate
+        for first, second in place.reshape(-1, 2)
+    ]
+    pairs = pairs[np.array(is_copy, bool)]
     first, second = (videos["video_id"].take(pa.array(pairs[:, side])) for side in (0, 1))
     columns = [pc.min_element_wise(first, second), pc.max_element_wise(first, second)]
     return pa.table(columns, ["video_id", "copy_id"]).sort_by([("video_id", "ascending"), ("copy_id", "ascending")])
@@ -89,16 +102,29 @@ def bit_error_rate(first: Items, second: Items, settings: DuplicateSettings) -> 
     Returns:
         0 to 1; 1 when there is no offset within the limit at which the two share items and enough changing sound.
     """
-    offsets = _vote_offsets(first, second, round(settings.max_offset_ms / ITEM_MS))
-    min_items = round(settings.min_overlap_ms / ITEM_MS)
-    return min((_error_rate_at(first, second, int(offset), min_items) for offset in offsets), default=1.0)
-
-
-def _comparable(fingerprints: pa.Table) -> pa.Table:
-    num_bytes = pc.fill_null(pc.binary_length(fingerprints["fingerprint"]), 0)
-    is_whole = pc.equal(pc.bit_wise_and(num_bytes, 3), 0)
-    is_there = pc.and_(pc.greater(num_bytes, 0), pc.is_valid(fingerprints["duration_ms"]))
-    return fingerprints.filter(pc.and_(is_whole, is_there)).select(["video_id", "duration_ms", "fingerprint"])
+    # Each two equal items vote for an offset, place in second minus place in first.
+    max_offset, min_items = round(settings.max_offset_ms / ITEM_MS), max(1, round(settings.min_overlap_ms / ITEM_MS))
+    places, others = np.flatnonzero(_is_change(first)), np.flatnonzero(_is_change(second))
+    others = others[np.argsort(second[others], kind="stable")]
+    left, right = (np.searchsorted(second[others], first[places], side) for side in ("left", "right"))
+    num_equal = right - left
+    within = np.arange(num_equal.sum()) - np.repeat(np.cumsum(num_equal) - num_equal, num_equal)
+    offsets = others[np.repeat(left, num_equal) + within] - np.repeat(places, num_equal)
+    offsets = offsets[np.abs(offsets) <= max_offset]
+    votes = np.bincount(offsets + max_offset, minlength=2 * max_offset + 1)
+    lowest = 1.0
+    # Those with at least half as many votes as the best are tried.
+    tried = np.flatnonzero((votes >= _MIN_VOTES) & (2 * votes >= votes.max())) - max_offset
+    for offset in tried.tolist():
+        start, other_start = max(0, -offset), max(0, offset)
+        length = min(len(first) - start, len(second) - other_start)
+        ours, theirs = first[start : start + length], second[other_start : other_start + length]
+        changes = _is_change(ours) | _is_change(theirs)
+        num_items = int(changes.sum())
+        if num_items >= min_items:
+            num_bits = float(np.bitwise_count(ours[changes] ^ theirs[changes]).sum())
+            lowest = min(lowest, num_bits / (32 * num_items))
+    return lowest
 
 
 def _index_items(fingerprints: pa.ChunkedArray, order: Integers) -> Hashes:
@@ -150,7 +176,10 @@ def _is_change(items: Items) -> npt.NDArray[np.bool_]:
 def _find_candidates(entries: Hashes, duration_ms: Integers, settings: DuplicateSettings) -> Pairs:
     """Pairs of ranks [P, 2] of videos that share enough of their sampled items and last about as long."""
     num_keys = np.bincount((entries & _LOW_HALF).astype(np.int64), minlength=len(duration_ms))
-    entries = _drop_common(entries)
+    keys = entries >> _HALF
+    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.int64)
+    num_videos = np.diff(np.r_[starts, len(keys)])
+    entries = entries[np.repeat(num_videos <= _MAX_VIDEOS_OF_KEY, num_videos)]
     rank = (entries & _LOW_HALF).astype(np.int64)
     found = [np.empty(0, np.uint64)]
     for distance in range(1, _NEIGHBOURS + 1):
@@ -164,55 +193,3 @@ def _find_candidates(entries: Hashes, duration_ms: Integers, settings: Duplicate
     needed = np.maximum(_MIN_SHARED_KEYS, _MIN_SHARED_SHARE * num_keys[ranks].min(axis=1))
     kept: Pairs = ranks[num_shared >= needed]
     return kept
-
-
-def _drop_common(entries: Hashes) -> Hashes:
-    keys = entries >> _HALF
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.int64)
-    num_videos = np.diff(np.r_[starts, len(keys)])
-    kept: Hashes = entries[np.repeat(num_videos <= _MAX_VIDEOS_OF_KEY, num_videos)]
-    return kept
-
-
-def _keep_copies(pairs: Pairs, fingerprints: pa.ChunkedArray, settings: DuplicateSettings) -> Pairs:
-    """The pairs of rows [P, 2] whose fingerprints agree."""
-    rows, place = np.unique(pairs, return_inverse=True)
-    # A filter works chunk by chunk; `take` would join the chunks, and binary ends at 2 GB.
-    is_needed = np.zeros(len(fingerprints), bool)
-    is_needed[rows] = True
-    needed = fingerprints.filter(pa.array(is_needed))
-    items = [part for batch in _read_items(needed) for part in _cut_items(*batch)]
-    is_copy = [
-        bit_error_rate(items[first], items[second], settings) <= settings.max_bit_error_rate
-        for first, second in place.reshape(-1, 2)
-    ]
-    kept: Pairs = pairs[np.array(is_copy, bool)]
-    return kept
-
-
-def _cut_items(items: Items, bounds: Integers) -> list[Items]:
-    return np.split(items, bounds[1:-1])
-
-
-def _vote_offsets(first: Items, second: Items, max_offset: int) -> Integers:
-    """Offsets (place in second minus place in first) that the most equal items name, and those with half as many."""
-    places, others = np.flatnonzero(_is_change(first)), np.flatnonzero(_is_change(second))
-    others = others[np.argsort(second[others], kind="stable")]
-    left, right = (np.searchsorted(second[others], first[places], side) for side in ("left", "right"))
-    num_equal = right - left
-    within = np.arange(num_equal.sum()) - np.repeat(np.cumsum(num_equal) - num_equal, num_equal)
-    offsets = others[np.repeat(left, num_equal) + within] - np.repeat(places, num_equal)
-    offsets = offsets[np.abs(offsets) <= max_offset]
-    votes = np.bincount(offsets + max_offset, minlength=2 * max_offset + 1)
-    return np.flatnonzero((votes >= _MIN_VOTES) & (2 * votes >= votes.max())) - max_offset
-
-
-def _error_rate_at(first: Items, second: Items, offset: int, min_items: int) -> float:
-    start, other_start = max(0, -offset), max(0, offset)
-    length = min(len(first) - start, len(second) - other_start)
-    ours, theirs = first[start : start + length], second[other_start : other_start + length]
-    changes = _is_change(ours) | _is_change(theirs)
-    num_items = int(changes.sum())
-    if num_items < max(1, min_items):
-        return 1.0
-    return float(np.bitwise_count(ours[changes] ^ theirs[changes]).sum()) / (32 * num_items)

@@ -25,25 +25,24 @@ def read_assignment(source: str | Path) -> pa.Table:
     Raises:
         SplitError: there is no such table.
     """
-    is_root = bool(list_parts(source, "splits"))
-    rows = read_table(source, "splits", [*_COLUMNS, "status"]) if is_root else _read_parts(source)
+    columns = [*_COLUMNS, "status"]
+    if list_parts(source, "splits"):
+        rows = read_table(source, "splits", columns)
+    else:
+        fs, local = fsspec.core.url_to_fs(str(source))
+        paths = fs.ls(local, detail=False) if fs.isdir(local) else []
+        parts = []
+        for path in sorted(path for path in paths if path.endswith(".parquet")):
+            with fs.open(path, "rb") as file:
+                part = pq.ParquetFile(file)
+                if {*part.schema_arrow.names} >= {*columns}:
+                    parts.append(part.read(columns=columns).replace_schema_metadata(None))
+        if not parts:
+            raise SplitError(
+                f"splits.pinned_from: no splits table in {str(source)!r}; name a root whose splits are drawn"
+            )
+        rows = pa.concat_tables(parts)
     return rows.filter(pc.equal(rows["status"], Status.OK.value)).select(_COLUMNS)
-
-
-def _read_parts(folder: str | Path) -> pa.Table:
-    fs, local = fsspec.core.url_to_fs(str(folder))
-    paths = sorted(
-        path for path in (fs.ls(local, detail=False) if fs.isdir(local) else []) if path.endswith(".parquet")
-    )
-    parts = []
-    for path in paths:
-        with fs.open(path, "rb") as file:
-            part = pq.ParquetFile(file)
-            if set(part.schema_arrow.names) >= {*_COLUMNS, "status"}:
-                parts.append(part.read(columns=[*_COLUMNS, "status"]).replace_schema_metadata(None))
-    if not parts:
-        raise SplitError(f"splits.pinned_from: no splits table in {str(folder)!r}; name a root whose splits are drawn")
-    return pa.concat_tables(parts)
 
 
 def write_pins(root: str | Path, pinned: pa.Table) -> None:

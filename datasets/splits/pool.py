@@ -86,12 +86,28 @@ def make_pool(clips: pa.Table, request: DrawRequest) -> Pool:
     if pinned is None:
         clip_split, video_split = np.full(len(video), FREE), np.full(len(videos), FREE)
     else:
-        clip_split, video_split = _read_pins(clips, videos, names, pinned)
-        _check_pinned_groups(videos, video_split, request.groups, names)
-        video_split = _spread_pins(group, video_split)
+        clip_split, pinned_split = _read_pins(clips, videos, names, pinned)
+        _check_pinned_groups(videos, pinned_split, request.groups, names)
+        # The videos of a pinned group get its split; between two splits, the new ones are left out.
+        lowest = np.full(group.max(initial=-1) + 1, np.iinfo(np.int64).max)
+        highest = np.full(len(lowest), FREE)
+        is_pinned = pinned_split >= 0
+        np.minimum.at(lowest, group[is_pinned], pinned_split[is_pinned])
+        np.maximum.at(highest, group[is_pinned], pinned_split[is_pinned])
+        group_split = np.where(highest == FREE, FREE, np.where(lowest == highest, highest, LEFT_OUT))
+        video_split = np.where(is_pinned, pinned_split, group_split[group])
         if (video_split[video] != clip_split)[clip_split >= 0].any():
             raise SplitError("splits: pinned gives a clip to another video than clips does")
-    within_limit = _limit_per_video(video, clip_hash, clip_split >= 0, request.max_per_video)
+    within_limit, limit = np.ones(len(video), bool), request.max_per_video
+    if limit is not None:
+        # The first of each video: pinned ones, then in hash order.
+        order = np.lexsort((clip_hash, clip_split < 0, video))
+        ordered = video[order]
+        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.empty(0, np.int64)
+        rank = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
+        within_limit[order] = rank < limit
+        if ((clip_split >= 0) & ~within_limit).any():
+            raise SplitError(f"splits: pinned has a video with more than max_per_video={limit} clips; raise the limit")
     return Pool(clips, clip_hash, video, group, video_split, clip_split, within_limit, names)
 
 
@@ -133,8 +149,25 @@ def group_pairs(groups: pa.Table) -> Iterator[pa.Table]:
 
 
 def _group_videos(videos: pa.ChunkedArray, video_hash: Hashes, groups: pa.Table | None) -> Integers:
-    """Group of each video [V], numbered in hash order."""
-    component = np.arange(len(videos)) if groups is None else _connect(videos, groups)
+    """Group of each video [V], numbered in hash order: videos that hang together, through ones outside the pool too."""
+    component = np.arange(len(videos))
+    if groups is not None:
+        columns = [_as_text(pairs) for pairs in group_pairs(groups)]
+        mentioned = [chunk for pairs in columns for chunk in pairs["video_id"].chunks]
+        _, node = _encode(pa.chunked_array([*videos.cast(pa.large_string()).chunks, *mentioned], pa.large_string()))
+        num_nodes = node.max(initial=-1) + 1
+        targets = [np.empty(0, np.int64)]
+        for pairs in columns:
+            target = _encode(pairs["group_id"])[1] + num_nodes
+            num_nodes = target.max(initial=num_nodes - 1) + 1
+            targets.append(target)
+        source, joined = node[len(videos) :], np.concatenate(targets)
+        # Here, since every command reads settings that stand beside the draw, and few draw.
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        edges = coo_array((np.ones(len(source), bool), (source, joined)), shape=(num_nodes, num_nodes))
+        component = connected_components(edges, directed=False)[1][: len(videos)].astype(np.int64)
     # The smallest hash of a group belongs to it whatever the order of its videos; mixed again, large groups do not
     # come first.
     smallest = np.full(component.max(initial=-1) + 1, np.iinfo(np.uint64).max, np.uint64)
@@ -143,27 +176,6 @@ def _group_videos(videos: pa.ChunkedArray, video_hash: Hashes, groups: pa.Table 
     rank = np.empty(len(smallest), np.int64)
     rank[present[np.argsort(mix(smallest[present]))]] = np.arange(len(present))
     return rank[component]
-
-
-def _connect(videos: pa.ChunkedArray, groups: pa.Table) -> Integers:
-    """Connected component of each video [V]; videos outside the pool connect too."""
-    columns = [_as_text(pairs) for pairs in group_pairs(groups)]
-    mentioned = [chunk for pairs in columns for chunk in pairs["video_id"].chunks]
-    _, node = _encode(pa.chunked_array([*videos.cast(pa.large_string()).chunks, *mentioned], pa.large_string()))
-    num_nodes = node.max(initial=-1) + 1
-    targets = [np.empty(0, np.int64)]
-    for pairs in columns:
-        target = _encode(pairs["group_id"])[1] + num_nodes
-        num_nodes = target.max(initial=num_nodes - 1) + 1
-        targets.append(target)
-    source, joined = node[len(videos) :], np.concatenate(targets)
-    # Here, since every command reads settings that stand beside the draw, and few draw.
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    edges = coo_array((np.ones(len(source), bool), (source, joined)), shape=(num_nodes, num_nodes))
-    component: Integers = connected_components(edges, directed=False)[1][: len(videos)].astype(np.int64)
-    return component
 
 
 def _as_text(pairs: pa.Table) -> pa.Table:
@@ -214,29 +226,3 @@ def _check_pinned_groups(
                 f"splits: pinned has group {row['group_id']!r} in {names[row['split_min']]} and "
                 f"{names[row['split_max']]}; drop the grouping or the earlier assignment"
             )
-
-
-def _spread_pins(group: Integers, video_split: Integers) -> Integers:
-    """Give the videos of a pinned group its split; between two splits, leave the new ones out."""
-    lowest = np.full(group.max(initial=-1) + 1, np.iinfo(np.int64).max)
-    highest = np.full(len(lowest), FREE)
-    is_pinned = video_split >= 0
-    np.minimum.at(lowest, group[is_pinned], video_split[is_pinned])
-    np.maximum.at(highest, group[is_pinned], video_split[is_pinned])
-    group_split = np.where(highest == FREE, FREE, np.where(lowest == highest, highest, LEFT_OUT))
-    return np.where(is_pinned, video_split, group_split[group])
-
-
-def _limit_per_video(video: Integers, clip_hash: Hashes, is_pinned: Booleans, limit: int | None) -> Booleans:
-    """The first `limit` clips of each video [C]: pinned ones, then in hash order."""
-    if limit is None:
-        return np.ones(len(video), bool)
-    order = np.lexsort((clip_hash, ~is_pinned, video))
-    ordered = video[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.empty(0, np.int64)
-    rank = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
-    within = np.empty(len(video), bool)
-    within[order] = rank < limit
-    if (is_pinned & ~within).any():
-        raise SplitError(f"splits: pinned has a video with more than max_per_video={limit} clips; raise the limit")
-    return within
