@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 MEASURED_FRAMES = 4
 """Every fourth frame says enough of a second of sound."""
@@ -25,7 +24,14 @@ def cancelled_channel(frames: Sequence[Any], last: int | None) -> int | None:
     """
     if not 2 <= frames[0].layout.nb_channels <= MOST_PLANES or frames[0].format.name not in _FULL_SCALES:
         return None
-    samples = np.concatenate([_channels_of(frame) for frame in frames[::MEASURED_FRAMES]], axis=1)
+    parts = []
+    for frame in frames[::MEASURED_FRAMES]:
+        part = frame.to_ndarray().astype(np.float64)
+        if not frame.format.is_planar:
+            part = part.reshape(-1, frame.layout.nb_channels).T
+        scale = _FULL_SCALES[frame.format.name]
+        parts.append((part - 128 if scale == 128 else part) / scale)
+    samples = np.concatenate(parts, axis=1)  # [channels, samples] in [-1, 1)
     energies = np.mean(samples**2, axis=1)
     if energies.max() < QUIET:
         return last
@@ -38,16 +44,6 @@ def cancelled_channel(frames: Sequence[Any], last: int | None) -> int | None:
 
 _FULL_SCALES = {"u8": 128, "s16": 1 << 15, "s32": 1 << 31, "flt": 1, "dbl": 1}
 _FULL_SCALES |= {f"{name}p": scale for name, scale in _FULL_SCALES.items()}
-
-
-def _channels_of(frame: Any) -> npt.NDArray[np.float64]:
-    """[channels, samples] in [-1, 1)."""
-    samples = frame.to_ndarray().astype(np.float64)
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    scale = _FULL_SCALES[frame.format.name]
-    centred: npt.NDArray[np.float64] = (samples - 128 if scale == 128 else samples) / scale
-    return centred
 
 
 def mixing_filters(layout: str, num_channels: int, channel: int | None) -> list[str]:

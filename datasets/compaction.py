@@ -47,10 +47,15 @@ def compact_table(root: str | Path, name: str, target_bytes: int = TARGET_BYTES)
     """
     if name not in COMPACTED:
         raise ValueError(f"parts of {name} are not batches: compact takes {', '.join(COMPACTED)}")
+    fs = fsspec.core.url_to_fs(str(root))[0]
     before = len(list_parts(root, name))
     _finish(root, name)
     for paths in _groups(root, name, target_bytes):
-        merged = _merge(root, name, paths)
+        parts = []
+        for path in paths:
+            with fs.open(path, "rb") as file:
+                parts.append(pq.ParquetFile(file).read().replace_schema_metadata(None))
+        merged = keep_highest_attempt(TABLES[name], pa.concat_tables(parts, promote_options="permissive"))
         # Named after the parts, not after their keys: a wholly retried batch's keys name one of the old parts.
         old = [Path(path).name for path in paths]
         new = part_path(root, name, merged, old)
@@ -94,16 +99,6 @@ def _finish(root: str | Path, name: str) -> None:
             if fs.exists(path):
                 fs.rm_file(path)
     fs.rm_file(journal_path)
-
-
-def _merge(root: str | Path, name: str, paths: list[str]) -> pa.Table:
-    """Rows of some parts, one a key."""
-    fs = fsspec.core.url_to_fs(str(root))[0]
-    parts = []
-    for path in paths:
-        with fs.open(path, "rb") as file:
-            parts.append(pq.ParquetFile(file).read().replace_schema_metadata(None))
-    return keep_highest_attempt(TABLES[name], pa.concat_tables(parts, promote_options="permissive"))
 
 
 def _journal(root: str | Path, name: str) -> str:

@@ -88,32 +88,27 @@ def rewrite_tables(root: str | Path, video_ids: Collection[str], others: Collect
     removed: Counter[str] = Counter()
     for name in _ORDER:
         for path in list_parts(root, name):
-            removed[name] += _rewrite_part(root, name, path, video_ids, others)
+            file = pq.ParquetFile(path)
+            texts = [field.name for field in file.schema_arrow if field.type == pa.string()]
+            named = file.read(columns=texts)
+            goes = _is_about(named, video_ids, others)
+            stays = named.filter(pc.invert(goes))
+            mentions = {text: _names_any(stays[text], {*video_ids, *others}) for text in texts}
+            mentions = {text: mask for text, mask in mentions.items() if pc.any(mask).as_py()}
+            if not (pc.any(goes).as_py() or mentions):
+                continue
+            table = file.read().replace_schema_metadata(None).filter(pc.invert(goes))
+            for text, mask in mentions.items():
+                clean = pc.if_else(mask, pa.scalar(_REDACTED), table[text])
+                table = table.set_column(table.schema.get_field_index(text), table.schema.field(text), clean)
+            written = write_part(root, name, table)
+            if written is None or Path(written) != Path(path):
+                Path(path).unlink()
+            removed[name] += int(pc.sum(goes).as_py() or 0)
     pinned = read_pins(root)
     if pinned is not None and pc.any(_is_about(pinned, video_ids, others)).as_py():
         write_pins(root, pinned.filter(pc.invert(_is_about(pinned, video_ids, others))))
     return removed
-
-
-def _rewrite_part(root: str | Path, name: str, path: str, video_ids: Collection[str], others: Collection[str]) -> int:
-    file = pq.ParquetFile(path)
-    texts = [field.name for field in file.schema_arrow if field.type == pa.string()]
-    named = file.read(columns=texts)
-    goes = _is_about(named, video_ids, others)
-    stays = named.filter(pc.invert(goes))
-    mentions = {text: _names_any(stays[text], {*video_ids, *others}) for text in texts}
-    if not (pc.any(goes).as_py() or any(pc.any(mask).as_py() for mask in mentions.values())):
-        return 0
-    table = file.read().replace_schema_metadata(None)
-    table = table.filter(pc.invert(goes))
-    for text, mask in mentions.items():
-        if pc.any(mask).as_py():
-            clean = pc.if_else(mask, pa.scalar(_REDACTED), table[text])
-            table = table.set_column(table.schema.get_field_index(text), table.schema.field(text), clean)
-    written = write_part(root, name, table)
-    if written is None or Path(written) != Path(path):
-        Path(path).unlink()
-    return int(pc.sum(goes).as_py() or 0)
 
 
 def _is_about(rows: pa.Table, video_ids: Collection[str], others: Collection[str]) -> pa.ChunkedArray:

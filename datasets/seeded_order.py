@@ -46,7 +46,27 @@ def hash_strings(strings: pa.ChunkedArray, salt: str) -> Hashes:
         for chunk in strings.cast(pa.large_string()).chunks
         for row in range(0, len(chunk), _ROWS_AT_ONCE)
     ]
-    return np.concatenate([np.empty(0, np.uint64), *(_hash_chunk(chunk, start) for chunk in chunks)])
+    found = [np.empty(0, np.uint64)]
+    for chunk in chunks:
+        _, offset_buffer, data_buffer = chunk.buffers()
+        offsets = np.frombuffer(offset_buffer, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+        data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.empty(0, np.uint8)
+        lengths = np.diff(offsets)
+        hashes = np.empty(len(chunk), np.uint64)
+        for length in np.flatnonzero(np.bincount(lengths)):
+            rows = np.flatnonzero(lengths == length)
+            # Zeros fill the last word; the length is hashed too, so that an id and the same id with zero bytes differ.
+            padded = np.zeros((rows.size, -(-length // 8) * 8), np.uint8)
+            if rows.size == len(chunk):
+                padded[:, :length] = data[offsets[0] : offsets[-1]].reshape(rows.size, length)
+            else:
+                padded[:, :length] = data[offsets[rows][:, None] + np.arange(length)]
+            state = np.repeat(mix(start ^ np.uint64(length)), rows.size)
+            for word in padded.view("<u8").T:
+                state = mix(state ^ word)
+            hashes[rows] = state
+        found.append(hashes)
+    return np.concatenate(found)
 
 
 def mix(hashes: Hashes) -> Hashes:
@@ -55,24 +75,3 @@ def mix(hashes: Hashes) -> Hashes:
     hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return hashes ^ (hashes >> np.uint64(31))
-
-
-def _hash_chunk(strings: pa.Array, start: Hashes) -> Hashes:
-    _, offset_buffer, data_buffer = strings.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64)[strings.offset : strings.offset + len(strings) + 1]
-    data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.empty(0, np.uint8)
-    lengths = np.diff(offsets)
-    hashes = np.empty(len(strings), np.uint64)
-    for length in np.flatnonzero(np.bincount(lengths)):
-        rows = np.flatnonzero(lengths == length)
-        # Zeros fill the last word; the length is hashed too, so that an id and the same id with zero bytes differ.
-        padded = np.zeros((rows.size, -(-length // 8) * 8), np.uint8)
-        if rows.size == len(strings):
-            padded[:, :length] = data[offsets[0] : offsets[-1]].reshape(rows.size, length)
-        else:
-            padded[:, :length] = data[offsets[rows][:, None] + np.arange(length)]
-        state = np.repeat(mix(start ^ np.uint64(length)), rows.size)
-        for word in padded.view("<u8").T:
-            state = mix(state ^ word)
-        hashes[rows] = state
-    return hashes

@@ -9,7 +9,7 @@ import glob
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from datasets.array_bytes import array_bytes
 from datasets.files import read_json, write_bytes, write_json
 from datasets.outcomes import MAX_DETAIL_CHARS, Status
 from datasets.schemas import SCHEMA_VERSION, TABLES, TableSpec, is_volatile
@@ -121,10 +122,6 @@ def check_table(name: str, table: pa.Table) -> None:
     for column in (*spec.key, "status", "recipe", "attempt", "run_id"):
         if table[column].null_count:
             raise TableError(f"{name}.{column}: must not be null")
-    _check_vocabulary(name, spec, table)
-
-
-def _check_vocabulary(name: str, spec: TableSpec, table: pa.Table) -> None:
     unknown = set(table["status"].unique().to_pylist()) - {status.value for status in Status}
     if unknown:
         raise TableError(f"{name}.status: unknown {sorted(unknown)}")
@@ -290,31 +287,9 @@ def table_digest(root: str | Path, name: str, recipe: str | None = None) -> str:
         rows = table.take(order[start : start + _DIGEST_ROWS])
         for column in columns:
             digest.update(column.encode())
-            for chunk in _array_bytes(rows[column].combine_chunks()):
+            for chunk in array_bytes(rows[column].combine_chunks()):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-def _array_bytes(array: pa.Array) -> Iterator[Any]:
-    """Canonical bytes of an array's logical values."""
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    yield str(array.type).encode()
-    yield np.asarray(array.is_null()).tobytes()
-    if pa.types.is_null(array.type):
-        return
-    present = array.drop_null()
-    if pa.types.is_list(array.type):
-        yield pc.list_value_length(present).to_numpy(zero_copy_only=False).tobytes()
-        yield from _array_bytes(present.flatten())
-    elif pa.types.is_fixed_size_list(array.type):
-        yield from _array_bytes(present.flatten())
-    elif pa.types.is_string(array.type) or pa.types.is_binary(array.type):
-        yield pc.binary_length(present).to_numpy(zero_copy_only=False).tobytes()
-        whole = pa.ListArray.from_arrays(pa.array([0, len(present)], pa.int32()), present)
-        yield pc.binary_join(whole, pa.scalar("", array.type))[0].as_buffer()
-    else:
-        yield np.ascontiguousarray(present.to_numpy(zero_copy_only=False)).tobytes()
 
 
 def _join(*parts: str | Path) -> str:
