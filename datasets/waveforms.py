@@ -76,7 +76,12 @@ class Waveform:
         self._early_s = self._early_s + length_s if off_s < -JUMP_S else 0.0
         is_off = off_s > JUMP_S or self._early_s > BLOCK_S
         if kind != self._kind or (is_off and abs(off_s) < LONGEST_JUMP_S):
-            self._start_stretch(kind, time_s)
+            self._end_block()
+            self._close_graph()
+            if self._kind is not None:
+                self._tolerance_s = LATE_START_S if kind != self._kind else 0.0
+                self._position = round(time_s * kind[0])
+            self._kind, self._next_s, self._early_s = kind, time_s, 0.0
         self._block.append(frame)
         self._times_s.append(time_s)
         self._next_s += length_s
@@ -87,7 +92,16 @@ class Waveform:
     def finish(self, length_ms: int | None = None) -> None:
         """No frame comes any more: silence up to `length_ms`, where it is given and the track ends well before it."""
         if self._block:
-            self._block[-1] = _cut_to_duration(self._block[-1])
+            last = self._block[-1]
+            is_exact = last.time_base.numerator == 1 and last.time_base.denominator == last.sample_rate
+            is_readable = last.layout.nb_channels <= MOST_PLANES
+            if is_exact and is_readable and 0 < (last.duration or 0) < last.samples:
+                # Without what fills it up, where its container says how long it really is (mp4).
+                num_kept = last.duration * (1 if last.format.is_planar else last.layout.nb_channels)
+                samples = np.ascontiguousarray(last.to_ndarray()[:, :num_kept])
+                cut = type(last).from_ndarray(samples, format=last.format.name, layout=last.layout.name)
+                cut.sample_rate, cut.time_base, cut.pts = last.sample_rate, last.time_base, last.pts
+                self._block[-1] = cut
         self._end_block()
         self._close_graph()
         num_left = 0 if length_ms is None else length_ms * SAMPLING_RATE // 1000 - self.num_samples
@@ -116,21 +130,21 @@ class Waveform:
             return None
         return f"channels cancel out for {self.lone_channel_s:.1f} s: channel {self.lone_channel} is heard alone"
 
-    def _start_stretch(self, kind: tuple[int, str, str], time_s: float) -> None:
-        """The next frame is of another kind than the last, or does not begin where that ended."""
-        self._end_block()
-        self._close_graph()
-        if self._kind is not None:
-            self._tolerance_s = LATE_START_S if kind != self._kind else 0.0
-            self._position = round(time_s * kind[0])
-        self._kind, self._next_s, self._early_s = kind, time_s, 0.0
-
     def _end_block(self) -> None:
         """Put the frames that were held back through a graph that makes one channel of theirs."""
         if not self._block:
             return
-        self._count_samples()
         block, self._block = self._block, []
+        first, rate = block[0], block[0].sample_rate
+        # Times in samples, each frame where the one before it ends. Containers round times, some to milliseconds: where
+        # reading begins, the mean over a second says it better. After a gap the first one counts, as for ffmpeg.
+        if self._position is None:
+            starts = np.cumsum([0, *(frame.samples for frame in block[:-1])])
+            self._position = round(float(np.mean(np.array(self._times_s) * rate - starts)))
+        for frame in block:
+            frame.time_base, frame.pts = Fraction(1, rate), self._position
+            self._position += frame.samples
+        self._times_s = []
         channel = cancelled_channel(block, self._channel)
         if channel != self._channel:
             self._close_graph()
@@ -139,33 +153,16 @@ class Waveform:
             self.lone_channel, self.lone_channel_s = channel, self.lone_channel_s + self._block_s
         self._block_s = 0.0
         if self._graph is None:
-            self._graph, self._is_placed = self._make_graph(self._filters(block[0])), False
+            source = f"abuffer=sample_rate={rate}:sample_fmt={first.format.name}"
+            source += f":channel_layout={first.layout.name}:time_base=1/{rate}"
+            mixing = mixing_filters(first.layout.name, first.layout.nb_channels, channel)
+            resample = f"aresample={SAMPLING_RATE}:out_sample_fmt={self._format}:out_chlayout=mono"
+            filters = [source, *self._trim, *mixing, resample, "abuffersink"]
+            self._graph, self._is_placed = self._make_graph(filters), False
             self._graph.set_audio_frame_size(SAMPLING_RATE)
         for frame in block:
             self._graph.push(frame)
         self._pull()
-
-    def _count_samples(self) -> None:
-        """Give the frames of a block times in samples, each where the one before it ends.
-
-        Containers round times, some to milliseconds: where reading begins, the mean over a second says it better. After
-        a gap the first one counts, as for ffmpeg.
-        """
-        rate = self._block[0].sample_rate
-        if self._position is None:
-            starts = np.cumsum([0, *(frame.samples for frame in self._block[:-1])])
-            self._position = round(float(np.mean(np.array(self._times_s) * rate - starts)))
-        for frame in self._block:
-            frame.time_base, frame.pts = Fraction(1, rate), self._position
-            self._position += frame.samples
-        self._times_s = []
-
-    def _filters(self, frame: Any) -> list[str]:
-        source = f"abuffer=sample_rate={frame.sample_rate}:sample_fmt={frame.format.name}"
-        source += f":channel_layout={frame.layout.name}:time_base=1/{frame.sample_rate}"
-        mixing = mixing_filters(frame.layout.name, frame.layout.nb_channels, self._channel)
-        resample = f"aresample={SAMPLING_RATE}:out_sample_fmt={self._format}:out_chlayout=mono"
-        return [source, *self._trim, *mixing, resample, "abuffersink"]
 
     def _close_graph(self) -> None:
         if self._graph is not None:
@@ -180,19 +177,16 @@ class Waveform:
             except (BlockingIOError, EOFError):
                 return
             if not self._is_placed:
-                self._place(frame.pts)
+                # The first samples of a new graph lie where they belong: after silence, or without what is there.
+                gap = frame.pts - self.num_samples
+                is_off = self._tolerance_s < abs(gap) / SAMPLING_RATE < LONGEST_JUMP_S
+                self._num_late = -gap if is_off and gap < 0 else 0
+                if is_off and gap > 0:
+                    self._add_silence(gap)
+                self._tolerance_s, self._is_placed = JUMP_S, True
             samples = frame.to_ndarray().reshape(-1)[self._num_late :]
             self._num_late -= min(self._num_late, frame.samples)
             self._add(samples)
-
-    def _place(self, position: int) -> None:
-        """Make the next samples of a new graph lie where they belong: after silence, or without what is there."""
-        gap = position - self.num_samples
-        is_off = self._tolerance_s < abs(gap) / SAMPLING_RATE < LONGEST_JUMP_S
-        self._num_late = -gap if is_off and gap < 0 else 0
-        if is_off and gap > 0:
-            self._add_silence(gap)
-        self._tolerance_s, self._is_placed = JUMP_S, True
 
     def _add(self, samples: npt.NDArray[Any]) -> None:
         self._chunks.append(samples)
@@ -201,16 +195,3 @@ class Waveform:
     def _add_silence(self, num_samples: int) -> None:
         self._add(np.zeros(num_samples, self._chunks[0].dtype))
         self.num_silent += num_samples
-
-
-def _cut_to_duration(frame: Any) -> Any:
-    """The last frame of a track, without what fills it up where its container says how long it really is (mp4)."""
-    is_exact = frame.time_base.numerator == 1 and frame.time_base.denominator == frame.sample_rate
-    is_readable = frame.layout.nb_channels <= MOST_PLANES
-    if not (is_exact and is_readable and 0 < (frame.duration or 0) < frame.samples):
-        return frame
-    num_kept = frame.duration * (1 if frame.format.is_planar else frame.layout.nb_channels)
-    samples = np.ascontiguousarray(frame.to_ndarray()[:, :num_kept])
-    cut = type(frame).from_ndarray(samples, format=frame.format.name, layout=frame.layout.name)
-    cut.sample_rate, cut.time_base, cut.pts = frame.sample_rate, frame.time_base, frame.pts
-    return cut

@@ -38,7 +38,7 @@ def compare_releases(old: pa.Table | None, new: pa.Table, root: str | Path) -> R
     num_new_clips = _how_many(pc.is_in(came["video_id"], value_set=old_videos))
     stays = set(gone["video_id"].filter(pc.is_in(gone["video_id"], value_set=new_videos)).unique().to_pylist())
     rows = gone.to_pylist()
-    why = _read_why(root, rows) if rows else _nowhere
+    why = _read_why(root, rows) if rows else lambda row, kind: "no_longer_found"
     lost = {row["video_id"]: why(row, "video") for row in rows if row["video_id"] not in stays}
     return {
         "added": {
@@ -61,10 +61,6 @@ def _how_many(are: pa.ChunkedArray) -> int:
 
 def _count(reason: str, number: int) -> dict[str, int]:
     return {reason: number} if number else {}
-
-
-def _nowhere(row: Row, kind: str) -> str:
-    return "no_longer_found"
 
 
 def _read_why(root: str | Path, gone: list[Row]) -> Callable[[Row, str], str]:

@@ -18,7 +18,15 @@ def describe_croissant(content: Row, fetched_from: datetime | None, fetched_unti
     # Brings rdflib and pandas: only where a release is made.
     import mlcroissant as mlc
 
-    sets = [_file_set(mlc, family) for family in content["families"]]
+    sets = [
+        mlc.FileSet(
+            id=f"{family}-shards",
+            name=f"{family}-shards",
+            encoding_formats=["application/x-parquet"],
+            includes=[f"data/{family}/*.parquet"],
+        )
+        for family in content["families"]
+    ]
     records = [_record_set(mlc, family, row["columns"], content) for family, row in content["families"].items()]
     metadata = mlc.Metadata(
         conforms_to=["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
@@ -39,34 +47,24 @@ def describe_croissant(content: Row, fetched_from: datetime | None, fetched_unti
     return described
 
 
-def _file_set(mlc: Any, family: str) -> Any:
-    return mlc.FileSet(
-        id=f"{family}-shards",
-        name=f"{family}-shards",
-        encoding_formats=["application/x-parquet"],
-        includes=[f"data/{family}/*.parquet"],
-    )
-
-
 def _record_set(mlc: Any, family: str, columns: dict[str, str], content: Row) -> Any:
-    fields = [_field(mlc, family, name, kind) for name, kind in columns.items()]
+    fields = []
+    for name, kind in columns.items():
+        # By its Arrow type; of lists the first dimension is time, so its size is open (-1).
+        sizes = ["-1"] * len(re.findall(r"(?<!_)list<", kind)) + re.findall(r"\[(\d+)\]", kind)
+        innermost = kind.rpartition(": ")[2]
+        fields.append(
+            mlc.Field(
+                id=f"{family}/{name}",
+                name=f"{family}/{name}",
+                data_types=[next(getattr(mlc.DataType, found) for word, found in _TYPES.items() if word in innermost)],
+                is_array=True if sizes else None,
+                array_shape=",".join(sizes) or None,
+                source=mlc.Source(file_set=f"{family}-shards", extract=mlc.Extract(column=name)),
+            )
+        )
     return mlc.RecordSet(
         id=family, name=family, description=content["meaning"][family], key=[f"{family}/clip_id"], fields=fields
-    )
-
-
-def _field(mlc: Any, family: str, name: str, kind: str) -> Any:
-    """A column by its Arrow type; of lists the first dimension is time, so its size is open (-1)."""
-    sizes = ["-1"] * len(re.findall(r"(?<!_)list<", kind)) + re.findall(r"\[(\d+)\]", kind)
-    return mlc.Field(
-        id=f"{family}/{name}",
-        name=f"{family}/{name}",
-        data_types=[
-            next(getattr(mlc.DataType, name) for word, name in _TYPES.items() if word in kind.rpartition(": ")[2])
-        ],
-        is_array=True if sizes else None,
-        array_shape=",".join(sizes) or None,
-        source=mlc.Source(file_set=f"{family}-shards", extract=mlc.Extract(column=name)),
     )
 
 

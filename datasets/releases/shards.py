@@ -66,7 +66,20 @@ def read_metadata(root: str | Path, settings: PublishSettings) -> pa.Table:
         raise ReleaseError(f"{root} has no splits to publish: run `python -m flows curate` first")
     clips = splits.join(read_table(root, "clips", _CLIP_COLUMNS), "clip_id")
     videos = read_table(root, "videos", _VIDEO_COLUMNS)
-    videos = _hide(videos.filter(pc.is_in(videos["video_id"], clips["video_id"].combine_chunks())), settings)
+    rows = videos.filter(pc.is_in(videos["video_id"], clips["video_id"].combine_chunks())).to_pylist()
+    shown = ["title", "channel_id"] if settings.show_titles == "creative_commons" else []
+    for row in rows:
+        # Without titles and channels, but for those that a licence wants named; channels hashed; no loopback address.
+        is_free = (row["license"] or "").lower().startswith(("creative commons", "cc-by", "cc by"))
+        channel, title = row.pop("channel_id"), row.pop("title")
+        row["channel_hash"] = hash_id("channel", channel) if channel else None
+        if urlsplit(row["url"] or "").hostname in _LOOPBACK:
+            row["url"] = None
+        row["url"] = row["url"] and without_secrets(row["url"])
+        if shown:
+            row |= {"title": title if is_free else None, "channel_id": channel if is_free else None}
+    names = ["video_id", "source", "url", "license", "channel_hash", *shown]
+    videos = pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in names]))
     media = read_table(root, "media", _MEDIA_COLUMNS).rename_columns({"sha256": "media_sha256"})
     joined = clips.join(videos, "video_id").join(media, "video_id")
     order = ["clip_id", "video_id", "split", *_CLIP_COLUMNS[2:], *videos.column_names[1:], *media.column_names[1:]]
@@ -79,24 +92,6 @@ def read_metadata(root: str | Path, settings: PublishSettings) -> pa.Table:
 
 def _ok(table: pa.Table) -> pa.Table:
     return table.filter(pc.equal(table["status"], Status.OK.value))
-
-
-def _hide(videos: pa.Table, settings: PublishSettings) -> pa.Table:
-    """Without titles and channels, but for those that a licence wants named; channels hashed; no loopback address."""
-    rows = []
-    for row in videos.to_pylist():
-        is_free = (row["license"] or "").lower().startswith(("creative commons", "cc-by", "cc by"))
-        channel, title = row.pop("channel_id"), row.pop("title")
-        row["channel_hash"] = hash_id("channel", channel) if channel else None
-        if urlsplit(row["url"] or "").hostname in _LOOPBACK:
-            row["url"] = None
-        row["url"] = row["url"] and without_secrets(row["url"])
-        if settings.show_titles == "creative_commons":
-            row |= {"title": title if is_free else None, "channel_id": channel if is_free else None}
-        rows.append(row)
-    shown = ["title", "channel_id"] if settings.show_titles == "creative_commons" else []
-    names = ["video_id", "source", "url", "license", "channel_hash", *shown]
-    return pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in names]))
 
 
 def count_clips(metadata: pa.Table) -> dict[str, int]:
@@ -159,8 +154,11 @@ def write_shards(root: str | Path, folder: Path, metadata: pa.Table, settings: P
                 clips = rows.slice(start, end - start)
                 shard = clips if family == "metadata" else read_features(root, family, clips["clip_id"])
                 path = f"data/{family}/{split}-{number:05d}-of-{len(ends):05d}.parquet"
-                written = _write_shard(folder / path, shard, family, describe_family(root, family))
-                files.append({"path": path, "family": family, "split": split, **written})
+                made = {"table": family, "schema_version": SCHEMA_VERSION, **describe_family(root, family)}
+                data = parquet_bytes(shard.replace_schema_metadata(made))
+                write_bytes(folder / path, data)
+                counts = {"rows": shard.num_rows, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+                files.append({"path": path, "family": family, "split": split, **counts})
     empty = set(families) - {file["family"] for file in files if file["rows"]}
     if empty:
         lacking = ", ".join(sorted(empty))
@@ -187,12 +185,6 @@ def read_features(root: str | Path, name: str, clip_ids: pa.ChunkedArray) -> pa.
 
     table = keep_highest_attempt(TABLES[name], read_parts(root, name, current_recipe(root, name), read_wanted))
     return _ok(table).select(own).sort_by("clip_id").combine_chunks()
-
-
-def _write_shard(path: Path, shard: pa.Table, family: str, made: dict[str, str]) -> dict[str, Any]:
-    data = parquet_bytes(shard.replace_schema_metadata({"table": family, "schema_version": SCHEMA_VERSION, **made}))
-    write_bytes(path, data)
-    return {"rows": shard.num_rows, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def describe_family(root: str | Path, family: str) -> dict[str, str]:
