@@ -5,7 +5,6 @@ old ones are deleted. However that is killed, the table reads the same at every 
 what was begun: nothing is deleted unless the new part is there.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -50,7 +49,21 @@ def compact_table(root: str | Path, name: str, target_bytes: int = TARGET_BYTES)
     fs = fsspec.core.url_to_fs(str(root))[0]
     before = len(list_parts(root, name))
     _finish(root, name)
-    for paths in _groups(root, name, target_bytes):
+    # One listing: asking an object store for the size of each part would be a request a part.
+    sizes = {path: entry["size"] for path, entry in fs.find(f"{str(root).rstrip('/')}/{name}", detail=True).items()}
+    groups: list[list[str]] = []  # small parts of one recipe that together reach the target, or all that are left
+    num_bytes = 0
+    for path in list_parts(root, name):
+        if sizes[path] * 2 > target_bytes:
+            continue
+        if not groups or num_bytes >= target_bytes or Path(path).parent != Path(groups[-1][0]).parent:
+            groups.append([])
+            num_bytes = 0
+        groups[-1].append(path)
+        num_bytes += sizes[path]
+    for paths in groups:
+        if len(paths) == 1:
+            continue
         parts = []
         for path in paths:
             with fs.open(path, "rb") as file:
@@ -63,27 +76,6 @@ def compact_table(root: str | Path, name: str, target_bytes: int = TARGET_BYTES)
         write_part(root, name, merged, old)
         _finish(root, name)
     return before, len(list_parts(root, name))
-
-
-def _groups(root: str | Path, name: str, target_bytes: int) -> Iterator[list[str]]:
-    """Small parts of one recipe that together reach the target, or all that are left of them."""
-    fs = fsspec.core.url_to_fs(str(root))[0]
-    # One listing: asking an object store for the size of each part would be a request a part.
-    sizes = {path: entry["size"] for path, entry in fs.find(f"{str(root).rstrip('/')}/{name}", detail=True).items()}
-    group: list[str] = []
-    num_bytes = 0
-    for path in list_parts(root, name):
-        size = sizes[path]
-        if size * 2 > target_bytes:
-            continue
-        if group and (num_bytes >= target_bytes or Path(path).parent != Path(group[0]).parent):
-            if len(group) > 1:
-                yield group
-            group, num_bytes = [], 0
-        group.append(path)
-        num_bytes += size
-    if len(group) > 1:
-        yield group
 
 
 def _finish(root: str | Path, name: str) -> None:

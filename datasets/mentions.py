@@ -7,8 +7,10 @@ import lzma
 import os
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -130,34 +132,29 @@ def _unpacked_holds(stream: IO[bytes], needles: list[bytes], depth: int) -> bool
         return False
     if depth == _DEEPEST:
         raise _CannotSearch(f"packed more than {_DEEPEST} times")
-    for opened in _unpack(stream, head):
-        with opened() as unpacked:
-            if _stream_holds(unpacked, needles):
-                return True
-        with opened() as unpacked:
-            inner = unpacked.read(16)
-        if inner.startswith((_ZIP, *_OPENERS)):
-            with opened() as unpacked:
-                content = unpacked.read(_MOST_UNPACKED >> 4)
-            if _unpacked_holds(io.BytesIO(content), needles, depth + 1):
-                return True
-    return False
-
-
-def _unpack(stream: IO[bytes], head: bytes) -> Iterator[Any]:
-    """For each thing in a packed stream, a function that opens it from its beginning."""
-    if head.startswith(_ZIP):
-        with zipfile.ZipFile(stream) as archive:
-            for member in archive.infolist():
-                yield lambda member=member: archive.open(member)
-        return
-    opener = next(opener for magic, opener in _OPENERS.items() if head.startswith(magic))
 
     def open_again() -> Any:
         stream.seek(0)
-        return opener(stream)
+        return next(opener for magic, opener in _OPENERS.items() if head.startswith(magic))(stream)
 
-    yield open_again
+    with ExitStack() as stack:
+        # For each thing in it, what opens that from its beginning.
+        openers: list[Callable[[], Any]] = [open_again]
+        if head.startswith(_ZIP):
+            archive = stack.enter_context(zipfile.ZipFile(stream))
+            openers = [partial(archive.open, member) for member in archive.infolist()]
+        for opened in openers:
+            with opened() as unpacked:
+                if _stream_holds(unpacked, needles):
+                    return True
+            with opened() as unpacked:
+                inner = unpacked.read(16)
+            if inner.startswith((_ZIP, *_OPENERS)):
+                with opened() as unpacked:
+                    content = unpacked.read(_MOST_UNPACKED >> 4)
+                if _unpacked_holds(io.BytesIO(content), needles, depth + 1):
+                    return True
+    return False
 
 
 def _texts_in(array: pa.Array) -> Iterator[pa.Array]:

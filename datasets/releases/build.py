@@ -87,21 +87,14 @@ def find_difference(root: str | Path, metadata: pa.Table) -> Difference:
     made = {family: describe_family(root, family) for family in families_of(root)}
     before_made = {family: row["made"] for family, row in old["families"].items()} if old is not None else made
     new_recipes = [name for name in {**before_made, **made} if before_made.get(name) != made.get(name)]
-    return Difference(
-        _next_version(everything, changes, new_recipes), known[-1] if known else None, changes, new_recipes
-    )
-
-
-def _next_version(known: list[str], changes: Row, new_recipes: list[str]) -> str:
-    """1.0.0 first; then major: values made otherwise, minor: other clips, patch: the same clips and recipes."""
-    if not known:
-        return "1.0.0"
-    major, minor, patch = version_key(known[-1])
-    if new_recipes:
-        return f"{major + 1}.0.0"
-    if changes["moved"] or changes["added"]["clips"] or changes["removed"]["clips"]:
-        return f"{major}.{minor + 1}.0"
-    return f"{major}.{minor}.{patch + 1}"
+    # Major: values made otherwise, minor: other clips, patch: the same clips and recipes.
+    version = "1.0.0"
+    if everything:
+        major, minor, patch = version_key(everything[-1])
+        has_changed = changes["moved"] or changes["added"]["clips"] or changes["removed"]["clips"]
+        version = f"{major}.{minor + 1}.0" if has_changed else f"{major}.{minor}.{patch + 1}"
+        version = f"{major + 1}.0.0" if new_recipes else version
+    return Difference(version, known[-1] if known else None, changes, new_recipes)
 
 
 def build_release(
@@ -132,9 +125,12 @@ def build_release(
     metadata = read_metadata(root, settings)
     difference = find_difference(root, metadata)
     files = write_shards(root, folder, metadata, settings)
-    if difference.previous is not None and _is_same(files, settings, release_path(root, difference.previous)):
-        shutil.rmtree(folder)
-        return None
+    if difference.previous is not None:
+        before = read_manifest(release_path(root, difference.previous))
+        shards = [[(file["path"], file["sha256"]) for file in listed] for listed in (files, before["files"])]
+        if shards[0] == shards[1] and before["publish"] == _plain(settings):
+            shutil.rmtree(folder)
+            return None
     manifest = _make_manifest(root, settings, folder, metadata, files, difference, run)
     write_json(folder / MANIFEST_FILE, manifest)
     _write_lists(root, folder, difference)
@@ -145,14 +141,12 @@ def build_release(
         raise ReleaseError(f"the release does not read back as it was written: {problems[0]}")
     version = str(manifest["version"])
     folder.rename(releases / version)
-    _sync_folder(releases)
+    descriptor = os.open(releases, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     return version
-
-
-def _is_same(files: list[Row], settings: PublishSettings, previous: str) -> bool:
-    before = read_manifest(previous)
-    shards = [[(file["path"], file["sha256"]) for file in listed] for listed in (files, before["files"])]
-    return shards[0] == shards[1] and before["publish"] == _plain(settings)
 
 
 def _plain(settings: PublishSettings) -> Row:
@@ -172,6 +166,13 @@ def _make_manifest(
     splits = metadata.append_column("ms", pc.subtract(metadata["end_ms"], metadata["start_ms"]))
     grouped = splits.group_by("split").aggregate([("video_id", "count_distinct"), ("ms", "sum")]).to_pylist()
     by_split = {row["split"]: row for row in grouped}
+    made_with = {}
+    for stage, table in _TABLE_OF_STAGE.items():
+        # As they were when the stage's table was made, without paths of this machine.
+        made = ((read_run(root, table) or {}).get("config") or run["config"])[stage]
+        texts = {k: Path(v).name if Path(v).is_absolute() else v for k, v in made.items() if isinstance(v, str)}
+        plain = made | {name: without_secrets(text) for name, text in texts.items()}
+        made_with[stage] = {name: value for name, value in plain.items() if name not in _LOCAL_SETTINGS}
     return {
         "release_format": RELEASE_FORMAT,
         "name": settings.name,
@@ -190,26 +191,11 @@ def _make_manifest(
             family: _describe_shards(root, folder, family, files, metadata["clip_id"]) for family in families_of(root)
         },
         "changes": difference.changes | {"new_recipes": difference.new_recipes},
-        "config": _made_with(root, run["config"]),
+        "config": made_with,
         "run_sha256": sum_facts(run),
         "publish": _plain(settings),
         "files": files,
     }
-
-
-def _made_with(root: str | Path, config: Mapping[str, Any]) -> Row:
-    """Settings of each stage as they were when its table was made, without paths of this machine."""
-    stages = {}
-    for stage, table in _TABLE_OF_STAGE.items():
-        recorded = (read_run(root, table) or {}).get("config") or config
-        stages[stage] = {
-            name: without_secrets(Path(value).name if Path(value).is_absolute() else value)
-            if isinstance(value, str)
-            else value
-            for name, value in recorded[stage].items()
-            if name not in _LOCAL_SETTINGS
-        }
-    return stages
 
 
 def _describe_shards(root: str | Path, folder: Path, family: str, files: list[Row], clip_ids: pa.ChunkedArray) -> Row:
@@ -252,11 +238,3 @@ def _seal(folder: Path, run: Mapping[str, Any]) -> None:
     sums = shards | papers | sum_files(folder, leave_out={**shards, **papers})
     lines = [f"{digest}  {path}\n" for path, digest in sorted(sums.items())]
     write_bytes(folder / SUMS_FILE, "".join(lines).encode())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -31,6 +31,16 @@ MEANING = {
     "log_mel": "log-mel frames of 25 ms every 10 ms, 40 bands, dB below the clip's maximum (float32)",
 }
 
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # Markdown and YAML for people; texts of the web never get here (titles stay in shards)
+)
+_TEMPLATES.globals.update(number="{:,}".format, length=format_amount)
+
 Row = dict[str, Any]
 
 
@@ -59,25 +69,19 @@ def write_papers(
     else:
         shutil.copyfile(settings.license_file, folder / "LICENSE")
     for name, template in papers.items():
-        write_bytes(folder / name, _environment().get_template(template).render(content).encode())
-    write_bytes(folder / CHANGELOG_FILE, _write_changelog(root, manifest, today).encode())
+        write_bytes(folder / name, _TEMPLATES.get_template(template).render(content).encode())
+    earlier = ""
+    if manifest["previous"] is not None:
+        text = (Path(release_path(root, manifest["previous"])) / CHANGELOG_FILE).read_text(encoding="utf-8")
+        earlier = text[text.index("\n## ") :]
+    changelog = f"# Changelog of {manifest['name']}\n\nRemoved ids are only in `removed.tsv`, hashed.\n"
+    changelog += f"\n## {manifest['version']} - {today}\n\n{_describe(manifest)}\n\n"
+    changelog += f"{content['num_clips']:,} clips.\n{earlier}"
+    write_bytes(folder / CHANGELOG_FILE, changelog.encode())
     for name, copy in (("LICENSE", "LICENSE-SOFTWARE"), ("RESPONSIBLE_USE.md", "RESPONSIBLE_USE.md")):
         shutil.copyfile(_PROJECT / name, folder / copy)
     fetched = pc.min_max(read_table(root, "media", ["fetched_at"])["fetched_at"]).as_py()
     write_json(folder / CROISSANT_FILE, describe_croissant(content, fetched["min"], fetched["max"]))
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown and YAML for people; texts of the web never get here (titles stay in shards)
-    )
-    environment.globals.update(number="{:,}".format, length=format_amount)
-    return environment
 
 
 def _gather(
@@ -91,6 +95,15 @@ def _gather(
     """Everything the papers are filled with."""
     families = {name: {"encoder": None, **row} for name, row in manifest["families"].items()}
     language = manifest["config"]["selection"]["language"]
+    videos = read_table(root, "videos", ["video_id", "license"])
+    drawn = read_table(root, "splits", ["video_id"])["video_id"].combine_chunks()
+    named = videos.filter(pc.and_(pc.is_in(videos["video_id"], drawn), pc.is_valid(videos["license"])))["license"]
+    licenses = [
+        # No text of the web but what looks like a licence.
+        {"license": "".join(c for c in one_line(row["values"], 60) if c not in "[]<>|`"), "videos": row["counts"]}
+        for row in named.value_counts().to_pylist()
+        if row["values"].replace(" ", "").isascii()
+    ]
     return manifest | {
         "families": families,
         "num_clips": sum(row["clips"] for row in manifest["splits"].values()),
@@ -110,22 +123,9 @@ def _gather(
         "license": settings.license if settings.license != "other" else "the terms that come with it",
         "authors": settings.authors or (f"The makers of {settings.name}",),
         "today": today.isoformat(),
-        "video_licenses": _count_licenses(root, manifest),
+        "video_licenses": sorted(licenses, key=lambda row: (-row["videos"], row["license"])),
         "front_matter": _front_matter(manifest, settings, language),
     }
-
-
-def _count_licenses(root: str | Path, manifest: Row) -> list[Row]:
-    """Licences that the videos name, by their number; no text of the web but what looks like one."""
-    videos = read_table(root, "videos", ["video_id", "license"])
-    drawn = read_table(root, "splits", ["video_id"])["video_id"].combine_chunks()
-    named = videos.filter(pc.and_(pc.is_in(videos["video_id"], drawn), pc.is_valid(videos["license"])))["license"]
-    plain = [row for row in named.value_counts().to_pylist() if row["values"].replace(" ", "").isascii()]
-    counts = [
-        {"license": "".join(c for c in one_line(row["values"], 60) if c not in "[]<>|`"), "videos": row["counts"]}
-        for row in plain
-    ]
-    return sorted(counts, key=lambda row: (-row["videos"], row["license"]))
 
 
 def _front_matter(manifest: Row, settings: PublishSettings, language: str | None) -> str:
@@ -151,24 +151,21 @@ def list_configurations(manifest: Row) -> list[Row]:
     configurations: list[Row] = []
     for tier in reversed(manifest["tiers"]):
         for family in manifest["families"]:
+            data_files = []
+            for split, count in manifest["tiers"][tier].items():
+                paths = [f["path"] for f in manifest["files"] if f["family"] == family and f["split"] == split]
+                is_whole = count == manifest["tiers"]["full"][split]
+                data_files.append(
+                    {"split": split, "path": f"data/{family}/{split}-*.parquet" if is_whole else paths[:count]}
+                )
             configurations.append(
                 {
                     "config_name": family if tier == "full" else f"{family}-{tier}",
                     **({"default": True} if (family, tier) == ("metadata", "full") else {}),
-                    "data_files": [
-                        {"split": split, "path": _first_shards(manifest, family, split, count)}
-                        for split, count in manifest["tiers"][tier].items()
-                    ],
+                    "data_files": data_files,
                 }
             )
     return configurations
-
-
-def _first_shards(manifest: Row, family: str, split: str, count: int) -> list[str] | str:
-    if count == manifest["tiers"]["full"][split]:
-        return f"data/{family}/{split}-*.parquet"
-    paths = [f["path"] for f in manifest["files"] if f["family"] == family and f["split"] == split]
-    return paths[:count]
 
 
 def _describe(manifest: Row) -> str:
@@ -180,14 +177,3 @@ def _describe(manifest: Row) -> str:
     if is_empty(manifest["changes"]) and not lines:
         lines.append("the same clips; values or metadata changed")
     return "\n".join([f"Since {manifest['previous']}:", "", *(f"- {line}" for line in lines)])
-
-
-def _write_changelog(root: str | Path, manifest: Row, today: date) -> str:
-    """The earlier release's changelog with this release's entry on top."""
-    heading = f"# Changelog of {manifest['name']}\n\nRemoved ids are only in `removed.tsv`, hashed.\n"
-    earlier = ""
-    if manifest["previous"] is not None:
-        text = (Path(release_path(root, manifest["previous"])) / CHANGELOG_FILE).read_text(encoding="utf-8")
-        earlier = text[text.index("\n## ") :]
-    clips = sum(row["clips"] for row in manifest["splits"].values())
-    return f"{heading}\n## {manifest['version']} - {today}\n\n{_describe(manifest)}\n\n{clips:,} clips.\n{earlier}"

@@ -37,12 +37,32 @@ def check_content(release: str) -> Iterator[str]:
     shards = {}
     for file in manifest["files"]:
         shard = shards[file["family"], file["split"], file["path"].rpartition("/")[2]] = _read_shard(release, file)
-        yield from (f"{file['path']}: {problem}" for problem in _check_shard(shard, file, manifest))
+        family, path = manifest["families"][file["family"]], file["path"]
+        if (shard.keys.num_rows, shard.num_bytes) != (file["rows"], file["bytes"]):
+            told = f"{file['rows']} rows in {file['bytes']} bytes"
+            yield f"{path}: {shard.keys.num_rows} rows in {shard.num_bytes} bytes, the manifest says {told}"
+        if sorted(shard.columns) != sorted(family["columns"].items()):
+            yield f"{path}: other columns than the manifest says"
+        if shard.made != {"table": file["family"], "schema_version": SCHEMA_VERSION, **family["made"]}:
+            yield f"{path}: made otherwise than the manifest says"
+        if file["family"] == "metadata" and set(shard.keys["split"].unique().to_pylist()) - {file["split"]}:
+            yield f"{path}: holds clips of another split"
     yield from _check_families(manifest)
     for (family, split, number), shard in shards.items():
-        yield from _check_clips(f"data/{family}/{number}", family, shard.keys, shards["metadata", split, number].keys)
-    if manifest["release_format"] != 1:
-        yield from _check_absent(manifest, shards)
+        # Its clips: in order, each once, each as in metadata, each with the id that its times give.
+        path, keys, metadata = f"data/{family}/{number}", shard.keys, shards["metadata", split, number].keys
+        ids = keys["clip_id"].combine_chunks()
+        if not pc.all(pc.less(ids[:-1], ids[1:])).as_py() and len(ids) > 1:
+            yield f"{path}: its clips are not in order, each once"
+        at = pc.index_in(ids, metadata["clip_id"].combine_chunks())
+        if at.null_count:
+            yield f"{path}: clips that data/metadata/{number} does not have"
+        elif not metadata["video_id"].take(at).equals(keys["video_id"]):
+            yield f"{path}: clips of other videos than data/metadata says"
+        if family == "metadata":
+            rows = keys.select(["video_id", "start_ms", "end_ms", "clip_id"]).to_pylist()
+            if any(make_clip_id(row["video_id"], row["start_ms"], row["end_ms"]) != row["clip_id"] for row in rows):
+                yield f"{path}: a clip_id that does not say its own video and times"
     yield from _check_numbers(manifest, shards)
     yield from _check_splits(release, {key: shard.keys for key, shard in shards.items()})
 
@@ -63,48 +83,6 @@ def _read_shard(release: str, file: Mapping[str, Any]) -> _Shard:
     return _Shard(keys, [(column.name, str(column.type)) for column in schema], made, fs.size(path))
 
 
-def _check_shard(shard: _Shard, file: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
-    """One shard against what the manifest says of it and of its family."""
-    family = manifest["families"][file["family"]]
-    if (shard.keys.num_rows, shard.num_bytes) != (file["rows"], file["bytes"]):
-        told = f"{file['rows']} rows in {file['bytes']} bytes"
-        yield f"{shard.keys.num_rows} rows in {shard.num_bytes} bytes, the manifest says {told}"
-    if sorted(shard.columns) != sorted(family["columns"].items()):
-        yield "other columns than the manifest says"
-    if shard.made != {"table": file["family"], "schema_version": SCHEMA_VERSION, **family["made"]}:
-        yield "made otherwise than the manifest says"
-    if file["family"] == "metadata" and set(shard.keys["split"].unique().to_pylist()) - {file["split"]}:
-        yield "holds clips of another split"
-
-
-def _check_clips(path: str, family: str, keys: pa.Table, metadata: pa.Table) -> Iterator[str]:
-    """The clips of a shard: in order, each once, each as in metadata, each with the id that its times give."""
-    ids = keys["clip_id"].combine_chunks()
-    if not pc.all(pc.less(ids[:-1], ids[1:])).as_py() and len(ids) > 1:
-        yield f"{path}: its clips are not in order, each once"
-    at = pc.index_in(ids, metadata["clip_id"].combine_chunks())
-    if at.null_count:
-        yield f"{path}: clips that data/metadata/{path.rpartition('/')[2]} does not have"
-    elif not metadata["video_id"].take(at).equals(keys["video_id"]):
-        yield f"{path}: clips of other videos than data/metadata says"
-    if family == "metadata":
-        rows = keys.select(["video_id", "start_ms", "end_ms", "clip_id"]).to_pylist()
-        if any(make_clip_id(row["video_id"], row["start_ms"], row["end_ms"]) != row["clip_id"] for row in rows):
-            yield f"{path}: a clip_id that does not say its own video and times"
-
-
-def _check_absent(manifest: Mapping[str, Any], shards: Mapping[tuple[str, str, str], _Shard]) -> Iterator[str]:
-    """Every family holds the clips of metadata, but those that the manifest names as absent."""
-    lacking: dict[str, list[str]] = {family: [] for family in manifest["families"]}
-    for (family, split, number), shard in shards.items():
-        everything = shards["metadata", split, number].keys["clip_id"]
-        is_there = pc.is_in(everything, shard.keys["clip_id"].combine_chunks())
-        lacking[family] += everything.filter(pc.invert(is_there)).to_pylist()
-    for family, clips in lacking.items():
-        if sorted(clips) != sorted(manifest["families"][family]["absent"]):
-            yield f"data/{family}: lacks {len(clips)} clips of data/metadata, not those that {MANIFEST_FILE} names"
-
-
 def _check_families(manifest: Mapping[str, Any]) -> Iterator[str]:
     for family in (*families_made(manifest["config"].get("features", {})), *manifest["families"]):
         if family not in manifest["families"]:
@@ -121,7 +99,15 @@ def _check_families(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _check_numbers(manifest: Mapping[str, Any], shards: Mapping[tuple[str, str, str], _Shard]) -> Iterator[str]:
-    """The manifest's totals and tiers against the shards."""
+    """What the manifest says is absent, its totals and its tiers against the shards."""
+    lacking: dict[str, list[str]] = {family: [] for family in manifest["families"]}
+    for (family, split, number), shard in shards.items():
+        everything = shards["metadata", split, number].keys["clip_id"]
+        is_there = pc.is_in(everything, shard.keys["clip_id"].combine_chunks())
+        lacking[family] += everything.filter(pc.invert(is_there)).to_pylist()
+    for family, clips in lacking.items() if manifest["release_format"] != 1 else ():
+        if sorted(clips) != sorted(manifest["families"][family]["absent"]):
+            yield f"data/{family}: lacks {len(clips)} clips of data/metadata, not those that {MANIFEST_FILE} names"
     for family, told in manifest["families"].items():
         own = [shard for (other, _, _), shard in shards.items() if other == family]
         if (told["rows"], told["bytes"]) != (sum(s.keys.num_rows for s in own), sum(s.num_bytes for s in own)):

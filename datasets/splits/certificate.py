@@ -74,8 +74,7 @@ def split_certificate(
         splits: columns clip_id, video_id, split, as `draw_splits` gave them.
         clips: what they were drawn from.
         request: what was drawn; its sizes are those of the splits there are.
-        group_by: how its groups were read from the root's tables (`read_groups`), for `verify_certificate`.
-        duplicates: as given to `read_groups`.
+        group_by, duplicates: how its groups were read from the root's tables (`read_groups`), for `verify_certificate`.
         asked: clips that were asked for, when the set was scaled down.
 
     Returns:
