@@ -4,11 +4,16 @@ import math
 from typing import Any
 
 
-def format_number(value: Any) -> str:
-    """A number with separators, at most one decimal; any other value as text, and nothing for what is absent."""
+def format_number(value: Any, keep_zero: bool = False) -> str:
+    """A number with separators, at most one decimal; any other value as text, and nothing for what is absent.
+
+    Args:
+        value: what is shown.
+        keep_zero: a decimal also after a whole float, where a column of them stands under each other.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, float) and not value.is_integer():
+    if isinstance(value, float) and (keep_zero or not value.is_integer()):
         return f"{value:,.1f}"
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 

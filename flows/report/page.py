@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,6 @@ def render_template(name: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=format_number, clock=format_clock, amount=format_amount)
+    environment.filters.update(cell=partial(format_number, keep_zero=True), clock=format_clock, amount=format_amount)
     style = (_FOLDER / "style.css").read_text(encoding="utf-8")
     return environment.get_template(name).render(**content, style=style)

@@ -33,16 +33,16 @@ def make_run(tmp_path, **speech):
 
 def segment_all_but(bad):
     def segment(videos, settings):
-        if any(video_id == bad for video_id, _ in videos):
+        if any(video_id == bad for video_id, *_ in videos):
             raise RuntimeError("no memory")
-        return [({"video_id": video_id, "num_segments": 0, **OK}, []) for video_id, _ in videos]
+        return [({"video_id": video_id, "num_segments": 0, **OK}, []) for video_id, *_ in videos]
 
     return segment
 
 
 def test_a_video_that_spoils_its_unit_is_one_row_and_the_rest_are_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "segment_videos", segment_all_but("b"))
-    rows = stage._segment_unit(make_run(tmp_path, device="cuda"), [(name, "") for name in "abc"])
+    rows = stage._segment_unit(make_run(tmp_path, device="cuda"), [(name, "", None) for name in "abc"])
     assert [(row["video_id"], row["status"], row["reason"]) for row, _ in rows] == [
         ("a", "ok", None),
         ("b", "failed", "unexpected"),
