@@ -91,12 +91,26 @@ def check_seals(release: str) -> Iterator[str]:
 
 def _check_files(release: str, sums: Mapping[str, str]) -> Iterator[str]:
     """Every listed file against its sum, and what lies there without being listed."""
-    fs, base = fsspec.core.url_to_fs(release)
-    there, strange = _list_files(fs, base.rstrip("/"))
+    fs, local = fsspec.core.url_to_fs(release)
+    base = local.rstrip("/")
+    there: set[str] = set()
+    strange: dict[str, str] = {}  # what is neither file nor folder, and what it is; nothing is opened
+    if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
+        there = {path.removeprefix(base).lstrip("/") for path in fs.find(base)}
+    else:
+        for folder, folders, names in os.walk(base):
+            for entry in (Path(folder) / name for name in (*folders, *names)):
+                name = entry.relative_to(base).as_posix()
+                if entry.is_symlink():
+                    strange[name] = "a link"
+                elif entry.is_file():
+                    there.add(name)
+                elif not entry.is_dir():
+                    strange[name] = "a pipe, socket or device"
     found: dict[str, str] = {}
     for path in sums:
         if path in there:
-            found[path] = sha256_of(f"{base.rstrip('/')}/{path}", fs)
+            found[path] = sha256_of(f"{base}/{path}", fs)
         elif path not in strange:
             yield f"{path}: missing"
     second = _second_sums(release)
@@ -109,23 +123,6 @@ def _check_files(release: str, sums: Mapping[str, str]) -> Iterator[str]:
     for path in sorted(there - set(sums)):
         if path not in _NOT_OURS and not path.startswith(_NOT_OUR_FOLDER):
             yield f"{one_line(path)}: not in {SUMS_FILE}"
-
-
-def _list_files(fs: Any, base: str) -> tuple[set[str], dict[str, str]]:
-    """(files below the release, {what is neither file nor folder: what it is}); nothing is opened."""
-    if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
-        return {path.removeprefix(base).lstrip("/") for path in fs.find(base)}, {}
-    files, strange = set(), {}
-    for folder, folders, names in os.walk(base):
-        for path in (Path(folder) / name for name in (*folders, *names)):
-            name = path.relative_to(base).as_posix()
-            if path.is_symlink():
-                strange[name] = "a link"
-            elif path.is_file():
-                files.add(name)
-            elif not path.is_dir():
-                strange[name] = "a pipe, socket or device"
-    return files, strange
 
 
 def _second_sums(release: str) -> dict[str, str]:
