@@ -395,6 +395,9 @@ LIES = (
     ("manifest.json", rb'"path": "data/', b'"path": "../data/'),
     ("manifest.json", rb'"path": "data/pooled', b'"path": "data/metadata'),
     ("manifest.json", rb'"rows": \d+', b'"rows": 77'),
+    ("manifest.json", rb'("path": "data/[^}]*"rows": )\d+', rb"\g<1>77"),
+    ("manifest.json", rb'("path": "data/metadata/[^}]*"split": )"\w+"', rb'\g<1>"other"'),
+    ("manifest.json", rb'"recipe": "', b'"recipe": "x'),
     ("manifest.json", rb'"clip_id": "string"', b'"clip_id": "int64"'),
     ("manifest.json", rb'"full": \{', b'"full": {"extra": 1, '),
     ("splits.certificate.json", rb'"passed": true', b'"passed": false'),
@@ -434,6 +437,12 @@ def spoil_release(name: str, content: bytes, agrees: bool) -> Path:
         lines = small_release()["SHA256SUMS"].decode().splitlines()
         digests = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
         digests[name] = hashlib.sha256(content).hexdigest()
+        run = json.loads(small_release()["run.json"])
+        if name in run["papers"]:  # that list of sums too, or nothing but the sums is ever looked at
+            run["papers"][name] = digests[name]
+            (folder / "run.json").write_text(json.dumps(run))
+            digests["run.json"] = hashlib.sha256((folder / "run.json").read_bytes()).hexdigest()
+            _SPOILED.add("run.json")
         text = "".join(f"{digest}  {path}\n" for path, digest in digests.items())
         (folder / "SHA256SUMS").write_text(text)
     return folder
