@@ -44,20 +44,19 @@ def count_choices(
         for video_id, rows in own.groupby("video_id", observed=True)
     }
     gaps = sorted({*BRIDGE_GAPS_MS, settings.bridge_gap_ms})
-    choices = [settings.model_copy(update={"bridge_gap_ms": g, "too_long": t}) for g in gaps for t in ("drop", "cut")]
-    return [_count(choice, labelled, durations_ms, choice == settings) for choice in choices]
-
-
-def _count(
-    choice: ClipSettings, labelled: dict[str, list[tuple[str, int, int]]], durations_ms: pd.Series, is_ours: bool
-) -> Choice:
-    lengths = [
-        clip["end_ms"] - clip["start_ms"]
-        for video_id, segments in labelled.items()
-        for clip in cut_clips(video_id, segments, choice, int(durations_ms[video_id]))
-        if clip["status"] == "ok"
-    ]
-    return Choice(choice.bridge_gap_ms, choice.too_long, is_ours, len(lengths), sum(lengths))
+    counted = []
+    for choice in (
+        settings.model_copy(update={"bridge_gap_ms": g, "too_long": t}) for g in gaps for t in ("drop", "cut")
+    ):
+        lengths = [
+            clip["end_ms"] - clip["start_ms"]
+            for video_id, spans in labelled.items()
+            for clip in cut_clips(video_id, spans, choice, int(durations_ms[video_id]))
+            if clip["status"] == "ok"
+        ]
+        is_ours = choice == settings
+        counted.append(Choice(choice.bridge_gap_ms, choice.too_long, is_ours, len(lengths), sum(lengths)))
+    return counted
 
 
 def read_choices(config: Config) -> tuple[list[dict[str, Any]], int]:
@@ -79,8 +78,4 @@ def count_own_choices(config: Config, segments: pd.DataFrame, segmented: pd.Data
 
 def choose_videos(video_ids: Iterable[str], links: dict[str, str | None], num_videos: int) -> list[str]:
     """At most `num_videos` ids in the order of a hash of the id, those with local media first."""
-    return sorted(video_ids, key=lambda video_id: (links.get(video_id) is None, _hash(video_id)))[:num_videos]
-
-
-def _hash(video_id: str) -> bytes:
-    return hashlib.sha256(video_id.encode()).digest()
+    return sorted(video_ids, key=lambda v: (links.get(v) is None, hashlib.sha256(v.encode()).digest()))[:num_videos]

@@ -1,7 +1,7 @@
 """One TOML file to one frozen configuration, composed of the settings of each stage."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -216,8 +216,14 @@ def load_config(
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        where = f" in {path}" if path else ""
-        raise ConfigError("\n".join(_explain(fault, where) for fault in error.errors())) from error
+        where, faults = f" in {path}" if path else "", []
+        for fault in error.errors():
+            field = ".".join(str(part) for part in fault["loc"]) or "configuration"
+            is_unknown, given = fault["type"] == "extra_forbidden", repr(fault["input"])
+            told, mend = ("no such field", "; remove it or correct its name") if is_unknown else (fault["msg"], "")
+            brief = given if len(given) <= 200 else f"{given[:200]} ..."
+            faults.append(f"{field}: {told}{where}, got {brief}{mend}")
+        raise ConfigError("\n".join(faults)) from error
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -251,38 +257,17 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         place = place.setdefault(stage, {})
         if not isinstance(place, dict):
             raise ConfigError(f"--set {name}: {stage} is a value, not a stage")
-    place[field] = _parse_value(text.strip())
+    try:
+        place[field] = tomllib.loads(f"value = {text.strip()}")["value"]
+    except _NOT_TOML:  # the text itself, so that strings need no quotes on the command line
+        place[field] = text.strip()
     if stages == ["train"]:
-        for training in _trainings_of_rows(values):
-            training[field] = place[field]
-
-
-def _trainings_of_rows(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The `train` of each row of the paper's tables that has its own: what is set for all reaches them too."""
-    for table in _dicts_in(values.get("experiments")):
-        for row in _dicts_in(table.get("rows")):
-            yield from _dicts_in({"train": row.get("train")})
+        # What is set for all reaches the rows of the paper's tables too that have a `train` of their own.
+        for table in _dicts_in(values.get("experiments")):
+            for row in _dicts_in(table.get("rows")):
+                if isinstance(row.get("train"), dict):
+                    row["train"][field] = place[field]
 
 
 def _dicts_in(value: Any) -> list[dict[str, Any]]:
     return [inner for inner in value.values() if isinstance(inner, dict)] if isinstance(value, dict) else []
-
-
-def _parse_value(text: str) -> Any:
-    """A TOML value, or the text itself, so that strings need no quotes on the command line."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except _NOT_TOML:
-        return text
-
-
-def _explain(fault: Any, where: str) -> str:
-    field = ".".join(str(part) for part in fault["loc"]) or "configuration"
-    if fault["type"] == "extra_forbidden":
-        return f"{field}: no such field{where}, got {_brief(fault['input'])}; remove it or correct its name"
-    return f"{field}: {fault['msg']}{where}, got {_brief(fault['input'])}"
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]} ..."

@@ -207,18 +207,15 @@ def compare_rows(measured: dict[str, Measured], settings: EvaluateSettings) -> l
     """Every two rows in both directions, by paired bootstrap; none where the settings leave intervals out."""
     if not settings.num_bootstrap:
         return []
-    return [
-        Comparison(first, second, direction, _gains(measured[first], measured[second], direction, settings))
-        for direction in DIRECTIONS
-        for first, second in combinations(measured, 2)
-    ]
-
-
-def _gains(first: Measured, second: Measured, direction: str, settings: EvaluateSettings) -> dict[str, Difference]:
-    """By recall; of a row with several seeds each query's mean counts."""
-    gains = {}
-    for k in RECALL_AT:
-        hits = [np.mean([run.hits(k) for run in row.ranks[direction]], axis=0) for row in (first, second)]
-        chance = (settings.num_bootstrap, settings.confidence, settings.seed)
-        gains[f"R@{k}"] = paired_difference(hits[0], hits[1], *chance)
-    return gains
+    comparisons = []
+    for direction in DIRECTIONS:
+        for names in combinations(measured, 2):
+            gains = {}
+            for k in RECALL_AT:
+                # Of a row with several seeds each query's mean counts.
+                runs = (measured[name].ranks[direction] for name in names)
+                first, second = (np.mean([run.hits(k) for run in seeds], axis=0) for seeds in runs)
+                chance = (settings.num_bootstrap, settings.confidence, settings.seed)
+                gains[f"R@{k}"] = paired_difference(first, second, *chance)
+            comparisons.append(Comparison(*names, direction, gains))
+    return comparisons

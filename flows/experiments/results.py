@@ -10,7 +10,7 @@ import pandas as pd
 
 from datasets.files import write_bytes, write_json
 from datasets.settings import recipe_of
-from flows.experiments.measure import Comparison, TableResult
+from flows.experiments.measure import TableResult
 from flows.experiments.paper import TITLES, PaperRow
 from model.ranks import DIRECTIONS, RECALL_AT
 
@@ -40,32 +40,28 @@ def write_results(out: str, name: str, document: Row) -> list[str]:
 
 def make_document(experiment: str, results: list[TableResult], evaluate: Row, code_version: str) -> Row:
     """Everything about a run of an experiment as JSON can hold it; recalls as fractions, but the paper's in percent."""
-    return {
-        "experiment": experiment,
-        "code_version": code_version,
-        "evaluate": evaluate,
-        "tables": [_table_document(result) for result in results],
-    }
-
-
-def _table_document(result: TableResult) -> Row:
-    return {
-        "table": result.table,
-        "test_on": result.test_on,
-        "split": result.split,
-        "digests": result.digests,
-        "num_queries": result.num_queries,
-        "note": result.note,
-        "rows": [_row_document(row, result) for row in _all_rows(result)],
-        "differences": [_comparison_document(comparison) for comparison in result.comparisons],
-    }
-
-
-def _all_rows(result: TableResult) -> list[PaperRow]:
-    """The paper's rows, then those of one's own."""
-    known = {row.name for row in result.paper}
-    own = [name for name in (*result.measured, *result.lacking) if name not in known]
-    return [*result.paper, *(PaperRow(name, "ours", name, {}, "") for name in own)]
+    tables = []
+    for result in results:
+        # The paper's rows, then those of one's own.
+        known = {row.name for row in result.paper}
+        own = [name for name in (*result.measured, *result.lacking) if name not in known]
+        rows = [*result.paper, *(PaperRow(name, "ours", name, {}, "") for name in own)]
+        differences = []
+        for one in result.comparisons:
+            gains = {k: {**asdict(d), "larger_than_noise": d.is_larger_than_noise} for k, d in one.gains.items()}
+            names = {"first": one.first, "second": one.second, "direction": one.direction}
+            differences.append({**names, "gains": gains})
+        tables.append({
+            "table": result.table,
+            "test_on": result.test_on,
+            "split": result.split,
+            "digests": result.digests,
+            "num_queries": result.num_queries,
+            "note": result.note,
+            "rows": [_row_document(row, result) for row in rows],
+            "differences": differences,
+        })  # fmt: skip
+    return {"experiment": experiment, "code_version": code_version, "evaluate": evaluate, "tables": tables}
 
 
 def _row_document(row: PaperRow, result: TableResult) -> Row:
@@ -84,12 +80,6 @@ def _row_document(row: PaperRow, result: TableResult) -> Row:
     }
 
 
-def _comparison_document(comparison: Comparison) -> Row:
-    gains = {k: {**asdict(d), "larger_than_noise": d.is_larger_than_noise} for k, d in comparison.gains.items()}
-    names = {"first": comparison.first, "second": comparison.second, "direction": comparison.direction}
-    return {**names, "gains": gains}
-
-
 def _csv_lines(table: Row) -> Iterator[Row]:
     """A line a row and direction; the data's digests as one."""
     previous = None
@@ -103,22 +93,20 @@ def _csv_lines(table: Row) -> Iterator[Row]:
                 line |= {name: ours.get("metrics", {}).get(name), f"{name} low": low, f"{name} high": high}
             line["MedR"] = ours.get("metrics", {}).get("MedR")
             line |= {f"{name} paper, percent": (row["paper"] or {}).get(direction, {}).get(name) for name in _NAMES}
-            line |= _csv_gains(table, previous, row["row"], direction)
+            # The difference to the measured row before it; the JSON has every two rows.
+            for one in table["differences"]:
+                if (one["first"], one["second"], one["direction"]) == (previous, row["row"], direction):
+                    line["compared_with"] = previous
+                    for name, gain in one["gains"].items():
+                        line |= {f"{name} gain": gain["mean"], f"{name} gain low": gain["low"]}
+                        line |= {
+                            f"{name} gain high": gain["high"],
+                            f"{name} larger than noise": gain["larger_than_noise"],
+                        }
+                    break
             line |= {"checkpoint_sha256": (row["model"] or {}).get("sha256"), "lacking": row["lacking"]}
             yield {**line, "data_digest": recipe_of(table["digests"]) if ours else None}
         previous = row["row"] if row["model"] else previous
-
-
-def _csv_gains(table: Row, first: str | None, second: str, direction: str) -> Row:
-    """The difference to the measured row before it; the JSON has every two rows."""
-    for one in table["differences"]:
-        if (one["first"], one["second"], one["direction"]) == (first, second, direction):
-            columns: Row = {"compared_with": first}
-            for name, gain in one["gains"].items():
-                columns |= {f"{name} gain": gain["mean"], f"{name} gain low": gain["low"]}
-                columns |= {f"{name} gain high": gain["high"], f"{name} larger than noise": gain["larger_than_noise"]}
-            return columns
-    return {}
 
 
 def to_frames(document: Row) -> dict[str, pd.DataFrame]:
@@ -131,7 +119,15 @@ def to_frames(document: Row) -> dict[str, pd.DataFrame]:
         frames[f"{TITLES[table['table']]}: {queries}"] = pd.DataFrame(rows)
         if table["differences"]:
             title = f"Gain between rows of {table['table']}, paired bootstrap; * is larger than noise"
-            frames[title] = pd.DataFrame(_shown_gains(one, interval) for one in table["differences"])
+            gains = []
+            for one in table["differences"]:
+                shown: Row = {"from": one["first"], "to": one["second"], " ": ARROWS[one["direction"]]}
+                for name, gain in one["gains"].items():
+                    shown[name] = f"{100 * gain['mean']:+.1f} {'*' if gain['larger_than_noise'] else ' '}"
+                last = one["gains"][_NAMES[-1]]
+                shown[f"{interval} R@10"] = f"{100 * last['low']:+.1f} to {100 * last['high']:+.1f}"
+                gains.append(shown)
+            frames[title] = pd.DataFrame(gains)
     return frames
 
 
@@ -147,14 +143,6 @@ def _shown_lines(row: Row, interval: str) -> Iterator[Row]:
             f"{interval} R@10": "" if low is None else f"{100 * low:.1f}–{100 * high:.1f}",
             "paper": "/".join(f"{paper[name]:.{digits}f}" for name in _NAMES) if paper else "",
         }
-
-
-def _shown_gains(one: Row, interval: str) -> Row:
-    stars = {name: "*" if gain["larger_than_noise"] else " " for name, gain in one["gains"].items()}
-    shown: Row = {"from": one["first"], "to": one["second"], " ": ARROWS[one["direction"]]}
-    shown |= {name: f"{100 * gain['mean']:+.1f} {stars[name]}" for name, gain in one["gains"].items()}
-    last = one["gains"][_NAMES[-1]]
-    return {**shown, f"{interval} R@10": f"{100 * last['low']:+.1f} to {100 * last['high']:+.1f}"}
 
 
 def list_lacking(document: Row) -> list[str]:
