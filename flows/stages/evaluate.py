@@ -40,22 +40,14 @@ def measure_retrieval(run: Run, checkpoint: Path) -> None:
         rows: list[dict[str, Any]] = []
         ranks: list[dict[str, Any]] = []
         for split in ("train", "test"):
-            measured, ranked = _measure_split(run, checkpoint, split)
-            rows += measured
-            ranks += ranked
+            model, clips = load_avlnet(checkpoint), load_split(run, split)
+            check_video_dim(checkpoint, model, clips.video_dim)
+            audio, video = embed_clips(model, clips, run.config.evaluate)
+            report = retrieval_reports(audio, video, run.config.evaluate)
+            names = sha256_of(checkpoint), f"working-{current_recipe(run.root, 'splits')}", split
+            rows += [{**row, **OK} for row in evaluation_rows(report, *names)]
+            ranks += [{**row, **OK} for row in rank_rows(audio, video, clips, *names)]
         write_part(run.root, "ranks", make_table("ranks", ranks, recipe=recipe, run_id=run.run_id))
         write_part(run.root, "evaluations", make_table("evaluations", rows, recipe=recipe, run_id=run.run_id))
     run.record("ranks", recipe)
     run.record("evaluations", recipe)
-
-
-def _measure_split(run: Run, checkpoint: Path, split: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of evaluations and of ranks."""
-    model, clips = load_avlnet(checkpoint), load_split(run, split)
-    check_video_dim(checkpoint, model, clips.video_dim)
-    audio, video = embed_clips(model, clips, run.config.evaluate)
-    report = retrieval_reports(audio, video, run.config.evaluate)
-    names = sha256_of(checkpoint), f"working-{current_recipe(run.root, 'splits')}", split
-    rows = evaluation_rows(report, *names)
-    ranked = rank_rows(audio, video, clips, *names)
-    return [{**row, **OK} for row in rows], [{**row, **OK} for row in ranked]

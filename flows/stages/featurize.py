@@ -51,12 +51,18 @@ def compute_features(run: Run) -> None:
     has_pairs, has_clips = (bool(list_parts(run.root, table)) for table in ("pairs", "splits"))
     if has_pairs and has_clips:
         raise ValueError(f"{run.root} has clips and pairs, whose features are not of one recipe: use a root for each")
-    source = "pairs" if has_pairs else "media"
-    pairs = locate_pairs(run.root)
-    pairs = pairs.append_column("clip_id", pairs["pair_id"])  # what the feature tables call it
+    source, pairs = "pairs" if has_pairs else "media", locate_pairs(run.root)
     with open_runner("featurize", run.config) as submit:
         own, used = submit(describe_work, source, run.config).result()
-        _compute(run, pairs if has_pairs else _clips_in_splits(run), source, own, used)
+        if has_pairs:
+            clips = pairs.append_column("clip_id", pairs["pair_id"])  # what the feature tables call it
+        else:
+            drawn = read_table(run.root, "splits", ["clip_id"])["clip_id"].combine_chunks()
+            clips = read_table(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"])
+            clips = clips.filter(pc.is_in(clips["clip_id"], drawn))
+            # With the file each is cut from; sorted, so that clips of a video are neighbours.
+            clips = clips.join(media_table(run), keys="video_id", join_type="left outer").sort_by("clip_id")
+        _compute(run, clips, source, own, used)
     load_work.cache_clear()
 
 
@@ -126,14 +132,6 @@ def _compute(run: Run, clips: pa.Table, source: str, own: dict[str, str], used: 
         run.record(table, recipe, feature_recipe=own[table], **encoder)
 
 
-def _clips_in_splits(run: Run) -> pa.Table:
-    """Clips that the splits use, with the file each is cut from; sorted, so that clips of a video are neighbours."""
-    drawn = read_table(run.root, "splits", ["clip_id"])["clip_id"].combine_chunks()
-    clips = read_table(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"])
-    clips = clips.filter(pc.is_in(clips["clip_id"], drawn))
-    return clips.join(media_table(run), keys="video_id", join_type="left outer").sort_by("clip_id")
-
-
 @task(name="featurize", **TASK_OPTIONS)
 def featurize_batch(batch: pa.Table, run: Run, source: str, own: dict[str, str], recipes: dict[str, str]) -> None:
     """Featurize a batch into one part of each feature table.
@@ -149,19 +147,14 @@ def featurize_batch(batch: pa.Table, run: Run, source: str, own: dict[str, str],
     # After a surprise the rows are done one by one, so that only the one at fault loses its features.
     features = settle_row(partial(work.compute, batch), lambda outcome: None, run.config.run)
     if features is None:
-        features = _featurize_one_by_one(batch, run, work)
+        single = []
+        for row in (batch.slice(index, 1) for index in range(batch.num_rows)):
+
+            def fail(outcome: Row, row: pa.Table = row) -> Tables:
+                return work.fail(row, problem=Problem(outcome["reason"], outcome["detail"]))
+
+            single.append(settle_row(partial(work.compute, row), fail, run.config.run))
+        features = {table: pa.concat_tables([done[table] for done in single]) for table in single[0]}
     made = {"run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
     for table, columns in features.items():
         write_part(run.root, table, add_common_columns(columns, recipe=recipes[table], **made))
-
-
-def _featurize_one_by_one(batch: pa.Table, run: Run, work: Work) -> Tables:
-    single = []
-    for index in range(batch.num_rows):
-        row = batch.slice(index, 1)
-
-        def fail(outcome: Row, row: pa.Table = row) -> Tables:
-            return work.fail(row, problem=Problem(outcome["reason"], outcome["detail"]))
-
-        single.append(settle_row(partial(work.compute, row), fail, run.config.run))
-    return {table: pa.concat_tables([features[table] for features in single]) for table in single[0]}

@@ -17,7 +17,7 @@ from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.run import Run, start_run
 from model.data import has_split, load_clips
-from model.originals.clips import NamedClip, name_apart, read_clips, tables_of_clips, write_pickle
+from model.originals.clips import name_apart, read_clips, tables_of_clips, write_pickle
 
 TABLES_WRITTEN = ("clips", "log_mel", "pooled", "splits")
 _NAMES = {"train": "train", "val": "val", "valid": "val", "dev": "val", "eval": "test", "test": "test"}
@@ -44,7 +44,10 @@ def import_original(config: Config, files: tuple[str, ...]) -> list[str]:
         raise ConfigError("no file: name the authors' pickles, such as youcook_japanese_train.pkl")
     run = start_run(config)
     with hold_root(config.root):
-        recipe = recipe_of("original", [[split, _digest(path)] for split, path in splits])
+        for _, path in splits:
+            if not Path(path).is_file():
+                raise ValueError(f"no file {path}: unpack the authors' archive, and name its pickles")
+        recipe = recipe_of("original", [[split, sha256_of(path)] for split, path in splits])
         found = {table: told["recipe"] for table in TABLES_WRITTEN if (told := read_run(run.root, table))}
         if set(found.values()) - {recipe}:
             raise ValueError(f"{run.root} holds other clips: name all files in one command, and a root of their own")
@@ -68,12 +71,6 @@ def split_of(name: str) -> tuple[str, str]:
     return named.pop(), path
 
 
-def _digest(path: str) -> str:
-    if not Path(path).is_file():
-        raise ValueError(f"no file {path}: unpack the authors' archive, and name its pickles")
-    return sha256_of(path)
-
-
 def _import(run: Run, splits: Sequence[tuple[str, str]], recipe: str) -> Iterator[str]:
     """Features file by file, then the splits, so that half an import is none."""
     tombstones, taken = read_tombstones(run.root), set[str]()
@@ -87,7 +84,13 @@ def _import(run: Run, splits: Sequence[tuple[str, str]], recipe: str) -> Iterato
         sizes[len(read[0].pooled["2d"]), len(read[0].pooled["3d"])] = path
         if len(sizes) > 1:
             raise ValueError(f"features of several sizes cannot be in one root: {sizes}")
-        drawn += _write_features(run, clips, split, recipe)
+        most = run.config.run.clips_per_batch
+        for start in range(0, len(clips), most):
+            made = tables_of_clips(clips[start : start + most], split)
+            made = {name: add_common_columns(table, recipe=recipe, run_id=run.run_id) for name, table in made.items()}
+            drawn.append(made.pop("splits"))
+            for name, table in made.items():
+                write_part(run.root, name, table)
         videos[split] |= {clip.video_id for clip in clips}
         yield f"{split}: {len(clips):,} clips of {len({clip.video_id for clip in clips}):,} videos from {path}"
         if len(kept) < len(read):
@@ -99,17 +102,6 @@ def _import(run: Run, splits: Sequence[tuple[str, str]], recipe: str) -> Iterato
     for first, second in [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]:
         if both := videos[first] & videos[second]:
             yield f"{len(both)} videos are in {first} and in {second}, such as {min(both)}: not a clean test"
-
-
-def _write_features(run: Run, clips: list[NamedClip], split: str, recipe: str) -> Iterator[pa.Table]:
-    """Parts of all tables but splits, whose rows are returned."""
-    size = run.config.run.clips_per_batch
-    for start in range(0, len(clips), size):
-        tables = tables_of_clips(clips[start : start + size], split)
-        made = {name: add_common_columns(table, recipe=recipe, run_id=run.run_id) for name, table in tables.items()}
-        yield made.pop("splits")
-        for name, table in made.items():
-            write_part(run.root, name, table)
 
 
 @flow(name="export-original")

@@ -41,7 +41,10 @@ def fill_pairs(config: Config, retry: tuple[str, ...] = ()) -> None:
 
 def _write_pairs(run: Run) -> None:
     settings = run.config.pairs
-    recipe = recipe_of("pairs", settings, {split: sha256_of(Path(file)) for split, file in _existing(settings.files)})
+    for split, file in settings.files.items():
+        if not Path(file).is_file():
+            raise ValueError(f"no metadata file {file}: correct pairs.{split}")
+    recipe = recipe_of("pairs", settings, {split: sha256_of(Path(file)) for split, file in settings.files.items()})
     rows: list[Row] = []
     folders = {}
     for split, file in settings.files.items():
@@ -64,22 +67,10 @@ def _write_pairs(run: Run) -> None:
         write_json(folders_file(run.root), folders)
 
 
-def _existing(files: dict[str, str]) -> list[tuple[str, str]]:
-    for split, file in files.items():
-        if not Path(file).is_file():
-            raise ValueError(f"no metadata file {file}: correct pairs.{split}")
-    return list(files.items())
-
-
 def _outcome(row: Row, folders: dict[str, list[str]]) -> Row:
-    missing = [path for path, is_there in _find(row, folders[row["split"]]) if not is_there]
-    return failed("media_missing", f"no file {missing[0]}") if missing else OK
-
-
-def _find(row: Row, folders: list[str]) -> list[tuple[str, bool]]:
-    """Image and caption, and whether each is a file that a link does not lead out of its folder."""
-    found = []
-    for folder, name in zip(folders, (row["image_path"], row["audio_path"]), strict=True):
+    """Are image and caption files, to which no link leads out of its folder?"""
+    for folder, name in zip(folders[row["split"]], (row["image_path"], row["audio_path"]), strict=True):
         path = (Path(folder) / name).resolve()
-        found.append((name, path.is_relative_to(folder) and path.is_file()))
-    return found
+        if not (path.is_relative_to(folder) and path.is_file()):
+            return failed("media_missing", f"no file {name}")
+    return OK

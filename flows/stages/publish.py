@@ -71,7 +71,15 @@ def check_is_local(root: str) -> None:
 @task(name="build release", **TASK_OPTIONS)
 def build_next(run: Run) -> str:
     """The version of the last release, after building a new one if there is anything new."""
-    version = build_release(run.root, run.config.publish, _describe_run(run), datetime.now(UTC).date(), _facts(run))
+    choices, num_videos = read_choices(run.config)
+    # The card's tables that are counted here: funnel, losses by reason, other choices.
+    facts = {
+        "funnel": json.loads(read_funnel(run.root).to_json(orient="records")),
+        "losses": json.loads(read_failures(run.root).to_json(orient="records")),
+        "choices": choices,
+        "num_choice_videos": num_videos,
+    }
+    version = build_release(run.root, run.config.publish, _describe_run(run), datetime.now(UTC).date(), facts)
     if version is None:
         version = list_releases(run.root)[-1]
         logger.info("release %s holds what a new one would: nothing to build", version)
@@ -117,17 +125,6 @@ def _describe_run(run: Run) -> dict[str, Any]:
         "built_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"platform": platform.platform(), "processor": processor, "python": platform.python_version()},
         "config": run.config.model_dump(mode="json"),
-    }
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    """The card's tables that are counted here: funnel, losses by reason, other choices."""
-    choices, num_videos = read_choices(run.config)
-    return {
-        "funnel": json.loads(read_funnel(run.root).to_json(orient="records")),
-        "losses": json.loads(read_failures(run.root).to_json(orient="records")),
-        "choices": choices,
-        "num_choice_videos": num_videos,
     }
 
 

@@ -19,7 +19,7 @@ from datasets.tables import make_table, read_table, write_part
 from flows.machinery.progress import logger
 from flows.machinery.run import Run
 from flows.stages.train import TRAINED_ON_FILE, checkpoint_folder, train_on
-from model.data import ClipSet, has_split, load_clips
+from model.data import has_split, load_clips
 from model.evaluate import evaluate, evaluation_rows
 from model.train import MODEL_FILE
 
@@ -47,36 +47,24 @@ def measure_release(run: Run, version: str, may_train: bool) -> bool:
     recipe = fixed_recipe(run)
     if version in read_table(run.root, "evaluations", ["release"], recipe=recipe)["release"].to_pylist():
         return True
-    if not has_split(release_path(run.root, version), "test"):
+    release, cache = release_path(run.root, version), run.config.run.cache_dir
+    if not has_split(release, "test"):
         return False
-    checkpoint = _working_checkpoint(run, version)
-    if checkpoint is None and may_train:
+    # What `finetune` trained by this recipe counts, if it was on just this release's clips and features.
+    checkpoint = checkpoint_folder(run) / MODEL_FILE
+    made = {name: row["made"] for name, row in read_manifest(release)["families"].items()}
+    is_same = made == {name: describe_family(run.root, name) for name in families_of(run.root)}
+    working, published = read_table(run.root, "splits", _KEYS), read_shards(release, columns=_KEYS)
+    if not (checkpoint.is_file() and is_same and rows_digest(working) == rows_digest(published)):
+        if not may_train:
+            return False
         checkpoint = _train_on_release(run, version)
-    if checkpoint is None:
-        return False
-    report = evaluate(checkpoint, _load(run, version, "test"), run.config.evaluate)
+    clips = load_clips(release, "test", run.config.train.families, f"{cache}/{version}" if cache else None)
+    report = evaluate(checkpoint, clips, run.config.evaluate)
     rows = [{**row, **OK} for row in evaluation_rows(report, sha256_of(checkpoint), version, "test")]
     write_part(run.root, "evaluations", make_table("evaluations", rows, recipe=recipe, run_id=run.run_id))
     logger.info("release %s measured by the recipe %s", version, recipe)
     return True
-
-
-def _load(run: Run, version: str, split: str) -> ClipSet:
-    cache = run.config.run.cache_dir
-    folder = release_path(run.root, version)
-    return load_clips(folder, split, run.config.train.families, f"{cache}/{version}" if cache else None)
-
-
-def _working_checkpoint(run: Run, version: str) -> Path | None:
-    """What `finetune` trained by this recipe, if it was on just this release's clips and features."""
-    checkpoint = checkpoint_folder(run) / MODEL_FILE
-    release = release_path(run.root, version)
-    made = {name: row["made"] for name, row in read_manifest(release)["families"].items()}
-    is_same = made == {name: describe_family(run.root, name) for name in families_of(run.root)}
-    working, published = read_table(run.root, "splits", _KEYS), read_shards(release, columns=_KEYS)
-    if checkpoint.is_file() and is_same and rows_digest(working) == rows_digest(published):
-        return checkpoint
-    return None
 
 
 def _train_on_release(run: Run, version: str) -> Path:

@@ -40,8 +40,16 @@ def segment_batch(batch: pa.Table, run: Run, recipe: str) -> None:
     columns = (batch[name].to_pylist() for name in ("video_id", "media_path", "audio_track"))
     videos: list[Video] = list(zip(*columns, strict=True))
     # A GPU takes the patches of several files at once; cores take a file each.
-    units = [videos[start : start + _files_at_once(run)] for start in range(0, len(videos), _files_at_once(run))]
-    with ThreadPoolExecutor(_cores_per_batch(run)) as threads:
+    num_files = 1 if run.config.speech.device == "cpu" else _FILES_PER_GPU_BATCH
+    units = [videos[start : start + num_files] for start in range(0, len(videos), num_files)]
+    if num_files > 1:
+        num_threads = 1  # enough for a GPU
+    elif stages_on_ray(run.config):
+        num_threads = run.config.run.segment_cpus
+    else:  # this batch's share of the cores
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        num_threads = max(1, cores // run.config.run.num_workers)
+    with ThreadPoolExecutor(num_threads) as threads:
         found = [video for unit in threads.map(partial(_segment_unit, run), units) for video in unit]
     segmentations, segments = [row for row, _ in found], [segment for _, rows in found for segment in rows]
     made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
@@ -58,17 +66,3 @@ def _segment_unit(run: Run, videos: list[Video]) -> list[SegmentedVideo]:
         return [found for video in videos for found in _segment_unit(run, [video])]
 
     return settle_row(partial(segment_videos, videos, run.config.speech), settle_apart, run.config.run)
-
-
-def _files_at_once(run: Run) -> int:
-    return 1 if run.config.speech.device == "cpu" else _FILES_PER_GPU_BATCH
-
-
-def _cores_per_batch(run: Run) -> int:
-    """This batch's share of the cores; a GPU is enough for one unit of files at a time."""
-    if _files_at_once(run) > 1:
-        return 1
-    if stages_on_ray(run.config):
-        return run.config.run.segment_cpus
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // run.config.run.num_workers)

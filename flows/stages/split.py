@@ -71,7 +71,11 @@ def find_copies(run: Run) -> pa.Table:
 def _choose_pins(run: Run, inputs: tuple[Any, ...]) -> tuple[pa.Table | None, str]:
     """The earlier assignment to keep, if any, and the recipe of the draw that keeps it."""
     source, current = run.config.splits.pinned_from, current_recipe(run.root, "splits")
-    if source is not None and _is_same_place(source, run.root):
+    if any("://" in place for place in (source or "", run.root)):
+        keeps_own = source is not None and source.rstrip("/") == run.root.rstrip("/")
+    else:
+        keeps_own = source is not None and Path(source).resolve() == Path(run.root).resolve()
+    if keeps_own:
         if current is None:
             return None, _draw_recipe(inputs, None)
         # While nothing changed, the last draw stands with what it kept; else it is itself what is kept.
@@ -84,12 +88,6 @@ def _choose_pins(run: Run, inputs: tuple[Any, ...]) -> tuple[pa.Table | None, st
 
 def _draw_recipe(inputs: tuple[Any, ...], pinned: pa.Table | None) -> str:
     return recipe_of(*inputs, rows_digest(pinned) if pinned is not None else None)
-
-
-def _is_same_place(source: str, root: str) -> bool:
-    if "://" in source or "://" in root:
-        return source.rstrip("/") == root.rstrip("/")
-    return Path(source).resolve() == Path(root).resolve()
 
 
 def _certify(run: Run, recipe: str, clips: pa.Table, request: DrawRequest) -> None:
