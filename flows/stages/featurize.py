@@ -62,7 +62,19 @@ def compute_features(run: Run) -> None:
             clips = clips.filter(pc.is_in(clips["clip_id"], drawn))
             # With the file each is cut from; sorted, so that clips of a video are neighbours.
             clips = clips.join(media_table(run), keys="video_id", join_type="left outer").sort_by("clip_id")
-        _compute(run, clips, source, own, used)
+        # The recipes are the tables' own settings' and that of the table that names the files.
+        recipes = {table: recipe_of(recipe, current_recipe(run.root, source)) for table, recipe in own.items()}
+        missing = pa.concat_tables([left_to_do(clips, run, table, recipe) for table, recipe in recipes.items()])
+        attempts = missing.group_by("clip_id").aggregate([("attempt", "max")]).rename_columns(["clip_id", "attempt"])
+        todo = clips.join(attempts, keys="clip_id", join_type="inner").sort_by("clip_id")
+        most = run.config.run.clips_per_batch
+        # On this machine also small enough that every core has a batch.
+        size = most if stages_on_ray(run.config) else min(most, max(1, ceil(todo.num_rows / num_cores())))
+        batches = cut_batches(todo, size)
+        run_batches(featurize_batch, batches, run, source, own, recipes, description="featurize")
+        for table, recipe in recipes.items():
+            encoder = {"encoder": used[table]} if table in used else {}
+            run.record(table, recipe, feature_recipe=own[table], **encoder)
     load_work.cache_clear()
 
 
@@ -114,22 +126,6 @@ def _settings_of_worker(config: Config) -> FeatureSettings:
     if settings.num_threads is not None or not stages_on_ray(config):
         return settings
     return settings.model_copy(update={"num_threads": config.run.featurize_cpus})
-
-
-def _compute(run: Run, clips: pa.Table, source: str, own: dict[str, str], used: dict[str, dict[str, Any]]) -> None:
-    """Do what of `clips` the tables lack; their recipes are their own settings' and that of the table `source`."""
-    recipes = {table: recipe_of(recipe, current_recipe(run.root, source)) for table, recipe in own.items()}
-    missing = pa.concat_tables([left_to_do(clips, run, table, recipe) for table, recipe in recipes.items()])
-    attempts = missing.group_by("clip_id").aggregate([("attempt", "max")]).rename_columns(["clip_id", "attempt"])
-    todo = clips.join(attempts, keys="clip_id", join_type="inner").sort_by("clip_id")
-    most = run.config.run.clips_per_batch
-    # On this machine also small enough that every core has a batch.
-    size = most if stages_on_ray(run.config) else min(most, max(1, ceil(todo.num_rows / num_cores())))
-    batches = cut_batches(todo, size)
-    run_batches(featurize_batch, batches, run, source, own, recipes, description="featurize")
-    for table, recipe in recipes.items():
-        encoder = {"encoder": used[table]} if table in used else {}
-        run.record(table, recipe, feature_recipe=own[table], **encoder)
 
 
 @task(name="featurize", **TASK_OPTIONS)

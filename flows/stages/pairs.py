@@ -58,19 +58,18 @@ def _write_pairs(run: Run) -> None:
     keys = pa.Table.from_pylist(rows, pa.schema([("pair_id", pa.string()), ("split", pa.string())]))
     by_id = {row["pair_id"]: row for row in rows}
     for todo in left_to_do(keys, run, "pairs", recipe).group_by("attempt").aggregate([("pair_id", "list")]).to_pylist():
-        done = [{**by_id[i], **_outcome(by_id[i], folders)} for i in sorted(todo["pair_id_list"])]
+        done = []
+        for row in (by_id[pair_id] for pair_id in sorted(todo["pair_id_list"])):
+            outcome = OK
+            for folder, name in zip(folders[row["split"]], (row["image_path"], row["audio_path"]), strict=True):
+                path = (Path(folder) / name).resolve()  # no link leads out of the folder
+                if not (path.is_relative_to(folder) and path.is_file()):
+                    outcome = failed("media_missing", f"no file {name}")
+                    break
+            done.append({**row, **outcome})
         write_part(
             run.root, "pairs", make_table("pairs", done, recipe=recipe, run_id=run.run_id, attempt=todo["attempt"])
         )
     run.record("pairs", recipe)
     if read_json(folders_file(run.root)) != folders:
         write_json(folders_file(run.root), folders)
-
-
-def _outcome(row: Row, folders: dict[str, list[str]]) -> Row:
-    """Are image and caption files, to which no link leads out of its folder?"""
-    for folder, name in zip(folders[row["split"]], (row["image_path"], row["audio_path"]), strict=True):
-        path = (Path(folder) / name).resolve()
-        if not (path.is_relative_to(folder) and path.is_file()):
-            return failed("media_missing", f"no file {name}")
-    return OK

@@ -184,13 +184,10 @@ def keep_listed_splits(run: Run, listing: Listing) -> None:
     recipe = recipe_of("listed splits", listing.clips)
     _write_whole(run, "splits", rows, recipe)
     run.record("splits", recipe)
-    if rows:
-        _certify(run, clips, listing)
-
-
-def _certify(run: Run, clips: pa.Table, listing: Listing) -> None:
-    """A certificate like that of a draw in which every clip is pinned; fails where a video is in two splits."""
-    splits = read_table(run.root, "splits", ["clip_id", "video_id", "split"])
+    if not rows:
+        return
+    # Like that of a draw in which every clip is pinned; fails where a video is in two splits.
+    splits = read_table(run.root, "splits", list(names))
     listed = pa.array([clip["split"] for clip in listing.clips])
     sizes, asked = _count(splits["split"]), _count(listed)
     write_pins(run.root, splits)

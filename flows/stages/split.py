@@ -48,7 +48,21 @@ def assign_splits(run: Run) -> None:
         write_part(run.root, "splits", add_common_columns(_with_outcome(drawn), recipe=recipe, run_id=run.run_id))
     if current_recipe(run.root, "splits") != recipe:
         run.begin()
-        _certify(run, recipe, clips, request)
+        splits = read_table(run.root, "splits", ["clip_id", "video_id", "split"], recipe=recipe)
+        sizes = {name: pc.sum(pc.equal(splits["split"], name)).as_py() or 0 for name in settings.sizes}
+        if pinned is not None:
+            write_pins(run.root, pinned)
+        certificate = split_certificate(
+            splits,
+            clips,
+            replace(request, sizes=sizes),
+            group_by=settings.group_by,
+            duplicates=settings.duplicates if settings.group_by_duplicates else None,
+            asked=settings.sizes,
+        )
+        write_certificate(run.root, certificate)
+        if not certificate["passed"]:
+            raise SplitError(f"{CERTIFICATE_FILE}: the draw fails a check; delete the table splits, and run again")
     run.record("splits", recipe)
 
 
@@ -71,11 +85,12 @@ def find_copies(run: Run) -> pa.Table:
 def _choose_pins(run: Run, inputs: tuple[Any, ...]) -> tuple[pa.Table | None, str]:
     """The earlier assignment to keep, if any, and the recipe of the draw that keeps it."""
     source, current = run.config.splits.pinned_from, current_recipe(run.root, "splits")
-    if any("://" in place for place in (source or "", run.root)):
-        keeps_own = source is not None and source.rstrip("/") == run.root.rstrip("/")
-    else:
-        keeps_own = source is not None and Path(source).resolve() == Path(run.root).resolve()
-    if keeps_own:
+    is_own = False
+    if source is not None:
+        is_url = "://" in source or "://" in run.root
+        places = [place.rstrip("/") if is_url else Path(place).resolve() for place in (source, run.root)]
+        is_own = places[0] == places[1]
+    if is_own:
         if current is None:
             return None, _draw_recipe(inputs, None)
         # While nothing changed, the last draw stands with what it kept; else it is itself what is kept.
@@ -88,25 +103,6 @@ def _choose_pins(run: Run, inputs: tuple[Any, ...]) -> tuple[pa.Table | None, st
 
 def _draw_recipe(inputs: tuple[Any, ...], pinned: pa.Table | None) -> str:
     return recipe_of(*inputs, rows_digest(pinned) if pinned is not None else None)
-
-
-def _certify(run: Run, recipe: str, clips: pa.Table, request: DrawRequest) -> None:
-    settings = run.config.splits
-    splits = read_table(run.root, "splits", ["clip_id", "video_id", "split"], recipe=recipe)
-    sizes = {name: pc.sum(pc.equal(splits["split"], name)).as_py() or 0 for name in settings.sizes}
-    if request.pinned is not None:
-        write_pins(run.root, request.pinned)
-    certificate = split_certificate(
-        splits,
-        clips,
-        replace(request, sizes=sizes),
-        group_by=settings.group_by,
-        duplicates=settings.duplicates if settings.group_by_duplicates else None,
-        asked=settings.sizes,
-    )
-    write_certificate(run.root, certificate)
-    if not certificate["passed"]:
-        raise SplitError(f"{CERTIFICATE_FILE}: the draw fails a check; delete the table splits, and run again")
 
 
 def _with_outcome(table: pa.Table) -> pa.Table:

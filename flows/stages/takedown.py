@@ -132,10 +132,21 @@ def _media_roots(run: Run) -> set[Path]:
 
 
 def _search_everywhere(run: Run, identifiers: set[str]) -> Mentions:
-    """Mentions under the root by their path in it, elsewhere on this machine by their whole path."""
+    """Mentions under the root by their path in it; elsewhere on this machine, where a run may leave an id (media,
+    Prefect's database and results, Ray's spill and logs), by their whole path.
+    """
     found = find_mentions(run.root, identifiers, leave_out=[PENDING_FILE])
     named, unsearched = list(found.named), list(found.unsearched)
-    for place in _places_outside(run):
+    prefect, root = get_current_settings(), Path(run.root).resolve()
+    database = prefect.server.database.connection_url
+    url = database.get_secret_value() if database is not None else f"sqlite:///{prefect.home / 'prefect.db'}"
+    files = Path(url.partition(":///")[2].partition("?")[0]) if url.startswith("sqlite") else None
+    for place in (
+        *(place for place in sorted(_media_roots(run)) if not place.resolve().is_relative_to(root)),
+        *(sorted(files.parent.glob(f"{files.name}*")) if files is not None and files.name else ()),
+        prefect.home / "storage",
+        Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())) / "ray",
+    ):
         elsewhere = find_mentions(place, identifiers)
         named += [str(place / name) for name in elsewhere.named]
         unsearched += [str(place / name) for name in elsewhere.unsearched]
@@ -143,21 +154,6 @@ def _search_everywhere(run: Run, identifiers: set[str]) -> Mentions:
     if address and urlsplit(address).hostname not in ("127.0.0.1", "localhost", "::1"):
         unsearched.append(f"{address}: records, logs and artifacts of runs, if that server keeps them elsewhere")
     return Mentions(tuple(named), tuple(unsearched))
-
-
-def _places_outside(run: Run) -> list[Path]:
-    """Where else on this machine a run may leave an id: media, Prefect's database and results, Ray's spill and logs."""
-    prefect = get_current_settings()
-    database = prefect.server.database.connection_url
-    address = database.get_secret_value() if database is not None else f"sqlite:///{prefect.home / 'prefect.db'}"
-    files = Path(address.partition(":///")[2].partition("?")[0]) if address.startswith("sqlite") else None
-    root = Path(run.root).resolve()
-    return [
-        *(place for place in sorted(_media_roots(run)) if not place.resolve().is_relative_to(root)),
-        *(sorted(files.parent.glob(f"{files.name}*")) if files is not None and files.name else ()),
-        prefect.home / "storage",
-        Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())) / "ray",
-    ]
 
 
 def _replace_releases(run: Run, videos: set[str], why: str) -> tuple[str, ...]:
@@ -182,8 +178,17 @@ def _replace_releases(run: Run, videos: set[str], why: str) -> tuple[str, ...]:
 def flag_checkpoints(root: str, videos: Collection[str], why: str) -> None:
     """Write beside each checkpoint that was trained on any of the videos that it was, by the videos' hashes."""
     for folder in _checkpoint_folders(root):
-        seen = _trained_on(root, folder) & set(videos)
-        if seen:
+        # Clips that trained it or chose its epoch; of a checkpoint without record, any of the root's.
+        told, rows = read_json(folder / TRAINED_ON_FILE) or {"recipes": {"splits": None}}, None
+        if "release" in told:
+            if told["release"] in list_releases(root):
+                rows = read_shards(release_path(root, told["release"]), columns=["video_id", "split"])
+        elif told["recipes"]["splits"] is None or list_parts(root, "splits", told["recipes"]["splits"]):
+            rows = read_table(root, "splits", ["video_id", "split"], recipe=told["recipes"]["splits"])
+        if rows is None:
+            continue
+        used = rows.filter(pc.is_in(rows["split"], pa.array(["train", "val"])))["video_id"].to_pylist()
+        if seen := set(used) & set(videos):
             record = folder / TAKEN_DOWN_FILE
             known: dict[str, Any] = read_json(record) or {"videos": {}}
             known["videos"] |= {hash_id("video", video_id): why for video_id in seen}
@@ -204,24 +209,6 @@ def _checkpoint_folders(root: str) -> list[Path]:
     """Of the root's own model, and of the rows that its experiments trained."""
     places = (Path(root) / "checkpoints", Path(root) / "experiments" / "checkpoints")
     return sorted(path for place in places for path in place.glob("*") if path.is_dir())
-
-
-def _trained_on(root: str, folder: Path) -> set[str]:
-    """Videos whose clips trained a checkpoint or chose its epoch; of a checkpoint without record, any of the root's."""
-    record = read_json(folder / TRAINED_ON_FILE) or {"recipes": {"splits": None}}
-    if "release" in record:
-        release = release_path(root, record["release"])
-        rows = read_shards(release, columns=["video_id", "split"]) if record["release"] in list_releases(root) else None
-        return _used(rows) if rows is not None else set()
-    recipe = record["recipes"]["splits"]
-    if recipe is not None and not list_parts(root, "splits", recipe):
-        return set()
-    rows = read_table(root, "splits", ["video_id", "split"], recipe=recipe)
-    return _used(rows)
-
-
-def _used(rows: pa.Table) -> set[str]:
-    return set(rows.filter(pc.is_in(rows["split"], pa.array(["train", "val"])))["video_id"].to_pylist())
 
 
 def describe_takedown(found: Takedown) -> pd.DataFrame:
