@@ -56,7 +56,11 @@ def _send_to_files(release: Path, version: str, destination: str) -> str:
     target = f"{base}/{version}"
     fs, path = fsspec.core.url_to_fs(target)
     if fs.exists(f"{path}/{SUMS_FILE}"):
-        _check_is_same(release, fs, path, target)
+        if fs.cat_file(f"{path}/{SUMS_FILE}") != (release / SUMS_FILE).read_bytes():
+            told = f"{target} is another release of that version"
+            raise ReleaseError(f"{told}: releases are immutable, choose another place")
+        if problems := verify_release(target):
+            raise ReleaseError(f"{target} is there and damaged: {problems[0]}; delete it, and publish again")
         _copy(release, fs, path)  # a signature that was made since
     elif fs.exists(f"{path}/{STUB_FILE}"):
         raise ReleaseError(f"{target} was withdrawn: a withdrawn version is not published again")
@@ -68,14 +72,6 @@ def _send_to_files(release: Path, version: str, destination: str) -> str:
         _copy(release, fs, path)
     write_json(f"{base}/{LATEST_FILE}", {"version": version})
     return target
-
-
-def _check_is_same(release: Path, fs: Any, path: str, target: str) -> None:
-    if fs.cat_file(f"{path}/{SUMS_FILE}") != (release / SUMS_FILE).read_bytes():
-        raise ReleaseError(f"{target} is another release of that version: releases are immutable, choose another place")
-    problems = verify_release(target)
-    if problems:
-        raise ReleaseError(f"{target} is there and damaged: {problems[0]}; delete it, and publish again")
 
 
 def _copy(release: Path, fs: Any, target: str) -> None:
@@ -110,24 +106,20 @@ def send_to_hub(release: Path, version: str, repo_id: str) -> str:
     api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
     refs = api.list_repo_refs(repo_id, repo_type="dataset")
     if version not in {tag.name for tag in refs.tags}:
-        _commit(api, release, version, repo_id)
+        info = api.dataset_info(repo_id)
+        there = {file.rfilename for file in info.siblings or []}
+        own = {path.relative_to(release).as_posix(): path for path in sorted(release.rglob("*")) if path.is_file()}
+        changes: list[Any] = [CommitOperationDelete(name) for name in sorted(there - set(own)) if name not in _KEPT]
+        changes += [CommitOperationAdd(name, path) for name, path in own.items()]
+        told: dict[str, Any] = {"commit_message": f"Release {version}", "parent_commit": info.sha}
+        try:
+            api.create_commit(repo_id, changes, repo_type="dataset", **told)
+        except RuntimeError as error:  # what the client makes of a file that did not arrive
+            raise OSError(f"{error} The same command goes on.") from error
         _compare(api, release, repo_id, "main")
         api.create_tag(repo_id, tag=version, repo_type="dataset", exist_ok=True)
     _compare(api, release, repo_id, version)
     return f"hf://datasets/{repo_id}@{version}"
-
-
-def _commit(api: HfApi, release: Path, version: str, repo_id: str) -> None:
-    info = api.dataset_info(repo_id)
-    there = {file.rfilename for file in info.siblings or []}
-    own = {path.relative_to(release).as_posix(): path for path in sorted(release.rglob("*")) if path.is_file()}
-    operations: list[Any] = [CommitOperationDelete(name) for name in sorted(there - set(own)) if name not in _KEPT]
-    operations += [CommitOperationAdd(name, path) for name, path in own.items()]
-    message = f"Release {version}"
-    try:
-        api.create_commit(repo_id, operations, commit_message=message, repo_type="dataset", parent_commit=info.sha)
-    except RuntimeError as error:  # what the client makes of a file that did not arrive
-        raise OSError(f"{error} The same command goes on.") from error
 
 
 def _compare(api: HfApi, release: Path, repo_id: str, revision: str) -> None:

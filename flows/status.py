@@ -33,8 +33,11 @@ def read_funnel(root: str) -> pd.DataFrame:
         _funnel_row("videos downloaded", read_ok(root, "media", ["duration_ms"]), "duration_ms"),
         _funnel_row("videos segmented (speech)", read_ok(root, "segmentations", ["speech_ms"]), "speech_ms"),
         _funnel_row("clips", clips, "length_ms"),
-        *_split_rows(root, clips),
     ]
+    splits = read_table(root, "splits", ["clip_id", "split"])
+    for split in ("train", "val", "test"):
+        drawn = splits.filter(pc.equal(splits["split"], split))["clip_id"].combine_chunks()
+        rows.append(_funnel_row(f"  {split} clips", clips.filter(pc.is_in(clips["clip_id"], drawn)), "length_ms"))
     if list_parts(root, "pairs"):
         rows.append(_funnel_row("pairs of image and caption", read_ok(root, "pairs", ["pair_id"])))
     rows.append(_funnel_row("clips with features", read_ok(root, "pooled", ["clip_id"])))
@@ -44,15 +47,6 @@ def read_funnel(root: str) -> pd.DataFrame:
 def _funnel_row(stage: str, table: pa.Table, length: str | None = None) -> dict[str, Any]:
     minutes = (pc.sum(table[length]).as_py() or 0) / _MS_PER_MINUTE if length else None
     return {"stage": stage, "items": table.num_rows, "minutes": minutes}
-
-
-def _split_rows(root: str, clips: pa.Table) -> list[dict[str, Any]]:
-    splits = read_table(root, "splits", ["clip_id", "split"])
-    rows = []
-    for split in ("train", "val", "test"):
-        drawn = splits.filter(pc.equal(splits["split"], split))["clip_id"].combine_chunks()
-        rows.append(_funnel_row(f"  {split} clips", clips.filter(pc.is_in(clips["clip_id"], drawn)), "length_ms"))
-    return rows
 
 
 def read_failures(root: str) -> pd.DataFrame:

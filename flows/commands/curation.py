@@ -52,17 +52,17 @@ def curate(
     from flows.status import read_reasons
 
     with one_line_errors():
-        (_check_availability if check_availability else _curate)(settings, read_reasons(retry))
+        reasons = read_reasons(retry)
+        if not check_availability:
+            _curate(settings, reasons)
+        else:
+            start_server()
+            from flows.machinery.doctor import require
+            from flows.stages import availability
+
+            require("check-availability", settings)
+            availability.check_availability(settings, reasons)
     finish(settings, json)
-
-
-def _check_availability(config: Config, retry: tuple[str, ...]) -> None:
-    start_server()
-    from flows.machinery.doctor import require
-    from flows.stages.availability import check_availability
-
-    require("check-availability", config)
-    check_availability(config, retry)
 
 
 def _curate(config: Config, retry: tuple[str, ...]) -> None:

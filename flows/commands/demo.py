@@ -115,16 +115,13 @@ def serve_channel(channel: Path) -> Iterator[str]:
         command = [sys.executable, "-m", "demo", "serve", "--dir", str(channel), "--port", "0"]
         server = subprocess.Popen([*command, "--port-file", str(port_file)], stdout=subprocess.DEVNULL)
         try:
-            yield f"http://127.0.0.1:{_wait_for_port(port_file, server)}"
+            deadline = time.monotonic() + _SITE_START_S
+            while not port_file.exists():
+                if server.poll() is not None or time.monotonic() > deadline:
+                    told = f"the demo's site did not start within {_SITE_START_S} s"
+                    raise RuntimeError(f"{told}: run `python -m demo serve`")
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{int(port_file.read_text())}"
         finally:
             server.terminate()
             server.wait()
-
-
-def _wait_for_port(port_file: Path, server: "subprocess.Popen[bytes]") -> int:
-    deadline = time.monotonic() + _SITE_START_S
-    while not port_file.exists():
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the demo's site did not start within {_SITE_START_S} s: run `python -m demo serve`")
-        time.sleep(0.05)
-    return int(port_file.read_text())

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -165,20 +166,15 @@ def check_gpu(config: Config) -> Finding:
     elsewhere = config.features.device if stages_on_ray(config) else None
     devices = (config.features.device, config.train.device, config.evaluate.device)
     asked = [name for name in devices if "cuda" in name and name != elsewhere]
-    if names := _name_gpus():
-        return found(Severity.OK, f"{', '.join(names)}, {_versions()}")
+    if _DRIVER.is_file() or shutil.which("nvidia-smi") is not None:
+        import torch
+
+        if names := [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]:
+            return found(Severity.OK, f"{', '.join(names)}, {_versions()}")
     if asked:
         told = f"device {asked[0]!r} is asked for, and torch sees none; {_versions()}"
         return found(Severity.ERROR, told, 'nvidia-smi shows what the driver sees; device = "auto" takes what there is')
     return found(Severity.OK, "none: the CPU computes, see docs/gpu.md for what a GPU would save")
-
-
-def _name_gpus() -> list[str]:
-    if not _DRIVER.is_file() and shutil.which("nvidia-smi") is None:
-        return []
-    import torch
-
-    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
 def _versions() -> str:
@@ -268,19 +264,17 @@ def check_prefect(_: Config) -> Finding:
 def check_left_servers(_: Config) -> Finding:
     """Has a command that was killed left Prefect's temporary server behind? Linux tells, other systems do not."""
     found = partial(Finding, "servers left behind")
-    if left := sorted(int(folder.name) for folder in Path("/proc").glob("[0-9]*") if _is_left_server(folder)):
-        mend = f"kill {' '.join(map(str, left))}"
+    left = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # ended meanwhile, or somebody else's
+            is_temporary = b"PREFECT__SERVER_EPHEMERAL=1" in (folder / "environ").read_bytes().split(b"\0")
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            if is_temporary and parent == "1" and b"prefect.server.api.server" in (folder / "cmdline").read_bytes():
+                left.append(int(folder.name))
+    if left:
+        mend = f"kill {' '.join(map(str, sorted(left)))}"
         return found(Severity.WARNING, f"{len(left)} of Prefect's temporary servers outlived their command", mend)
     return found(Severity.OK, "none")
-
-
-def _is_left_server(folder: Path) -> bool:
-    try:
-        is_temporary = b"PREFECT__SERVER_EPHEMERAL=1" in (folder / "environ").read_bytes().split(b"\0")
-        parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
-        return is_temporary and parent == "1" and b"prefect.server.api.server" in (folder / "cmdline").read_bytes()
-    except OSError:  # ended meanwhile, or somebody else's
-        return False
 
 
 def check_runner(config: Config) -> Finding:

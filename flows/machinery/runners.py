@@ -48,13 +48,18 @@ def open_runner(stage: str, config: Config) -> Iterator[Submit]:
         yield lambda task, *args: task.submit(*args)
         return
     # Ray takes seconds to import, and only a run on a cluster needs it.
+    from prefect.settings import PREFECT_API_URL
     from prefect.utilities.callables import get_call_parameters
     from prefect_ray import RayTaskRunner
     from prefect_ray.context import remote_options
     from ray.exceptions import RayError
 
+    # Workers import this checkout, from the same path, and speak to the same Prefect server. Credentials are not passed
+    # on, since Ray shows such variables on its pages: nodes have their own.
+    variables = {"PYTHONPATH": str(CHECKOUT), "PREFECT_API_URL": PREFECT_API_URL.value() or ""}
+    own = {"log_to_driver": False, "logging_level": logging.WARNING, "runtime_env": {"env_vars": variables}}
     try:
-        with RayTaskRunner(config.run.ray_address, _connection()) as runner, remote_options(**resources):
+        with RayTaskRunner(config.run.ray_address, own) as runner, remote_options(**resources):
 
             def submit(task: "Task[..., Any]", *args: Any) -> "PrefectFuture[Any]":
                 future: PrefectFuture[Any] = runner.submit(task, get_call_parameters(task.fn, args, {}))
@@ -64,14 +69,3 @@ def open_runner(stage: str, config: Config) -> Iterator[Submit]:
     except RayError as error:
         told = f"Ray gave up on a batch of the stage {stage}: {str(error).strip().splitlines()[0]}"
         raise OSError(f"{told}; the same command does what is missing") from error
-
-
-def _connection() -> dict[str, Any]:
-    """Workers import this checkout, from the same path, and speak to the same Prefect server.
-
-    Credentials are not passed on, since Ray shows such variables on its pages: nodes have their own.
-    """
-    from prefect.settings import PREFECT_API_URL
-
-    variables = {"PYTHONPATH": str(CHECKOUT), "PREFECT_API_URL": PREFECT_API_URL.value() or ""}
-    return {"log_to_driver": False, "logging_level": logging.WARNING, "runtime_env": {"env_vars": variables}}

@@ -58,7 +58,25 @@ def group_queries(root: str, split: str = "test") -> dict[str, list[Group]]:
     queries = read_ranks(root, split)
     if queries.empty:
         return {}
-    queries = _describe_pairs(root, queries) if list_parts(root, "pairs") else _describe_clips(root, queries)
+    if list_parts(root, "pairs"):
+        # Pairs have no video: the folder of the image says what is on it, as in Places and in sets of photographs.
+        pairs = read_table(root, "pairs", ["pair_id", "image_path"]).to_pandas().set_index("pair_id")
+        mels = read_table(root, "log_mel", ["clip_id", "num_frames"]).to_pandas().set_index("clip_id")
+        paths = pairs["image_path"].reindex(queries["clip_id"])
+        queries = queries.assign(
+            length_s=mels["num_frames"].reindex(queries["clip_id"]).to_numpy() * _FRAME_MS / 1000,
+            speech_percent=np.nan,
+            food=paths.map(lambda path: PurePosixPath(path).parent.name or None, na_action="ignore").to_numpy(),
+        )
+    else:
+        columns = ["clip_id", "start_ms", "end_ms", "speech_ms"]
+        own = read_table(root, "clips", columns).to_pandas().set_index("clip_id").reindex(queries["clip_id"])
+        length_ms = (own["end_ms"] - own["start_ms"]).to_numpy()
+        queries = queries.assign(
+            length_s=length_ms / 1000,
+            speech_percent=100 * own["speech_ms"].to_numpy() / length_ms,
+            food=queries["video_id"].map(_find_foods(root, set(queries["video_id"]))),
+        )
     words = queries["food"].dropna().value_counts()
     common = [str(word) for word in words.index[words >= FEWEST_QUERIES]][:MOST_WORDS]
     groups = {
@@ -67,18 +85,6 @@ def group_queries(root: str, split: str = "test") -> dict[str, list[Group]]:
         "speech": _cut_groups(queries, "speech_percent", SPEECH_PERCENT, " %"),
     }
     return {name: rows for name, rows in groups.items() if rows}
-
-
-def _describe_clips(root: str, queries: pd.DataFrame) -> pd.DataFrame:
-    clips = read_table(root, "clips", ["clip_id", "start_ms", "end_ms", "speech_ms"]).to_pandas().set_index("clip_id")
-    own = clips.reindex(queries["clip_id"])
-    length_ms = (own["end_ms"] - own["start_ms"]).to_numpy()
-    foods = _find_foods(root, set(queries["video_id"]))
-    return queries.assign(
-        length_s=length_ms / 1000,
-        speech_percent=100 * own["speech_ms"].to_numpy() / length_ms,
-        food=queries["video_id"].map(foods),
-    )
 
 
 def _find_foods(root: str, video_ids: set[str]) -> dict[str, str | None]:
@@ -95,18 +101,6 @@ def _find_foods(root: str, video_ids: set[str]) -> dict[str, str | None]:
         if row["video_id"] in video_ids and row["title"]:
             foods[row["video_id"]] = find_food(row["title"], words) or foods.get(row["video_id"])
     return foods
-
-
-def _describe_pairs(root: str, queries: pd.DataFrame) -> pd.DataFrame:
-    """Pairs have no video: the folder of the image says what is on it, as in Places and in sets of photographs."""
-    pairs = read_table(root, "pairs", ["pair_id", "image_path"]).to_pandas().set_index("pair_id")
-    mels = read_table(root, "log_mel", ["clip_id", "num_frames"]).to_pandas().set_index("clip_id")
-    paths = pairs["image_path"].reindex(queries["clip_id"])
-    return queries.assign(
-        length_s=mels["num_frames"].reindex(queries["clip_id"]).to_numpy() * _FRAME_MS / 1000,
-        speech_percent=np.nan,
-        food=paths.map(lambda path: PurePosixPath(path).parent.name or None, na_action="ignore").to_numpy(),
-    )
 
 
 def _cut_groups(queries: pd.DataFrame, column: str, edges: tuple[float, ...], unit: str) -> list[Group]:

@@ -13,11 +13,6 @@ _WORKING = "working-"  # what the release of an evaluation begins with that was 
 _RECALL_AT = (1, 5, 10)
 
 
-def _read_rows(paths: list[str]) -> list[dict[str, Any]]:
-    """Of every recipe, which `read_table` would not give."""
-    return [row for path in paths for row in pq.ParquetFile(path).read().to_pylist()]
-
-
 def read_release_figures(root: str) -> pd.DataFrame:
     """Recall of every release in percent, and whether it differs from the release before by more than noise.
 
@@ -25,7 +20,9 @@ def read_release_figures(root: str) -> pd.DataFrame:
         A row a recipe, direction and release, in the order of versions: recipe, direction, release, queries, and for
         each k `R@k`, `low@k`, `high@k`, and `change@k`: "", "+1.2, within noise" or "+9.9, more than noise".
     """
-    rows = read_parts(root, "evaluations", None, _read_rows)
+    # Of every recipe, which `read_table` would not give.
+    parts = read_parts(root, "evaluations", None, lambda paths: [pq.ParquetFile(path).read() for path in paths])
+    rows = [row for part in parts for row in part.to_pylist()]
     measured = [row for row in rows if not row["release"].startswith(_WORKING)]
     ordered = sorted(measured, key=lambda row: (row["recipe"], row["direction"], version_key(row["release"])))
     figures: list[dict[str, Any]] = []

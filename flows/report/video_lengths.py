@@ -77,9 +77,19 @@ def make_strip(
     """
     ends = [int(video.get("duration_ms") or 0), *segments["end_ms"], *clips["end_ms"]]
     duration_ms = max(1, *(int(end) for end in ends))
-    drawn = [_make_clip(clip, media) for clip in clips.sort_values("start_ms").to_dict("records")]
-    spans = spans_by_label(segments)
-    rows = [_make_row(row, spans, drawn) for row in split_rows(duration_ms)]
+    drawn = []
+    for clip in clips.sort_values("start_ms").to_dict("records"):
+        start_ms, end_ms = int(clip["start_ms"]), int(clip["end_ms"])
+        reason = clip["reason"] or None
+        state = f"dropped: {reason}" if reason else clip["split"] or "in no split"
+        text = f"{format_clock(start_ms)}, {(end_ms - start_ms) / 1000:.1f} s, {state}"
+        href = media + clip_fragment(start_ms, end_ms) if media and not reason else None
+        drawn.append(Clip((start_ms, end_ms), clip["split"], reason, href, text))
+    spans, rows = spans_by_label(segments), []
+    for row in split_rows(duration_ms):
+        paths = {label: draw_label(cut_to_row(spans[label], row), LABEL_HEIGHTS[label]) for label in LABELS}
+        places = ((one, place_on_row(one.span, row)) for one in drawn)
+        rows.append(Row(row, paths, [(one, *place) for one, place in places if place]))
     return Strip(
         video_id,
         video.get("title") or video_id,
@@ -90,18 +100,3 @@ def make_strip(
         rows,
         drawn,
     )
-
-
-def _make_clip(clip: dict[Any, Any], media: str | None) -> Clip:
-    start_ms, end_ms = int(clip["start_ms"]), int(clip["end_ms"])
-    reason = clip["reason"] or None
-    state = f"dropped: {reason}" if reason else clip["split"] or "in no split"
-    text = f"{format_clock(start_ms)}, {(end_ms - start_ms) / 1000:.1f} s, {state}"
-    href = media + clip_fragment(start_ms, end_ms) if media and not reason else None
-    return Clip((start_ms, end_ms), clip["split"], reason, href, text)
-
-
-def _make_row(row: Span, spans: dict[str, list[Span]], clips: list[Clip]) -> Row:
-    paths = {label: draw_label(cut_to_row(spans[label], row), LABEL_HEIGHTS[label]) for label in LABELS}
-    places = ((clip, place_on_row(clip.span, row)) for clip in clips)
-    return Row(row, paths, [(clip, *place) for clip, place in places if place])

@@ -54,17 +54,28 @@ def serve_deployments(config: Config) -> None:
 def list_deployments(config: Config) -> list[RunnerDeployment]:
     """Every deployment of a root, by module path: a path entrypoint would put flows/ first among the imports."""
     config = keep_splits(config)
-    made = [
-        flow.to_deployment(
+    timezone, made = config.schedules.timezone, []
+    for name, flow in DEPLOYMENTS.items():
+        when: When = getattr(config.schedules, name.replace("-", "_"))
+        schedules: list[CronSchedule | IntervalSchedule] = []
+        if isinstance(when, int):
+            schedules = [IntervalSchedule(interval=timedelta(seconds=when), timezone=timezone)]
+        elif when != NEVER:
+            schedules = [CronSchedule(cron=when, timezone=timezone)]
+        parameters: dict[str, Any] = {"config": config.model_dump(mode="json")}
+        if name == "regenerate":
+            root = config.schedules.regenerate_root or f"{config.root.rstrip('/')}_regenerated"
+            parameters = {"config": config.model_copy(update={"root": root}).model_dump(mode="json")}
+            parameters["lists"] = list(config.schedules.regenerate_from)
+        deployment = flow.to_deployment(
             name,
-            schedules=_list_schedules(getattr(config.schedules, name.replace("-", "_")), config.schedules.timezone),
-            parameters=_parameters(name, config),
+            schedules=schedules,
+            parameters=parameters,
             concurrency_limit=ONE_AT_A_TIME,
             tags=[config.root],
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
-        for name, flow in DEPLOYMENTS.items()
-    ]
+        made.append(deployment)
     # Coroutines only inside of an event loop.
     return cast(list[RunnerDeployment], made)
 
@@ -73,19 +84,3 @@ def keep_splits(config: Config) -> Config:
     """The configuration of a root that grows: a clip stays in the split it was drawn into, unless told otherwise."""
     splits = config.splits.model_copy(update={"pinned_from": config.splits.pinned_from or config.root})
     return config.model_copy(update={"splits": splits})
-
-
-def _list_schedules(when: When, timezone: str) -> list[CronSchedule | IntervalSchedule]:
-    if when == NEVER:
-        return []
-    if isinstance(when, int):
-        return [IntervalSchedule(interval=timedelta(seconds=when), timezone=timezone)]
-    return [CronSchedule(cron=when, timezone=timezone)]
-
-
-def _parameters(name: str, config: Config) -> dict[str, Any]:
-    if name != "regenerate":
-        return {"config": config.model_dump(mode="json")}
-    root = config.schedules.regenerate_root or f"{config.root.rstrip('/')}_regenerated"
-    own = config.model_copy(update={"root": root})
-    return {"config": own.model_dump(mode="json"), "lists": list(config.schedules.regenerate_from)}

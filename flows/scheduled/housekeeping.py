@@ -65,11 +65,15 @@ def housekeeping(config: Config, dry_run: bool = False) -> dict[str, int]:
     if not dry_run:
         with hold_root(config.root):
             merged = sum(before - after for before, after in map(partial(compact_table, config.root), COMPACTED))
-    gone = {
-        "run records": _delete_runs(days, dry_run),
-        "cached files": _delete_cached(config.run.cache_dir, days, dry_run),
-        "parts": merged,
-    }
+    num_runs = _delete_runs(days, dry_run)
+    # Memory-mapped copies that `model.vectors` made, and makes anew when they are asked for. They are read by memory
+    # map, which moves neither time on most mounts: age is that of the copy.
+    before, cached = time.time() - days * _S_PER_DAY, config.run.cache_dir
+    copies = Path(cached).glob("*.arrow") if cached is not None else ()
+    old = [path for path in copies if path.stat().st_mtime < before]
+    for path in old if not dry_run else ():
+        path.unlink()
+    gone = {"run records": num_runs, "cached files": len(old), "parts": merged}
     logger.info("housekeeping: %s older than %d days%s", gone, days, ", all kept" if dry_run else "")
     return gone
 
@@ -86,15 +90,3 @@ def _delete_runs(days: int, dry_run: bool) -> int:
                 client.delete_flow_run(run.id)
             num_deleted += len(runs)
     return num_deleted
-
-
-def _delete_cached(cache_dir: str | None, days: int, dry_run: bool) -> int:
-    """Memory-mapped copies that `model.vectors` made; a copy is made anew when it is asked for."""
-    if cache_dir is None:
-        return 0
-    before = time.time() - days * _S_PER_DAY
-    # A copy is read by memory map, which moves neither time on most mounts: age is that of the copy.
-    old = [path for path in Path(cache_dir).glob("*.arrow") if path.stat().st_mtime < before]
-    for path in old if not dry_run else ():
-        path.unlink()
-    return len(old)
