@@ -208,7 +208,12 @@ def load_config(
         given = values.get(stage, {})
         values[stage] = {**fields, **given} if isinstance(given, dict) else given
     for recipe in recipes:
-        _apply_recipe(values, recipe)
+        if recipe not in RECIPES:
+            raise ConfigError(f"--recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
+        train = values.get("train", {})
+        if not isinstance(train, dict):
+            raise ConfigError(f"train: must be a stage with fields, got {train!r}")
+        values["train"] = {**train, **RECIPES[recipe]}  # what it does not name, such as the sizes, stays
     for override in overrides:
         _apply_override(values, override)
     if root is not None:
@@ -235,16 +240,6 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
     except _NOT_TOML as error:
         raise ConfigError(f"{path} is not TOML: {str(error)[:200]}") from error
-
-
-def _apply_recipe(values: dict[str, Any], name: str) -> None:
-    """The hyper-parameters of a recipe, over the file's; what it does not name, such as the sizes, stays."""
-    if name not in RECIPES:
-        raise ConfigError(f"--recipe must be one of {', '.join(RECIPES)}, got {name!r}")
-    train = values.get("train", {})
-    if not isinstance(train, dict):
-        raise ConfigError(f"train: must be a stage with fields, got {train!r}")
-    values["train"] = {**train, **RECIPES[name]}
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

@@ -77,7 +77,15 @@ def measure_table(config: Config, table: str) -> TableResult:
     names = [row.name for row in result.paper if row.kind == "ours"]
     names += [name for name in settings.rows if name not in names]
     try:
-        clips = _load_test_clips(config, table, settings, result)
+        if settings.test_on is None:
+            raise ValueError(f"no test clips: name a root or release in experiments.{table}.test_on")
+        root = fill_root(settings.test_on, config)
+        clips = draw_clips(load_clips(root, settings.split, settings.families), settings.num_queries)
+        if settings.num_queries is not None and len(clips) < settings.num_queries:
+            result.note = f"{len(clips)} queries, not {settings.num_queries}: {root} has no more"
+        result.test_on, result.num_queries = root, len(clips)
+        result.digests = digest_data(root, settings.split)
+        result.chance = chance_metrics(len(clips), len(clips))
     except ValueError as error:
         result.lacking = dict.fromkeys(names, str(error))
         return result
@@ -91,20 +99,6 @@ def measure_table(config: Config, table: str) -> TableResult:
         seeds = f"rows that train have {config.experiments.seeds} seeds: their mean, intervals of queries and seeds"
         result.note = f"{result.note}; {seeds}" if result.note else seeds
     return result
-
-
-def _load_test_clips(config: Config, table: str, settings: TableSettings, result: TableResult) -> ClipSet:
-    if settings.test_on is None:
-        raise ValueError(f"no test clips: name a root or release in experiments.{table}.test_on")
-    root = fill_root(settings.test_on, config)
-    clips = load_clips(root, settings.split, settings.families)
-    clips = draw_clips(clips, settings.num_queries)
-    if settings.num_queries is not None and len(clips) < settings.num_queries:
-        result.note = f"{len(clips)} queries, not {settings.num_queries}: {root} has no more"
-    result.test_on, result.num_queries = root, len(clips)
-    result.digests = digest_data(root, settings.split)
-    result.chance = chance_metrics(len(clips), len(clips))
-    return clips
 
 
 def draw_clips(clips: ClipSet, num_clips: int | None) -> ClipSet:
@@ -152,23 +146,17 @@ def _measure_row(config: Config, table: str, name: str, settings: TableSettings,
         reports.append(retrieval_reports(audio, video, config.evaluate))
     if len(models) == 1:
         return Measured(reports[0], ranks, models[0])
-    return Measured(_mean_report(reports, ranks, config.evaluate), ranks, {**models[0], "seeds": models})
-
-
-def _mean_report(
-    reports: list[dict[str, dict[str, Any]]], ranks: dict[str, list[Ranks]], settings: EvaluateSettings
-) -> dict[str, dict[str, Any]]:
-    """The seeds' figures as one: means, an interval that holds queries and seeds, and each seed's own."""
+    # The seeds' figures as one: means, an interval that holds queries and seeds, and each seed's own.
     mean: dict[str, dict[str, Any]] = {}
     for direction, runs in ranks.items():
         own = [report[direction] for report in reports]
         mean[direction] = {**own[0], "seeds": [one["metrics"] for one in own]}
-        for name in {"metrics", "shuffled"} & own[0].keys():
-            mean[direction][name] = {key: float(np.mean([one[name][key] for one in own])) for key in own[0][name]}
-        if settings.num_bootstrap:
-            interval = bootstrap_seeds(runs, settings.num_bootstrap, settings.confidence, settings.seed)
+        for figure in {"metrics", "shuffled"} & own[0].keys():
+            mean[direction][figure] = {key: float(np.mean([one[figure][key] for one in own])) for key in own[0][figure]}
+        if num := config.evaluate.num_bootstrap:
+            interval = bootstrap_seeds(runs, num, config.evaluate.confidence, config.evaluate.seed)
             mean[direction]["interval"] = interval
-    return mean
+    return Measured(mean, ranks, {**models[0], "seeds": models})
 
 
 def _existing_file(name: str, field_name: str) -> Path:

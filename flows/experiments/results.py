@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -45,7 +46,21 @@ def make_document(experiment: str, results: list[TableResult], evaluate: Row, co
         # The paper's rows, then those of one's own.
         known = {row.name for row in result.paper}
         own = [name for name in (*result.measured, *result.lacking) if name not in known]
-        rows = [*result.paper, *(PaperRow(name, "ours", name, {}, "") for name in own)]
+        rows = []
+        for row in (*result.paper, *(PaperRow(name, "ours", name, {}, "") for name in own)):
+            measured = result.measured.get(row.name)
+            ours: Row = measured.report if measured else {}
+            if row.kind == "chance" and result.chance:
+                ours = {d: {"num_queries": result.num_queries, "metrics": result.chance} for d in DIRECTIONS}
+            rows.append({
+                "row": row.name,
+                "kind": row.kind,
+                "title": row.title,
+                "paper": {**row.recalls, "source": row.source} if row.recalls else None,
+                "ours": ours or None,
+                "model": measured.model if measured else None,
+                "lacking": result.lacking.get(row.name),
+            })  # fmt: skip
         differences = []
         for one in result.comparisons:
             gains = {k: {**asdict(d), "larger_than_noise": d.is_larger_than_noise} for k, d in one.gains.items()}
@@ -58,26 +73,10 @@ def make_document(experiment: str, results: list[TableResult], evaluate: Row, co
             "digests": result.digests,
             "num_queries": result.num_queries,
             "note": result.note,
-            "rows": [_row_document(row, result) for row in rows],
+            "rows": rows,
             "differences": differences,
         })  # fmt: skip
     return {"experiment": experiment, "code_version": code_version, "evaluate": evaluate, "tables": tables}
-
-
-def _row_document(row: PaperRow, result: TableResult) -> Row:
-    measured = result.measured.get(row.name)
-    ours: Row = measured.report if measured else {}
-    if row.kind == "chance" and result.chance:
-        ours = {d: {"num_queries": result.num_queries, "metrics": result.chance} for d in DIRECTIONS}
-    return {
-        "row": row.name,
-        "kind": row.kind,
-        "title": row.title,
-        "paper": {**row.recalls, "source": row.source} if row.recalls else None,
-        "ours": ours or None,
-        "model": measured.model if measured else None,
-        "lacking": result.lacking.get(row.name),
-    }
 
 
 def _csv_lines(table: Row) -> Iterator[Row]:
@@ -115,7 +114,18 @@ def to_frames(document: Row) -> dict[str, pd.DataFrame]:
     interval = f"{100 * document['evaluate']['confidence']:g} %"
     for table in document["tables"]:
         queries = f"{table['num_queries']:,} queries of {table['test_on']}" if table["num_queries"] else "not measured"
-        rows = [line for row in table["rows"] for line in _shown_lines(row, interval)]
+        rows = []
+        for row, (direction, arrow) in product(table["rows"], ARROWS.items()):
+            ours, paper = (row["ours"] or {}).get(direction, {}), (row["paper"] or {}).get(direction)
+            digits = 2 if paper and paper["R@1"] < 0.1 else 1
+            low, high = ours.get("interval", {}).get(_NAMES[-1], (None, None))
+            rows.append({
+                "row": row["title"] if direction == DIRECTIONS[0] else "",
+                "": arrow,
+                "R@1/5/10": "/".join(f"{100 * ours['metrics'][name]:.1f}" for name in _NAMES) if ours else "",
+                f"{interval} R@10": "" if low is None else f"{100 * low:.1f}–{100 * high:.1f}",
+                "paper": "/".join(f"{paper[name]:.{digits}f}" for name in _NAMES) if paper else "",
+            })  # fmt: skip
         frames[f"{TITLES[table['table']]}: {queries}"] = pd.DataFrame(rows)
         if table["differences"]:
             title = f"Gain between rows of {table['table']}, paired bootstrap; * is larger than noise"
@@ -129,20 +139,6 @@ def to_frames(document: Row) -> dict[str, pd.DataFrame]:
                 gains.append(shown)
             frames[title] = pd.DataFrame(gains)
     return frames
-
-
-def _shown_lines(row: Row, interval: str) -> Iterator[Row]:
-    for direction, arrow in ARROWS.items():
-        ours, paper = (row["ours"] or {}).get(direction, {}), (row["paper"] or {}).get(direction)
-        digits = 2 if paper and paper["R@1"] < 0.1 else 1
-        low, high = ours.get("interval", {}).get(_NAMES[-1], (None, None))
-        yield {
-            "row": row["title"] if direction == DIRECTIONS[0] else "",
-            "": arrow,
-            "R@1/5/10": "/".join(f"{100 * ours['metrics'][name]:.1f}" for name in _NAMES) if ours else "",
-            f"{interval} R@10": "" if low is None else f"{100 * low:.1f}–{100 * high:.1f}",
-            "paper": "/".join(f"{paper[name]:.{digits}f}" for name in _NAMES) if paper else "",
-        }
 
 
 def list_lacking(document: Row) -> list[str]:

@@ -47,7 +47,17 @@ def hold_lease(root: str) -> Iterator[None]:
     """
     lease = _Lease(root)
     lease.take()
-    if not _grants_once(root):
+    # Does the store refuse to create what is there? An object of its own is tried, and deleted.
+    fs, probe = fsspec.core.url_to_fs(f"{root.rstrip('/')}/_probe/{uuid4().hex}")
+    fs.pipe_file(probe, b"1", mode="create")
+    try:
+        fs.pipe_file(probe, b"2", mode="create")
+        grants_once = False
+    except FileExistsError:
+        grants_once = True
+    finally:
+        fs.rm_file(probe)
+    if not grants_once:
         logger.warning(
             "the object store of %s grants a conditional write (If-None-Match) more than once: of two runs that start "
             "at once, both may work for up to %d s before one stops. Parts are whole, a batch done twice replaces "
@@ -68,19 +78,6 @@ def hold_lease(root: str) -> Iterator[None]:
         ended.set()
         keeper.join()
         lease.give_back()
-
-
-def _grants_once(root: str) -> bool:
-    """Does the store refuse to create what is there? An object of its own is tried, and deleted."""
-    fs, probe = fsspec.core.url_to_fs(f"{root.rstrip('/')}/_probe/{uuid4().hex}")
-    fs.pipe_file(probe, b"1", mode="create")
-    try:
-        fs.pipe_file(probe, b"2", mode="create")
-    except FileExistsError:
-        return True
-    finally:
-        fs.rm_file(probe)
-    return False
 
 
 def _keep(lease: "_Lease", ended: threading.Event) -> None:

@@ -38,7 +38,15 @@ def prepared(command: str) -> Callable[[F], F]:
         def begin(config: Config, *args: Any, **kwargs: Any) -> Any:
             try:
                 if _is_deployed():
-                    _check_extractors(config)
+                    # No code that no configuration file of this machine names: whoever reaches Prefect sets a run's
+                    # parameters.
+                    allowed = os.environ.get(EXTRACTORS_VARIABLE, "").split(",")
+                    if strange := [name for name in config.source.extractors if name not in allowed]:
+                        told = f"names {strange[0]}, which is code, and not allowed"
+                        mend = (
+                            f"serve a configuration that has it, or set {EXTRACTORS_VARIABLE} where the worker starts"
+                        )
+                        raise ValueError(f"source.extractors of a deployment {told}: {mend}")
                     late_s = (datetime.now(UTC) - flow_run.get_scheduled_start_time()).total_seconds()
                     if late_s > config.schedules.max_late_s:
                         late = f"missed by {late_s / 60:.0f} min, more than schedules.max_late_s"
@@ -58,17 +66,6 @@ def prepared(command: str) -> Callable[[F], F]:
         return cast(F, begin)
 
     return wrap
-
-
-def _check_extractors(config: Config) -> None:
-    """Refuse code that no configuration file of this machine names: whoever reaches Prefect sets a run's parameters."""
-    allowed = os.environ.get(EXTRACTORS_VARIABLE, "").split(",")
-    strange = [name for name in config.source.extractors if name not in allowed]
-    if strange:
-        mend = f"serve a configuration that has it, or set {EXTRACTORS_VARIABLE} where the worker starts"
-        raise ValueError(
-            f"source.extractors of a deployment names {strange[0]}, which is code, and not allowed: {mend}"
-        )
 
 
 def _is_deployed() -> bool:

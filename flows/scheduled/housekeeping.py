@@ -65,7 +65,17 @@ def housekeeping(config: Config, dry_run: bool = False) -> dict[str, int]:
     if not dry_run:
         with hold_root(config.root):
             merged = sum(before - after for before, after in map(partial(compact_table, config.root), COMPACTED))
-    num_runs = _delete_runs(days, dry_run)
+    # Prefect's records grow by about 33 KB a task; children go with their parents' age, as any other run.
+    ended = FlowRunFilterEndTime(before_=datetime.now(UTC) - timedelta(seconds=days * _S_PER_DAY))
+    ours = FlowFilter(name=FlowFilterName(any_=list(FLOW_NAMES)))
+    num_runs = 0
+    with get_client(sync_client=True) as client:
+        of_age = FlowRunFilter(end_time=ended)
+        asked = partial(client.read_flow_runs, flow_filter=ours, flow_run_filter=of_age, limit=_PAGE)
+        while runs := asked(offset=num_runs if dry_run else 0):
+            for run in runs if not dry_run else ():
+                client.delete_flow_run(run.id)
+            num_runs += len(runs)
     # Memory-mapped copies that `model.vectors` made, and makes anew when they are asked for. They are read by memory
     # map, which moves neither time on most mounts: age is that of the copy.
     before, cached = time.time() - days * _S_PER_DAY, config.run.cache_dir
@@ -76,17 +86,3 @@ def housekeeping(config: Config, dry_run: bool = False) -> dict[str, int]:
     gone = {"run records": num_runs, "cached files": len(old), "parts": merged}
     logger.info("housekeeping: %s older than %d days%s", gone, days, ", all kept" if dry_run else "")
     return gone
-
-
-def _delete_runs(days: int, dry_run: bool) -> int:
-    """Prefect's records grow by about 33 KB a task; children go with their parents' age, as any other run."""
-    old = FlowRunFilter(end_time=FlowRunFilterEndTime(before_=datetime.now(UTC) - timedelta(seconds=days * _S_PER_DAY)))
-    ours = FlowFilter(name=FlowFilterName(any_=list(FLOW_NAMES)))
-    num_deleted = 0
-    with get_client(sync_client=True) as client:
-        asked = partial(client.read_flow_runs, flow_filter=ours, flow_run_filter=old, limit=_PAGE)
-        while runs := asked(offset=num_deleted if dry_run else 0):
-            for run in runs if not dry_run else ():
-                client.delete_flow_run(run.id)
-            num_deleted += len(runs)
-    return num_deleted

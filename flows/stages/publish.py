@@ -6,7 +6,6 @@ import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from prefect import flow, task
@@ -71,6 +70,19 @@ def check_is_local(root: str) -> None:
 @task(name="build release", **TASK_OPTIONS)
 def build_next(run: Run) -> str:
     """The version of the last release, after building a new one if there is anything new."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    processor = next(named, platform.processor() or platform.machine())
+    # What may differ between two builds of equal shards.
+    built = {
+        "run_id": run.run_id,
+        "code_version": code_version(),
+        "lock_sha256": hashlib.sha256(_LOCK.read_bytes()).hexdigest(),
+        "built_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"platform": platform.platform(), "processor": processor, "python": platform.python_version()},
+        "config": run.config.model_dump(mode="json"),
+    }
     choices, num_videos = read_choices(run.config)
     # The card's tables that are counted here: funnel, losses by reason, other choices.
     facts = {
@@ -79,7 +91,7 @@ def build_next(run: Run) -> str:
         "choices": choices,
         "num_choice_videos": num_videos,
     }
-    version = build_release(run.root, run.config.publish, _describe_run(run), datetime.now(UTC).date(), facts)
+    version = build_release(run.root, run.config.publish, built, datetime.now(UTC).date(), facts)
     if version is None:
         version = list_releases(run.root)[-1]
         logger.info("release %s holds what a new one would: nothing to build", version)
@@ -110,22 +122,6 @@ def measure_releases(run: Run, may_train: bool) -> None:
 def published_file(root: str) -> Path:
     """Where a root remembers which release was sent where."""
     return Path(root) / "releases" / "published.json"
-
-
-def _describe_run(run: Run) -> dict[str, Any]:
-    """What may differ between two builds of equal shards."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    processor = next(named, platform.processor() or platform.machine())
-    return {
-        "run_id": run.run_id,
-        "code_version": code_version(),
-        "lock_sha256": hashlib.sha256(_LOCK.read_bytes()).hexdigest(),
-        "built_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"platform": platform.platform(), "processor": processor, "python": platform.python_version()},
-        "config": run.config.model_dump(mode="json"),
-    }
 
 
 def preview(config: Config) -> pd.DataFrame:

@@ -47,7 +47,8 @@ def measure_release(run: Run, version: str, may_train: bool) -> bool:
     recipe = fixed_recipe(run)
     if version in read_table(run.root, "evaluations", ["release"], recipe=recipe)["release"].to_pylist():
         return True
-    release, cache = release_path(run.root, version), run.config.run.cache_dir
+    release = release_path(run.root, version)
+    own_cache = f"{run.config.run.cache_dir}/{version}" if run.config.run.cache_dir else None
     if not has_split(release, "test"):
         return False
     # What `finetune` trained by this recipe counts, if it was on just this release's clips and features.
@@ -58,23 +59,15 @@ def measure_release(run: Run, version: str, may_train: bool) -> bool:
     if not (checkpoint.is_file() and is_same and rows_digest(working) == rows_digest(published)):
         if not may_train:
             return False
-        checkpoint = _train_on_release(run, version)
-    clips = load_clips(release, "test", run.config.train.families, f"{cache}/{version}" if cache else None)
+        shards = [file["sha256"] for file in read_manifest(release)["files"]]
+        folder = Path(run.root) / "checkpoints" / recipe_of("release", recipe, shards)
+        videos = read_shards(release, columns=["video_id", "split"])
+        used = videos.filter(pa.compute.is_in(videos["split"], pa.array(["train", "val"])))["video_id"]
+        write_json(folder / TRAINED_ON_FILE, {"recipes": {}, "release": version, "num_videos": len(used.unique())})
+        checkpoint = train_on(release, run.config.train, folder, f"train on release {version}", own_cache)
+    clips = load_clips(release, "test", run.config.train.families, own_cache)
     report = evaluate(checkpoint, clips, run.config.evaluate)
     rows = [{**row, **OK} for row in evaluation_rows(report, sha256_of(checkpoint), version, "test")]
     write_part(run.root, "evaluations", make_table("evaluations", rows, recipe=recipe, run_id=run.run_id))
     logger.info("release %s measured by the recipe %s", version, recipe)
     return True
-
-
-def _train_on_release(run: Run, version: str) -> Path:
-    release = release_path(run.root, version)
-    shards = [file["sha256"] for file in read_manifest(release)["files"]]
-    folder = Path(run.root) / "checkpoints" / recipe_of("release", fixed_recipe(run), shards)
-    videos = read_shards(release, columns=["video_id", "split"])
-    used = videos.filter(pa.compute.is_in(videos["split"], pa.array(["train", "val"])))["video_id"]
-    write_json(folder / TRAINED_ON_FILE, {"recipes": {}, "release": version, "num_videos": len(used.unique())})
-    cache = run.config.run.cache_dir
-    return train_on(
-        release, run.config.train, folder, f"train on release {version}", f"{cache}/{version}" if cache else None
-    )

@@ -37,10 +37,19 @@ def find_videos(run: Run) -> None:
             logger.warning("%d videos of the list were taken down and stay out", len(queries) - len(asked_for))
         queries = asked_for
     asked = pa.Table.from_pylist([asdict(query) for query in queries], schema=_QUERY_SCHEMA)
-    todo = pa.concat_tables(
-        [left_to_do(asked, run, "searches", recipe), _searched_long_ago(asked, run, recipe)],
-        promote_options="permissive",
-    ).slice(0, config.search.max_per_run)
+    todo = left_to_do(asked, run, "searches", recipe)
+    if config.search.again_after_days is not None:
+        # Queries whose last search is old enough to be done again, as its next attempt; the oldest first.
+        done = read_table(run.root, "searches", ["query", "status", "searched_at", "attempt"], recipe=recipe)
+        days = timedelta(days=config.search.again_after_days)
+        before = pa.scalar(datetime.now(UTC) - days, done.schema.field("searched_at").type)
+        old = done.filter(pc.and_(pc.equal(done["status"], "ok"), pc.less(done["searched_at"], before)))
+        next_attempt = pc.cast(pc.add(old["attempt"], 1), pa.int32())
+        old = old.select(["query", "searched_at"]).append_column("attempt", next_attempt)
+        order = [("searched_at", "ascending"), ("query", "ascending")]
+        again = asked.join(old, keys="query", join_type="inner").sort_by(order).drop_columns("searched_at")
+        todo = pa.concat_tables([todo, again], promote_options="permissive")
+    todo = todo.slice(0, config.search.max_per_run)
     with open_pacer(run) as pacer:
         tell_forecast(pacer, "queries", todo.num_rows)
         batches = cut_batches(todo, config.run.queries_per_batch)
@@ -75,19 +84,3 @@ def search_batch(batch: pa.Table, run: Run, recipe: str, pacer: Pacer) -> None:
 
 
 _QUERY_SCHEMA = pa.schema([(name, pa.string()) for name in ("query", "dish", "technique", "region")])
-
-
-def _searched_long_ago(asked: pa.Table, run: Run, recipe: str) -> pa.Table:
-    """Queries whose last search is old enough to be done again, as its next attempt; the oldest first."""
-    days = run.config.search.again_after_days
-    done = read_table(run.root, "searches", ["query", "status", "searched_at", "attempt"], recipe=recipe)
-    if days is None:
-        return asked.slice(0, 0).append_column("attempt", pa.array([], pa.int32()))
-    before = pa.scalar(datetime.now(UTC) - timedelta(days=days), done.schema.field("searched_at").type)
-    old = done.filter(pc.and_(pc.equal(done["status"], "ok"), pc.less(done["searched_at"], before)))
-    next_attempt = pc.cast(pc.add(old["attempt"], 1), pa.int32())
-    old = old.select(["query", "searched_at"]).append_column("attempt", next_attempt)
-    again = asked.join(old, keys="query", join_type="inner").sort_by(
-        [("searched_at", "ascending"), ("query", "ascending")]
-    )
-    return again.drop_columns("searched_at")
