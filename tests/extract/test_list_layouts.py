@@ -131,14 +131,17 @@ CLIPS: dict[str, tuple[str, Any, list[tuple[str, int, int]]]] = {
 }
 
 
-def write(folder: Path, name: str, content: Any) -> Path:
-    path = folder / name
+def as_bytes(name: str, content: Any) -> bytes:
+    """What the file of a list holds; shared with the fuzz tests."""
     if name.endswith(".pkl"):
-        content = pickle.dumps(content)
-    elif not isinstance(content, str | bytes):
-        content = json.dumps(content)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
+        return pickle.dumps(content)
+    text = content if isinstance(content, str | bytes) else json.dumps(content)
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def write(folder: Path, name: str, content: Any) -> Path:
+    (folder / name).write_bytes(as_bytes(name, content))
+    return folder / name
 
 
 @pytest.mark.parametrize("layout", CLIPS)

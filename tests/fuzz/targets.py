@@ -26,7 +26,7 @@ from datasets.releases.layout import ReleaseError, read_shards, release_path
 from datasets.releases.verify import verify_release
 from datasets.tables import make_table
 from datasets.tombstones import hash_id
-from extract.clip_lists import ClipListError, read_clip_list
+from extract.clip_lists import ClipListError, read_clip_list, read_video_ids
 from extract.clips import ClipSettings, cut_clips
 from extract.media import MediaInfo
 from extract.mp4 import IncompleteMediaError, list_boxes, read_header
@@ -39,6 +39,7 @@ from extract.sources import SOURCES as SITES
 from extract.sources import SourceSettings, allowed_hosts, extractor_names, is_allowed_url, read_ids_file, watch_url
 from flows.config import ConfigError, load_config
 from model.settings import RECIPES
+from tests.extract.test_list_layouts import CLIPS, REFUSED, VIDEOS, as_bytes
 from tests.fuzz.inputs import JSON, TEXT, mutated, mutated_text, twisted
 
 TOP = Path(__file__).parents[2]
@@ -289,8 +290,9 @@ ENTRY = {"video_id": "abc", "start": 1.5, "end": 9.0, "split": "train", "speech_
 
 
 def read_list(given: tuple[str, bytes]) -> None:
-    name, content = given
-    for row in read_clip_list(put(name, content), "test"):
+    path = put(*given)
+    assert all(isinstance(video_id, str) for video_id in read_video_ids(path))
+    for row in read_clip_list(path, "test"):
         same_row("clips", {key: row[key] for key in ("clip_id", "video_id", "start_ms", "end_ms")})
         assert row.get("speech_ms") is None or isinstance(row["speech_ms"], int)
         assert 0 <= row["start_ms"] < row["end_ms"] < 10**9
@@ -305,8 +307,14 @@ def _as_pickle(value: Any) -> tuple[str, bytes]:
 
 
 LIST_FILES = ("extract/clip_lists.py", *(f"extract/lists/{name}.py" for name in LIST_PARTS))
+# Lists as published, and as refused: named in tests/extract/test_list_layouts.py.
+PUBLISHED = [
+    (name, as_bytes(name, content)) for name, content, *_ in (*CLIPS.values(), *VIDEOS.values(), *REFUSED.values())
+]
 LIST_INPUTS = (
-    st.sampled_from(sorted(LISTS.items())).flatmap(lambda item: st.tuples(st.just(item[0]), mutated(item[1])))
+    st.sampled_from(PUBLISHED)
+    | st.sampled_from(PUBLISHED).flatmap(lambda item: st.tuples(st.just(item[0]), mutated(item[1])))
+    | st.sampled_from(sorted(LISTS.items())).flatmap(lambda item: st.tuples(st.just(item[0]), mutated(item[1])))
     | twisted([ENTRY, {**ENTRY, "start_ms": 5, "end_ms": 9}]).map(_as_json)
     | twisted({"database": {"abc": {"annotations": [{"segment": [1, 9]}]}}}).map(_as_json)
     | twisted([ENTRY, {"id": "x", "Time Stamp": "1-2"}]).map(_as_pickle)
