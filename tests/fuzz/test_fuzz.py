@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 
 from tests.fuzz.model_targets import MODEL_TARGETS
 from tests.fuzz.shard_targets import SHARD_TARGETS
@@ -35,7 +35,7 @@ def make_test(target: Target, num_inputs: int) -> Callable[[], None]:
         # whatever modules are loaded by then. `make fuzz` looks further.
         derandomize="FUZZ_RANDOM" not in os.environ,
         suppress_health_check=list(HealthCheck),
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
         print_blob=True,
     )
     @given(target.inputs)
@@ -56,6 +56,8 @@ def make_test(target: Target, num_inputs: int) -> Callable[[], None]:
             return error
         return None
 
+    for given_input in target.always:
+        reads_or_refuses = example(given_input)(reads_or_refuses)
     return reads_or_refuses
 
 
