@@ -66,7 +66,7 @@ def test_nothing_failed_for_an_unknown_reason_but_what_was_refused(fetched):
 
 
 def test_the_good_videos_are_complete_byte_for_byte(fetched):
-    paths = dict(zip(*media_table(start_run(fetched.config)).to_pydict().values(), strict=True))
+    paths = {row["video_id"]: row["media_path"] for row in media_table(start_run(fetched.config)).to_pylist()}
     for name, content in fetched.good.items():
         assert Path(paths[fetched.ids[name]]).read_bytes() == content
 
