@@ -14,18 +14,20 @@ class NotFiniteError(ValueError):
 
 
 def check_gradients(where: str, loss: float, gradient_norm: float | None, pieces: Sequence[Batch]) -> None:
-    """Refuse a loss or norm that is not finite; the norm is None where the precision's own scaler looks after it.
+    """Refuse a loss, norm or clip that is not finite; the norm is None where the precision's own scaler looks after it.
+
+    The clips are looked at themselves, since a maximum over a NaN is 0 in some of the kernels that torch chooses among.
 
     Raises:
         NotFiniteError: names the values, and the clips of the batch that are not finite themselves.
     """
-    if math.isfinite(loss) and (gradient_norm is None or math.isfinite(gradient_norm)):
-        return
     total = sum(len(piece.audio) for piece in pieces)
     bad = {
         side: sum(int((~torch.isfinite(getattr(piece, side)).flatten(1).all(1)).sum()) for piece in pieces)
         for side in ("audio", "video")
     }
+    if not any(bad.values()) and math.isfinite(loss) and (gradient_norm is None or math.isfinite(gradient_norm)):
+        return
     told = " and ".join(f"{side} of {count} of its {total} clips is not finite" for side, count in bad.items() if count)
     advice = f"{told}: recompute the features" if told else "its clips are finite: lower train.learning_rate"
     norm = "" if gradient_norm is None else f", the norm of the gradients {gradient_norm}"

@@ -33,9 +33,7 @@ def spoilt(clips: ClipSet, number: float) -> ClipSet:
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_frames_that_are_no_numbers_stop_the_run_in_their_step(clips: ClipSet, tmp_path, number):
     taken = []
-    with pytest.raises(
-        NotFiniteError, match=r"step \d \(epoch 0\): the loss is nan.*audio of 1 of its 8 clips"
-    ) as told:
+    with pytest.raises(NotFiniteError, match=r"step \d \(epoch 0\): the loss is .*audio of 1 of its 8 clips") as told:
         train(spoilt(clips, number), None, settings(), tmp_path, on_step=lambda done, *_: taken.append(done))
     assert f"step {len(taken) + 1} " in str(told.value)
     assert not (tmp_path / "avlnet.pth").exists()
