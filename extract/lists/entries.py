@@ -25,7 +25,7 @@ _ROLES = (
 )
 # Where only such a name says when, nobody knows what would be left out.
 _TIMELIKE = re.compile(
-    r"start|begin|stop|finish|onset|offset|time|stamp|frame|segment|window|interval|\b(end|seconds?|secs?|ms|from|to)\b"
+    r"start|begin|stop|finish|onset|offset|time|stamp|frame|segment|window|interval|\b(end|seconds?|secs?|ms|from|to|[se]|t\d)\b"
 )
 
 # VGGSound and AudioCaps name the start only, since all their clips last ten seconds.
@@ -81,6 +81,15 @@ def is_timelike(name: str) -> bool:
     return _TIMELIKE.search(words) is not None
 
 
+def holds_times(value: Any) -> bool:
+    """True for a value within which something seems to say when: a name, or two numbers side by side."""
+    if isinstance(value, Mapping):
+        return any(is_timelike(str(name)) or holds_times(inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return (len(value) == 2 and all(type(n) in (int, float) for n in value)) or any(map(holds_times, value))
+    return False
+
+
 class EntryReader:
     """Reads entries, and remembers which names it took and which it left."""
 
@@ -115,7 +124,7 @@ class EntryReader:
             yield from self._read_clips(found, outer, item)
         elif seconds is not None:
             yield replace(outer, start_ms=seconds[0] * 1000, end_ms=seconds[1] * 1000)
-        elif unknown := [str(name)[:40] for name in item if is_timelike(str(name))]:
+        elif unknown := [str(name)[:40] for name, v in item.items() if is_timelike(str(name)) or holds_times(v)]:
             raise ValueError(f"has times that are not understood: {', '.join(unknown)[:200]}")
         else:
             yield outer

@@ -168,6 +168,11 @@ def test_a_list_of_videos_names_videos_and_no_clips(layout: str, tmp_path: Path)
 
 
 REFUSED: dict[str, tuple[str, Any, str]] = {
+    "times under a name within": ("a.json", [{"video_id": A, "captions": [{"timestamp": [1, 11]}]}], "captions"),
+    "two numbers under a name within": ("a.json", [{"video_id": A, "moments": [[1, 11]]}], "moments"),
+    "one letter for start and end": ("a.json", [{"video_id": A, "moments": [{"s": 1, "e": 11}]}], "moments"),
+    "numbered entries of a video": ("a.json", {A: {"0": {"start": 1, "end": 11}}}, "0"),
+    "t0 and t1": ("a.csv", f"video_id,t0,t1\n{A},1,11\n", "t0, t1"),
     "times of another name": ("a.csv", f"video_id,onset,offset\n{A},1,2\n", "not understood: onset, offset"),
     "frames": ("a.csv", f"video_id,start_frame,end_frame\n{A},1,2\n", "not understood: start_frame, end_frame"),
     "windows": ("a.json", {A: {"relevant_windows": [[1, 2]]}}, "not understood: relevant_windows"),
