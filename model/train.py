@@ -65,6 +65,7 @@ def train(
     checkpoint_dir: str | Path,
     on_step: OnStep | None = None,
     fabric: Fabric | None = None,
+    made_from: str = "",
 ) -> TrainResult:
     """Train a model, or go on where a killed training of the same settings and clips stopped.
 
@@ -76,6 +77,8 @@ def train(
         checkpoint_dir: local folder for avlnet.pth, resume.pt, history.csv and tensorboard/.
         on_step: called after each step with (steps done, steps in all, loss), for a progress bar.
         fabric: where to run, and where to log; one process, or those that torchrun started, when not given.
+        made_from: names the values of the clips and of the first weights, say by digests: a training of more epochs
+            goes on where one beside it of fewer ended, if it was made from the same.
 
     Raises:
         NotFiniteError: a loss, gradient or weight that is not finite, in the step that brought it.
@@ -83,7 +86,7 @@ def train(
             sizes, or a folder that holds another training.
     """
     folder = Path(checkpoint_dir)
-    run = _Run(train_set, val_set, settings, folder, fabric or make_fabric(settings, folder))
+    run = _Run(train_set, val_set, settings, folder, fabric or make_fabric(settings, folder), made_from)
     run.restore()
     while not run.is_done():
         run.train_epoch(on_step)
@@ -102,6 +105,7 @@ class _Run:
         settings: TrainSettings,
         folder: Path,
         fabric: Fabric,
+        made_from: str,
     ) -> None:
         self.train_set, self.val_set, self.settings, self.folder, self.fabric = (
             train_set, val_set, settings, folder, fabric,
@@ -130,7 +134,7 @@ class _Run:
         # More epochs, or more patience, is the same training gone on with; a cosine ends in the last step.
         ending = {"patience", *(() if settings.schedule == "cosine" else ("epochs",))}
         fields = {name: value for name, value in settings.recipe_fields().items() if name not in ending}
-        self.identity = recipe_of(fields, settings.init_checkpoint, ids)
+        self.identity = recipe_of(fields, settings.init_checkpoint, ids, made_from)
 
     def _refuse_what_cannot_run(self) -> None:
         settings, num_clips = self.settings, len(self.train_set)

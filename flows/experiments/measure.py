@@ -179,7 +179,8 @@ def _train_row(config: Config, title: str, row: RowSettings, table: TableSetting
         folder = (
             Path(fill_root(config.experiments.out, config)) / "checkpoints" / recipe_of(seeded, init_sha256, digests)
         )
-        path = train_on(root, seeded, folder, f"train {title}, seed {seed}", config.run.cache_dir)
+        made_from = recipe_of(init_sha256, digests)
+        path = train_on(root, seeded, folder, f"train {title}, seed {seed}", made_from, config.run.cache_dir)
         models.append({
             "checkpoint": str(path),
             "sha256": sha256_of(path),

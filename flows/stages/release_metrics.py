@@ -64,7 +64,9 @@ def measure_release(run: Run, version: str, may_train: bool) -> bool:
         videos = read_shards(release, columns=["video_id", "split"])
         used = videos.filter(pa.compute.is_in(videos["split"], pa.array(["train", "val"])))["video_id"]
         write_json(folder / TRAINED_ON_FILE, {"recipes": {}, "release": version, "num_videos": len(used.unique())})
-        checkpoint = train_on(release, run.config.train, folder, f"train on release {version}", own_cache)
+        checkpoint = train_on(
+            release, run.config.train, folder, f"train on release {version}", recipe_of(shards), own_cache
+        )
     clips = load_clips(release, "test", run.config.train.families, own_cache)
     report = evaluate(checkpoint, clips, run.config.evaluate)
     rows = [{**row, **OK} for row in evaluation_rows(report, sha256_of(checkpoint), version, "test")]

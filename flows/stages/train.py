@@ -70,25 +70,28 @@ def pretrain_model(run: Run) -> Path:
     config = run.config
     csv = config.windows.csv
     tables = PRETRAINING_READS if csv is None else ()
-    folder = checkpoint_folder(run, tables, "pretrain", config.windows, *([sha256_of(csv)] if csv else []))
+    more = ("pretrain", config.windows, *([sha256_of(csv)] if csv else []))
+    folder = checkpoint_folder(run, tables, *more)
     _record_training(run, folder, tables)
     if csv:
         videos = load_npz_videos(config.windows, config.train.families)
     else:
         videos = load_videos(run.root, "train", config.windows, config.train.families, config.run.cache_dir)
     with show_steps("pre-train AVLnet") as on_step:
-        return train(videos, None, config.train, folder, on_step=on_step).checkpoint
+        made_from = recipe_of(*_made_from(run, tables), *more)
+        return train(videos, None, config.train, folder, on_step=on_step, made_from=made_from).checkpoint
 
 
 def train_model(run: Run) -> Path:
     """The checkpoint of this configuration, trained if it is not there."""
     folder = checkpoint_folder(run)
     _record_training(run, folder, TABLES_READ)
-    return train_on(run.root, run.config.train, folder, "train AVLnet", run.config.run.cache_dir)
+    made_from = recipe_of(*_made_from(run, TABLES_READ))
+    return train_on(run.root, run.config.train, folder, "train AVLnet", made_from, run.config.run.cache_dir)
 
 
 def train_on(
-    place: str, settings: TrainSettings, folder: Path, title: str, cache_dir: str | Path | None = None
+    place: str, settings: TrainSettings, folder: Path, title: str, made_from: str, cache_dir: str | Path | None = None
 ) -> Path:
     """The checkpoint in a folder, trained on a root's or a release's train clips; val clips select where there are any.
 
@@ -97,12 +100,13 @@ def train_on(
         settings: hyper-parameters, and which features.
         folder: of this training alone.
         title: of the progress bar.
+        made_from: names the values of the clips and of the first weights.
         cache_dir: see `load_clips`.
     """
     train_set = load_clips(place, "train", settings.families, cache_dir)
     val_set = load_clips(place, "val", settings.families, cache_dir) if has_split(place, "val") else None
     with show_steps(title) as on_step:
-        return train(train_set, val_set, settings, folder, on_step=on_step).checkpoint
+        return train(train_set, val_set, settings, folder, on_step=on_step, made_from=made_from).checkpoint
 
 
 def load_split(run: Run, split: str) -> ClipSet:
@@ -119,7 +123,10 @@ def _record_training(run: Run, folder: Path, tables: tuple[str, ...]) -> None:
 
 def checkpoint_folder(run: Run, tables: tuple[str, ...] = TABLES_READ, *more: Any) -> Path:
     """Where the checkpoint of this configuration and these tables lies, or would lie."""
+    return Path(run.root) / "checkpoints" / recipe_of(run.config.train, *_made_from(run, tables), *more)
+
+
+def _made_from(run: Run, tables: tuple[str, ...]) -> tuple[str | None, list[str | None]]:
+    """(sha256 of the weights to start from, recipes of the tables)"""
     init = run.config.train.init_checkpoint
-    read = [current_recipe(run.root, table) for table in tables]
-    recipe = recipe_of(run.config.train, sha256_of(Path(init)) if init else None, read, *more)
-    return Path(run.root) / "checkpoints" / recipe
+    return sha256_of(Path(init)) if init else None, [current_recipe(run.root, table) for table in tables]

@@ -15,3 +15,11 @@ from model.data import ClipSet
 @pytest.fixture
 def clips() -> ClipSet:
     return make_clips(24)
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """A training looks for shorter ones beside its folder: so no test sees another's."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    return folder

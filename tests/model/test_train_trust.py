@@ -72,6 +72,20 @@ def test_more_epochs_go_on_where_fewer_ended(clips: ClipSet, tmp_path, folder):
     assert all(torch.equal(value, two[key]) for key, value in one.items())
 
 
+def test_more_epochs_on_other_features_begin_anew(clips: ClipSet, tmp_path):
+    taken = []
+    train(clips, None, settings(epochs=1), tmp_path / "one", made_from="features of 2025")
+    train(
+        clips,
+        None,
+        settings(),
+        tmp_path / "two",
+        made_from="other features",
+        on_step=lambda done, *_: taken.append(done),
+    )
+    assert taken[0] == 1
+
+
 def test_fewer_epochs_than_a_folder_holds_are_refused(clips: ClipSet, tmp_path):
     train(clips, None, settings(), tmp_path)
     with pytest.raises(ValueError, match="holds a training of 2 epochs, more than 1"):
