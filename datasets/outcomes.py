@@ -7,11 +7,6 @@ from typing import Any
 MAX_DETAIL_CHARS = 500
 
 
-def one_line(text: object, most: int = 300) -> str:
-    """What a stranger wrote, fit for a terminal: what does not print, line ends and colours too, as its escape."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)[:most])
-
-
 class Status(StrEnum):
     """How an item came out of a stage."""
 

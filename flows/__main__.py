@@ -9,6 +9,7 @@ import typer
 
 from flows.commands import curation, operating, releases, training
 from flows.commands.demo import demo
+from flows.machinery.console import show_everything
 from flows.machinery.run import code_version
 from flows.machinery.server import CHECKOUT
 from flows.machinery.stopping import end_soon_when_told
@@ -66,4 +67,5 @@ def show_log(
 
 if __name__ == "__main__":
     end_soon_when_told()
+    show_everything()
     app()

@@ -6,12 +6,12 @@ import io
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from datasets.files import write_bytes
 from datasets.ids import make_clip_id
+from datasets.outside_text import make_csv, unguard_cell
 
 FOLDER = "listening"
 ANSWERS = ("yes", "no", "unsure")
@@ -53,10 +53,10 @@ def keep_answers(root: str, path: Path) -> None:
     """
     if "://" in root:
         raise ValueError(f"answers are kept under a local root, got {root}")
-    content = path.read_bytes()
-    if not any(row["answer"] for row in _parse(content, path)):
+    rows = list(_parse(path.read_bytes(), path))
+    if not any(row["answer"] for row in rows):
         raise ValueError(f"{path} holds no answer: judge some clips in report.html, and save the CSV again")
-    _write(root, content)
+    _write(root, make_csv(_COLUMNS, rows))
 
 
 def forget_answers(root: str, videos: Collection[str]) -> None:
@@ -65,11 +65,7 @@ def forget_answers(root: str, videos: Collection[str]) -> None:
         rows = list(_parse(path.read_bytes(), path))
         left = [row for row in rows if row["clip_id"].rsplit("_", 2)[0] not in videos]
         if len(left) < len(rows):
-            text = io.StringIO()
-            writer = csv.DictWriter(text, _COLUMNS)
-            writer.writeheader()
-            writer.writerows(left)
-            _write(root, text.getvalue().encode())
+            _write(root, make_csv(_COLUMNS, left))
             path.unlink()
 
 
@@ -103,7 +99,7 @@ def _write(root: str, content: bytes) -> Path:
     return path
 
 
-def _parse(content: bytes, path: Path) -> Iterator[dict[str, Any]]:
+def _parse(content: bytes, path: Path) -> Iterator[dict[str, str]]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -115,4 +111,4 @@ def _parse(content: bytes, path: Path) -> Iterator[dict[str, Any]]:
         if row["answer"] not in ("", *ANSWERS):
             told = f"answer {row['answer']!r}"
             raise ValueError(f"{path}, line {reader.line_num}: {told} is none of {', '.join(ANSWERS)}, or empty")
-        yield row
+        yield {name: unguard_cell(row[name] or "") for name in _COLUMNS}

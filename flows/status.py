@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from datasets.formats import format_number
-from datasets.outcomes import VIDEO_REASONS, Policy, Status, one_line
+from datasets.outcomes import VIDEO_REASONS, Policy, Status
+from datasets.outside_text import one_line
 from datasets.queries import Facet
 from datasets.schemas import TABLES
 from datasets.tables import list_parts, read_ok, read_run, read_table

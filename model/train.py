@@ -1,7 +1,5 @@
 """Train AVLnet on the clips of a split: seeded, resumable, by Lightning Fabric."""
 
-import csv
-import io
 import logging
 import math
 import time
@@ -15,6 +13,7 @@ import torch
 from lightning.fabric import Fabric
 
 from datasets.files import write_bytes
+from datasets.outside_text import make_csv
 from datasets.settings import recipe_of
 from model.avlnet import AVLNet
 from model.checkpoints import RESUME_FILE, check_video_dim, find_shorter, load_avlnet, read_whole, write_whole
@@ -257,11 +256,7 @@ class _Run:
             if self.fabric.global_rank == 0:
                 write_whole(self.folder / MODEL_FILE, self.bare_model.state_dict())
         if self.fabric.global_rank == 0:
-            text = io.StringIO()
-            writer = csv.DictWriter(text, fieldnames=list(asdict(epoch)))
-            writer.writeheader()
-            writer.writerows(asdict(done) for done in self.history)
-            write_bytes(self.folder / HISTORY_FILE, text.getvalue().encode())
+            write_bytes(self.folder / HISTORY_FILE, make_csv(list(asdict(epoch)), map(asdict, self.history)))
         self._write_state()
 
     def _write_state(self) -> None:

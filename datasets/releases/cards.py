@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datasets.files import read_json, write_bytes, write_json
 from datasets.formats import format_amount
-from datasets.outcomes import one_line
+from datasets.outside_text import one_line
 from datasets.releases.changes import describe_changes, is_empty
 from datasets.releases.croissant import describe_croissant
 from datasets.releases.layout import CARD_FILE, CHANGELOG_FILE, CROISSANT_FILE, release_path

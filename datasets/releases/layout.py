@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets.files import read_json
-from datasets.outcomes import one_line
+from datasets.outside_text import one_line
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import ReleaseError
 from datasets.splits.certificate import CERTIFICATE_FILE

@@ -18,7 +18,7 @@ import fsspec
 import pyarrow as pa
 
 from datasets.files import read_json, sha256_of
-from datasets.outcomes import one_line
+from datasets.outside_text import one_line
 from datasets.releases.layout import MANIFEST_FILE, PAPERS, RUN_JSON, SIGNATURE_FILE, SUMS_FILE, is_inside
 
 # What the Hub, and its client beside a downloaded copy, add; no reader of a release looks at them.

@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 
 from datasets.files import write_bytes
-from datasets.outcomes import one_line
+from datasets.outside_text import one_line
 from datasets.releases.layout import SIGNATURE_FILE, SUMS_FILE, read_manifest
 from datasets.releases.shards import ReleaseError
 

@@ -6,7 +6,7 @@ from typing import Any
 import fsspec
 
 from datasets.files import read_json
-from datasets.outcomes import one_line
+from datasets.outside_text import one_line
 from datasets.releases.content import check_content
 from datasets.releases.layout import (
     LATEST_FILE,

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from datasets.outcomes import MAX_DETAIL_CHARS
+from datasets.outside_text import make_visible
 
 TRANSIENT = frozenset({"network", "rate_limited", "bot_check"})
 """Reasons for which trying again within the run may help; `rate_limited` and `bot_check` open the breaker."""
@@ -109,7 +110,7 @@ def classify_message(message: str) -> str | None:
 def clean_detail(message: str) -> str:
     """One line without control characters, colours, the bug-report plea, of at most MAX_DETAIL_CHARS characters."""
     line = _CONTROL.sub(" ", message).split("; please report this issue")[0].split(" Use --cookies")[0]
-    return line.strip()[:MAX_DETAIL_CHARS]
+    return make_visible(line.strip())[:MAX_DETAIL_CHARS]
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from datasets.files import store_errors
-from datasets.outcomes import one_line
+from datasets.outside_text import one_line
 from flows.config import Config, ConfigError, load_config
 from flows.machinery.stopping import describe_interruption
 

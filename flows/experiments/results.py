@@ -1,7 +1,5 @@
 """Results of an experiment as JSON and CSV, each whole or absent, and as tables for a terminal."""
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import product
@@ -10,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from datasets.files import write_bytes, write_json
+from datasets.outside_text import make_csv
 from datasets.settings import recipe_of
 from flows.experiments.measure import TableResult
 from flows.experiments.paper import TITLES, PaperRow
@@ -31,11 +30,7 @@ def write_results(out: str, name: str, document: Row) -> list[str]:
     paths = [f"{out.rstrip('/')}/{name}.{ending}" for ending in ("json", "csv")]
     write_json(paths[0], document)
     lines = [line for table in document["tables"] for line in _csv_lines(table)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(column for line in lines for column in line)), restval="")
-    writer.writeheader()
-    writer.writerows(lines)
-    write_bytes(paths[1], text.getvalue().encode())
+    write_bytes(paths[1], make_csv(list(dict.fromkeys(column for line in lines for column in line)), lines))
     return paths
 
 

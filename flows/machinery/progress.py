@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from datasets.formats import format_amount
 from flows.machinery.artifacts import create_artifact, update_artifact
 from flows.machinery.stopping import tell_left
 
-console = Console(stderr=True)
+# Its bars are ours alone, and need what sys.stderr does not let through.
+console = Console(file=sys.__stderr__, force_terminal=sys.__stderr__ is not None and sys.__stderr__.isatty())
 logger = logging.getLogger("curation")
 _TOLD_PER_STAGE = 10
 
@@ -49,9 +51,9 @@ def show_steps(description: str) -> Iterator[Callable[..., None]]:
     """
     began, told = time.monotonic(), 0
     artifact = _Artifact(description)
-    with Progress(
-        BarColumn(), TextColumn("{task.description}"), console=console, disable=not console.is_terminal
-    ) as bars:
+    columns = BarColumn(), TextColumn("{task.description}")
+    where: dict[str, Any] = {"console": console, "redirect_stdout": False, "redirect_stderr": False}
+    with Progress(*columns, **where, disable=not console.is_terminal) as bars:
         bar = bars.add_task(description, total=None)
 
         def show(done: int, total: int, *_: float) -> None:

@@ -27,7 +27,9 @@ if (sheet) {
       }
     } catch { /* see above */ }
   };
-  const cell = (text) => `"${text.replace(/"/g, '""')}"`;
+  // As datasets.outside_text.guard_cell: no cell is a formula to a spreadsheet.
+  const guarded = (text) => (/^(\s*[=+\-@＝＋－＠]|[\t\r\n])/.test(text) ? `'${text}` : text);
+  const cell = (text) => `"${guarded(text).replace(/"/g, '""')}"`;
   const save = () => {
     const rows = items.map((item) => [item.dataset.clip, item.dataset.split, answerOf(item), noteOf(item)]);
     const text = [["clip_id", "split", "answer", "note"].join(","), ...rows.map((row) => row.map(cell).join(","))].join("\r\n");
