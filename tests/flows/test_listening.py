@@ -136,6 +136,7 @@ def test_in_a_browser_answers_are_kept_counted_and_saved_as_the_csv_that_is_read
     for index, answer in enumerate(("yes", "yes", "no")):
         boxes.nth(index).locator(f"input[value={answer}]").check()
     boxes.nth(0).locator(".note").fill('says "味噌", twice')
+    boxes.nth(1).locator(".note").fill("=1+1")
     page.reload()
     assert page.locator("#judged").inner_text() == f"3 of {num_samples} judged"
     with page.expect_download() as download:
@@ -144,6 +145,7 @@ def test_in_a_browser_answers_are_kept_counted_and_saved_as_the_csv_that_is_read
     download.value.save_as(saved)
     page.close()
     assert '"says ""味噌"", twice"' in saved.read_text()
+    assert '"\'=1+1"' in saved.read_text()
     try:
         result = CliRunner().invoke(app, ["report", "--root", small_root, "--listened", str(saved)])
         assert "2 of 3 clips are what they claim" in result.stderr
