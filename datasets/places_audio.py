@@ -24,6 +24,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from datasets.files import read_json
 from datasets.settings import OUTSIDE_RECIPE, Settings
 from datasets.tables import read_ok
+from datasets.wide import widen
 
 _PAIR_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -158,7 +159,7 @@ def locate_pairs(root: str) -> pa.Table:
         Columns pair_id, image_path, audio_path, split; sorted by pair_id.
     """
     columns = ["pair_id", "image_path", "audio_path", "split"]
-    pairs = read_ok(root, "pairs", columns).sort_by("pair_id")
+    pairs = widen(read_ok(root, "pairs", columns)).sort_by("pair_id")
     folders = read_json(folders_file(root)) or {}
     rows = pairs.to_pylist()
     for row in rows:

@@ -31,7 +31,7 @@ def unique_hashes(ids: pa.ChunkedArray, salt: str) -> Hashes:
         repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
         if repeated.size == 0:
             return hashes
-        suspects = ids.take(pa.array(np.flatnonzero(np.isin(hashes, repeated))))
+        suspects = ids.filter(pa.array(np.isin(hashes, repeated)))
         if len(pc.unique(suspects)) < len(suspects):
             twice = pc.value_counts(suspects).to_pylist()
             raise ValueError(f"{min(pair['values'] for pair in twice if pair['counts'] > 1)!r} is there twice")

@@ -25,6 +25,7 @@ from datasets.array_bytes import array_bytes
 from datasets.files import read_json, write_bytes, write_json
 from datasets.outcomes import MAX_DETAIL_CHARS, Status
 from datasets.schemas import SCHEMA_VERSION, TABLES, TableSpec, is_volatile
+from datasets.wide import narrow, widen
 
 RUN_FILE = "_run.json"
 # A random row costs the reading of its group: 10 ms of CPU at 2 MB, 42 ms at 8 MB (benchmarks/bench_tables.py).
@@ -73,7 +74,7 @@ def write_part(root: str | Path, name: str, table: pa.Table, input_keys: Sequenc
     Raises:
         TableError: a column, key, status or reason that the table must not hold.
     """
-    table = complete_table(name, table)
+    table = complete_table(name, narrow(table))
     check_table(name, table)
     if table.num_rows == 0:
         return None
@@ -212,10 +213,10 @@ def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[s
 
 def keep_highest_attempt(spec: TableSpec, table: pa.Table) -> pa.Table:
     """One row per key: that of the highest attempt."""
-    keys = table.select(spec.key)
+    keys = widen(table.select(spec.key))
     if keys.group_by(list(spec.key)).aggregate([]).num_rows == table.num_rows:
         return table
-    indexed = table.select([*spec.key, "attempt"]).append_column("_row", pa.array(np.arange(table.num_rows)))
+    indexed = keys.append_column("attempt", table["attempt"]).append_column("_row", pa.array(np.arange(table.num_rows)))
     order = pc.sort_indices(
         indexed, [*((key, "ascending") for key in spec.key), ("attempt", "descending"), ("_row", "ascending")]
     )
@@ -225,7 +226,9 @@ def keep_highest_attempt(spec: TableSpec, table: pa.Table) -> pa.Table:
     for key in spec.key:
         column = indexed[key].combine_chunks()
         is_first[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
-    return table.take(np.sort(indexed["_row"].to_numpy()[is_first]))
+    is_kept = np.zeros(table.num_rows, bool)
+    is_kept[indexed["_row"].to_numpy()[is_first]] = True
+    return table.filter(pa.array(is_kept))
 
 
 def subtract(
@@ -241,13 +244,13 @@ def subtract(
         again: reasons whose rows are to be done again.
 
     Returns:
-        (rows never done, rows to be done again with the column `attempt` of the next attempt).
+        (rows never done, rows to be done again with the column `attempt` of the next attempt); both wide, in memory.
     """
-    key = TABLES[name].key[0]
-    done = read_table(root, name, [key, "reason", "attempt"], recipe=recipe)
-    is_again = pc.fill_null(pc.is_in(done["reason"], pa.array(list(again), pa.string())), False)
+    key, keys = TABLES[name].key[0], widen(keys)
+    done = widen(read_table(root, name, [key, "reason", "attempt"], recipe=recipe))
+    is_again = pc.fill_null(pc.is_in(done["reason"], pa.array(list(again), pa.large_string())), False)
     retry = done.filter(is_again).group_by(key).aggregate([("attempt", "max")])
-    new = keys.filter(pc.invert(pc.is_in(keys[key], done[key].combine_chunks())))
+    new = keys.filter(pc.invert(pc.is_in(keys[key], done[key])))
     again_keys = keys.join(retry, keys=key, join_type="inner")
     attempt = pc.cast(pc.add(again_keys["attempt_max"], 1), pa.int32())
     return new, again_keys.drop_columns("attempt_max").append_column("attempt", attempt)
@@ -278,13 +281,13 @@ def table_digest(root: str | Path, name: str, recipe: str | None = None) -> str:
 
     Independent of how rows are spread over parts and of Parquet's encoding; nulls count, bytes under nulls do not.
     """
-    table = read_table(root, name, recipe=recipe)
+    table = widen(read_table(root, name, recipe=recipe)).combine_chunks()
     order = pc.sort_indices(table, [(key, "ascending") for key in TABLES[name].key])
     digest = hashlib.sha256()
     unused = {column for column in TABLES[name].later if table[column].null_count == table.num_rows}
     columns = sorted(column for column in table.column_names if column not in unused and not is_volatile(column))
     for start in range(0, table.num_rows, _DIGEST_ROWS):
-        rows = table.take(order[start : start + _DIGEST_ROWS])
+        rows = narrow(table.take(order[start : start + _DIGEST_ROWS]))
         for column in columns:
             digest.update(column.encode())
             for chunk in array_bytes(rows[column].combine_chunks()):

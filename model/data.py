@@ -16,6 +16,7 @@ from torch import Tensor
 from datasets.outcomes import Status
 from datasets.releases.layout import read_shard, shards_of
 from datasets.tables import current_recipe, read_parts, read_table
+from datasets.wide import widen
 from model.avlnet import NUM_MELS
 from model.vectors import Frames, read_frames
 
@@ -149,7 +150,7 @@ def load_clips(
         wanted = _in_split(root, split)
         read = partial(read_frames, clip_ids=_ids(wanted), cache_dir=cache_dir)
         frames = read_parts(root, "log_mel", current_recipe(root, "log_mel"), read)
-    return _join(root, split, wanted.sort_by("clip_id"), pooled, frames)
+    return _join(root, split, widen(wanted).sort_by("clip_id"), pooled, frames)
 
 
 def _in_split(root: str | Path, split: str) -> pa.Table:
@@ -190,20 +191,19 @@ def _ok(table: pa.Table) -> pa.Table:
 
 
 def _ids(table: pa.Table) -> pa.Array:
-    return table["clip_id"].combine_chunks()
+    return widen(table.select(["clip_id"]))["clip_id"].combine_chunks()
 
 
 def _normalised(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
     """Vectors of one size as an array, each of length 1 (0 stays 0)."""
-    values = column.combine_chunks()
-    if not (pa.types.is_list(values.type) and pa.types.is_floating(values.type.value_type)):
-        raise ValueError(f"{name} must hold lists of numbers, is {values.type}: no shard of a release")
-    sizes = pc.list_value_length(values).unique().to_pylist()
+    if not (pa.types.is_list(column.type) and pa.types.is_floating(column.type.value_type)):
+        raise ValueError(f"{name} must hold lists of numbers, is {column.type}: no shard of a release")
+    sizes = pc.list_value_length(column).unique().to_pylist()
     if name == "pooled_3d" and sizes == [None]:
         raise ValueError("images have no 3D features: set train.features=2d (pretrain --features 2d makes its weights)")
     if len(sizes) != 1 or not sizes[0]:
         raise ValueError(f"{name} must hold vectors of one size, got sizes {sizes}: recompute the features")
-    vectors = values.flatten().to_numpy().reshape(-1, sizes[0])
+    vectors = np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks]).reshape(-1, sizes[0])
     with np.errstate(all="ignore"):  # a norm that is no number is refused in the next line
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(norms).all():

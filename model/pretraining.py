@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from datasets.outcomes import Status
 from datasets.tables import current_recipe, read_parts, read_table
+from datasets.wide import widen
 from model.data import FAMILIES, ClipSet
 from model.settings import WindowSettings
 from model.vectors import read_frames
@@ -105,7 +106,7 @@ def load_videos(
     windows = windows or WindowSettings()
     splits = read_table(root, "splits", ["clip_id", "split", "status"])
     wanted = splits.filter(pc.and_(pc.equal(splits["split"], split), pc.equal(splits["status"], Status.OK.value)))
-    ids = wanted.sort_by("clip_id")["clip_id"].combine_chunks()
+    ids = widen(wanted).sort_by("clip_id")["clip_id"].combine_chunks()
     tables = {"log_mel": "log_mel", **{family: f"features_{family}" for family in features}}
     rows: dict[str, dict[str, npt.NDArray[np.float32]]] = {}
     for key, table in tables.items():
@@ -129,7 +130,7 @@ def _speech_times(root: str | Path, clip_ids: list[str]) -> list[Times]:
     speech = read_table(root, "segments", ["video_id", "start_ms", "end_ms", "label"])
     speech = speech.filter(pc.equal(speech["label"], "speech")).select(["video_id", "start_ms", "end_ms"])
     speech = speech.rename_columns(["video_id", "from_ms", "to_ms"])
-    joined = clips.join(speech, keys="video_id", join_type="inner").sort_by("from_ms")
+    joined = widen(clips.join(speech, keys="video_id", join_type="inner")).sort_by("from_ms")
     inside = (pc.field("from_ms") >= pc.field("start_ms")) & (pc.field("to_ms") <= pc.field("end_ms"))
     joined = joined.filter(inside)
     times: dict[str, list[tuple[float, float]]] = {clip_id: [] for clip_id in clip_ids}

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from datasets.files import open_whole
 from datasets.outcomes import Status
 from datasets.releases.layout import check_groups
+from datasets.wide import widen
 
 _COLUMNS = ("clip_id", "values", "attempt", "status")
 
@@ -78,7 +79,7 @@ def read_frames(paths: list[str], clip_ids: pa.Array, cache_dir: str | Path | No
 
 def _last_attempts(index: pa.Table, clip_ids: pa.Array) -> pa.Table:
     """Of each wanted clip the row of the highest attempt, if that is ok."""
-    index = index.filter(pc.is_in(index["clip_id"], clip_ids))
+    index = widen(index.filter(pc.is_in(index["clip_id"], clip_ids)))
     index = index.sort_by([("clip_id", "ascending"), ("attempt", "ascending")])
     ids = index["clip_id"].combine_chunks()
     is_last = np.ones(len(ids), bool)

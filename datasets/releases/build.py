@@ -208,7 +208,7 @@ def _describe_shards(root: str | Path, folder: Path, family: str, files: list[Ro
         "bytes": sum(file["bytes"] for file in own),
         "columns": {column.name: str(column.type) for column in schema},
         "made": describe_family(root, family),
-        "absent": clip_ids.filter(pc.invert(pc.is_in(clip_ids, there.combine_chunks()))).to_pylist(),
+        "absent": clip_ids.filter(pc.invert(pc.is_in(clip_ids, there))).to_pylist(),
         **({"encoder": encoder} if encoder else {}),
     }
 

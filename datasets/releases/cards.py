@@ -96,7 +96,7 @@ def _gather(
     families = {name: {"encoder": None, **row} for name, row in manifest["families"].items()}
     language = manifest["config"]["selection"]["language"]
     videos = read_table(root, "videos", ["video_id", "license"])
-    drawn = read_table(root, "splits", ["video_id"])["video_id"].combine_chunks()
+    drawn = read_table(root, "splits", ["video_id"])["video_id"]
     named = videos.filter(pc.and_(pc.is_in(videos["video_id"], drawn), pc.is_valid(videos["license"])))["license"]
     licenses = [
         # No text of the web but what looks like a licence.

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from datasets.outcomes import Status
 from datasets.tables import read_table
 from datasets.tombstones import hash_id, read_tombstones
+from datasets.wide import widen
 
 KEYS = ("clip_id", "video_id", "split", "channel_hash")
 """Columns of the metadata that a comparison reads."""
@@ -30,10 +31,10 @@ def compare_releases(old: pa.Table | None, new: pa.Table, root: str | Path) -> R
         {"added": {"clips": {reason: count}, "videos": {reason: count}}, "removed": the same, "moved": clips that are
         in another split, "removed_videos": {hash of the id: reason}}. Of what was removed nothing is named.
     """
-    old = old if old is not None else new.slice(0, 0)
-    place = pc.index_in(new["clip_id"], value_set=old["clip_id"].combine_chunks())
+    old, new = (widen(table) for table in (old if old is not None else new.slice(0, 0), new))
+    place = pc.index_in(new["clip_id"], value_set=old["clip_id"])
     came = new.filter(pc.is_null(place))
-    gone = old.filter(pc.invert(pc.is_in(old["clip_id"], value_set=new["clip_id"].combine_chunks())))
+    gone = old.filter(pc.invert(pc.is_in(old["clip_id"], value_set=new["clip_id"])))
     old_videos, new_videos = old["video_id"].unique(), new["video_id"].unique()
     num_new_clips = _how_many(pc.is_in(came["video_id"], value_set=old_videos))
     stays = set(gone["video_id"].filter(pc.is_in(gone["video_id"], value_set=new_videos)).unique().to_pylist())

@@ -18,6 +18,7 @@ from datasets.schemas import SCHEMA_VERSION
 from datasets.splits.certificate import CERTIFICATE_FILE, check_assignment, rows_digest
 from datasets.splits.pool import DrawRequest
 from datasets.tombstones import hash_id
+from datasets.wide import widen
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ def check_content(release: str) -> Iterator[str]:
     for (family, split, number), shard in shards.items():
         # Its clips: in order, each once, each as in metadata, each with the id that its times give.
         path, keys, metadata = f"data/{family}/{number}", shard.keys, shards["metadata", split, number].keys
-        ids = keys["clip_id"].combine_chunks()
+        ids = widen(keys)["clip_id"].combine_chunks()
         if not pc.all(pc.less(ids[:-1], ids[1:])).as_py() and len(ids) > 1:
             yield f"{path}: its clips are not in order, each once"
-        at = pc.index_in(ids, metadata["clip_id"].combine_chunks())
+        at = pc.index_in(keys["clip_id"], metadata["clip_id"])
         if at.null_count:
             yield f"{path}: clips that data/metadata/{number} does not have"
         elif not metadata["video_id"].take(at).equals(keys["video_id"]):
@@ -103,7 +104,7 @@ def _check_numbers(manifest: Mapping[str, Any], shards: Mapping[tuple[str, str, 
     lacking: dict[str, list[str]] = {family: [] for family in manifest["families"]}
     for (family, split, number), shard in shards.items():
         everything = shards["metadata", split, number].keys["clip_id"]
-        is_there = pc.is_in(everything, shard.keys["clip_id"].combine_chunks())
+        is_there = pc.is_in(everything, shard.keys["clip_id"])
         lacking[family] += everything.filter(pc.invert(is_there)).to_pylist()
     for family, clips in lacking.items() if manifest["release_format"] != 1 else ():
         if sorted(clips) != sorted(manifest["families"][family]["absent"]):

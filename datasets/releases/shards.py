@@ -25,6 +25,7 @@ from datasets.schemas import SCHEMA_VERSION, TABLES
 from datasets.settings import without_secrets
 from datasets.tables import current_recipe, keep_highest_attempt, parquet_bytes, read_parts, read_run, read_table
 from datasets.tombstones import hash_id
+from datasets.wide import narrow, widen
 
 SPLITS = ("train", "val", "test")
 FEATURE_FAMILIES = ("pooled", "features_2d", "features_3d", "log_mel")
@@ -59,14 +60,14 @@ def read_metadata(root: str | Path, settings: PublishSettings) -> pa.Table:
 
     Columns: clip_id, video_id, split, start_ms, end_ms, speech_ms, source, url, license, channel_hash, duration_ms,
     num_bytes, media_sha256, format_id, video_codec, audio_codec, width, height, fps, audio_language; and title and
-    channel_id where the settings show them. An address of this machine (the demo's site) is nobody else's, and null.
+    channel_id where the settings show them. Wide, in memory. An address of this machine (the demo's site) is nobody else's, and null.
     """
     splits = _ok(read_table(root, "splits", ["clip_id", "split", "status"])).drop_columns("status")
     if splits.num_rows == 0:
         raise ReleaseError(f"{root} has no splits to publish: run `python -m flows curate` first")
     clips = splits.join(read_table(root, "clips", _CLIP_COLUMNS), "clip_id")
     videos = read_table(root, "videos", _VIDEO_COLUMNS)
-    rows = videos.filter(pc.is_in(videos["video_id"], clips["video_id"].combine_chunks())).to_pylist()
+    rows = videos.filter(pc.is_in(videos["video_id"], clips["video_id"])).to_pylist()
     shown = ["title", "channel_id"] if settings.show_titles == "creative_commons" else []
     for row in rows:
         # Without titles and channels, but for those that a licence wants named; channels hashed; no loopback address.
@@ -83,7 +84,7 @@ def read_metadata(root: str | Path, settings: PublishSettings) -> pa.Table:
     media = read_table(root, "media", _MEDIA_COLUMNS).rename_columns({"sha256": "media_sha256"})
     joined = clips.join(videos, "video_id").join(media, "video_id")
     order = ["clip_id", "video_id", "split", *_CLIP_COLUMNS[2:], *videos.column_names[1:], *media.column_names[1:]]
-    table = joined.select(order).sort_by([("split", "ascending"), ("clip_id", "ascending")]).combine_chunks()
+    table = widen(joined.select(order)).sort_by([("split", "ascending"), ("clip_id", "ascending")]).combine_chunks()
     if pc.any(pc.is_null(table["media_sha256"])).as_py():
         lost = table.filter(pc.is_null(table["media_sha256"]))["video_id"][0].as_py()
         raise ReleaseError(f"{root}: the splits hold clips of a video without a row in media, the first {lost}")
@@ -151,7 +152,7 @@ def write_shards(root: str | Path, folder: Path, metadata: pa.Table, settings: P
         ends = plan_shards(num_clips, settings)
         for family in families:
             for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
-                clips = rows.slice(start, end - start)
+                clips = narrow(rows.slice(start, end - start))
                 shard = clips if family == "metadata" else read_features(root, family, clips["clip_id"])
                 path = f"data/{family}/{split}-{number:05d}-of-{len(ends):05d}.parquet"
                 made = {"table": family, "schema_version": SCHEMA_VERSION, **describe_family(root, family)}

@@ -20,6 +20,7 @@ from pydantic import Field
 from datasets.settings import OUTSIDE_RECIPE, Settings
 from datasets.splits.duplicates import DuplicateSettings
 from datasets.splits.pool import FREE, DrawRequest, Integers, Pool, SplitError, make_pool
+from datasets.wide import widen
 
 __all__ = ["SplitError", "SplitSettings", "draw_splits", "draw_to_fit", "scale_sizes"]
 
@@ -164,7 +165,8 @@ def _draw(pool: Pool, sizes: Mapping[str, int]) -> pa.Table:
     drawn = np.concatenate(rows)
     drawn = drawn[np.argsort(pool.clip_hash[drawn])]
     names = pa.array(pool.names, pa.string()).take(pa.array(split[drawn]))
-    return pool.clips.take(pa.array(drawn)).append_column("split", names)
+    clips = widen(pool.clips).take(pa.array(drawn)).cast(pool.clips.schema)
+    return clips.append_column("split", names)
 
 
 def _assign_groups(group_size: Sequence[int], need: Sequence[int]) -> tuple[Integers, int]:

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from datasets.seeded_order import Hashes
 from datasets.settings import Settings
+from datasets.wide import narrow, widen
 
 Items = npt.NDArray[np.uint32]
 Integers = npt.NDArray[np.int64]
@@ -91,9 +92,11 @@ def find_duplicates(fingerprints: pa.Table, settings: DuplicateSettings) -> pa.T
         for first, second in place.reshape(-1, 2)
     ]
     pairs = pairs[np.array(is_copy, bool)]
-    first, second = (videos["video_id"].take(pa.array(pairs[:, side])) for side in (0, 1))
+    ids = widen(videos.select(["video_id"]))["video_id"]
+    first, second = (ids.take(pa.array(pairs[:, side])) for side in (0, 1))
     columns = [pc.min_element_wise(first, second), pc.max_element_wise(first, second)]
-    return pa.table(columns, ["video_id", "copy_id"]).sort_by([("video_id", "ascending"), ("copy_id", "ascending")])
+    pairs = pa.table(columns, ["video_id", "copy_id"])
+    return narrow(pairs.sort_by([("video_id", "ascending"), ("copy_id", "ascending")]))
 
 
 def bit_error_rate(first: Items, second: Items, settings: DuplicateSettings) -> float:

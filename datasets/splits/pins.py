@@ -11,6 +11,7 @@ from datasets.files import write_bytes
 from datasets.outcomes import Status
 from datasets.splits.pool import SplitError
 from datasets.tables import list_parts, parquet_bytes, read_table
+from datasets.wide import narrow, widen
 
 PINS_FILE = "splits.pinned.parquet"
 _COLUMNS = ["clip_id", "video_id", "split"]
@@ -47,7 +48,7 @@ def read_assignment(source: str | Path) -> pa.Table:
 
 def write_pins(root: str | Path, pinned: pa.Table) -> None:
     """Copy the pins beside the tables of a root, so that its splits can be checked when the earlier root is gone."""
-    rows = pinned.select(_COLUMNS).sort_by("clip_id")
+    rows = narrow(widen(pinned.select(_COLUMNS)).sort_by("clip_id"))
     write_bytes(_pins_path(root), parquet_bytes(rows.replace_schema_metadata(None)))
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from datasets.outcomes import Status
 from datasets.seeded_order import Hashes, mix, unique_hashes
+from datasets.wide import widen
 
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
@@ -131,7 +132,7 @@ def _require(table: pa.Table, name: str, *columns: str) -> pa.Table:
 def _encode(strings: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Integers]:
     """Distinct strings, and the index of each row's."""
     # Few chunks first: unifying a dictionary of each takes time that grows with the square of their number.
-    strings = pa.table([strings], ["string"]).combine_chunks()["string"]
+    strings = pa.chunked_array([strings.cast(pa.large_string()).combine_chunks()])
     encoded = strings.dictionary_encode().unify_dictionaries()
     if encoded.num_chunks == 0:
         return strings, np.empty(0, np.int64)
@@ -190,7 +191,7 @@ def _read_pins(
     unknown = set(pinned["split"].unique().to_pylist()) - set(names)
     if unknown:
         raise SplitError(f"splits: pinned has splits that sizes does not name: {sorted(unknown)}")
-    by_video = pinned.group_by("video_id").aggregate([("split", "min"), ("split", "max")])
+    by_video = widen(pinned).group_by("video_id").aggregate([("split", "min"), ("split", "max")])
     torn = by_video.filter(pc.not_equal(by_video["split_min"], by_video["split_max"]))["video_id"]
     if len(torn):
         raise SplitError(f"splits: pinned has videos in two splits: {sorted(torn.to_pylist())[:3]}")
@@ -200,7 +201,7 @@ def _read_pins(
 
 def _look_up(ids: pa.ChunkedArray, keys: pa.ChunkedArray, splits: pa.ChunkedArray, names: list[str]) -> Integers:
     """Index of the split of each id, FREE where the keys lack it."""
-    place = pc.index_in(ids, keys.cast(ids.type).combine_chunks())
+    place = pc.index_in(ids, keys.cast(ids.type))
     index = pc.index_in(splits.take(place), pa.array(names, splits.type))
     found: Integers = pc.fill_null(index, FREE).to_numpy().astype(np.int64)
     return found

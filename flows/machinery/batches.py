@@ -11,6 +11,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from datasets.outcomes import DeviceError, TransientError, failed
 from datasets.tables import list_parts, subtract
+from datasets.wide import narrow
 from flows.config import RunSettings
 from flows.machinery.progress import logger, track
 from flows.machinery.run import Run
@@ -29,11 +30,11 @@ def left_to_do(keys: pa.Table, run: Run, table: str, recipe: str) -> pa.Table:
 
 
 def cut_batches(todo: pa.Table, batch_size: int) -> list[pa.Table]:
-    """Disjoint batches of at most `batch_size` rows, in the order of `todo`, each of one attempt."""
+    """Disjoint batches of at most `batch_size` rows, in the order of `todo`, each of one attempt, and narrow."""
     batches = []
     for attempt in pc.unique(todo["attempt"]).to_pylist() if "attempt" in todo.column_names else [None]:
         same = todo if attempt is None else todo.filter(pc.equal(todo["attempt"], attempt))
-        batches += [same.slice(start, batch_size) for start in range(0, same.num_rows, batch_size)]
+        batches += [narrow(same.slice(start, batch_size)) for start in range(0, same.num_rows, batch_size)]
     return batches
 
 

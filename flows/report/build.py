@@ -12,6 +12,7 @@ from datasets.files import write_bytes
 from datasets.queries import Facet
 from datasets.schemas import TABLES
 from datasets.tables import list_parts, read_ok, read_table
+from datasets.wide import widen
 from flows.answers import Precision, measure_precision
 from flows.clip_choices import choose_videos, count_own_choices
 from flows.config import REPORT_FILE, Config
@@ -113,7 +114,7 @@ def _read_clips(root: str) -> pd.DataFrame:
     """Clips with length_ms and split; split and reason are empty text where there is none."""
     clips = read_table(root, "clips", ["clip_id", "video_id", "start_ms", "end_ms", "reason"])
     splits = read_table(root, "splits", ["clip_id", "split"])
-    split = splits["split"].take(pc.index_in(clips["clip_id"], splits["clip_id"].combine_chunks()))
+    split = widen(splits)["split"].take(pc.index_in(clips["clip_id"], splits["clip_id"]))
     clips = clips.drop_columns("clip_id").append_column("split", pc.fill_null(split, ""))
     clips = clips.append_column("length_ms", pc.subtract(clips["end_ms"], clips["start_ms"]))
     return to_frame(clips.set_column(3, "reason", pc.fill_null(clips["reason"], "")))

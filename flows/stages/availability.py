@@ -55,7 +55,7 @@ def _list_known(run: Run, day: str) -> pa.Table:
     videos = read_ok(run.root, "videos", ["video_id"])["video_id"]
     checked = read_table(run.root, "availability", ["video_id", "day", "reason"])
     is_gone = pc.and_(pc.is_in(checked["reason"], pa.array(_FINAL)), pc.less(checked["day"], day))
-    gone = checked.filter(is_gone)["video_id"].combine_chunks()
+    gone = checked.filter(is_gone)["video_id"]
     tombstones = read_tombstones(run.root)
     known = videos.filter(pc.invert(pc.is_in(videos, gone))).to_pylist()
     ids = [video_id for video_id in known if not is_tombstoned(tombstones, "video", video_id)]

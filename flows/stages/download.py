@@ -14,6 +14,7 @@ from prefect import task
 from datasets.outcomes import dropped
 from datasets.tables import make_table, read_table, write_part
 from datasets.tombstones import is_tombstoned, read_tombstones
+from datasets.wide import widen
 from extract.selection import preselect, read_known
 from extract.site.fetch import fetch_recipes, fetch_video
 from extract.site.pacer import Pacer
@@ -46,7 +47,7 @@ def fetch_videos(run: Run) -> None:
 
 def rank_videos(run: Run) -> pa.Table:
     """Every discovered video once, as the query in which it ranked best found it; best ranks first."""
-    found = read_table(run.root, "discoveries", ["video_id", "rank", "title", "duration_ms", "view_count"])
+    found = widen(read_table(run.root, "discoveries", ["video_id", "rank", "title", "duration_ms", "view_count"]))
     order = pc.sort_indices(found, [("rank", "ascending"), ("video_id", "ascending")])
     numbers = pc.dictionary_encode(found["video_id"].combine_chunks()).indices.take(order)
     first = np.unique(numbers.to_numpy(), return_index=True)[1]

@@ -14,6 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from datasets.places_audio import locate_pairs
 from datasets.settings import recipe_of
 from datasets.tables import add_common_columns, current_recipe, list_parts, read_table, write_part
+from datasets.wide import widen
 from features.captioned_images import fail_pairs, featurize_pairs, pair_recipes
 from features.clip_features import fail_clips, feature_recipes, featurize_clips, load_encoder_2d, load_encoders
 from features.encoders.encoder import Encoder
@@ -57,11 +58,12 @@ def compute_features(run: Run) -> None:
         if has_pairs:
             clips = pairs.append_column("clip_id", pairs["pair_id"])  # what the feature tables call it
         else:
-            drawn = read_table(run.root, "splits", ["clip_id"])["clip_id"].combine_chunks()
-            clips = read_table(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"])
+            drawn = read_table(run.root, "splits", ["clip_id"])["clip_id"]
+            clips = widen(read_table(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]))
             clips = clips.filter(pc.is_in(clips["clip_id"], drawn))
             # With the file each is cut from; sorted, so that clips of a video are neighbours.
-            clips = clips.join(media_table(run), keys="video_id", join_type="left outer").sort_by("clip_id")
+            clips = clips.join(widen(media_table(run)), keys="video_id", join_type="left outer")
+            clips = clips.sort_by("clip_id")
         # The recipes are the tables' own settings' and that of the table that names the files.
         recipes = {table: recipe_of(recipe, current_recipe(run.root, source)) for table, recipe in own.items()}
         missing = pa.concat_tables([left_to_do(clips, run, table, recipe) for table, recipe in recipes.items()])

@@ -21,6 +21,7 @@ from datasets.splits.draw import draw_exactly, draw_to_fit
 from datasets.splits.pins import read_assignment, read_pins, write_pins
 from datasets.splits.pool import DrawRequest, SplitError, group_pairs
 from datasets.tables import add_common_columns, current_recipe, list_parts, read_ok, read_table, write_part
+from datasets.wide import widen
 from flows.machinery.batches import has_parts
 from flows.machinery.run import Run
 
@@ -35,7 +36,7 @@ def assign_splits(run: Run) -> None:
         SplitError: the pool cannot give the asked numbers, or there is nothing to pin.
     """
     settings = run.config.splits
-    clips = read_ok(run.root, "clips", ["clip_id", "video_id"]).sort_by("clip_id")
+    clips = widen(read_ok(run.root, "clips", ["clip_id", "video_id"])).sort_by("clip_id")
     copies = find_copies(run) if settings.group_by_duplicates else None
     groups = read_groups(run.root, settings.group_by, settings.duplicates, copies)
     pairs = group_pairs(groups) if groups is not None else ()

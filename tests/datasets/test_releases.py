@@ -121,6 +121,11 @@ def test_titles_of_creative_commons_videos_where_the_switch_allows(published):
     assert by_video[video_name(0)] == "肉じゃが 0" and by_video[video_name(1)] is None
 
 
+def test_the_list_of_a_release_may_hold_more_text_than_32_bits_count(published):
+    metadata = read_metadata(published, PublishSettings())
+    assert {metadata.schema.field(name).type for name in ("clip_id", "url", "license")} == {pa.large_string()}
+
+
 def test_a_release_verifies_and_so_does_a_copy(published, release):
     assert verify_release(release_path(published, "1.0.0")) == []
     assert verify_release(release) == []
