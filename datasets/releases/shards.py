@@ -60,7 +60,8 @@ def read_metadata(root: str | Path, settings: PublishSettings) -> pa.Table:
 
     Columns: clip_id, video_id, split, start_ms, end_ms, speech_ms, source, url, license, channel_hash, duration_ms,
     num_bytes, media_sha256, format_id, video_codec, audio_codec, width, height, fps, audio_language; and title and
-    channel_id where the settings show them. Wide, in memory. An address of this machine (the demo's site) is nobody else's, and null.
+    channel_id where the settings show them. Wide (`datasets.wide`). An address of this machine (the demo's site) is
+    nobody else's, and null.
     """
     splits = _ok(read_table(root, "splits", ["clip_id", "split", "status"])).drop_columns("status")
     if splits.num_rows == 0:
