@@ -6,13 +6,14 @@ filter graphs are handed in.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from datasets.channels import MOST_PLANES, cancelled_channel, mixing_filters
+from datasets.channels import MOST_PLANES, mixing_filters, packed, part_of, parts_by_channel
 
 SAMPLING_RATE = 16000
 JUMP_S = 0.1
@@ -22,7 +23,7 @@ LATE_START_S = 0.02
 LONGEST_JUMP_S = 3600.0
 """A time that is off by more is none: nobody's forged time stamp fills the memory with silence."""
 BLOCK_S = 1.0
-"""What is looked at to tell whether channels cancel out."""
+"""So much is held back: the beginning of a track is the mean of its times, and channels that cancel are found in it."""
 
 
 def trim_filters(clip_ms: int | None) -> list[str]:
@@ -67,6 +68,8 @@ class Waveform:
 
     def push(self, frame: Any) -> None:
         """Put a frame in; its pts are ticks from time 0, or None where it follows the frame before."""
+        if frame.format.is_planar and frame.layout.nb_channels > MOST_PLANES:
+            frame = packed(frame, self._make_graph)
         kind = frame.sample_rate, frame.layout.name, frame.format.name
         self._tick_s = self._tick_s or float(frame.time_base)
         time_s = self._next_s if frame.pts is None else frame.pts * self._tick_s
@@ -76,8 +79,9 @@ class Waveform:
         self._early_s = self._early_s + length_s if off_s < -JUMP_S else 0.0
         is_off = off_s > JUMP_S or self._early_s > BLOCK_S
         if kind != self._kind or (is_off and abs(off_s) < LONGEST_JUMP_S):
-            self._end_block()
+            self._end_block(is_end=True)
             self._close_graph()
+            self._channel = self._channel if kind == self._kind else None
             if self._kind is not None:
                 self._tolerance_s = LATE_START_S if kind != self._kind else 0.0
                 self._position = round(time_s * kind[0])
@@ -93,16 +97,12 @@ class Waveform:
         """No frame comes any more: silence up to `length_ms`, where it is given and the track ends well before it."""
         if self._block:
             last = self._block[-1]
-            is_exact = last.time_base.numerator == 1 and last.time_base.denominator == last.sample_rate
-            is_readable = last.layout.nb_channels <= MOST_PLANES
-            if is_exact and is_readable and 0 < (last.duration or 0) < last.samples:
+            base = last.time_base  # None of what a decoder still had at the end
+            is_exact = base is not None and base.numerator == 1 and base.denominator == last.sample_rate
+            if is_exact and 0 < (last.duration or 0) < last.samples:
                 # Without what fills it up, where its container says how long it really is (mp4).
-                num_kept = last.duration * (1 if last.format.is_planar else last.layout.nb_channels)
-                samples = np.ascontiguousarray(last.to_ndarray()[:, :num_kept])
-                cut = type(last).from_ndarray(samples, format=last.format.name, layout=last.layout.name)
-                cut.sample_rate, cut.time_base, cut.pts = last.sample_rate, last.time_base, last.pts
-                self._block[-1] = cut
-        self._end_block()
+                self._block[-1] = part_of(last, 0, last.duration)
+        self._end_block(is_end=True)
         self._close_graph()
         num_left = 0 if length_ms is None else length_ms * SAMPLING_RATE // 1000 - self.num_samples
         if num_left > JUMP_S * SAMPLING_RATE:
@@ -130,28 +130,30 @@ class Waveform:
             return None
         return f"channels cancel out for {self.lone_channel_s:.1f} s: channel {self.lone_channel} is heard alone"
 
-    def _end_block(self) -> None:
-        """Put the frames that were held back through a graph that makes one channel of theirs."""
+    def _end_block(self, is_end: bool = False) -> None:
+        """Put the frames that were held back through graphs that make one channel of theirs."""
         if not self._block:
             return
-        block, self._block = self._block, []
-        first, rate = block[0], block[0].sample_rate
+        rate = self._block[0].sample_rate
         # Times in samples, each frame where the one before it ends. Containers round times, some to milliseconds: where
         # reading begins, the mean over a second says it better. After a gap the first one counts, as for ffmpeg.
         if self._position is None:
-            starts = np.cumsum([0, *(frame.samples for frame in block[:-1])])
+            starts = np.cumsum([0, *(frame.samples for frame in self._block[:-1])])
             self._position = round(float(np.mean(np.array(self._times_s) * rate - starts)))
-        for frame in block:
-            frame.time_base, frame.pts = Fraction(1, rate), self._position
-            self._position += frame.samples
         self._times_s = []
-        channel = cancelled_channel(block, self._channel)
+        parts, self._block = parts_by_channel(self._block, self._channel, is_end)
+        self._block_s = sum(frame.samples for frame in self._block) / rate
+        for frames, channel in parts:
+            self._filter(frames, channel)
+
+    def _filter(self, frames: list[Any], channel: int | None) -> None:
+        first, rate = frames[0], frames[0].sample_rate
         if channel != self._channel:
             self._close_graph()
             self._channel = channel
         if channel is not None:
-            self.lone_channel, self.lone_channel_s = channel, self.lone_channel_s + self._block_s
-        self._block_s = 0.0
+            self.lone_channel = channel
+            self.lone_channel_s += sum(frame.samples for frame in frames) / rate
         if self._graph is None:
             source = f"abuffer=sample_rate={rate}:sample_fmt={first.format.name}"
             source += f":channel_layout={first.layout.name}:time_base=1/{rate}"
@@ -160,15 +162,21 @@ class Waveform:
             filters = [source, *self._trim, *mixing, resample, "abuffersink"]
             self._graph, self._is_placed = self._make_graph(filters), False
             self._graph.set_audio_frame_size(SAMPLING_RATE)
-        for frame in block:
-            self._graph.push(frame)
+        for frame in frames:
+            frame.time_base, frame.pts = Fraction(1, rate), self._position
+            self._position += frame.samples
+            self._push(frame)
         self._pull()
 
     def _close_graph(self) -> None:
         if self._graph is not None:
-            self._graph.push(None)
+            self._push(None)
             self._pull()
             self._graph = None
+
+    def _push(self, frame: Any) -> None:
+        with suppress(EOFError):  # past the clip's end
+            self._graph.push(frame)
 
     def _pull(self) -> None:
         while True:

@@ -16,7 +16,7 @@ import av.filter
 from av.stream import Disposition
 
 from datasets.outcomes import RowError
-from datasets.sound_tracks import choose_track
+from datasets.sound_tracks import choose_track, is_counted
 from extract.language import base_language
 
 OPEN_TIMEOUT_S = 60.0
@@ -133,25 +133,27 @@ def sound_frames(container: Any, track: int, start_ms: int, end_ms: int | None) 
     """
     stream = container.streams[track]
     stream.codec_context.thread_count = 1
-    ticks_per_ms = 1 / (1000 * stream.time_base)
+    split = 1000 if stream.time_base > Fraction(1, 1000) else 1  # a cut lies within a tick as long as a packet (AVI)
+    ticks_per_ms = split / (1000 * stream.time_base)
     origin_ms = Fraction(container.start_time or 0, 1000)
     shift = round((origin_ms + start_ms) * ticks_per_ms)
     first = shift - round(SEEK_BACK_MS * ticks_per_ms)
     end = None if end_ms is None else round((end_ms - start_ms) * ticks_per_ms)
-    if start_ms > SEEK_BACK_MS:
+    is_sought = start_ms > SEEK_BACK_MS and not is_counted(container, stream)
+    if is_sought:
         try:
             container.seek(int(origin_ms * 1000) + (start_ms - SEEK_BACK_MS) * 1000)
         except av.FFmpegError:  # a file that cannot be sought in is read from its beginning
             container.seek(container.start_time or 0)
     for packet in _packets(container, stream):
-        is_before = start_ms > SEEK_BACK_MS and packet.pts is not None and packet.pts < first
+        is_before = is_sought and packet.pts is not None and packet.pts * split < first
         try:
             frames = [] if is_before else packet.decode()
         except av.FFmpegError:
             continue
         for frame in frames:
             if frame.pts is not None:
-                frame.pts -= shift
+                frame.pts, frame.time_base = frame.pts * split - shift, stream.time_base / split
             is_past = end is not None and frame.pts is not None and frame.pts >= end
             yield frame
             if is_past:

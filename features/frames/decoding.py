@@ -8,6 +8,7 @@ is ignored). Frames equal the reference's byte for byte on CPU; where they diffe
 from collections.abc import Iterator
 from pathlib import Path
 
+from datasets.sound_tracks import is_counted
 from features.frames.container import Demuxer, open_media, pick_audio, pick_video
 from features.frames.decoded import ClipError, DecodedClip, join_pieces
 from features.frames.pictures import Pictures
@@ -63,7 +64,10 @@ def decode_pieces(
         times.check_start()
         video, audio = pick_video(container), pick_audio(container, audio_track)
         pictures, sound = Pictures(video, times), Sound(audio, times)
-        demuxer = Demuxer(container, [video] if audio is None else [video, audio], times, video)
+        is_counted_sound = audio is not None and is_counted(container, audio)
+        num_damaged = sound.push_counted(Path(path)) if is_counted_sound else 0
+        streams = [video] if audio is None or is_counted_sound else [video, audio]
+        demuxer = Demuxer(container, streams, times, video)
         for stream, frame in demuxer.frames():
             if pictures.push(frame) if stream is video else sound.push(frame):
                 demuxer.close(stream)
@@ -74,7 +78,7 @@ def decode_pieces(
         if not pictures.has_rows:
             raise ClipError("picture_missing", "no picture is on the screen during the clip")
         yield from _full_pieces(pictures, sound, frames_per_piece)
-        num_damaged = pictures.num_damaged + demuxer.num_damaged
+        num_damaged += pictures.num_damaged + demuxer.num_damaged
         missing_ms = pictures.missing_ms, 1000 * sound.waveform.missing_s
         note = sound.waveform.describe_channels()
         yield DecodedClip(*pictures.take(), sound.take(), pictures.num_frames, num_damaged, *missing_ms, note)

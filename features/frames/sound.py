@@ -39,8 +39,19 @@ class Sound:
     def push(self, frame: Any) -> bool:
         """Put a frame in; whether the stream has now given all of the clip."""
         frame.pts = time = self.times.to_clip_time(self.stream, frame.pts, frame.duration)
+        frame.time_base = self.times.clock(self.stream).tick
         self.waveform.push(frame)
         return self.times.is_past(self.stream, time)
+
+    def push_counted(self, path: Path) -> int:
+        """Put in all frames from the file's beginning on, where only they tell the time; how many were damaged."""
+        with open_media(path) as container:
+            stream = container.streams[self.stream.index]
+            demuxer = Demuxer(container, [stream], self.times)
+            for _, frame in demuxer.frames():
+                if self.push(frame):
+                    demuxer.close(stream)
+            return demuxer.num_damaged
 
     def finish(self) -> None:
         """No frame comes any more: what the clip lacks at its end is silence."""

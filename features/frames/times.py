@@ -9,8 +9,9 @@ from features.frames.decoded import ClipError
 
 END_TOLERANCE_MS = 1000
 """A clip may miss this much at its end (streams of one file rarely end together) before it counts as lost."""
-_COARSE_S = Fraction(1, 10)
-"""A stream whose unit of time is longer is read in thousandths of it: ffmpeg's rounding would move its pictures."""
+_COARSE_S = {"video": Fraction(1, 10), "audio": Fraction(1, 1000)}
+"""A stream whose unit of time is longer is read in thousandths of it: ffmpeg's rounding would move its pictures, and
+sound whose unit is a packet (AVI)."""
 
 
 def round_half_up(number: int | Fraction) -> int:
@@ -21,8 +22,8 @@ def round_half_up(number: int | Fraction) -> int:
 class Clock:
     """A stream's time, counted from the cut in ticks; plain numbers, as fractions cost a twentieth of decoding."""
 
-    def __init__(self, time_base: Fraction, cut_us: int) -> None:
-        self._ticks_per_unit = 1000 if time_base > _COARSE_S else 1
+    def __init__(self, time_base: Fraction, cut_us: int, coarse_s: Fraction) -> None:
+        self._ticks_per_unit = 1000 if time_base > coarse_s else 1
         self.tick = time_base / self._ticks_per_unit
         """Seconds."""
         self.ms_per_tick = float(1000 * self.tick)
@@ -93,7 +94,7 @@ class ClipTimes:
     def clock(self, stream: Any) -> Clock:
         """The one clock of a stream."""
         if stream.index not in self._clocks:
-            self._clocks[stream.index] = Clock(stream.time_base, self.cut_us)
+            self._clocks[stream.index] = Clock(stream.time_base, self.cut_us, _COARSE_S[stream.type])
         return self._clocks[stream.index]
 
     def to_clip_time(self, stream: Any, pts: int | None, duration: int | None) -> int:
