@@ -15,6 +15,8 @@ from pathlib import Path
 TOP = Path(__file__).parents[1]
 Lock = dict[str, str]
 """{name: the lines of a package}."""
+GROUPS = ("demo", "cluster", "s3", "sign", "whisper")
+"""What may be added to the runtime."""
 
 
 def path_of(group: str) -> Path:
@@ -62,14 +64,11 @@ def main() -> None:
     """Resolve the application's groups over one set of pins, and each environment of its own over its own."""
     project = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]
     needed, extras = project["dependencies"], project["optional-dependencies"]
-    pins = read_pins("runtime", "gpu", "demo", "cluster", "s3", "sign", "dev")
+    pins = read_pins("runtime", "gpu", *GROUPS, "dev")
     gpu = write("gpu", resolve(extras["gpu"], pins))
     runtime = write("runtime", resolve(needed, pins), gpu)
-    added = [
-        write(group, resolve([*needed, *extras[group]], pins), runtime, gpu)
-        for group in ("demo", "cluster", "s3", "sign")
-    ]
-    everything = [*needed, *(one for group in ("demo", "cluster", "s3", "sign", "dev") for one in extras[group])]
+    added = [write(group, resolve([*needed, *extras[group]], pins), runtime, gpu) for group in GROUPS]
+    everything = [*needed, *(one for group in (*GROUPS, "dev") for one in extras[group])]
     write("dev", resolve(everything, pins), runtime, gpu, *added)
     write("audit", resolve(extras["audit"], read_pins("audit")))
     write("uv", resolve(["uv"], read_pins("uv")))

@@ -28,6 +28,7 @@ COMPACTED = (
     "features_3d",
     "log_mel",
     "pooled",
+    "transcripts",
 )
 TARGET_BYTES = 64 << 20
 JOURNAL = "_compacting.json"

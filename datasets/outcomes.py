@@ -120,5 +120,12 @@ FEATURE_REASONS: Mapping[str, Policy] = {
     "media_missing": LATER,
     **_UNEXPECTED,
 }
+TRANSCRIPT_REASONS: Mapping[str, Policy] = {
+    "no_words": NEVER,
+    "no_audio": NEVER,
+    "decode_failed": NEVER,
+    "media_missing": LATER,
+    **_UNEXPECTED,
+}
 PAIR_REASONS: Mapping[str, Policy] = {"media_missing": LATER, "decode_failed": NEVER, **_UNEXPECTED}
 SEARCH_REASONS: Mapping[str, Policy] = {"rate_limited": LATER, "bot_check": LATER, "network": LATER, **_UNEXPECTED}

@@ -12,6 +12,7 @@ from datasets.outcomes import (
     PAIR_REASONS,
     SEARCH_REASONS,
     SPEECH_REASONS,
+    TRANSCRIPT_REASONS,
     VIDEO_REASONS,
     Policy,
 )
@@ -157,6 +158,11 @@ TABLES: Mapping[str, TableSpec] = {
         ("clip_id",),
         _columns(**_of_clip, pooled_2d=pa.list_(_float32), pooled_3d=pa.list_(_float32)),
         FEATURE_REASONS,
+    ),
+    "transcripts": TableSpec(
+        ("clip_id",),
+        _columns(**_of_clip, text=_string, language=_string, confidence=_float32, engine=_string),
+        TRANSCRIPT_REASONS,
     ),
     "pairs": TableSpec(
         ("pair_id",),

@@ -12,7 +12,8 @@ from datasets.outcomes import dropped
 from datasets.settings import Settings
 from extract.clip_lists import read_list
 from extract.language import check_language, gather_evidence, is_language
-from extract.spoken_language import check_spoken_model, identify_speech, load_classifier
+from extract.spoken_language import identify_speech
+from extract.whisper import check_whisper_model, make_classifier
 
 logger = logging.getLogger("curation")  # the one that people see
 
@@ -32,9 +33,9 @@ class SelectionSettings(Settings):
     """Least share of letters of title and description in the language's script, where no stronger evidence is there;
     None: 0.25 of kana for Japanese, 0.5 of Latin for English, 0 of Devanagari for Hindi, which is written in both.
     English and Hindi texts must also be identified as such."""
-    spoken_model: Annotated[Path, AfterValidator(check_spoken_model)] | None = None
+    spoken_model: Annotated[Path, AfterValidator(check_whisper_model)] | None = None
     """Folder of a Whisper model for CTranslate2: what is spoken is then identified on three windows of the downloaded
-    audio. Needs `pip install faster-whisper`; off when not set."""
+    audio. Needs `make setup-whisper`; off when not set."""
     min_spoken_score: float = Field(default=0.5, ge=0, le=1)
     """Least mean probability of the language asked for over those windows."""
     allow_age_restricted: bool = False
@@ -111,7 +112,7 @@ def select_by_speech(
     """
     if settings.spoken_model is None or settings.language is None:
         return {}, None
-    scores = identify_speech(media_path, load_classifier(settings.spoken_model), audio_track)
+    scores = identify_speech(media_path, make_classifier(settings.spoken_model), audio_track)
     if not scores:
         return {}, None
     best, score = max(scores, key=lambda name: scores[name]), scores.get(settings.language, 0.0)

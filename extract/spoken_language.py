@@ -1,39 +1,14 @@
-"""Optional: which language is spoken, by Whisper on three windows of the audio.
+"""Optional: which language is spoken, by Whisper on three windows of the audio."""
 
-faster-whisper is no dependency of the project: `pip install faster-whisper`, and name the folder of a model in
-CTranslate2's format. It is imported only when a folder is named.
-"""
-
-from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from datasets.waveforms import SAMPLING_RATE
 from extract.container import MediaError, probe_sound
 from extract.sound import read_audio
-
-Classifier = Callable[[NDArray[np.float32]], Mapping[str, float]]
-"""float32 [N] at 16 kHz to the probability of each language, by its ISO 639-1 code."""
+from extract.whisper import SILENT, WINDOW_MS, Classifier
 
 NUM_WINDOWS = 3
-WINDOW_MS = 30_000
-"""What Whisper looks at in one go."""
-SILENT = 0.001
-"""A window whose loudest sample is below (-60 dB) has no language."""
-
-
-def check_spoken_model(folder: Path) -> Path:
-    """Return `folder` if the optional package is there and the folder holds a model; raises ValueError otherwise."""
-    from importlib.util import find_spec
-
-    if find_spec("faster_whisper") is None:
-        raise ValueError("spoken_model needs a package that is not installed: run `pip install faster-whisper`")
-    if not (folder / "model.bin").is_file():
-        raise ValueError("spoken_model must be a folder with a Whisper model for CTranslate2 (model.bin)")
-    return folder
 
 
 def identify_speech(media_path: str | Path, classify: Classifier, audio_track: int | None = None) -> dict[str, float]:
@@ -41,7 +16,7 @@ def identify_speech(media_path: str | Path, classify: Classifier, audio_track: i
 
     Args:
         media_path: the media file.
-        classify: the model, as `load_classifier` gives it.
+        classify: the model, as `extract.whisper.make_classifier` gives it.
         audio_track: index of the stream; chosen by the one rule when not given.
 
     Returns:
@@ -71,17 +46,3 @@ def place_windows(duration_ms: int) -> list[tuple[int, int]]:
     length = min(WINDOW_MS, int(third))
     starts = [int((i + 0.5) * third - length / 2) for i in range(NUM_WINDOWS)]
     return [(start, start + length) for start in starts]
-
-
-@lru_cache(maxsize=1)
-def load_classifier(folder: Path) -> Classifier:
-    """The Whisper model of `folder`; nothing is downloaded. All threads share one."""
-    from faster_whisper import WhisperModel
-
-    model = WhisperModel(str(folder), device="cpu", compute_type="int8", local_files_only=True)
-
-    def classify(samples: NDArray[np.float32]) -> dict[str, float]:
-        _, _, probabilities = model.detect_language(samples[: WINDOW_MS * SAMPLING_RATE // 1000])
-        return dict(probabilities)
-
-    return classify

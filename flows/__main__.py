@@ -19,6 +19,7 @@ COMMANDS = (
     curation.curate,
     curation.pairs,
     curation.featurize,
+    curation.transcribe,
     curation.pipeline,
     training.pretrain,
     training.finetune,

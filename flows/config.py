@@ -18,6 +18,7 @@ from extract.site.pacer import PacerSettings
 from extract.site.settings import DownloadSettings
 from extract.sources import SourceSettings
 from extract.speech.settings import SpeechSettings
+from extract.transcripts import TranscriptSettings
 from features.settings import FeatureSettings
 from flows.experiments.settings import ExperimentSettings
 from model.settings import RECIPES, EvaluateSettings, TrainSettings, WindowSettings
@@ -157,6 +158,7 @@ class Config(Settings):
     speech: SpeechSettings = SpeechSettings()
     clips: ClipSettings = ClipSettings()
     splits: SplitSettings = SplitSettings()
+    transcripts: TranscriptSettings = TranscriptSettings()
     pairs: PairSettings = PairSettings()
     features: FeatureSettings = FeatureSettings()
     windows: WindowSettings = WindowSettings()

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.whisper_model import join_whisper
+
 
 @pytest.fixture(scope="session")
 def shared_media() -> Path:
@@ -12,3 +14,9 @@ def shared_media() -> Path:
     if not path.is_dir():
         pytest.skip("needs ../shared/media: recordings that are too large for the repository; CI has them")
     return path
+
+
+@pytest.fixture(scope="session")
+def whisper_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a real Whisper model."""
+    return join_whisper(tmp_path_factory.mktemp("whisper") / "base")

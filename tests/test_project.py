@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 TOP = Path(__file__).parents[1]
 LOCKS = sorted(TOP.glob("requirements*.lock"))
+GROUPS = ("demo", "cluster", "s3", "sign", "whisper")
 CODE = ("datasets", "extract", "features", "model", "flows")
 FOLDERS = {*CODE, "demo", "tests", "benchmarks", "docs", "configs"}
 
@@ -53,8 +54,7 @@ def imported(*folders, everywhere=True):
             names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             found |= {name.partition(".")[0]: path for name in names}
     ours = {path.stem for path in TOP.rglob("tests/**/*.py")} | FOLDERS | sys.stdlib_module_names
-    packages = {**importlib.metadata.packages_distributions(), "faster_whisper": ["faster-whisper"]}
-    packages |= {"inaSpeechSegmenter": ["inaspeechsegmenter"]}
+    packages = {**importlib.metadata.packages_distributions(), "inaSpeechSegmenter": ["inaspeechsegmenter"]}
     return {
         normalised(packages[name][0] if name in packages else name): path
         for name, path in found.items()
@@ -67,9 +67,9 @@ def normalised(name):
 
 
 def test_every_import_is_declared():
-    assert set(imported(*CODE)) <= declared("", "cluster", "s3", "sign", "demo", "library-engine", "spoken-language")
+    assert set(imported(*CODE)) <= declared("", *GROUPS, "library-engine")
     assert set(imported("demo")) <= declared("", "demo")
-    assert set(imported("tests", "benchmarks", ".ci")) <= declared("", "cluster", "s3", "sign", "demo", "dev")
+    assert set(imported("tests", "benchmarks", ".ci")) <= declared("", *GROUPS, "dev")
 
 
 def test_what_is_declared_is_imported():
@@ -110,7 +110,7 @@ def test_a_lock_pins_every_package_with_hashes_and_names_no_address(lock):
 
 def test_the_groups_agree_on_every_package_and_repeat_none_of_the_runtime():
     runtime, dev = read_pins(""), read_pins("dev")
-    others = [read_pins(group) for group in ("gpu", "demo", "cluster", "s3", "sign")]
+    others = [read_pins(group) for group in ("gpu", *GROUPS)]
     assert not [pins.keys() & runtime.keys() for pins in [*others, dev] if pins.keys() & runtime.keys()]
     assert not any(pins.keys() & dev.keys() for pins in others)
     for one, other in itertools.combinations(others, 2):
@@ -118,7 +118,7 @@ def test_the_groups_agree_on_every_package_and_repeat_none_of_the_runtime():
 
 
 def test_the_locks_hold_what_is_declared_and_its_constraints():
-    for group in ("", "gpu", "demo", "cluster", "s3", "sign", "dev", "audit"):
+    for group in ("", "gpu", *GROUPS, "dev", "audit"):
         assert declared(group) <= set(read_pins(group, "", "s3")), group
     pins = read_pins("")
     constraints = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["uv"]["constraint-dependencies"]
@@ -127,7 +127,7 @@ def test_the_locks_hold_what_is_declared_and_its_constraints():
 
 
 def test_what_makes_every_import_of_prefect_slow_is_in_no_environment_that_has_it():
-    assert "rfc3987-syntax" not in read_pins("", "gpu", "demo", "cluster", "s3", "sign", "dev")
+    assert "rfc3987-syntax" not in read_pins("", "gpu", *GROUPS, "dev")
 
 
 def test_every_environment_is_installed_by_hash():
@@ -139,7 +139,7 @@ def test_every_environment_is_installed_by_hash():
 
 
 def test_what_is_installed_is_what_the_locks_say():
-    pinned = read_pins("", "demo", "cluster", "s3", "sign", "dev")
+    pinned = read_pins("", *GROUPS, "dev")
     assert {name: importlib.metadata.version(name) for name in pinned} == pinned
 
 

@@ -23,13 +23,23 @@ from datasets.outcomes import Status
 from datasets.releases.settings import PublishSettings
 from datasets.schemas import SCHEMA_VERSION, TABLES
 from datasets.settings import without_secrets
-from datasets.tables import current_recipe, keep_highest_attempt, parquet_bytes, read_parts, read_run, read_table
+from datasets.tables import (
+    current_recipe,
+    keep_highest_attempt,
+    parquet_bytes,
+    read_ok,
+    read_parts,
+    read_run,
+    read_table,
+)
 from datasets.tombstones import hash_id
 from datasets.wide import narrow, widen
 
 SPLITS = ("train", "val", "test")
 FEATURE_FAMILIES = ("pooled", "features_2d", "features_3d", "log_mel")
 FAMILIES = ("metadata", *FEATURE_FAMILIES)
+OPTIONAL_FAMILIES = ("transcripts",)
+"""Families that a release has where its root has the table."""
 TIERS = ("tiny", "small", "full")
 _NO_ENCODER = "none"
 
@@ -104,7 +114,8 @@ def count_clips(metadata: pa.Table) -> dict[str, int]:
 
 def families_of(root: str | Path) -> tuple[str, ...]:
     """The families that a release of this root has."""
-    return families_made((read_run(root, "pooled") or {}).get("config", {}).get("features", {}))
+    more = tuple(family for family in OPTIONAL_FAMILIES if read_ok(root, family, ["clip_id"]).num_rows)
+    return families_made((read_run(root, "pooled") or {}).get("config", {}).get("features", {})) + more
 
 
 def families_made(settings: Mapping[str, Any]) -> tuple[str, ...]:

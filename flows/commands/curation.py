@@ -121,6 +121,28 @@ def featurize(
     finish(settings, json)
 
 
+def transcribe(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    retry: Annotated[str, typer.Option(help="reasons to do again: media_missing")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Write down what is said in the clips of the splits, by a Whisper model of yours (optional).
+
+    Example: python -m flows transcribe --config configs/demo.toml --set transcripts.model=models/whisper-base
+    """
+    settings = read_config(config, root, overrides)
+    start_server()
+    from flows.machinery.doctor import require
+    from flows.stages.transcribe import transcribe as transcribe_flow
+
+    with one_line_errors():
+        require("transcribe", settings)
+        transcribe_flow(settings, tuple(filter(None, retry.split(","))))
+    finish(settings, json)
+
+
 def pipeline(
     config: ConfigOption = None,
     root: RootOption = None,

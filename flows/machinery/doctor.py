@@ -78,6 +78,7 @@ _OWN: dict[str, tuple[Check, ...]] = {
     "import-original": (check_root,),
     "export-original": (),
     "featurize": _FEATURIZE,
+    "transcribe": (check_root, check_media_folder),
     "pretrain": _TRAIN,
     "finetune": _TRAIN,
     "evaluate": (check_root, check_gpu),

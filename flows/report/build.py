@@ -24,6 +24,7 @@ from flows.report.page import render_page
 from flows.report.query_yields import group_queries
 from flows.report.release_history import read_release_figures
 from flows.report.video_lengths import Strip, make_strip
+from flows.report.words import read_words
 from flows.status import (
     read_availability,
     read_failures,
@@ -74,6 +75,7 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
     clips = _read_clips(root)
     kept = clips[clips["reason"] == ""]
     segmented = read_frame(root, "segmentations", ["video_id", "engine", "duration_ms"])
+    samples = draw_samples(kept, links, titles)
     compared = choose_videos((v for v in segmented["video_id"] if links.get(v)), links, num_compared)
     return {
         "funnel": read_funnel(root),
@@ -90,7 +92,8 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
         "strips": list(
             _read_strips(root, choose_videos(segmented["video_id"], links, num_videos), links, segments, clips)
         ),
-        "samples": draw_samples(kept, links, titles),
+        "samples": samples,
+        "words": read_words(root, [sample.clip_id for sample in samples]),
         "precision": measure_precision(root, kept),
         "label_ms": sum_labels(segments),
         "between_ms": sum_between_speech(segments),

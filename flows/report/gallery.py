@@ -17,6 +17,7 @@ from PIL import Image
 from datasets.files import write_bytes
 from datasets.formats import format_clock
 from datasets.places_audio import locate_pairs
+from datasets.settings import recipe_of
 from datasets.tables import current_recipe, list_parts, read_ok
 from extract.media import MediaError, encode_speech, encode_thumbnail
 from features.captioned_images import read_image
@@ -24,6 +25,7 @@ from features.frames.decoded import ClipError
 from flows.config import GALLERY_FILE, Config
 from flows.report.page import render_template
 from flows.report.query_yields import read_ranks
+from flows.report.words import read_words
 
 NUM_QUERIES = 40
 LONGEST_SPEECH_MS = 20_000
@@ -88,12 +90,19 @@ def build_gallery(config: Config, num_queries: int = NUM_QUERIES) -> str:
         ValueError: the root has no evaluation.
     """
     path = f"{config.root.rstrip('/')}/{GALLERY_FILE}"
-    recipe = current_recipe(config.root, "ranks")
-    if recipe is None:
+    if current_recipe(config.root, "ranks") is None:
         raise ValueError(f"{config.root} has no evaluation: run `python -m flows evaluate` first")
+    recipe = shown_recipe(config.root)
     if read_gallery_recipe(path) != recipe:
         write_bytes(path, render_template("gallery.html.jinja", **read_gallery(config, num_queries)).encode())
     return path
+
+
+def shown_recipe(root: str) -> str | None:
+    """Of the evaluation that a page is of, and of the words on it where there are any."""
+    words = current_recipe(root, "transcripts")
+    evaluation = current_recipe(root, "ranks")
+    return recipe_of(evaluation, words) if words else evaluation
 
 
 def read_gallery_recipe(path: str) -> str | None:
@@ -118,7 +127,8 @@ def read_gallery(config: Config, num_queries: int) -> dict[str, Any]:
         spoken = {row["clip_id"]: items[row["clip_id"]] for row in shown if row["clip_id"] in items}
         sounds = dict(zip(spoken, pool.map(_make_sound, spoken.values()), strict=True))
     return {
-        "recipe": current_recipe(config.root, "ranks"),
+        "recipe": shown_recipe(config.root),
+        "words": read_words(config.root, [row["clip_id"] for row in shown]),
         "queries": [_make_query(row, items, pictures, sounds) for row in shown],
         "num_queries": len(ranks),
         "recalls": {k: float(ranks[f"hit_at_{k}"].mean()) for k in (1, 5, 10)},

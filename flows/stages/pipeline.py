@@ -1,4 +1,4 @@
-"""The whole job: curate, featurize, fine-tune, evaluate."""
+"""The whole job: curate, featurize, transcribe where a model is named, fine-tune, evaluate."""
 
 from prefect import flow
 
@@ -8,6 +8,7 @@ from flows.stages.curate import curate
 from flows.stages.evaluate import evaluate
 from flows.stages.featurize import featurize
 from flows.stages.train import finetune
+from flows.stages.transcribe import transcribe
 
 
 @flow(name="pipeline")
@@ -21,5 +22,7 @@ def pipeline(config: Config, retry: tuple[str, ...] = ()) -> None:
     """
     curate(config, retry)
     featurize(config, retry)
+    if config.transcripts.model is not None:
+        transcribe(config, retry)
     finetune(config)
     evaluate(config)
