@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import curation, operating, releases, training
+from flows.commands import curation, finding, operating, releases, training
 from flows.commands.demo import demo
 from flows.machinery.console import show_everything
 from flows.machinery.run import code_version
@@ -32,6 +32,7 @@ COMMANDS = (
     releases.regenerate,
     releases.takedown,
     releases.am_i_in,
+    finding.search,
     operating.status,
     operating.report,
     operating.doctor,

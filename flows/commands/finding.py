@@ -1,0 +1,65 @@
+"""The command that finds clips of a release."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.shared import ConfigOption, JsonOption, SetOption, one_line_errors, print_json, read_config, show
+from flows.config import ConfigError
+
+
+def search(
+    release: Annotated[str, typer.Argument(help="folder or URL of a release")],
+    words: Annotated[str | None, typer.Argument(help="what is said in the clips, or stands in their titles")] = None,
+    wav: Annotated[Path | None, typer.Option(help="a spoken description: any file with sound")] = None,
+    image: Annotated[Path | None, typer.Option(help="a picture: the clips that look most like it")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="the avlnet.pth that --wav and --image are heard by")] = None,
+    num_results: Annotated[int, typer.Option("--num-results", "-n", min=1, max=1000, help="at most so many")] = 10,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find clips of a release by words, by a spoken description or by a picture: ids, times and links, no media.
+
+    Example: python -m flows search data/demo/releases/1.0.0 "玉ねぎ"
+
+    Example: python -m flows search data/demo/releases/1.0.0 --wav onion.wav --checkpoint avlnet.pth
+    """
+    settings = read_config(config, None, overrides)
+    with one_line_errors():
+        if sum(one is not None for one in (words, wav, image)) != 1:
+            raise ConfigError("search takes words, --wav FILE or --image FILE: one of them")
+        if words is not None:
+            from flows.finding.clips import find_words
+
+            found = find_words(release, words, num_results)
+        else:
+            if checkpoint is None:
+                raise ConfigError("--wav and --image need --checkpoint: the avlnet.pth of `python -m flows finetune`")
+            from flows.finding.embeddings import find_image, find_sound
+
+            if wav is not None:
+                found = find_sound(release, wav, checkpoint, num_results)
+            else:
+                assert image is not None
+                found = find_image(release, image, checkpoint, settings.features, num_results)
+    if json:
+        print_json([{**asdict(one.clip), "score": one.score} for one in found])
+        return
+    from pandas import DataFrame
+
+    from datasets.formats import format_clock
+
+    rows = [
+        {
+            "score": f"{one.score:.3f}",
+            "clip": one.clip.clip_id,
+            "at": format_clock(one.clip.start_ms),
+            "words": one.clip.words or one.clip.title or "",
+            "link": one.clip.link or "",
+        }
+        for one in found
+    ]
+    show({"found": DataFrame(rows, columns=["score", "clip", "at", "words", "link"])}, as_json=False)

@@ -1,0 +1,155 @@
+"""Clips of a release by words, by speech and by a picture."""
+
+import json
+from datetime import date
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import wavfile
+from typer.testing import CliRunner
+
+from datasets.outcomes import OK
+from datasets.releases.build import build_release
+from datasets.releases.layout import read_shards, release_path
+from datasets.releases.settings import PublishSettings
+from datasets.tables import make_table, read_table, record_run, write_part
+from features.audio import log_mel
+from flows.__main__ import app
+from flows.finding.clips import find_words, link_at, read_clips
+from flows.finding.embeddings import find_sound
+from flows.finding.words import WordIndex, split_words
+from model.avlnet import AVLNet
+from tests.small_tables import FACTS, RUN, make_root
+
+SAID = ["玉ねぎを薄く切ります", "フライパンで玉ねぎを炒めます", "Now cut the ONION", "अब प्याज काट लें", "塩を入れます"]
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    """A release whose first clips have words."""
+    root = make_root(tmp_path_factory.mktemp("found") / "root")
+    clips = read_table(root, "splits", ["clip_id", "video_id"]).sort_by("clip_id").to_pylist()
+    rows = [
+        {**clip, "text": text, "language": "ja", "confidence": 0.5, "engine": "test", **OK}
+        for clip, text in zip(clips, SAID, strict=False)
+    ]
+    write_part(root, "transcripts", make_table("transcripts", rows, recipe="t", run_id="x"))
+    encoder = {"name": "whisper", "trained": True, "engine": "test", "precision": "int8", "weights_sha256": "0" * 64}
+    record_run(root, "transcripts", "t", {"encoder": encoder})
+    build_release(root, PublishSettings(), RUN, date(2026, 11, 24), FACTS)
+    return release_path(root, "1.0.0")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "avlnet.pth"
+    torch.save(AVLNet(16, 10, (8, 8, 8, 16, 16)).state_dict(), path)
+    return path
+
+
+def search(*words):
+    answer = CliRunner().invoke(app, ["search", *map(str, words)])
+    return answer.exit_code, answer.output
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("玉ねぎ", SAID[0]),
+        ("炒め", SAID[1]),
+        ("onion", SAID[2]),
+        ("ＣＵＴ", SAID[2]),
+        ("प्याज", SAID[3]),
+        ("塩", SAID[4]),
+    ],
+)
+def test_words_are_found_in_any_script(release, query, first):
+    found = find_words(release, query, 10)
+    assert found[0].clip.words == first
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    assert all(one.score > 0 for one in found)
+
+
+def test_what_nobody_says_is_not_found(release):
+    assert find_words(release, "とうもろこし", 10) == []
+
+
+def test_pairs_of_characters_stand_for_words_where_a_script_has_no_spaces():
+    assert list(split_words("玉ねぎ 3個", is_query=True)) == ["玉ね", "ねぎ", "3", "個"]
+    assert set(split_words("玉ねぎ")) == {"玉", "ね", "ぎ", "玉ね", "ねぎ"}
+
+
+def test_a_rare_word_counts_more_than_a_common_one_and_a_short_text_more_than_a_long_one():
+    index = WordIndex(["salt pepper", "salt garlic", "salt", "salt and a very long story about nothing at all"])
+    assert index.score("pepper salt").argmax() == 0
+    salt = index.score("salt")
+    assert salt[2] > salt[0] > salt[3] > 0
+
+
+@pytest.mark.parametrize(
+    ("url", "link"),
+    [
+        ("https://www.youtube.com/watch?v=abc", "https://www.youtube.com/watch?v=abc&t=12s"),
+        ("https://youtu.be/abc", "https://youtu.be/abc?t=12s"),
+        ("https://example.org/abc.mp4", "https://example.org/abc.mp4#t=12"),
+        ("javascript:alert(1)", None),
+        (None, None),
+    ],
+)
+def test_a_link_begins_at_the_clip(url, link):
+    assert link_at(url, 12_900) == link
+
+
+def test_speech_finds_what_the_model_ranks_first(release, checkpoint, tmp_path):
+    samples = (3000 * np.sin(np.arange(32_000) * 0.05)).astype(np.int16)
+    wavfile.write(tmp_path / "query.wav", 16_000, samples)
+    found = find_sound(release, tmp_path / "query.wav", checkpoint, 12)
+    model = AVLNet(16, 10, (8, 8, 8, 16, 16)).eval()
+    model.load_state_dict(torch.load(checkpoint, weights_only=True))
+    rows = read_shards(release, "pooled").sort_by("clip_id")
+    halves = [torch.tensor(rows[name].to_pylist()) for name in ("pooled_2d", "pooled_3d")]
+    video = torch.cat([half / half.norm(dim=1, keepdim=True) for half in halves], dim=1)
+    frames = torch.from_numpy(log_mel(samples / 32_768))[None]
+    with torch.inference_mode():
+        padded = torch.nn.functional.pad(frames, (0, 5120 - frames.shape[2]))
+        audio, gallery = model(padded, torch.tensor([frames.shape[2]]), video)
+    order = (gallery @ audio[0]).argsort(descending=True, stable=True).tolist()
+    assert [one.clip.clip_id for one in found] == [rows["clip_id"][i].as_py() for i in order]
+
+
+def test_the_command_prints_ids_times_and_words_as_json(release):
+    code, text = search(release, "玉ねぎ", "--json", "-n", "1")
+    assert code == 0
+    (found,) = json.loads(text)
+    assert found["clip_id"] == read_clips(release)[0].clip_id and found["words"] == SAID[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "one of them"),
+        (["onion", "--wav", "x.wav"], "one of them"),
+        (["--wav", "x.wav"], "need --checkpoint"),
+        (["--wav", "x.wav", "--checkpoint", "none.pth"], "no checkpoint none.pth"),
+    ],
+)
+def test_what_cannot_be_searched_for_is_told_in_one_line(release, words, told):
+    code, text = search(release, *words)
+    assert code in (2, 3) and told in text and len(text.strip().splitlines()) == 1
+
+
+def test_a_picture_by_another_encoder_than_the_releases_is_refused(release, checkpoint, tmp_path):
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(tmp_path / "red.png")
+    weights = ["--set", "features.encoder_2d=resnet152", "--set", "features.weights_2d=untrained"]
+    code, text = search(release, "--image", tmp_path / "red.png", "--checkpoint", checkpoint, *weights)
+    assert code == 3 and "was made with" in text
+
+
+def test_a_release_without_words_says_how_to_get_them(tmp_path):
+    root = make_root(tmp_path / "root")
+    build_release(root, PublishSettings(), RUN, date(2026, 11, 24), FACTS)
+    code, text = search(release_path(root, "1.0.0"), "onion")
+    assert code == 3 and "python -m flows transcribe" in text
