@@ -1,6 +1,7 @@
 """Clips to features: decode once, encode in batches across clips, one row per clip in each of four tables."""
 
-from collections.abc import Iterable, Iterator
+import sys
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,29 +10,30 @@ import pyarrow as pa
 
 from datasets.settings import recipe_of
 from features.encoders.encoder import Encoder, load_encoder
-from features.encoders.engines import has_gpu
-from features.feature_tables import ClipFeatures, Float16, Problem, build_tables, normalise_rows, spectrogram
+from features.encoders.engines import has_gpu, num_cores
+from features.feature_tables import ClipFeatures, Float16, Float32, Problem, build_tables, spectrogram
 from features.frames.decoded import ClipError, DecodedClip
-from features.frames.decoding import decode_pieces
 from features.frames.filters import FPS_3D
+from features.frames.processes import ClipRange, Decoders, decode_here
 from features.settings import NO_ENCODER, FeatureSettings
+from features.window_queue import WindowQueue
 
 CODE_VERSION = 1
 """Part of every recipe: raise it when the code changes what comes out."""
 _NO_3D = Problem("no_video", "features.encoder_3d is none")
-_WINDOWS_PER_GROUP = 32
-"""Encode when this many 3D windows have been decoded: memory stays under 100 MB, a GPU's batches stay full."""
 _WINDOWS_PER_PIECE = 16
 """Longer clips are decoded and encoded in pieces, so that memory does not grow with them."""
 
 
 @dataclass(frozen=True)
 class Encoders:
-    """The loaded encoders of a run."""
+    """The loaded encoders of a run, and what decodes for them."""
 
     encoder_2d: Encoder
     encoder_3d: Encoder | None
     """None: 2D and sound only."""
+    decoders: Decoders | None = None
+    """None: who encodes decodes, too."""
 
 
 def load_encoders(settings: FeatureSettings) -> Encoders:
@@ -42,8 +44,17 @@ def load_encoders(settings: FeatureSettings) -> Encoders:
     """
     if settings.decoder == "nvdec" and not has_gpu():
         raise ValueError("features.decoder = 'nvdec' needs an NVIDIA GPU, and there is none; set it to 'cpu'")
+    num_processes = settings.decode_processes
+    if num_processes is None:
+        is_auto = settings.device == "auto" and settings.engine != "openvino"
+        is_on_gpu = has_gpu() if is_auto else settings.device.startswith("cuda")
+        num_processes = settings.num_threads or num_cores() if is_on_gpu and sys.platform == "linux" else 0
     is_2d_only = settings.encoder_3d == NO_ENCODER
-    return Encoders(load_encoder_2d(settings), None if is_2d_only else _load(settings, "3d", num_frames=16))
+    return Encoders(
+        load_encoder_2d(settings),
+        None if is_2d_only else _load(settings, "3d", num_frames=16),
+        Decoders(num_processes) if num_processes else None,
+    )
 
 
 def load_encoder_2d(settings: FeatureSettings) -> Encoder:
@@ -99,20 +110,38 @@ def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettin
         without recipe, attempt, run_id.
     """
     known = ("clip_id", "video_id", "start_ms", "end_ms", "media_path", "audio_track")
-    columns = [name for name in known if name in clips.column_names]
-    done: list[ClipFeatures] = []
-    for group in _grouped(_decode(clips.select(columns).to_pylist(), settings)):
-        good = [(piece.clip, piece.decoded) for piece in group if piece.decoded is not None]
-        rows_2d = encoders.encoder_2d.encode_many([decoded.frames_2d for _, decoded in good])
-        for (clip, _), row_2d in zip(good, rows_2d, strict=True):
-            clip.rows_2d.append(normalise_rows(row_2d))
-        if encoders.encoder_3d is not None:
-            frames_3d = [decoded.frames_3d for _, decoded in good]
-            rows_3d = encoders.encoder_3d.encode_many(frames_3d, settings.window_step_3d)
-            for (clip, _), row_3d in zip(good, rows_3d, strict=True):
-                clip.rows_3d.append(normalise_rows(row_3d))
-        done += [piece.clip.finish(settings) for piece in group if piece.is_last]
-    return _to_tables(done, encoders, settings)
+    given = clips.select([name for name in known if name in clips.column_names]).to_pylist()
+    started = [_Clip({key: row[key] for key in known[:3]}, row["end_ms"] - row["start_ms"]) for row in given]
+    queue_2d = WindowQueue(encoders.encoder_2d)
+    queue_3d = WindowQueue(encoders.encoder_3d, settings.window_step_3d) if encoders.encoder_3d else None
+    decode = encoders.decoders.decode if encoders.decoders else decode_here
+    with closing(decode(_range_of(row, settings) for row in given)) as answers:
+        for number, answer in answers:
+            clip = started[number]
+            if not isinstance(answer, DecodedClip):
+                clip.end(answer)
+                continue
+            clip.add(answer)
+            queue_2d.put(clip.rows_2d, answer.frames_2d)
+            if queue_3d is not None:
+                queue_3d.put(clip.rows_3d, answer.frames_3d)
+    queue_2d.finish()
+    if queue_3d is not None:
+        queue_3d.finish()
+    return _to_tables([clip.finish(settings) for clip in started], encoders, settings)
+
+
+def _range_of(row: dict[str, Any], settings: FeatureSettings) -> ClipRange:
+    """What is to be decoded of a clip, in pieces that end where a 3D window does."""
+    step = settings.window_step_3d
+    return {
+        "path": row["media_path"],
+        "start_ms": row["start_ms"],
+        "end_ms": row["end_ms"],
+        "frames_per_piece": step * max(1, _WINDOWS_PER_PIECE * 16 // step),
+        "decoder": settings.decoder,
+        "audio_track": row.get("audio_track"),
+    }
 
 
 def fail_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettings, problem: Problem) -> dict[str, pa.Table]:
@@ -146,7 +175,8 @@ class _Clip:
     rows_2d: list[Float16] = field(default_factory=list)
     rows_3d: list[Float16] = field(default_factory=list)
     samples: bytearray = field(default_factory=bytearray)
-    """Of the waveform, float32: what grows most with a clip, so never held twice."""
+    """Of the waveform, float32: what grows most with a clip, so never held twice, and no longer than to its end."""
+    mel: Float32 | Problem | None = None
     num_frames_3d: int = 0
     num_frames: int = 0
     num_damaged: int = 0
@@ -164,19 +194,27 @@ class _Clip:
         self.missing_ms["sound"] += piece.missing_sound_ms
         self.sound_note = piece.sound_note or self.sound_note
 
+    def end(self, error: ClipError | None) -> None:
+        """All of it has been decoded that can be."""
+        if error is not None:
+            self.problem = Problem(error.reason, error.detail)
+        waveform = np.frombuffer(self.samples, np.float32)
+        self.mel = spectrogram(waveform, has_audio=len(waveform) > 0)
+        self.samples = bytearray()
+
     def finish(self, settings: FeatureSettings) -> ClipFeatures:
-        """The clip's features, or what is wrong with it."""
+        """The features of a clip that has ended and whose windows are all encoded, or what is wrong with it."""
         problem = self.problem or self._find_loss(settings)
         if problem is not None:
             return _without_values(self.keys, problem)
         last_window = (self.num_frames_3d - 1) // settings.window_step_3d * settings.window_step_3d
-        waveform = np.frombuffer(self.samples, np.float32)
+        assert self.mel is not None
         return ClipFeatures(
             **self.keys,
             rows_2d=np.concatenate(self.rows_2d),
             rows_3d=np.concatenate(self.rows_3d) if self.rows_3d else _NO_3D,
             num_valid_frames=min(16, self.num_frames_3d - last_window),
-            mel=spectrogram(waveform, has_audio=len(waveform) > 0),
+            mel=self.mel,
             detail=self._notes(),
         )
 
@@ -194,42 +232,3 @@ class _Clip:
         damaged = [f"{self.num_damaged} damaged frames"] if self.num_damaged else []
         missing = [f"{ms / 1000:.1f} s of {what} missing" for what, ms in self.missing_ms.items() if ms > 0]
         return "; ".join([*damaged, *missing, *filter(None, [self.sound_note])]) or None
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A piece of a clip to be encoded; without frames when decoding it failed."""
-
-    clip: _Clip
-    decoded: DecodedClip | None
-    is_last: bool
-
-
-def _decode(clips: Iterable[dict[str, Any]], settings: FeatureSettings) -> Iterator[_Piece]:
-    """The pieces of the clips, in order; whatever is wrong with a clip, its last piece comes."""
-    frames_per_piece = settings.window_step_3d * max(1, _WINDOWS_PER_PIECE * 16 // settings.window_step_3d)
-    for row in clips:
-        keys = {key: row[key] for key in ("clip_id", "video_id", "start_ms")}
-        clip = _Clip(keys, clip_ms=row["end_ms"] - row["start_ms"])
-        cut, track = (row["start_ms"], row["end_ms"]), row.get("audio_track")
-        pieces = decode_pieces(row["media_path"], *cut, frames_per_piece, settings.decoder, track)
-        try:
-            for piece in pieces:
-                clip.add(piece)
-                yield _Piece(clip, piece, is_last=False)
-        except ClipError as error:
-            clip.problem = Problem(error.reason, error.detail)
-        yield _Piece(clip, None, is_last=True)
-
-
-def _grouped(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
-    group: list[_Piece] = []
-    num_windows = 0
-    for piece in pieces:
-        group.append(piece)
-        num_windows += 0 if piece.decoded is None else len(piece.decoded.frames_3d) // 16 + 1
-        if num_windows >= _WINDOWS_PER_GROUP:
-            yield group
-            group, num_windows = [], 0
-    if group:
-        yield group

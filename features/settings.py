@@ -1,10 +1,10 @@
 """Settings of the features; importing them loads no torch."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from datasets.settings import Settings
+from datasets.settings import OUTSIDE_RECIPE, Settings
 
 NO_ENCODER = "none"
 """In place of a 3D network: features are 2D and sound only, for `train.features = "2d"`."""
@@ -40,5 +40,8 @@ class FeatureSettings(Settings):
     """File of the 3D network's weights, or "untrained". The recipe has their sha256."""
     num_threads: int | None = Field(None, ge=1)
     """Cores to use; all when none is given."""
+    decode_processes: Annotated[int | None, OUTSIDE_RECIPE] = Field(None, ge=0, le=256)
+    """Processes that decode for the threads that encode (Linux); 0: these threads themselves. When none is given, as
+    many as cores where the networks are on a GPU, else 0."""
     decoder: Literal["cpu", "nvdec"] = "cpu"
     """cpu: frames byte for byte those of the reference. nvdec: the GPU's decoder (docs/gpu.md), part of the recipe."""

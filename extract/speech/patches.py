@@ -1,11 +1,12 @@
 """Which patches of a file the CNN must see, normalised and grouped for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.full_batches import share_batches
 from extract.speech.front_end import SpeechFeatures
 from extract.speech.labels import find_runs
 from extract.speech.network import PATCH_BANDS, PATCH_FRAMES, PATCH_STEP, SpeechNetwork
@@ -92,7 +93,7 @@ def score_patches(
     probabilities = [np.full((len(chosen), network.num_classes), 0.5, np.float32) for chosen in wanted]
     runs = [_group_runs(chosen & file.is_finite, group_size) for file, chosen in zip(files, wanted, strict=True)]
     num_groups = network.frames_per_batch // _group_frames(group_size, every)
-    for batch in _share_batches([len(starts) for starts, _ in runs], max(1, num_groups)):
+    for batch in share_batches([len(starts) for starts, _ in runs], max(1, num_groups)):
         chosen = [(number, runs[number][0][part], runs[number][1][part]) for number, part in batch]
         groups = [_cut_groups(files[number], starts, sizes, group_size, every) for number, starts, sizes in chosen]
         scores = network.predict(np.concatenate(groups), PATCH_STEP * every, rough).repeat(every, axis=1)
@@ -102,24 +103,6 @@ def score_patches(
                 probabilities[number][start : start + size] = next(rows)[:size]
             files[number].features.release_memory()
     return probabilities
-
-
-def _share_batches(num_items: Sequence[int], batch_size: int) -> Iterator[list[tuple[int, slice]]]:
-    """Fill batches from several lists in turn: the number of a list, and which of its items."""
-    batch: list[tuple[int, slice]] = []
-    room = batch_size
-    for number, length in enumerate(num_items):
-        start = 0
-        while start < length:
-            stop = min(length, start + room)
-            batch.append((number, slice(start, stop)))
-            room -= stop - start
-            start = stop
-            if room == 0:
-                yield batch
-                batch, room = [], batch_size
-    if batch:
-        yield batch
 
 
 def _group_frames(group_size: int, every: int) -> int:

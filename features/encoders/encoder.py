@@ -28,6 +28,7 @@ class Encoder:
         self.engine = engine.name
         self.precision = engine.precision
         """What the hardware does: fp32 where bf16 was asked for but is not there."""
+        self.batch_size = engine.batch_size
         self._engine = engine
 
     @property
@@ -55,11 +56,15 @@ class Encoder:
             chosen = [index for index, window in enumerate(windows) if window.shape[1:] == shape and len(window)]
             if not chosen:
                 continue
-            encoded = self._engine.run(np.concatenate([windows[index] for index in chosen]))
+            encoded = self.run(np.concatenate([windows[index] for index in chosen]))
             ends = np.cumsum([len(windows[index]) for index in chosen])
             for index, part in zip(chosen, np.split(encoded, ends[:-1]), strict=True):
                 rows[index] = part
         return rows
+
+    def run(self, windows: UInt8) -> Float32:
+        """Windows [U, ...] of one shape, as `windows` gives them -> float32 [U, dim]."""
+        return self._engine.run(windows)
 
     def windows(self, frames: UInt8, step: int | None = None) -> UInt8:
         """Frames [T, H, W, 3] -> what the network takes at a time: [T, H, W, 3] in 2D, [U, 16, H, W, 3] in 3D.

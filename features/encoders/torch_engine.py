@@ -3,6 +3,8 @@
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from datasets.full_batches import share_batches
 from datasets.outcomes import DeviceError
 from features.encoders.engines import Float32, UInt8, has_bf16
 
@@ -79,10 +82,39 @@ class Normalised(nn.Module):
         return torch.as_tensor(self.network(values.movedim(-1, 1)))
 
 
-class TorchEngine:
-    """Fixed-size batches on a torch device, channels last, bf16 by autocast where the hardware has it.
+@contextmanager
+def device_errors(device: torch.device) -> Iterator[None]:
+    """What a device does not do is told as its own error; no room (torch.OutOfMemoryError) passes, as it can be made.
 
-    One caller at a time: a batch takes every core, or the GPU.
+    Raises:
+        DeviceError: the device fails; on a GPU whatever torch complains of, since the windows are well formed.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        complaint = str(error).partition("\n")[0]
+        if "ALLOC_FAILED" in complaint:  # cuDNN and cuBLAS say it so
+            raise torch.OutOfMemoryError(complaint) from error
+        if device.type == "cpu" and not isinstance(error, torch.AcceleratorError):
+            raise
+        raise DeviceError(f"{device} fails: {complaint}") from error
+
+
+@dataclass(eq=False)
+class _Job:
+    """Windows of one caller, and what became of them."""
+
+    windows: UInt8
+    rows: Float32 | None = None
+
+
+class TorchEngine:
+    """Fixed-size batches on a torch device, channels last, bf16 where the hardware has it.
+
+    One batch at a time: it takes every core, or the GPU. Meanwhile callers wait, and the next one of them does the
+    windows of all, so that batches are full across threads.
     """
 
     name = "torch"
@@ -95,48 +127,77 @@ class TorchEngine:
             precision = precision if is_there else "fp32"
         self.precision = precision
         self.batch_size = BATCH_SIZE_GPU if is_gpu else BATCH_SIZE_CPU
+        self.lock = _LOCKS[str(device)]
+        self._waiting: list[_Job] = []
+        self._room: dict[tuple[int, ...], int] = {}
+        """Windows of a shape in a batch, where the device has no room for `batch_size`."""
         is_3d = any(parameter.ndim == 5 for parameter in network.parameters())
         layout = torch.channels_last_3d if is_3d else torch.channels_last  # as the windows lie
-        self.network = network.to(device).to(memory_format=layout)
-        self.lock = _LOCKS[str(device)]
+        try:
+            with device_errors(device):
+                self.network = network.to(device).to(memory_format=layout)
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(f"{device} has no room for the network's weights") from error
+        if self.precision == "bf16":
+            cast_weights(self.network)
         compute_exactly()
 
     def run(self, windows: UInt8) -> Float32:
-        """See `Engine.run`. A device that has no room for a batch gets half as many windows from then on.
+        """See `Engine.run`. Where the device has no room for a batch, windows of that shape go by half as many.
 
         Raises:
             DeviceError: the device has no room for one window, or fails.
         """
-        while True:
-            try:
-                with self.lock, torch.inference_mode():
-                    black = np.zeros((-len(windows) % self.batch_size, *windows.shape[1:]), np.uint8)
-                    batches = np.concatenate([windows, black]).reshape(-1, self.batch_size, *windows.shape[1:])
-                    with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                        rows = [torch.as_tensor(self.network(batch)) for batch in self._on_device(batches)]
-                    return torch.cat(rows)[: len(windows)].float().cpu().numpy()
-            except torch.OutOfMemoryError as error:
-                if self.batch_size == 1:
-                    raise DeviceError(f"{self.device} has no room for one window of {windows.shape[1:]}") from error
-                self.batch_size //= 2
-            except torch.AcceleratorError as error:
-                raise DeviceError(f"{self.device} fails: {str(error).splitlines()[0]}") from error
+        job, shape = _Job(windows), windows.shape[1:]
+        self._waiting.append(job)
+        try:
+            with self.lock:
+                if job.rows is None:
+                    jobs = [other for other in list(self._waiting) if other.windows.shape[1:] == shape]
+                    jobs = [other for other in jobs if other.rows is None]
+                    rows = self._run_together([other.windows for other in jobs])
+                    ends = np.cumsum([len(other.windows) for other in jobs])
+                    for other, part in zip(jobs, np.split(rows, ends[:-1]), strict=True):
+                        other.rows = part
+        finally:
+            self._waiting.remove(job)
+        assert job.rows is not None
+        return job.rows
 
-    def _on_device(self, batches: UInt8) -> Iterator[torch.Tensor]:
-        """The batches [N, B, ...] on the device; on a GPU the next one is copied on a stream of its own meanwhile."""
+    def _run_together(self, arrays: list[UInt8]) -> Float32:
+        shape = arrays[0].shape[1:]
+        while True:
+            size = self._room.get(shape, self.batch_size)
+            batches = [
+                [arrays[number][part] for number, part in batch]
+                for batch in share_batches([len(array) for array in arrays], size)
+            ]
+            try:
+                with device_errors(self.device), torch.inference_mode():
+                    with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                        rows = [torch.as_tensor(self.network(batch)) for batch in self._on_device(batches, size)]
+                    return torch.cat(rows)[: sum(map(len, arrays))].float().cpu().numpy()
+            except torch.OutOfMemoryError as error:
+                if size == 1:
+                    raise DeviceError(f"{self.device} has no room for one window of {shape}") from error
+                self._room[shape] = size // 2
+
+    def _on_device(self, batches: list[list[UInt8]], size: int) -> Iterator[torch.Tensor]:
+        """The batches [size, ...] on the device; on a GPU the next one is copied on a stream of its own meanwhile."""
+        shape = (size, *batches[0][0].shape[1:])
         if self.device.type != "cuda":
-            yield from map(torch.from_numpy, batches)
+            yield from (fill(torch.empty(shape, dtype=torch.uint8), batch) for batch in batches)
             return
         copying: Any = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         computing = torch.cuda.current_stream(self.device)
-        pinned = [torch.empty(batches[0].shape, dtype=torch.uint8, pin_memory=True) for _ in range(2)]
+        pinned = [torch.empty(shape, dtype=torch.uint8, pin_memory=True) for _ in range(2)]
         copied: list[Any] = [None, None]
 
         def start_copy(index: int) -> torch.Tensor:
             buffer = pinned[index % 2]
             if copied[index % 2] is not None:
                 copied[index % 2].synchronize()  # the buffer's last copy must have left before it is filled again
-            buffer.numpy()[:] = batches[index]
+            fill(buffer, batches[index])
             with torch.cuda.stream(copying):
                 batch = buffer.to(self.device, non_blocking=True)
                 copied[index % 2] = copying.record_event()
@@ -150,3 +211,19 @@ class TorchEngine:
             computing.wait_event(arrived)
             batch.record_stream(computing)
             yield batch
+
+
+def fill(buffer: torch.Tensor, batch: list[UInt8]) -> torch.Tensor:
+    """The buffer with a batch's windows in it, and black after them."""
+    windows = buffer.numpy()
+    num_windows = sum(map(len, batch))
+    np.concatenate(batch, out=windows[:num_windows])
+    windows[num_windows:] = 0
+    return buffer
+
+
+def cast_weights(network: nn.Module) -> None:
+    """Cast once, to bf16 and in place, what autocast would cast for every batch: the same features to the bit."""
+    for module in network.modules():
+        if type(module) in (nn.Conv2d, nn.Conv3d, nn.Linear):  # a subclass may do more with its weights
+            module.bfloat16()

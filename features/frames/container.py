@@ -40,7 +40,7 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
 
     Args:
         path: a local file.
-        decoder: cpu, or nvdec for a GPU's own (formats it lacks are decoded on the CPU).
+        decoder: cpu, or nvdec for a GPU's own.
 
     Raises:
         ClipError: with reason media_missing or decode_failed.
@@ -50,7 +50,7 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
         raise ClipError("media_missing", f"no file {path}")
     if decoder == "nvdec":
         check_nvdec()
-    hwaccel = HWAccel("cuda", allow_software_fallback=True) if decoder == "nvdec" else None
+    hwaccel = HWAccel("cuda", allow_software_fallback=False) if decoder == "nvdec" else None
     try:
         container = av.open(str(path), options={"protocol_whitelist": "file"}, timeout=_TIMEOUT_S, hwaccel=hwaccel)
     except av.FFmpegError as error:
@@ -64,10 +64,10 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
 
 @cache
 def check_nvdec() -> None:
-    """Decode a picture of our own by the GPU alone: a format that it lacks may go to the CPU, all formats may not.
+    """Decode a picture of our own by the GPU: what fails before any file is seen is no file's fault.
 
     Raises:
-        DeviceError: no such decoder, driver or memory; the machine is at fault, whatever the file.
+        DeviceError: no such decoder, driver or memory.
     """
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as written:
@@ -82,9 +82,12 @@ def check_nvdec() -> None:
             next(container.decode(video=0))
     except (av.FFmpegError, NotImplementedError, StopIteration) as error:
         complaint = getattr(error, "strerror", None) or str(error) or "no picture came out"
-        raise DeviceError(
-            f"features.decoder = 'nvdec': the GPU does not decode ({complaint}): set it to cpu"
-        ) from error
+        raise nvdec_lacks(f"({complaint})") from error
+
+
+def nvdec_lacks(what: str) -> DeviceError:
+    """The error of a machine whose GPU does not decode what it is given: the CPU would, but by other roundings."""
+    return DeviceError(f"features.decoder = 'nvdec': the GPU does not decode {what}: set it to cpu")
 
 
 def decodable(streams: Iterable[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets.sound_tracks import is_counted
-from features.frames.container import Demuxer, open_media, pick_audio, pick_video
+from features.frames.container import Demuxer, nvdec_lacks, open_media, pick_audio, pick_video
 from features.frames.decoded import ClipError, DecodedClip, join_pieces
 from features.frames.pictures import Pictures
 from features.frames.sound import Sound
@@ -50,11 +50,12 @@ def decode_pieces(
         start_ms: milliseconds from the start of the media.
         end_ms: milliseconds from the start of the media, after `start_ms`.
         frames_per_piece: 24 fps frames of every piece but the last; one piece when not given.
-        decoder: cpu, or nvdec for a GPU's own (formats it lacks are decoded on the CPU).
+        decoder: cpu, or nvdec for a GPU's own.
         audio_track: index of the stream that is heard; chosen by the rule of all readers when not given.
 
     Raises:
         ClipError: as `decode_clip`; a file that breaks off is noticed after the pieces before it.
+        DeviceError: nvdec, and this GPU does not decode files like this one.
         ValueError: an empty or negative range.
     """
     if (start_ms or 0) < 0 or (end_ms is not None and end_ms <= (start_ms or 0)):
@@ -63,6 +64,8 @@ def decode_pieces(
         times = ClipTimes.of(container, start_ms, end_ms)
         times.check_start()
         video, audio = pick_video(container), pick_audio(container, audio_track)
+        if decoder == "nvdec" and not video.codec_context.is_hwaccel:
+            raise nvdec_lacks(video.codec_context.name)
         pictures, sound = Pictures(video, times), Sound(audio, times)
         is_counted_sound = audio is not None and is_counted(container, audio)
         num_damaged = sound.push_counted(Path(path)) if is_counted_sound else 0
@@ -74,6 +77,9 @@ def decode_pieces(
             yield from _full_pieces(pictures, sound, frames_per_piece)
         pictures.finish()
         sound.finish()
+        if decoder == "nvdec" and not pictures.num_frames:
+            next(decode_pieces(path, start_ms, end_ms, 1))  # a ClipError where the CPU finds none, either
+            raise nvdec_lacks(f"{video.codec_context.name} {video.codec_context.profile}, as {Path(path).name} is")
         times.check_end(has_frame=pictures.num_frames > 0)
         if not pictures.has_rows:
             raise ClipError("picture_missing", "no picture is on the screen during the clip")

@@ -40,7 +40,7 @@ from flows.stages.publish import build_next
 
 Row = dict[str, Any]
 
-_OF_THE_MACHINE = frozenset({"device", "num_threads"})
+_OF_THE_MACHINE = frozenset({"device", "num_threads", "decode_processes"})
 
 
 @flow(name="regenerate", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]  # invariant upstream

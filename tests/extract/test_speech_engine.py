@@ -18,7 +18,7 @@ from extract.speech.engine import _torch_threads, segment_features
 from extract.speech.front_end import SpeechFeatures, compute_features
 from extract.speech.labels import decode_states, find_runs, gate_energy, label_margins
 from extract.speech.network import check_device, load_network
-from extract.speech.patches import _share_batches, measure_patches, patch_of_labels, score_patches
+from extract.speech.patches import measure_patches, patch_of_labels, score_patches
 from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "speech"
@@ -196,14 +196,6 @@ def test_rough_scores_are_near_the_exact_ones(name):
     groups = np.random.default_rng(4).normal(size=(6, 100, 21)).astype(np.float32)
     rough, exact = (network.predict(groups, rough=rough) for rough in (True, False))
     np.testing.assert_allclose(rough, exact, atol=0.03)
-
-
-@pytest.mark.parametrize(("lengths", "size"), [([], 4), ([3, 0, 9], 4), ([4, 4], 4), ([1, 1, 1], 8)])
-def test_shared_batches_are_full_and_hold_each_item_once(lengths, size):
-    batches = list(_share_batches(lengths, size))
-    items = [(number, item) for batch in batches for number, part in batch for item in range(part.start, part.stop)]
-    assert items == [(number, item) for number, length in enumerate(lengths) for item in range(length)]
-    assert all(sum(part.stop - part.start for _, part in batch) == size for batch in batches[:-1])
 
 
 def test_the_front_end_wakes_no_other_threads():

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import torch
 from datasets.ids import make_clip_id
 from datasets.schemas import TABLES
 from datasets.tables import add_common_columns, read_table, table_digest, write_part
+from features import clip_features
 from features.clip_features import Encoders, FeatureSettings, feature_recipes, featurize_clips, load_encoders
 from features.encoders.encoder import Encoder
+from features.encoders.engines import num_cores
+from features.frames.processes import Decoders
 
 TOP = Path(__file__).parents[2]
 SETTINGS = FeatureSettings(encoder_2d="efficientnet_lite0", weights_3d="untrained", engine="openvino", device="cpu")
@@ -126,7 +130,7 @@ def test_a_clip_in_pieces_has_the_features_of_a_whole_one(
     good_clips: pa.Table, good_tables: dict[str, pa.Table], encoders: Encoders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("features.clip_features._WINDOWS_PER_PIECE", 1)
-    monkeypatch.setattr("features.clip_features._WINDOWS_PER_GROUP", 2)
+    monkeypatch.setattr(encoders.encoder_3d, "batch_size", 2)
     for name, table in featurize_clips(good_clips, encoders, SETTINGS).items():
         assert table.equals(good_tables[name]), name
 
@@ -158,6 +162,8 @@ def test_whatever_is_wrong_with_a_clip_it_leaves_a_row_with_a_reason(
         ("corrupt", corrupt, 4000, 9000),
     )
     tables = featurize_clips(clips, encoders, SETTINGS)
+    in_processes = featurize_clips(clips, replace(encoders, decoders=Decoders(2)), SETTINGS)
+    assert all(in_processes[name].equals(table) for name, table in tables.items())
     reasons = ["media_missing", "decode_failed", "no_video", None, *["clip_past_end"] * 2, *["decode_failed"] * 2]
     for name in ("features_2d", "features_3d", "pooled"):
         assert tables[name]["reason"].to_pylist() == reasons, name
@@ -190,7 +196,7 @@ def test_no_clips_give_empty_tables(good_clips: pa.Table, encoders: Encoders) ->
         ({"window_step_3d": 48}, {"features_3d", "pooled"}),
         ({"max_damaged_share": 0.5}, {"features_2d", "features_3d", "log_mel", "pooled"}),
         ({"max_missing_share": 0.5}, {"features_2d", "features_3d", "log_mel", "pooled"}),
-        ({"num_threads": 1}, set()),
+        ({"num_threads": 1, "decode_processes": 2}, set()),
     ],
 )
 def test_a_setting_changes_the_recipes_of_what_it_changes(
@@ -204,6 +210,28 @@ def test_a_setting_changes_the_recipes_of_what_it_changes(
 def test_an_encoder_of_the_wrong_kind_is_told_by_field() -> None:
     with pytest.raises(ValueError, match=r"features\.encoder_3d must be a 3d network"):
         load_encoders(SETTINGS.model_copy(update={"encoder_3d": "efficientnet_lite0", "weights_3d": None}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "has_gpu", "num_processes"),
+    [
+        ({}, False, 0),
+        ({"decode_processes": 2}, False, 2),
+        ({}, True, num_cores()),
+        ({"num_threads": 5}, True, 5),
+        ({"engine": "openvino"}, True, 0),
+        ({"decode_processes": 0}, True, 0),
+        ({"device": "cpu"}, True, 0),
+    ],
+)
+def test_processes_decode_where_the_networks_are_on_a_gpu_or_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], has_gpu: bool, num_processes: int
+) -> None:
+    monkeypatch.setattr(clip_features, "_load", lambda *_, **__: None)
+    monkeypatch.setattr(clip_features, "has_gpu", lambda: has_gpu)
+    settings = SETTINGS.model_copy(update={"device": "auto", "engine": "auto", **changed})
+    decoders = load_encoders(settings).decoders
+    assert (decoders._idle.qsize() if decoders else 0) == num_processes
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

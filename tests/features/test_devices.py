@@ -1,5 +1,7 @@
 """What the torch engine does with a device: exact, one network at a time, and not a clip's fault when it fails."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,8 @@ import torch
 from torch import nn
 
 from datasets.outcomes import DeviceError
-from features.encoders import engines
-from features.encoders.torch_engine import Normalised, TorchEngine, choose_device
+from features.encoders import engines, load_encoder
+from features.encoders.torch_engine import Normalised, TorchEngine, cast_weights, choose_device, device_errors
 
 WINDOWS = np.arange(6 * 4 * 4 * 3, dtype=np.uint8).reshape(6, 4, 4, 3)
 
@@ -56,6 +58,79 @@ def test_a_batch_for_which_there_is_no_room_is_halved_and_the_features_are_the_s
 def test_a_device_that_fails_is_an_error_of_the_machine(error: type[Exception]) -> None:
     with pytest.raises(DeviceError, match=r"cpu (has no room for one window|fails)"):
         engine_of(Spy(room=0, error=error)).run(WINDOWS)
+
+
+def test_a_shape_for_which_there_is_no_room_leaves_the_others_their_batches() -> None:
+    spy = Spy()
+    engine = engine_of(spy)
+    spy.room = 1
+    engine.run(WINDOWS)
+    spy.room, spy.seen = 1000, []
+    engine.run(WINDOWS[:, :3])
+    assert [size for size, _ in spy.seen] == [4, 4]
+
+
+def test_a_real_network_without_room_for_a_batch_gives_the_features_of_one_with_room() -> None:
+    def leave_no_room(_network: nn.Module, given: tuple[torch.Tensor]) -> None:
+        if len(given[0]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    encoder = load_encoder("torchvision/resnet18", "untrained", "torch", "cpu")
+    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 80, 3), np.uint8)
+    expected = encoder(frames)
+    network = encoder._engine.network  # type: ignore[attr-defined]
+    network.register_forward_pre_hook(leave_no_room)
+    np.testing.assert_allclose(encoder(frames), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), RuntimeError("no")])
+def test_whatever_a_gpu_complains_of_is_the_machines_fault_and_what_a_cpu_does_is_not(error: RuntimeError) -> None:
+    with pytest.raises(DeviceError, match="cuda:0 fails: "), device_errors(torch.device("cuda:0")):
+        raise error
+    with pytest.raises(RuntimeError, match=str(error)), device_errors(torch.device("cpu")):
+        raise error
+
+
+def test_a_library_of_the_gpu_without_room_is_like_torch_without() -> None:
+    with pytest.raises(torch.OutOfMemoryError), device_errors(torch.device("cuda:0")):
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+def test_a_device_without_room_for_the_weights_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def have_no_room(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Normalised, "to", have_no_room)
+    with pytest.raises(DeviceError, match="cpu has no room for the network's weights"):
+        engine_of(Spy())
+
+
+def test_those_who_wait_for_a_device_are_done_together_and_each_gets_its_own() -> None:
+    spy = Spy()
+    engine = engine_of(spy)
+    alone = [engine.run(WINDOWS[start : start + 2]) for start in (0, 2, 4)]
+    spy.seen = []
+    with ThreadPoolExecutor(3) as callers:
+        with engine.lock:
+            found = [callers.submit(engine.run, WINDOWS[start : start + 2]) for start in (0, 2, 4)]
+            while len(engine._waiting) < 3:
+                time.sleep(0.001)
+        for done, expected in zip(found, alone, strict=True):
+            np.testing.assert_array_equal(done.result(), expected)
+    assert [size for size, _ in spy.seen] == [4, 4]
+    assert engine._waiting == []
+
+
+def test_weights_cast_once_give_the_features_of_autocast_to_the_bit() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.Flatten())
+    network = nn.Sequential(network, nn.Linear(4 * 12 * 12, 5)).eval().requires_grad_(False)
+    frames = torch.randn(4, 3, 16, 16)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected = network(frames)
+        cast_weights(network)
+        assert {weight.dtype for name, weight in network.named_parameters() if ".1." not in name} == {torch.bfloat16}
+        assert torch.equal(network(frames), expected)
 
 
 def test_a_device_that_is_not_here_is_told() -> None:

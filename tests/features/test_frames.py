@@ -1,5 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from datasets.outcomes import DeviceError
 from features.encoders import load_encoder
+from features.frames import container, decoding
 from features.frames.decoded import ClipError, join_pieces
 from features.frames.decoding import decode_clip, decode_pieces
 from features.frames.filters import scaled_size
@@ -188,6 +191,49 @@ def test_a_missing_nvdec_is_the_machines_fault_and_no_clips(golden_clip: Path) -
         DeviceError, match=r"features\.decoder = 'nvdec': the GPU does not decode \(.+\): set it to cpu"
     ):
         next(decode_pieces(golden_clip, decoder="nvdec"))
+
+
+@pytest.fixture
+def nvdec_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "check_nvdec", lambda: None)
+    monkeypatch.setattr(container, "HWAccel", lambda *_, **given: (given["allow_software_fallback"] and 1 / 0) or None)
+
+
+@pytest.mark.usefixtures("nvdec_without_a_gpu")
+def test_a_codec_that_the_gpu_lacks_is_told_and_not_decoded_otherwise(golden_clip: Path) -> None:
+    with pytest.raises(DeviceError, match=r"the GPU does not decode h264: set it to cpu"):
+        next(decode_pieces(golden_clip, decoder="nvdec"))
+
+
+@pytest.mark.usefixtures("nvdec_without_a_gpu")
+@pytest.mark.parametrize("is_sound", [True, False])
+def test_a_file_without_pictures_by_nvdec_is_the_machines_fault_if_the_cpu_finds_some(
+    golden_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_sound: bool
+) -> None:
+    class Accelerated:
+        def __init__(self, stream: Any) -> None:
+            self.stream, self.codec_context = stream, SimpleNamespace(name="h264", profile="High 10", is_hwaccel=True)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.stream, name)
+
+    def demux_nothing_by_nvdec(opened: Any, streams: Any, times: Any, video: Any) -> Any:
+        if isinstance(video, Accelerated):
+            return SimpleNamespace(frames=lambda: iter(()), num_damaged=9)
+        return container.Demuxer(opened, streams, times, video)
+
+    picks = iter([lambda opened: Accelerated(container.pick_video(opened)), container.pick_video])
+    monkeypatch.setattr(decoding, "pick_video", lambda opened: next(picks)(opened))
+    monkeypatch.setattr(decoding, "Demuxer", demux_nothing_by_nvdec)
+    path = golden_clip if is_sound else tmp_path / "corrupt.mp4"
+    if not is_sound:
+        data = golden_clip.read_bytes()
+        start = data.index(b"mdat") + 4
+        end = data.index(b"moov", start) - 4 if b"moov" in data[start:] else len(data)
+        path.write_bytes(data[:start] + bytes(end - start) + data[end:])
+    error, message = (DeviceError, "h264 High 10, as g1_") if is_sound else (ClipError, "decode_failed")
+    with pytest.raises(error, match=message):
+        list(decode_pieces(path, decoder="nvdec"))
 
 
 @pytest.mark.parametrize(("start_ms", "end_ms"), [(-1, 5), (5, 5), (7, 3)])

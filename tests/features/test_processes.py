@@ -1,0 +1,80 @@
+"""Clips decoded by processes: the same pieces, in order, and none that outlives who asked for it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from datasets.outcomes import DeviceError
+from features.frames.decoded import ClipError, DecodedClip
+from features.frames.processes import Answer, Decoders, decode_here
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[Decoders]:
+    pool = Decoders(2)
+    yield pool
+    while not pool._idle.empty():
+        if process := pool._idle.get():
+            process.end()
+
+
+def answers_of(found: Iterator[tuple[int, Answer]], num_clips: int) -> list[list[Answer]]:
+    answers: list[list[Answer]] = [[] for _ in range(num_clips)]
+    for number, answer in found:
+        answers[number].append(answer)
+    return answers
+
+
+def test_pieces_of_processes_are_those_of_this_one(decoders: Decoders, golden_clip: Path, tmp_path: Path) -> None:
+    clips: list[dict[str, Any]] = [
+        {"path": golden_clip, "start_ms": 100, "end_ms": 3300, "frames_per_piece": 16},
+        {"path": tmp_path / "none.mp4"},
+        {"path": golden_clip},
+        {"path": golden_clip, "start_ms": 9000, "end_ms": 9500},
+        {"path": golden_clip, "start_ms": 1000, "end_ms": 1400},
+    ]
+    expected = answers_of(decode_here(clips), len(clips))
+    found = answers_of(decoders.decode(clips), len(clips))
+    assert [[type(answer) for answer in answers] for answers in found] == [
+        [*map(type, answers)] for answers in expected
+    ]
+    assert len(found[0]) > 3 and isinstance(found[1][0], ClipError) and isinstance(found[3][-1], ClipError)
+    for answer, other in zip(chain(*found), chain(*expected), strict=True):
+        if isinstance(answer, ClipError):
+            assert (answer.reason, answer.detail) == (other.reason, other.detail)
+        elif isinstance(answer, DecodedClip):
+            for name, value in vars(other).items():
+                assert np.array_equal(getattr(answer, name), value), name
+
+
+def children() -> set[int]:
+    return {int(pid) for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()}
+
+
+def test_a_process_that_dies_of_a_clip_is_told_and_the_next_clip_has_a_new_one(golden_clip: Path) -> None:
+    before, pool = children(), Decoders(1)
+    clip = {"path": golden_clip, "start_ms": 0, "end_ms": 3300, "frames_per_piece": 16}
+    answers = pool.decode([clip])
+    next(answers)
+    (child,) = children() - before
+    os.kill(child, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match=r"the process that decodes .*g1_426x240_2997.mp4 ended with -9"):
+        list(answers)
+    answers = pool.decode([clip])
+    assert isinstance(next(answers)[1], DecodedClip)
+    answers.close()
+    assert children() <= before, "one left in the middle of a clip is ended"
+
+
+def test_a_fault_of_the_machine_in_a_process_is_one_here(
+    decoders: Decoders, golden_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(DeviceError, match=r"features\.decoder = 'nvdec': the GPU does not decode"):
+        list(decoders.decode([{"path": golden_clip, "decoder": "nvdec"}]))
