@@ -19,6 +19,7 @@ from datasets.tables import keep_highest_attempt, list_parts, part_path, write_p
 COMPACTED = (
     "searches",
     "discoveries",
+    "permissions",
     "videos",
     "media",
     "segmentations",

@@ -62,6 +62,11 @@ def begin_takedown(root: str | Path, hashed: str, videos: Collection[str]) -> se
     return everything
 
 
+def list_pending(root: str | Path, hashed: str) -> set[str]:
+    """The videos of a takedown that was interrupted; none where none was."""
+    return set((read_json(f"{str(root).rstrip('/')}/{PENDING_FILE}") or {}).get(hashed, ()))
+
+
 def end_takedown(root: str | Path, hashed: str) -> None:
     """Forget the videos again."""
     pending = read_json(Path(root) / PENDING_FILE) or {}

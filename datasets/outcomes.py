@@ -95,7 +95,15 @@ VIDEO_REASONS: Mapping[str, Policy] = {
     **MEDIA_REASONS,
     "too_few_views": NEVER,
     "license_not_allowed": NEVER,
+    "no_permission": LATER,
     "already_known": NEVER,
+}
+PERMISSION_REASONS: Mapping[str, Policy] = {
+    "unavailable": LATER,
+    "network": LATER,
+    "rate_limited": LATER,
+    "bad_answer": PERSON,
+    **_UNEXPECTED,
 }
 SPEECH_REASONS: Mapping[str, Policy] = {
     "no_audio": NEVER,

@@ -10,6 +10,7 @@ from datasets.outcomes import (
     FEATURE_REASONS,
     MEDIA_REASONS,
     PAIR_REASONS,
+    PERMISSION_REASONS,
     SEARCH_REASONS,
     SPEECH_REASONS,
     TRANSCRIPT_REASONS,
@@ -91,9 +92,11 @@ TABLES: Mapping[str, TableSpec] = {
             spoken_language=_string,
             spoken_score=_float64,
             has_original_caption=_bool,
+            content_notice=_string,
             discovered_at=_time,
         ),
         VIDEO_REASONS,
+        later=frozenset({"content_notice"}),
     ),
     "media": TableSpec(
         ("video_id",),
@@ -191,6 +194,20 @@ TABLES: Mapping[str, TableSpec] = {
     ),
     "availability": TableSpec(
         ("video_id", "day"), _columns(video_id=_string, day=_string, checked_at=_time), VIDEO_REASONS
+    ),
+    "permissions": TableSpec(
+        ("video_id",),
+        _columns(
+            video_id=_string,
+            permitted=pa.list_(_string),
+            license=_string,
+            signals=pa.list_(_string),
+            is_permitted=_bool,
+            was_permitted=_bool,
+            etag=_string,
+            asked_at=_time,
+        ),
+        PERMISSION_REASONS,
     ),
     "regenerations": TableSpec(
         ("video_id",),

@@ -70,6 +70,7 @@ class DemoVideoIE(InfoExtractor):  # type: ignore[misc]
             "uploader": metadata.get("channel"),
             "upload_date": metadata.get("upload_date"),
             "license": metadata.get("license"),
+            "modified_content_notice": metadata.get("modified_content_notice"),
             "language": metadata.get("language"),
             "live_status": metadata.get("live_status", "not_live"),
             "age_limit": metadata.get("age_limit", 0),

@@ -21,6 +21,14 @@ YOUTUBE_HOSTS = ("youtube.com", "youtube-nocookie.com", "youtu.be", "googlevideo
 _CHANNEL = re.compile(r"^https?://[\w.-]+/(@[^/?#]+|(channel|c|user)/[^/?#]+)/?$")
 
 
+def check_address(field: str, value: str) -> str:
+    """Return the address of a field if it can stand for any video's; raises ValueError."""
+    if not re.match(r"https?://", value) or value.count("{video_id}") != 1:
+        told = without_secrets(value)
+        raise ValueError(f"{field} must be an http(s) address with one {{video_id}}, got {told!r}")
+    return value
+
+
 class SourceSettings(Settings):
     """Which site is asked, and how."""
 
@@ -40,10 +48,7 @@ class SourceSettings(Settings):
     @field_validator("watch_url")
     @classmethod
     def _check_watch_url(cls, value: str) -> str:
-        if not re.match(r"https?://", value) or value.count("{video_id}") != 1:
-            told = without_secrets(value)
-            raise ValueError(f"watch_url must be an http(s) address with one {{video_id}}, got {told!r}")
-        return value
+        return check_address("watch_url", value)
 
     @field_serializer("watch_url", when_used="json")
     def _hide_secrets(self, value: str) -> str:

@@ -13,6 +13,7 @@ from datasets.releases.settings import PublishSettings
 from datasets.settings import OUTSIDE_RECIPE, Settings
 from datasets.splits.draw import SplitSettings
 from extract.clips import ClipSettings
+from extract.permission.settings import PermissionSettings
 from extract.selection import SelectionSettings
 from extract.site.pacer import PacerSettings
 from extract.site.settings import DownloadSettings
@@ -153,6 +154,7 @@ class Config(Settings):
     search: SearchSettings = SearchSettings()
     source: SourceSettings = SourceSettings()
     pacer: PacerSettings = PacerSettings()
+    permissions: PermissionSettings = PermissionSettings()
     selection: SelectionSettings = SelectionSettings()
     download: DownloadSettings = DownloadSettings()
     speech: SpeechSettings = SpeechSettings()

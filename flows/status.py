@@ -30,6 +30,7 @@ def read_funnel(root: str) -> pd.DataFrame:
     rows: list[dict[str, Any]] = [
         _funnel_row("queries searched", read_ok(root, "searches", ["query"])),
         {"stage": "videos found", "items": pc.count_distinct(discoveries).as_py()},
+        *_permitted_rows(root),
         _funnel_row("videos selected", read_ok(root, "videos", ["duration_ms"]), "duration_ms"),
         _funnel_row("videos downloaded", read_ok(root, "media", ["duration_ms"]), "duration_ms"),
         _funnel_row("videos segmented (speech)", read_ok(root, "segmentations", ["speech_ms"]), "speech_ms"),
@@ -43,6 +44,14 @@ def read_funnel(root: str) -> pd.DataFrame:
         rows.append(_funnel_row("pairs of image and caption", read_ok(root, "pairs", ["pair_id"])))
     rows.append(_funnel_row("clips with features", read_ok(root, "pooled", ["clip_id"])))
     return pd.DataFrame(rows, columns=["stage", "items", "minutes"]).astype({"items": "int64"})
+
+
+def _permitted_rows(root: str) -> list[dict[str, Any]]:
+    """One row where permission was asked for."""
+    if not list_parts(root, "permissions"):
+        return []
+    answers = read_ok(root, "permissions", ["is_permitted"])
+    return [_funnel_row("videos with permission", answers.filter(answers["is_permitted"]))]
 
 
 def _funnel_row(stage: str, table: pa.Table, length: str | None = None) -> dict[str, Any]:

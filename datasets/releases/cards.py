@@ -18,7 +18,7 @@ from datasets.releases.croissant import describe_croissant
 from datasets.releases.layout import CARD_FILE, CHANGELOG_FILE, CROISSANT_FILE, release_path
 from datasets.releases.settings import PublishSettings
 from datasets.splits.certificate import CERTIFICATE_FILE
-from datasets.tables import read_table
+from datasets.tables import read_ok, read_table
 
 _PROJECT = Path(__file__).parents[2]
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -98,6 +98,8 @@ def _gather(
     language = manifest["config"]["selection"]["language"]
     videos = read_table(root, "videos", ["video_id", "license"])
     drawn = read_table(root, "splits", ["video_id"])["video_id"]
+    asked = read_ok(root, "permissions", ["video_id", "is_permitted"])
+    asked = asked.filter(pc.is_in(asked["video_id"], drawn))
     named = videos.filter(pc.and_(pc.is_in(videos["video_id"], drawn), pc.is_valid(videos["license"])))["license"]
     licenses = [
         # No text of the web but what looks like a licence.
@@ -124,6 +126,8 @@ def _gather(
         "license": settings.license if settings.license != "other" else "the terms that come with it",
         "authors": settings.authors or (f"The makers of {settings.name}",),
         "today": today.isoformat(),
+        "num_asked": asked.num_rows,
+        "num_permitted": pc.sum(asked["is_permitted"]).as_py() or 0,
         "video_licenses": sorted(licenses, key=lambda row: (-row["videos"], row["license"])),
         "front_matter": _front_matter(manifest, settings, language),
     }

@@ -97,6 +97,7 @@ _FORMAT_FIELDS: Mapping[str, _Cleaner] = {
 _FIELDS: Mapping[str, _Cleaner] = {
     **_FORMAT_FIELDS,
     **dict.fromkeys(("id", "_type", "title", "channel_id", "upload_date", "license", "description"), _text),
+    "modified_content_notice": _text,  # what a platform says of pictures or sound that a machine made
     **dict.fromkeys(("live_status", "availability", "extractor", "extractor_key", "webpage_url"), _text),
     "is_live": bool,
     "duration": _seconds,

@@ -34,6 +34,7 @@ def make_video(video_id: str, metadata: Mapping[str, Any], source: SourceSetting
     names = ("title", "channel_id", "upload_date", "view_count", "license")
     row: Row = {"video_id": video_id, "source": source.name, "url": public_url(video_id, source)}
     row |= {name: metadata.get(name) for name in names}
+    row["content_notice"] = metadata.get("modified_content_notice")
     row |= {"duration_ms": to_ms(metadata.get("duration")), "discovered_at": datetime.now(UTC)}
     if selection.language is not None:
         row |= asdict(gather_evidence(metadata, selection.language))

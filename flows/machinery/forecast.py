@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow.compute as pc
 from pydantic import Field
 
+from datasets.outcomes import Status
 from datasets.queries import Query, load_queries
 from datasets.settings import Settings
 from datasets.tables import read_ok, read_table
@@ -73,6 +74,7 @@ def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFr
         ("queries", len(queries), config.source.ids_file or config.search.queries),
         ("search requests", search_requests, f"depth {config.search.depth}, {yields.results_per_request} a page"),
         ("videos found", num_found, f"{yields.new_share:.0%} of results are new (assumed)"),
+        *count_permitted(config),
         ("videos tried", num_tried, "run.max_videos" if config.run.max_videos else "all that are found"),
         (
             "hours of asking",
@@ -84,6 +86,16 @@ def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFr
         ("GB of features", feature_gigabytes, f"{num_clips:,} clips of {yields.seconds_per_clip:g} s (assumed)"),
     ]
     return pd.DataFrame(rows, columns=["what", "amount", "from"]).astype({"amount": float})
+
+
+def count_permitted(config: Config) -> list[tuple[str, float, str]]:
+    """How many of the videos known so far have the permission that is asked for; nothing where it is not."""
+    if config.permissions.mode == "off":
+        return []
+    answers = read_table(config.root, "permissions", ["status", "is_permitted"])
+    num_known = answers.filter(pc.equal(answers["status"], Status.OK.value)).num_rows
+    told = f"of {num_known:,} that were answered for, {answers.num_rows - num_known:,} not answered"
+    return [("videos with permission", pc.sum(answers["is_permitted"]).as_py() or 0, told)]
 
 
 def forecast_rest(config: Config) -> pd.DataFrame:

@@ -17,11 +17,13 @@ from flows.report.gallery import build_gallery
 from flows.stages.clip import make_clips
 from flows.stages.download import fetch_videos
 from flows.stages.featurize import featurize
+from flows.stages.permissions import ask_permissions
 from flows.stages.pipeline import pipeline
 from flows.stages.publish import check_is_local, publish
 from flows.stages.search import find_videos
 from flows.stages.segment import find_speech
 from flows.stages.split import assign_splits
+from flows.stages.withdrawals import take_down_withdrawn
 from flows.status import transient_reasons
 
 
@@ -30,12 +32,16 @@ from flows.status import transient_reasons
 def curate_daily(config: Config) -> None:
     """Search for new videos within the day's request budget, download, segment, clip; what met trouble is tried again.
 
+    Where permission is asked for, videos whose owner withdrew it are taken down before anything is fetched.
+
     Args:
         config: the whole configuration; `schedules` says how much a day may ask.
     """
     run = start_run(within_budget(config), transient_reasons())
     with hold_root(config.root):
         find_videos(run)
+        ask_permissions(run)
+        take_down_withdrawn(run)
         fetch_videos(run)
         find_speech(run)
         make_clips(run)

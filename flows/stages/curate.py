@@ -1,4 +1,4 @@
-"""Queries to clips: search, download, segment, clip, split."""
+"""Queries to clips: search, ask for permission where that is wanted, download, segment, clip, split."""
 
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -10,6 +10,7 @@ from flows.machinery.prepare import prepared
 from flows.machinery.run import Run, start_run
 from flows.stages.clip import make_clips
 from flows.stages.download import fetch_videos
+from flows.stages.permissions import ask_permissions
 from flows.stages.search import find_videos
 from flows.stages.segment import find_speech
 from flows.stages.split import assign_splits
@@ -35,6 +36,7 @@ def curate_root(run: Run) -> None:
     """All stages, one after the other."""
     with hold_root(run.root):
         find_videos(run)
+        ask_permissions(run)
         fetch_videos(run)
         find_speech(run)
         make_clips(run)

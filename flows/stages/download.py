@@ -1,8 +1,9 @@
 """Queries to media files: the two stages that touch the network."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,7 +13,8 @@ import pyarrow.compute as pc
 from prefect import task
 
 from datasets.outcomes import dropped
-from datasets.tables import make_table, read_table, write_part
+from datasets.settings import recipe_of
+from datasets.tables import make_table, read_table, subtract, write_part
 from datasets.tombstones import is_tombstoned, read_tombstones
 from datasets.wide import widen
 from extract.selection import preselect, read_known
@@ -22,6 +24,7 @@ from extract.sources import public_url
 from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.pacing import open_pacer, tell_forecast
 from flows.machinery.run import Run
+from flows.stages.permissions import read_permitted
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -32,17 +35,40 @@ def fetch_videos(run: Run) -> None:
     config = run.config
     read_known(config.selection.known_lists)  # a list that cannot be read stops the run, not its first batch
     recipes = fetch_recipes(config.source, config.selection, config.download)
-    candidates = rank_videos(run).slice(0, config.run.max_videos)
-    todo = left_to_do(candidates, run, "videos", recipes["videos"])
+    mode = config.permissions.mode
+    permitted = read_permitted(config) if mode in ("prefer", "require") else {}
+    if mode == "require":  # else the tables would hold what was fetched without
+        recipes = {table: recipe_of(recipe, "permitted", config.permissions) for table, recipe in recipes.items()}
+    candidates = rank_videos(run)
+    if mode == "prefer":
+        candidates = candidates.take(pa.array(np.argsort(~_is_permitted(candidates, permitted), kind="stable")))
+    candidates = candidates.slice(0, config.run.max_videos)
+    todo = _left_to_fetch(candidates, run, recipes["videos"], permitted)
     with open_pacer(run) as pacer:
         tell_forecast(pacer, "videos", todo.num_rows)
         batches = cut_batches(todo, config.run.videos_per_batch)
         with open_threads(config.download.num_threads) as threads:
-            run_batches(fetch_batch, batches, run, recipes, pacer, threads, description="download videos")
+            fetching = (recipes, pacer, threads, permitted if mode == "require" else None)
+            run_batches(fetch_batch, batches, run, *fetching, description="download videos")
         if pacer.open_until is not None:
-            tell_forecast(pacer, "videos", left_to_do(candidates, run, "videos", recipes["videos"]).num_rows)
+            num_left = _left_to_fetch(candidates, run, recipes["videos"], permitted).num_rows
+            tell_forecast(pacer, "videos", num_left)
     for table, recipe in recipes.items():
         run.record(table, recipe)
+
+
+def _is_permitted(candidates: pa.Table, permitted: Mapping[str, bool]) -> np.ndarray:
+    return np.array([permitted.get(video_id, False) for video_id in candidates["video_id"].to_pylist()], bool)
+
+
+def _left_to_fetch(candidates: pa.Table, run: Run, recipe: str, permitted: Mapping[str, bool]) -> pa.Table:
+    """What is undecided or to be tried again; what had no permission only once it has one."""
+    retry = tuple(reason for reason in run.retry if reason != "no_permission")
+    todo = left_to_do(candidates, replace(run, retry=retry), "videos", recipe)
+    if not permitted:
+        return todo
+    may = candidates.filter(pa.array(_is_permitted(candidates, permitted)))
+    return pa.concat_tables([todo, subtract(may, run.root, "videos", recipe, ["no_permission"])[1]])
 
 
 def rank_videos(run: Run) -> pa.Table:
@@ -67,9 +93,19 @@ def open_threads(num_threads: int) -> Iterator[ThreadPoolExecutor]:
 
 
 @task(name="download", **TASK_OPTIONS)
-def fetch_batch(batch: pa.Table, run: Run, recipes: dict[str, str], pacer: Pacer, threads: ThreadPoolExecutor) -> None:
-    """Fetch a batch of videos; media rows are written before the videos rows that say they are settled."""
-    fetch_row = partial(_fetch_row, run, pacer, read_tombstones(run.root))
+def fetch_batch(
+    batch: pa.Table,
+    run: Run,
+    recipes: dict[str, str],
+    pacer: Pacer,
+    threads: ThreadPoolExecutor,
+    permitted: Mapping[str, bool] | None = None,
+) -> None:
+    """Fetch a batch of videos; media rows are written before the videos rows that say they are settled.
+
+    `permitted` says which answers there are where a permission is required; None: it is not.
+    """
+    fetch_row = partial(_fetch_row, run, pacer, read_tombstones(run.root), permitted)
     rows = do_until_closed(threads, fetch_row, batch.to_pylist())
     videos = [video for video, _ in rows if video is not None]
     media = [found for _, found in rows if found is not None]
@@ -93,8 +129,12 @@ def do_until_closed(threads: ThreadPoolExecutor, function: Callable[[Row], T], r
     return results
 
 
-def _fetch_row(run: Run, pacer: Pacer, tombstones: frozenset[str], discovery: Row) -> tuple[Row | None, Row | None]:
-    """One video's rows; none while the breaker is open, so that the next run finds the video undecided."""
+def _fetch_row(
+    run: Run, pacer: Pacer, tombstones: frozenset[str], permitted: Mapping[str, bool] | None, discovery: Row
+) -> tuple[Row | None, Row | None]:
+    """One video's rows; none while the breaker is open or a required permission is unanswered, so that the next run
+    finds the video undecided.
+    """
     if pacer.open_until is not None:
         return None, None
     config = run.config
@@ -103,6 +143,10 @@ def _fetch_row(run: Run, pacer: Pacer, tombstones: frozenset[str], discovery: Ro
     if is_tombstoned(tombstones, "video", video_id):
         return {**identity, **dropped("tombstoned")}, None
     rejected = preselect(discovery, config.selection)
+    if rejected is None and permitted is not None:
+        if video_id not in permitted:
+            return None, None
+        rejected = None if permitted[video_id] else dropped("no_permission")
     if rejected is not None:
         known = {name: discovery[name] for name in ("title", "duration_ms", "view_count")}
         return {**identity, **known, "url": public_url(video_id, config.source), **rejected}, None

@@ -36,6 +36,7 @@ from flows.machinery.progress import logger
 from flows.machinery.run import Run, start_run
 from flows.stages.download import fetch_videos
 from flows.stages.featurize import featurize
+from flows.stages.permissions import ask_permissions
 from flows.stages.publish import build_next
 
 Row = dict[str, Any]
@@ -79,6 +80,7 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
             raise ValueError(f"the root {run.root} holds the tables of a search: give `regenerate` a root of its own")
         listing = _hide_tombstoned(run, listing)
         list_videos(run, listing)
+        ask_permissions(run)
         fetch_videos(run)
         outcomes = read_outcomes(run)
         cut_listed_clips(run, listing, outcomes)

@@ -89,12 +89,24 @@ def takedown(config: Config, kind: Kind, identifier: SecretStr, why: str) -> Tak
 
 
 def take_down(run: Run, kind: Kind, identifier: str, why: str) -> Takedown:
-    """The steps of a takedown; each finds by itself what is left to do, so that a kill at any time loses nothing."""
+    """Take down a video, or every video of a channel."""
     add_tombstones(run.root, kind, [identifier], why, run.run_id)
-    hashed = hash_id(kind, identifier)
     named = {identifier} if kind == "video" else list_videos(run.root, identifier)
-    videos = begin_takedown(run.root, hashed, named)
-    others = {identifier} - videos
+    return take_out(run, hash_id(kind, identifier), named, why, {identifier})
+
+
+def take_out(run: Run, key: str, named: set[str], why: str, others: Collection[str] = ()) -> Takedown:
+    """The steps of a takedown; each finds by itself what is left to do, so that a kill at any time loses nothing.
+
+    Args:
+        run: over a local root, held.
+        key: under which the videos are remembered until it has ended.
+        named: videos that go, beside those that an interrupted one of the same key remembers.
+        why: for people; without an id.
+        others: further ids that nothing may name: that of a channel.
+    """
+    videos = begin_takedown(run.root, key, named)
+    others = set(others) - videos
     add_tombstones(run.root, "video", videos, why, run.run_id)
     flag_checkpoints(run.root, videos, why)
     for media_root in _media_roots(run):
@@ -121,7 +133,7 @@ def take_down(run: Run, kind: Kind, identifier: str, why: str) -> Takedown:
         left=mentions.named,
         unsearched=mentions.unsearched,
     )
-    end_takedown(run.root, hashed)
+    end_takedown(run.root, key)
     return found
 
 

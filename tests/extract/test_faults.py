@@ -58,7 +58,7 @@ def test_every_reason_but_those_of_a_machine_or_a_list_has_a_fault() -> None:
     tombstones in tests/flows.
     """
     elsewhere = {"disk_full", "no_js_runtime", "po_token_required", "tombstoned"}
-    elsewhere |= {"license_not_allowed", "already_known"}
+    elsewhere |= {"license_not_allowed", "already_known", "no_permission"}
     assert {outcome for outcome in OUTCOMES.values() if outcome != "ok"} == set(VIDEO_REASONS) - elsewhere
 
 

@@ -1,0 +1,49 @@
+"""How permission to train is asked for, and what follows from the answers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_serializer, field_validator
+
+from datasets.settings import OUTSIDE_RECIPE, Settings, without_secrets
+from extract.sources import SourceSettings, check_address
+
+TRAINABILITY: Mapping[str, str] = dict.fromkeys(
+    ("youtube", "ids"), "https://youtube.googleapis.com/youtube/v3/videoTrainability?id={video_id}"
+)
+"""Where a source's platform says who may train on a video: developers.google.com/youtube/data/video-trainability."""
+
+
+class PermissionSettings(Settings):
+    """Whether owners allow training: YouTube's setting for third parties; what a host says to all of data mining."""
+
+    mode: Annotated[Literal["off", "record", "prefer", "require"], OUTSIDE_RECIPE] = "off"
+    """off: nobody is asked. record: the answers are kept. prefer: what is permitted is fetched first. require: nothing
+    else is fetched."""
+    parties: tuple[str, ...] = ()
+    """Names under which an owner may have permitted you, where the answer is a list of parties."""
+    trainability_url: str | None = None
+    """Address that answers as YouTube's videoTrainability does, with one `{video_id}`; when not set, the source's."""
+    key_file: Annotated[Path | None, OUTSIDE_RECIPE] = None
+    """File with an API key, sent in a header to that address alone. YouTube documents that none is needed."""
+    ask_again_after_days: Annotated[float, OUTSIDE_RECIPE] = Field(default=1.0, gt=0)
+    """An answer counts for so many days, then it is asked for again: an owner may have changed their mind."""
+    pause_s: Annotated[float, OUTSIDE_RECIPE] = Field(default=0.2, ge=0, le=60)
+    """Seconds between two questions of a thread (`download.num_threads`)."""
+    timeout_s: Annotated[float, OUTSIDE_RECIPE] = Field(default=20.0, gt=0)
+    """Seconds for one answer."""
+
+    @field_validator("trainability_url")
+    @classmethod
+    def _check_trainability_url(cls, value: str | None) -> str | None:
+        return value if value is None else check_address("trainability_url", value)
+
+    @field_serializer("trainability_url", when_used="json")
+    def _hide_secrets(self, value: str | None) -> str | None:
+        return value if value is None else without_secrets(value)
+
+
+def trainability_address(settings: PermissionSettings, source: SourceSettings) -> str | None:
+    """The address that is asked for each video, with `{video_id}` in it; None where the platform has none."""
+    return settings.trainability_url or TRAINABILITY.get(source.name)
