@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator
 
 from datasets.settings import Settings
+from datasets.suggestions import did_you_mean
 
 Facet = Literal["dish", "technique", "region"]
 GRAMMARS = Path(__file__).parent / "queries"
@@ -90,7 +91,8 @@ def load_queries(path_or_name: str | Path) -> list[Query]:
     path = Path(path_or_name)
     if not path.is_file():
         known = ", ".join(shipped_grammars())
-        raise ValueError(f"queries: no file and no shipped list {str(path_or_name)!r}; shipped are {known}")
+        meant = did_you_mean(str(path_or_name), shipped_grammars())
+        raise ValueError(f"queries: no file and no shipped list {str(path_or_name)!r}; shipped are {known}{meant}")
     if path.suffix == ".toml":
         return expand_grammar(path)
     if path.suffix == ".tsv":
@@ -166,7 +168,7 @@ def _read_grammar(path: Path) -> Grammar:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise ValueError(f"queries: {path}: {field}: {first['msg']}") from None
+        raise ValueError(f"queries: {path}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:

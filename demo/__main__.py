@@ -95,7 +95,8 @@ def serve(
     try:
         site = open_site(dir, port)
     except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
+        told = f"--port {port}: {error.strerror}; --port 0 takes a free one" if isinstance(error, OSError) else error
+        typer.echo(f"error: {told}", err=True)
         raise typer.Exit(2) from error
     typer.echo(f"{site.url} serves {dir}; search needs DEMO_SITE={site.url}")
     serve_until_told(site, port_file)

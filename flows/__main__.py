@@ -1,11 +1,13 @@
 """The command line: `python -m flows COMMAND`."""
 
 import logging
+import os
 import sys
 import tomllib
 from typing import Annotated
 
 import typer
+from typer.completion import completion_init
 
 from flows.commands import curation, finding, operating, releases, training
 from flows.commands.demo import demo
@@ -37,6 +39,8 @@ COMMANDS = (
     operating.report,
     operating.doctor,
     operating.compact,
+    operating.inspect,
+    operating.diff,
     operating.serve,
 )
 
@@ -67,7 +71,20 @@ def show_log(
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
 
 
+COMPLETION_VARIABLE = "_FLOWS_COMPLETE"
+"""What `deploy/completion.bash` sets to be told how a line may go on."""
+
+
+def main() -> None:
+    """Run a command, or say how a line of a shell may go on."""
+    if COMPLETION_VARIABLE in os.environ:
+        # Typer's own options for it need an installed program, and this is `python -m flows`.
+        completion_init()
+    else:
+        end_soon_when_told()
+        show_everything()
+    app(complete_var=COMPLETION_VARIABLE)
+
+
 if __name__ == "__main__":
-    end_soon_when_told()
-    show_everything()
-    app()
+    main()

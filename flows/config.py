@@ -4,14 +4,15 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from datasets.places_audio import PairSettings
 from datasets.releases.settings import PublishSettings
 from datasets.settings import OUTSIDE_RECIPE, Settings
 from datasets.splits.draw import SplitSettings
+from datasets.suggestions import did_you_mean
 from extract.clips import ClipSettings
 from extract.permission.settings import PermissionSettings
 from extract.selection import SelectionSettings
@@ -98,7 +99,8 @@ def _check_timezone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError("no such time zone: names are like Asia/Tokyo") from error
+        meant = did_you_mean(name, available_timezones())
+        raise ValueError(f"no such time zone: names are like Asia/Tokyo, got {name!r}{meant}") from error
     return name
 
 
@@ -213,7 +215,9 @@ def load_config(
         values[stage] = {**fields, **given} if isinstance(given, dict) else given
     for recipe in recipes:
         if recipe not in RECIPES:
-            raise ConfigError(f"--recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
+            raise ConfigError(
+                f"--recipe must be one of {', '.join(RECIPES)}, got {recipe!r}{did_you_mean(recipe, RECIPES)}"
+            )
         train = values.get("train", {})
         if not isinstance(train, dict):
             raise ConfigError(f"train: must be a stage with fields, got {train!r}")
@@ -225,14 +229,32 @@ def load_config(
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        where, faults = f" in {path}" if path else "", []
-        for fault in error.errors():
-            field = ".".join(str(part) for part in fault["loc"]) or "configuration"
-            is_unknown, given = fault["type"] == "extra_forbidden", repr(fault["input"])
-            told, mend = ("no such field", "; remove it or correct its name") if is_unknown else (fault["msg"], "")
-            brief = given if len(given) <= 200 else f"{given[:200]} ..."
-            faults.append(f"{field}: {told}{where}, got {brief}{mend}")
-        raise ConfigError("\n".join(faults)) from error
+        raise ConfigError("\n".join(_describe(fault, path, overrides) for fault in error.errors())) from error
+
+
+def _describe(fault: Mapping[str, Any], path: Path | None, overrides: tuple[str, ...]) -> str:
+    """One line: the field, what is wrong with it, where it was said, the value, and what to do."""
+    field = ".".join(str(part) for part in fault["loc"]) or "configuration"
+    named = [override.partition("=")[0].strip() for override in overrides]
+    by_set = [name for name in named if f"{name}.".startswith(f"{field}.") or f"{field}.".startswith(f"{name}.")]
+    where = f" (--set {by_set[-1]})" if by_set else f" in {path}" if path else ""
+    given = repr(fault["input"])
+    got = f"{where}, got {given if len(given) <= 200 else f'{given[:200]} ...'}"
+    if fault["type"] == "extra_forbidden":
+        meant = did_you_mean(by_set[-1] if by_set else field, list_fields(Config))
+        return f"{field}: no such field{got}{meant or '; docs/configuration.md lists them all'}"
+    told = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return f"{field}: {told}{where if ', got ' in told else got}"
+
+
+def list_fields(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every name that a file or --set may use: stages, and the fields within them after a dot."""
+    names = []
+    for name, field in model.model_fields.items():
+        names.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names += list_fields(field.annotation, f"{prefix}{name}.")
+    return names
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from datasets.outcomes import VIDEO_REASONS, Policy, Status
 from datasets.outside_text import one_line
 from datasets.queries import Facet
 from datasets.schemas import TABLES
+from datasets.suggestions import did_you_mean
 from datasets.tables import list_parts, read_ok, read_run, read_table
+from flows.config import ConfigError
 
 _MS_PER_MINUTE = 60_000
 _MOST_NAMED = 5
@@ -39,7 +41,7 @@ def read_funnel(root: str) -> pd.DataFrame:
     splits = read_table(root, "splits", ["clip_id", "split"])
     for split in ("train", "val", "test"):
         drawn = splits.filter(pc.equal(splits["split"], split))["clip_id"].combine_chunks()
-        rows.append(_funnel_row(f"  {split} clips", clips.filter(pc.is_in(clips["clip_id"], drawn)), "length_ms"))
+        rows.append(_funnel_row(f"{split} clips", clips.filter(pc.is_in(clips["clip_id"], drawn)), "length_ms"))
     if list_parts(root, "pairs"):
         rows.append(_funnel_row("pairs of image and caption", read_ok(root, "pairs", ["pair_id"])))
     rows.append(_funnel_row("clips with features", read_ok(root, "pooled", ["clip_id"])))
@@ -113,8 +115,18 @@ def transient_reasons() -> tuple[str, ...]:
 
 
 def read_reasons(retry: str) -> tuple[str, ...]:
-    """What `--retry` names: reasons separated by commas, or "transient" for all that may pass."""
-    return transient_reasons() if retry == "transient" else tuple(filter(None, retry.split(",")))
+    """What `--retry` names: reasons separated by commas, or "transient" for all that may pass.
+
+    Raises:
+        ConfigError: a reason that no table knows.
+    """
+    known = {reason for spec in TABLES.values() for reason in spec.reasons}
+    reasons = transient_reasons() if retry == "transient" else tuple(filter(None, map(str.strip, retry.split(","))))
+    for reason in reasons:
+        if reason not in known:
+            meant = did_you_mean(reason, [*known, "transient"]) or "; docs/troubleshooting.md lists them all"
+            raise ConfigError(f"--retry: no row can have the reason {reason!r}{meant}")
+    return reasons
 
 
 def read_retrieval(root: str) -> pd.DataFrame:

@@ -102,7 +102,7 @@ def draw_splits(
 
 def draw_exactly(clips: pa.Table, request: DrawRequest) -> pa.Table:
     """`draw_splits` of a request."""
-    return _draw(make_pool(clips, request), request.sizes)
+    return _draw(make_pool(clips, request), request.sizes, "add videos, ask for less, or give --scale (splits.scale)")
 
 
 def scale_sizes(sizes: Mapping[str, int], pool: int) -> dict[str, int]:
@@ -120,18 +120,19 @@ def draw_to_fit(clips: pa.Table, request: DrawRequest) -> pa.Table:
         SplitError: the pool cannot give one clip to every split that asks for any.
     """
     pool, sizes = make_pool(clips, request), request.sizes
+    advice = "no proportionally smaller set can be drawn either: add videos, or ask for less of a split"
     total = min(sum(sizes.values()), len(pool.video))
     problem: SplitError | None = None
     num_pinned = dict(zip(pool.names, _count_pinned(pool).tolist(), strict=True))
     while all(size > 0 or sizes[name] == 0 for name, size in scale_sizes(sizes, total).items()):
         try:
             scaled = scale_sizes(sizes, total).items()
-            return _draw(pool, {name: min(sizes[name], max(size, num_pinned[name])) for name, size in scaled})
+            return _draw(pool, {name: min(sizes[name], max(size, num_pinned[name])) for name, size in scaled}, advice)
         except SplitError as error:
             problem = error
             total = min(total - 1, total * 99 // 100)
     if problem is None:
-        return _draw(pool, sizes)
+        return _draw(pool, sizes, advice)
     raise problem
 
 
@@ -139,8 +140,11 @@ def _count_pinned(pool: Pool) -> Integers:
     return np.bincount(pool.clip_split[pool.clip_split >= 0], minlength=len(pool.names))
 
 
-def _draw(pool: Pool, sizes: Mapping[str, int]) -> pa.Table:
-    """Assign groups to splits, then take the clips of each split that come first in hash order."""
+def _draw(pool: Pool, sizes: Mapping[str, int], advice: str) -> pa.Table:
+    """Assign groups to splits, then take the clips of each split that come first in hash order.
+
+    `advice` is what to do when the clips do not suffice.
+    """
     asked = np.array([sizes[name] for name in pool.names], np.int64)
     num_pinned = _count_pinned(pool)
     for name, size, num in zip(pool.names, asked, num_pinned, strict=True):
@@ -154,7 +158,7 @@ def _draw(pool: Pool, sizes: Mapping[str, int]) -> pa.Table:
     group_size = np.bincount(pool.group[is_free], video_size[is_free], pool.num_groups).astype(np.int64)
     assignment, missing = _assign_groups(group_size.tolist(), np.maximum(need - at_hand, 0).tolist())
     if missing:
-        raise SplitError(_explain(pool, asked, need, at_hand, group_size, missing))
+        raise SplitError(f"{_explain(pool, asked, need, at_hand, group_size, missing)}; {advice}")
     split = np.where(is_free, assignment[pool.group], pool.video_split).astype(np.int8)[pool.video]
     rows = [np.flatnonzero(pool.clip_split != FREE)]
     for index, size in enumerate(need):
@@ -227,19 +231,16 @@ def _explain(pool: Pool, asked: Integers, need: Integers, at_hand: Integers, gro
     """One line: which constraint binds, and what is missing."""
     wanted, num_clips, within_limit = int(asked.sum()), len(pool.video), int(pool.within_limit.sum())
     request = f"splits: {wanted} clips asked for ({', '.join(map('{}: {}'.format, pool.names, asked))})"
-    advice = "add videos, ask for less, or give --scale (splits.scale)"
     if num_clips < wanted:
-        return f"{request}, the pool has {num_clips}: {wanted - num_clips} missing; {advice}"
+        return f"{request}, the pool has {num_clips}: {wanted - num_clips} missing"
     if within_limit < wanted:
-        return (
-            f"{request}, max_per_video leaves {within_limit} of {num_clips}: {wanted - within_limit} missing; {advice}"
-        )
+        return f"{request}, max_per_video leaves {within_limit} of {num_clips}: {wanted - within_limit} missing"
     reachable = int(np.minimum(at_hand, need).sum() + group_size.sum())
     if reachable < need.sum():
         short = int(need.sum()) - reachable
-        return f"{request}, but clips of pinned videos may not change their split: {short} missing; {advice}"
+        return f"{request}, but clips of pinned videos may not change their split: {short} missing"
     kind = "group" if pool.num_groups < len(pool.group) else "video"
     return (
         f"{request}, but no {kind} may be divided: {missing} missing of {num_clips} clips in "
-        f"{pool.num_groups} {kind}s, the largest of {group_size.max()} clips; {advice}"
+        f"{pool.num_groups} {kind}s, the largest of {group_size.max()} clips"
     )

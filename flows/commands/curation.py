@@ -43,16 +43,17 @@ def curate(
     Example: python -m flows curate --config configs/youcook_japanese.toml --check-availability
     """
     settings = read_config(config, root, [*(overrides or []), *(["splits.scale=true"] if scale else [])])
+    from flows.status import read_reasons
+
+    with one_line_errors():
+        reasons = read_reasons(retry)
     if dry_run:
         from flows.machinery.forecast import forecast_curation
 
         with one_line_errors():
             show({"forecast": forecast_curation(settings)}, json)
         return
-    from flows.status import read_reasons
-
     with one_line_errors():
-        reasons = read_reasons(retry)
         if not check_availability:
             _curate(settings, reasons)
         else:
@@ -93,13 +94,17 @@ def pairs(
     Example: python -m flows pairs --config configs/places_japanese.toml
     """
     settings = read_config(config, root, overrides)
+    from flows.status import read_reasons
+
+    with one_line_errors():
+        reasons = read_reasons(retry)
     start_server()
     from flows.machinery.doctor import require
     from flows.stages.pairs import fill_pairs
 
     with one_line_errors():
         require("pairs", settings)
-        fill_pairs(settings, tuple(filter(None, retry.split(","))))
+        fill_pairs(settings, reasons)
     finish(settings, json)
 
 
@@ -155,14 +160,17 @@ def pipeline(
     Example: python -m flows pipeline --config configs/youcook_japanese.toml
     """
     settings = read_config(config, root, overrides)
+    from flows.status import read_reasons, read_retrieval
+
+    with one_line_errors():
+        reasons = read_reasons(retry)
     start_server()
     from flows.machinery.doctor import require
     from flows.report.gallery import build_gallery
     from flows.stages.pipeline import pipeline as pipeline_flow
-    from flows.status import read_reasons, read_retrieval
 
     with one_line_errors():
         require("pipeline", settings)
-        pipeline_flow(settings, read_reasons(retry))
+        pipeline_flow(settings, reasons)
         build_gallery(settings)
     finish(settings, json, retrieval=read_retrieval(settings.root))

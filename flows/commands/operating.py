@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from datasets.queries import Facet
+from datasets.suggestions import did_you_mean
 from flows.commands.shared import (
     ConfigOption,
     JsonOption,
@@ -14,6 +15,7 @@ from flows.commands.shared import (
     SetOption,
     finish,
     one_line_errors,
+    print_json,
     read_config,
     show,
 )
@@ -31,9 +33,12 @@ def status(
     Example: python -m flows status --config configs/demo.toml --root data/demo --by technique
     """
     from flows.machinery.forecast import forecast_rest
+    from flows.roots import check_has_tables
     from flows.status import read_yields
 
     settings = read_config(config, root, overrides)
+    with one_line_errors():
+        check_has_tables(settings.root)
     more = {"yields": read_yields(settings.root, by)} if by else {}
     with one_line_errors():
         # Without a file the plan is not this root's.
@@ -89,7 +94,9 @@ def doctor(
     settings = read_config(config, root, overrides)
     with one_line_errors():
         if command not in CHECKS:
-            raise ConfigError(f"doctor knows the commands {', '.join(CHECKS)}, got {command!r}")
+            raise ConfigError(
+                f"doctor knows the commands {', '.join(CHECKS)}, got {command!r}{did_you_mean(command, CHECKS)}"
+            )
     findings = examine(command, settings)
     rows = [(one.check, one.severity.name.lower(), one.found, one.mend) for one in findings]
     show({"machine": pd.DataFrame(rows, columns=["check", "is", "found", "mend"])}, json)
@@ -107,11 +114,60 @@ def compact(
 
     from datasets.compaction import COMPACTED, compact_table
     from flows.machinery.locks import hold_root
+    from flows.roots import check_has_tables
 
     settings = read_config(config, root, overrides)
+    with one_line_errors():
+        check_has_tables(settings.root)
     with one_line_errors(), hold_root(settings.root):
         rows = [(name, *compact_table(settings.root, name)) for name in COMPACTED]
         show({"parts": pd.DataFrame(rows, columns=["table", "before", "after"])}, json)
+
+
+def inspect(
+    item: Annotated[str, typer.Argument(metavar="ID", help="id of a video or a clip, or a watch address")],
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show everything that the tables of a root say of one video or clip.
+
+    Example: python -m flows inspect GLd3aX16zBg --root data/demo
+    """
+    from flows.lookup import describe_item, read_item
+    from flows.roots import check_has_tables
+
+    settings = read_config(config, root, overrides)
+    with one_line_errors():
+        check_has_tables(settings.root)
+        found = read_item(settings, item)
+    if json:
+        print_json(found)
+    else:
+        show({item: describe_item(found)}, as_json=False)
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="ROOT_A", help="a dataset root")],
+    b: Annotated[str, typer.Argument(metavar="ROOT_B", help="another one")],
+    json: JsonOption = False,
+) -> None:
+    """Show how two roots differ: settings, counts, reasons, clips gained and lost, retrieval.
+
+    Example: python -m flows diff data/demo data/demo
+    """
+    from flows.comparison import compare_roots
+    from flows.roots import check_has_tables
+
+    with one_line_errors():
+        for root in (a, b):
+            check_has_tables(root)
+        found = compare_roots(a, b)
+    if not json:
+        print(f"A: {a}\nB: {b}")
+        found = {title: frame for title, frame in found.items() if not frame.empty}
+    show({f"difference_{title}": frame for title, frame in found.items()}, json)
 
 
 def serve(config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None) -> None:

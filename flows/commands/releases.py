@@ -57,7 +57,7 @@ def publish(
         schedules = settings.schedules.model_copy(update={"publish_to": tuple(to or ())})
         require("publish-when-enough", settings.model_copy(update={"schedules": schedules}))
         if dry_run:
-            show({"release": preview(settings)}, json)
+            show({"release": preview(settings, tuple(to or ()))}, json)
             return
         version = publish_flow(settings, measure, tuple(to or ()), sign)
     out.print(f"release {version}: {settings.root}/releases/{version}")
@@ -75,11 +75,16 @@ def verify(
 
     Example: python -m flows verify data/demo/releases/1.0.0 --key minisign.pub
     """
+    from datasets.files import read_json
+    from datasets.releases.layout import LATEST_FILE
     from datasets.releases.signatures import read_public_key
     from datasets.releases.verify import is_release, verify_release, verify_root
+    from flows.roots import check_has_tables
 
     with one_line_errors():
         public = read_public_key(key) if key is not None else None
+        if not is_release(place) and read_json(f"{place}/{LATEST_FILE}") is None:
+            check_has_tables(place)
         problems = (verify_release if is_release(place) else verify_root)(place, public)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
@@ -107,12 +112,15 @@ def regenerate(
 
     Example: python -m flows regenerate val=youcook_japanese_val.pkl test=youcook_japanese_eval.pkl --root data/authors
     """
+    from flows.status import read_reasons
+
     read_config(config, root, overrides)  # so that what is wrong with it is told before Prefect is loaded
+    with one_line_errors():
+        reasons = read_reasons(retry)
     start_server()
     from flows.machinery.doctor import require
     from flows.stages.regenerate import find_release, read_release_settings
     from flows.stages.regenerate import regenerate as regenerate_flow
-    from flows.status import read_reasons
 
     with one_line_errors():
         release = find_release(lists)
@@ -120,7 +128,7 @@ def regenerate(
     settings = read_config(config, root, overrides, beneath=beneath)
     with one_line_errors():
         require("regenerate", settings)
-        regenerate_flow(settings, tuple(lists), read_reasons(retry))
+        regenerate_flow(settings, tuple(lists), reasons)
     finish(settings, json)
 
 

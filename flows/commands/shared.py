@@ -117,7 +117,7 @@ def read_config(
 
 def print_json(document: Any) -> None:
     """Print a JSON document; characters that do not print, which a terminal may obey, as their escapes."""
-    text = json_module.dumps(document, ensure_ascii=False)
+    text = json_module.dumps(document, ensure_ascii=False, default=str)
     print("".join(c if c.isprintable() else json_module.dumps(c)[1:-1] for c in text))
 
 
@@ -144,6 +144,11 @@ _TITLES = {
     "yields": "What the queries gave",
     "release": "What publish would do",
     "takedown": "Taken down",
+    "difference_settings": "Settings that differ",
+    "difference_funnel": "Funnel",
+    "difference_not_ok": "Not ok, where the counts differ",
+    "difference_clips": "Clips",
+    "difference_retrieval": "Retrieval in percent",
 }
 
 

@@ -1,7 +1,6 @@
 """What this machine has and lacks: a check each, and the command that mends what is amiss."""
 
 import importlib.util
-import os
 import runpy
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from datasets.schemas import TABLES
 from datasets.tables import list_parts, read_run
@@ -22,6 +22,7 @@ from extract.speech.segmentation import check_speech
 from features.settings import UNPUBLISHED, UNTRAINED
 from flows.config import Config, ConfigError
 from flows.machinery.forecast import forecast_curation
+from flows.machinery.places import nearest_folder, why_not_writable
 from flows.machinery.runners import stages_on_ray
 from flows.machinery.server import server_address
 
@@ -62,9 +63,8 @@ def check_root(config: Config) -> Finding:
     found = partial(Finding, "root")
     if "://" in config.root:
         return found(Severity.OK, f"{config.root}: tables on an object store, tried when the run starts")
-    folder = _nearest_folder(Path(config.root))
-    if not os.access(folder, os.W_OK):
-        return found(Severity.ERROR, f"{folder} cannot be written", f"chmod u+w {folder}, or choose another --root")
+    if problem := why_not_writable(config.root):
+        return found(Severity.ERROR, problem, "choose another --root, or chmod u+w it")
     return found(Severity.OK, f"{config.root} can be written")
 
 
@@ -76,7 +76,7 @@ def check_media_folder(config: Config) -> Finding:
         return found(Severity.ERROR, f"{config.root} is no local folder, and media are local files", mend)
     folder = config.media_root
     try:
-        prepare_media_root(_nearest_folder(folder))
+        prepare_media_root(nearest_folder(folder))
     except (ValueError, OSError) as error:
         return found(Severity.ERROR, str(error), "--set run.media_root=FOLDER on another disk")
     return found(Severity.OK, str(folder))
@@ -85,7 +85,7 @@ def check_media_folder(config: Config) -> Finding:
 def check_disk(config: Config) -> Finding:
     """Is there room for the planned run?"""
     found = partial(Finding, "disk")
-    folder = _nearest_folder(config.media_root)
+    folder = nearest_folder(config.media_root)
     free = shutil.disk_usage(folder).free
     if free < config.download.min_free_bytes:
         mend = "free some, or choose another folder: --set run.media_root=FOLDER"
@@ -196,14 +196,12 @@ def check_clock(config: Config) -> Finding:
     return found(Severity.OK, f"{now:%F %H:%M} UTC")
 
 
-def check_destination_folders(config: Config) -> Finding:
-    """Can the folders be written that releases are sent to?"""
-    found = partial(Finding, "destination folders")
-    places = [place for place in config.schedules.publish_to if "://" not in place]
-    for folder in (_nearest_folder(Path(place)) for place in places):
-        if not os.access(folder, os.W_OK):
-            return found(Severity.ERROR, f"{folder} cannot be written", f"chmod u+w {folder}, or choose another --to")
-    return found(Severity.OK, ", ".join(places) or "none")
+def check_destinations(config: Config) -> Finding:
+    """Can the places be written that releases are sent to? Of URLs only the form is looked at."""
+    found = partial(Finding, "destinations")
+    if problems := [problem for place in config.schedules.publish_to if (problem := why_not_writable(place))]:
+        return found(Severity.ERROR, "; ".join(problems), "choose another --to, or chmod u+w it")
+    return found(Severity.OK, ", ".join(config.schedules.publish_to) or "none")
 
 
 def check_hub(config: Config) -> Finding:
@@ -239,11 +237,6 @@ def _severity_where_used(protocol: str, config: Config) -> Severity:
     return Severity.ERROR if is_used else Severity.WARNING
 
 
-def _nearest_folder(path: Path) -> Path:
-    """The path itself or the nearest parent that exists."""
-    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
-
-
 def check_prefect(_: Config) -> Finding:
     """Can the Prefect API be reached?"""
     import httpx  # slow to load, and most checks need no network
@@ -255,9 +248,15 @@ def check_prefect(_: Config) -> Finding:
     try:
         # A server of this command's own answers when it has started, on a machine that does much else after a minute.
         httpx.get(f"{address}/health", timeout=httpx.Timeout(_SERVER_START_S, connect=_TIMEOUT_S)).raise_for_status()
+        answer = httpx.get(f"{address.removesuffix('/api')}/ui-settings", timeout=_TIMEOUT_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         mend = "prefect server start --host 127.0.0.1, or unset PREFECT_API_URL"
         return found(Severity.ERROR, f"{address} does not answer: {error}", mend)
+    # A second server takes PREFECT_API_URL of its environment for its pages, which then show the first one's runs.
+    asked = answer.json().get("api_url") if answer.is_success else None
+    if asked and urlsplit(asked).port != urlsplit(address).port:
+        told = f"the pages of {address} ask another server, {asked}: they show its runs"
+        return found(Severity.WARNING, told, f"start it by PREFECT_UI_API_URL={address} prefect server start ...")
     return found(Severity.OK, f"{address} answers")
 
 

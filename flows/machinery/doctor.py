@@ -10,7 +10,7 @@ from flows.machinery.checks import (
     Severity,
     check_checkpoint,
     check_clock,
-    check_destination_folders,
+    check_destinations,
     check_disk,
     check_encoder_weights,
     check_ffmpeg,
@@ -63,7 +63,7 @@ _CURATE = (
 _FEATURIZE = (check_runner, check_root, check_encoder_weights, check_gpu)
 _REGENERATE = tuple(check for check in _CURATE if check not in (check_runner, check_speech_weights))
 _TRAIN = (check_root, check_checkpoint, check_gpu)
-_PUBLISH = (check_root, check_destination_folders, check_hub, check_s3)
+_PUBLISH = (check_root, check_destinations, check_hub, check_s3)
 
 
 def _union(*groups: Iterable[Check]) -> tuple[Check, ...]:

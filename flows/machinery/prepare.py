@@ -1,6 +1,7 @@
 """How every flow begins and ends: has this machine what it needs, may it run now, and what is shown of it."""
 
 import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -13,6 +14,7 @@ from flows.config import Config
 from flows.machinery.artifacts import show_root
 from flows.machinery.doctor import require
 from flows.machinery.locks import RootBusyError, check_root_is_free
+from flows.status import read_funnel
 
 EXTRACTORS_VARIABLE = "CURATION_EXTRACTORS"
 """Extractor classes that runs of deployments may import, separated by commas; `serve` sets it for its own."""
@@ -36,6 +38,7 @@ def prepared(command: str) -> Callable[[F], F]:
     def wrap(function: F) -> F:
         @wraps(function)
         def begin(config: Config, *args: Any, **kwargs: Any) -> Any:
+            began = time.monotonic()
             try:
                 if _is_deployed():
                     # No code that no configuration file of this machine names: whoever reaches Prefect sets a run's
@@ -53,10 +56,13 @@ def prepared(command: str) -> Callable[[F], F]:
                         raise NothingToDoError(f"{late} = {config.schedules.max_late_s}; the next run does its work")
                     check_root_is_free(config.root)
                 require(command, config)
-                return function(config, *args, **kwargs)
+                result = function(config, *args, **kwargs)
+                _tell(f"went well in {time.monotonic() - began:,.0f} s; {_describe(config.root)}")
+                return result
             except (RootBusyError, NothingToDoError) as error:
                 if not _is_deployed():
                     raise
+                _tell(f"skipped: {error}")
                 # Prefect takes a state that a flow returns for the run's own.
                 return Cancelled(name="Skipped", message=f"skipped: {error}")
             finally:
@@ -66,6 +72,18 @@ def prepared(command: str) -> Callable[[F], F]:
         return cast(F, begin)
 
     return wrap
+
+
+def _tell(outcome: str) -> None:
+    """One line in the log of `serve`, where Prefect itself only tells of what went wrong."""
+    if _is_deployed():
+        print(f"{datetime.now():%H:%M:%S} {deployment.get_name()}: {outcome}", flush=True)
+
+
+def _describe(root: str) -> str:
+    """A root in a few words, for `_tell`."""
+    counts = read_funnel(root).set_index("stage")["items"]
+    return f"{root} has {counts['videos downloaded']:,} videos and {counts['clips']:,} clips"
 
 
 def _is_deployed() -> bool:

@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 
 from datasets.files import write_bytes
 from datasets.queries import Facet
-from datasets.schemas import TABLES
-from datasets.tables import list_parts, read_ok, read_table
+from datasets.tables import read_ok, read_table
 from datasets.wide import widen
 from flows.answers import Precision, measure_precision
 from flows.clip_choices import choose_videos, count_own_choices
@@ -25,6 +24,7 @@ from flows.report.query_yields import group_queries
 from flows.report.release_history import read_release_figures
 from flows.report.video_lengths import Strip, make_strip
 from flows.report.words import read_words
+from flows.roots import check_has_tables
 from flows.status import (
     read_availability,
     read_failures,
@@ -51,10 +51,9 @@ def build_report(config: Config, num_videos: int = 20, num_compared: int = 0) ->
         Where the page is.
 
     Raises:
-        ValueError: the root holds no tables.
+        ConfigError: the root holds no tables.
     """
-    if not any(list_parts(config.root, name) for name in TABLES):
-        raise ValueError(f"{config.root} holds no tables: give --root, or run `python -m flows curate` first")
+    check_has_tables(config.root)
     path = f"{config.root.rstrip('/')}/{REPORT_FILE}"
     write_bytes(path, render_page(read_page(config, num_videos, num_compared)).encode())
     return path

@@ -124,7 +124,7 @@ def published_file(root: str) -> Path:
     return Path(root) / "releases" / "published.json"
 
 
-def preview(config: Config) -> pd.DataFrame:
+def preview(config: Config, to: tuple[str, ...] = ()) -> pd.DataFrame:
     """What `publish` would do, as a table of (what, is): nothing is written."""
     check_is_local(config.root)
     metadata = read_metadata(config.root, config.publish)
@@ -136,5 +136,6 @@ def preview(config: Config) -> pd.DataFrame:
         ("clips", f"{metadata.num_rows:,}"),
         *(line.split(": ", 1) for line in describe_changes(difference.changes)),
         ("values made otherwise", ", ".join(difference.new_recipes) or "none"),
+        ("goes to", ", ".join([f"{config.root}/releases", *to])),
     ]
     return pd.DataFrame(rows, columns=["what", "is"])

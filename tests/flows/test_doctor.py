@@ -39,9 +39,14 @@ def test_a_machine_that_has_all_has_no_errors(config):
 
 
 def test_a_root_that_cannot_be_written_is_an_error(config, monkeypatch):
-    monkeypatch.setattr(checks.os, "access", lambda *_: False)
-    finding = checks.check_root(config)
-    assert finding.severity is Severity.ERROR and "chmod u+w" in finding.mend
+    finding = checks.check_root(config.model_copy(update={"root": "/proc/nobody/writes/here"}))
+    assert finding.severity is Severity.ERROR and "/proc cannot be written" in finding.found
+
+
+def test_a_root_below_a_file_is_an_error(config, tmp_path):
+    (tmp_path / "file").write_text("")
+    finding = checks.check_root(config.model_copy(update={"root": str(tmp_path / "file" / "root")}))
+    assert finding.severity is Severity.ERROR and f"{tmp_path / 'file'} is a file, not a folder" in finding.found
 
 
 def test_a_root_on_an_object_store_needs_a_folder_for_media(config):
@@ -98,8 +103,10 @@ def test_a_driver_that_torch_cannot_use_is_named(config, monkeypatch, tmp_path):
 
 class _Healthy(BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200 if self.path == "/api/health" else 404)
+        self.send_response(200 if self.path in ("/api/health", "/ui-settings") else 404)
         self.end_headers()
+        if self.path == "/ui-settings":
+            self.wfile.write(json.dumps({"api_url": self.server.asked}).encode())
 
     def log_message(self, *_):
         pass
@@ -108,9 +115,12 @@ class _Healthy(BaseHTTPRequestHandler):
 def test_a_prefect_api_that_answers_is_told_from_one_that_does_not(config, monkeypatch):
     server = HTTPServer(("127.0.0.1", 0), _Healthy)
     Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}/api"
+    server.asked = address = f"http://127.0.0.1:{server.server_port}/api"
     monkeypatch.setenv("PREFECT_API_URL", address)
     assert severity_of(checks.check_prefect, config) is Severity.OK
+    server.asked = "http://127.0.0.1:1/api"
+    finding = checks.check_prefect(config)
+    assert finding.severity is Severity.WARNING and f"PREFECT_UI_API_URL={address}" in finding.mend
     server.shutdown()
     server.server_close()
     assert severity_of(checks.check_prefect, config) is Severity.ERROR
@@ -131,14 +141,22 @@ def test_credentials_are_found_and_never_shown(config, monkeypatch):
     assert "planted" not in repr(findings)
 
 
-@pytest.mark.parametrize("place", ["hf://datasets/cook/small", "s3://bucket/prefix", "/proc/nobody/writes/here"])
+PLACES = (
+    "hf://datasets/cook/small",
+    "hf://cook/small",
+    "s4://bucket/prefix",
+    "s3://bucket/prefix",
+    "/proc/nobody/here",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_a_destination_that_cannot_be_written_stops_publish_before_hours_of_work(config, monkeypatch, tmp_path, place):
     for name in ("HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
-    monkeypatch.setattr(checks.os, "access", lambda path, _: not str(path).startswith("/proc"))
     assert not [f for f in doctor.examine("publish-when-enough", config) if f.severity is Severity.ERROR]
     schedules = config.schedules.model_copy(update={"publish_to": (place,)})
     with pytest.raises(MachineError):

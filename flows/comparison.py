@@ -1,0 +1,89 @@
+"""Two roots side by side: settings, counts, reasons, clips gained and lost, retrieval."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from datasets.schemas import TABLES
+from datasets.tables import read_ok, read_run, read_table
+from flows.status import read_failures, read_funnel, read_retrieval
+
+_MOST_NAMED = 5
+# Where a root lies and when it runs is not what made its tables.
+_ELSEWHERE = frozenset({"root", "run", "schedules"})
+
+
+def compare_roots(a: str, b: str) -> dict[str, pd.DataFrame]:
+    """Tables of what differs between two roots; of counts and retrieval, also what is equal."""
+    return {
+        "settings": compare_settings(a, b),
+        "funnel": _side_by_side(read_funnel(a), read_funnel(b), ["stage"], ["items"]),
+        "not_ok": _only_different(
+            _side_by_side(read_failures(a), read_failures(b), ["table", "status", "reason"], ["items"])
+        ),
+        "clips": compare_clips(a, b),
+        "retrieval": _side_by_side(
+            read_retrieval(a), read_retrieval(b), ["split", "direction"], ["R@1", "R@5", "R@10", "MedR"]
+        ),
+    }
+
+
+def compare_settings(a: str, b: str) -> pd.DataFrame:
+    """Settings that the two roots' tables were made with and that differ, and the code's versions."""
+    first, second = read_settings(a), read_settings(b)
+    names = sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
+    rows = [(name, *(json.dumps(known.get(name), ensure_ascii=False) for known in (first, second))) for name in names]
+    return pd.DataFrame(rows, columns=["setting", "A", "B"])
+
+
+def read_settings(root: str) -> dict[str, Any]:
+    """stage.field to the value that the newest run of a root recorded, with the version of its code."""
+    runs = [run for name in TABLES if (run := read_run(root, name)) and run.get("config")]
+    newest = max(runs, key=lambda run: str(run.get("recorded_at", "")), default={"config": {}})
+    settings = _flatten({name: v for name, v in newest["config"].items() if name not in _ELSEWHERE})
+    return {**settings, "code version": newest.get("code_version")}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def compare_clips(a: str, b: str) -> pd.DataFrame:
+    """How many clips both roots keep, which only one does, and which lie in another split."""
+    kept = [set(read_ok(root, "clips", ["clip_id"])["clip_id"].to_pylist()) for root in (a, b)]
+    splits = [read_table(root, "splits", ["clip_id", "split"]) for root in (a, b)]
+    moved = splits[0].join(splits[1], keys="clip_id", right_suffix=" of B", join_type="inner")
+    moved = moved.filter(pc.not_equal(moved["split"], moved["split of B"]))
+    rows = [
+        ("in both", kept[0] & kept[1]),
+        ("lost: only in A", kept[0] - kept[1]),
+        ("gained: only in B", kept[1] - kept[0]),
+        ("in another split", set(moved["clip_id"].to_pylist())),
+    ]
+    return pd.DataFrame(
+        [(what, len(ids), ", ".join(sorted(ids)[:_MOST_NAMED]) if what != "in both" else "") for what, ids in rows],
+        columns=["clips", "items", "the first of them"],
+    )
+
+
+def _side_by_side(a: pd.DataFrame, b: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFrame:
+    """Rows of both by their keys, in A's order and then B's; each value of A, of B, and what B has more."""
+    a, b = a.astype(dict.fromkeys(keys, object)), b.astype(dict.fromkeys(keys, object))  # pandas 3 joins no empty text
+    both = a[[*keys, *values]].merge(b[[*keys, *values]], on=keys, how="outer", suffixes=(" A", " B"), sort=False)
+    order = {key: place for place, key in enumerate(pd.concat([a[keys], b[keys]]).itertuples(index=False, name=None))}
+    both = both.iloc[sorted(range(len(both)), key=lambda row: order[tuple(both.iloc[row][keys])])]
+    for value in values:
+        filled = both[[f"{value} A", f"{value} B"]]
+        both[f"{value} B-A"] = filled[f"{value} B"] - filled[f"{value} A"]
+    return both
+
+
+def _only_different(frame: pd.DataFrame) -> pd.DataFrame:
+    counts = frame.fillna({"items A": 0, "items B": 0})
+    return counts.assign(**{"items B-A": counts["items B"] - counts["items A"]}).loc[lambda f: f["items B-A"] != 0]

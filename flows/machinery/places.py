@@ -1,0 +1,36 @@
+"""Can files be made at a place? Tried, since permissions do not tell: a superuser may write anywhere but in /proc."""
+
+import re
+import tempfile
+from pathlib import Path
+
+import fsspec
+
+_HUB = re.compile(r"hf://datasets/[\w.-]+/[\w.-]+")
+
+
+def nearest_folder(path: Path) -> Path:
+    """The path itself or the nearest parent that exists."""
+    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+
+
+def why_not_writable(place: str) -> str | None:
+    """What keeps a folder from being made or filled, in words; None where nothing does. Leaves nothing behind.
+
+    Of a URL only its form is looked at: whether it can be written is seen when it is.
+    """
+    protocol, separator, _ = place.partition("://")
+    if separator:
+        if protocol not in fsspec.available_protocols():
+            return f"{place}: no such kind of place as {protocol}://, but s3://, gs://, hf://datasets/ and folders are"
+        if protocol == "hf" and not _HUB.fullmatch(place.rstrip("/")):
+            return f"{place}: a place on the Hub is hf://datasets/OWNER/NAME"
+        return None
+    folder = nearest_folder(Path(place))
+    if not folder.is_dir():
+        return f"{folder} is a file, not a folder"
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return f"{folder} cannot be written ({error.strerror})"

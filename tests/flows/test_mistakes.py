@@ -1,0 +1,133 @@
+"""Mistakes that people made in trials: one line says what is wrong, the value, and what to do."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from demo.__main__ import app as demo_app
+from flows.__main__ import app
+from tests.small_tables import make_root
+
+TOP = Path(__file__).parents[2]
+
+
+def told(*words: str, code: int) -> str:
+    """The one line of a command that goes wrong."""
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == code, result.output
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    return result.stderr.removeprefix("error: ").rstrip()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return make_root(tmp_path_factory.mktemp("trials") / "cooking")
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["report"], ["compact"], ["verify"], ["inspect", "video-00000"], ["diff", "ROOT"]]
+)
+def test_a_mistyped_root_is_told_with_the_nearest_one(root, words):
+    typo = root.replace("cooking", "coking")
+    given = [typo] if words[0] in ("verify", "diff") else ["--root", typo]
+    line = told(*[root if word == "ROOT" else word for word in words], *given, code=2)
+    assert line == f"{typo} is no dataset root, there is no such folder; did you mean {root!r}?"
+
+
+def test_a_folder_that_holds_roots_names_them(root):
+    above = str(Path(root).parent)
+    assert told("status", "--root", above, code=2).endswith(f"it holds no tables; near it are {root}")
+
+
+def test_what_no_root_lies_near_says_how_one_is_made(tmp_path):
+    assert told("status", "--root", str(tmp_path / "x" / "y"), code=2).endswith("curate --root FOLDER` makes one")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("clips.bridge_gap=3", "clips.bridge_gap_ms"),
+        ("bridge_gap_ms=3", "clips.bridge_gap_ms"),
+        ("clip.min_ms=3", "clips.min_ms"),
+        ("source.nme=ids", "source.name"),
+    ],
+)
+def test_a_mistyped_setting_is_told_with_the_one_meant_and_who_said_it(given, meant):
+    line = told("curate", "--config", "configs/demo.toml", "--set", given, code=2)
+    name = given.partition("=")[0]
+    assert f"no such field (--set {name}), got" in line and line.endswith(f"did you mean {meant!r}?")
+    assert "demo.toml" not in line
+
+
+def test_a_mistyped_setting_of_a_file_names_the_file(tmp_path):
+    (tmp_path / "own.toml").write_text("[clips]\nbridge_gap = 3\n")
+    line = told("status", "--config", str(tmp_path / "own.toml"), "--set", "clips.min_ms=5000", code=2)
+    assert f"no such field in {tmp_path / 'own.toml'}, got 3" in line and "--set" not in line
+
+
+@pytest.mark.parametrize("given", ["clips.max_ms=1", "selection.language=12", "schedules.timezone=Asia/Tokio"])
+def test_a_wrong_value_is_told_without_the_librarys_words_and_once(given):
+    line = told("curate", "--set", given, code=2)
+    assert "Value error" not in line and line.count("got ") == 1
+
+
+def test_a_mistyped_list_of_queries_is_told_with_the_one_meant():
+    line = told("curate", "--dry-run", "--set", "search.queries=japanse_cooking", code=3)
+    assert line.endswith("did you mean 'japanese_cooking'?")
+
+
+@pytest.mark.parametrize(
+    "words", [["curate"], ["curate", "--dry-run"], ["pipeline"], ["pairs"], ["regenerate", "x.csv"]]
+)
+def test_a_mistyped_reason_is_told_before_any_work(words):
+    line = told(*words, "--retry", "network,bot_chek", code=2)
+    assert line == "--retry: no row can have the reason 'bot_chek'; did you mean 'bot_check'?"
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("/proc/nope", "/proc cannot be written"),
+        ("s4://bucket", "no such kind of place as s4://, but s3://"),
+        ("hf://cook/small", "hf://datasets/OWNER/NAME"),
+    ],
+)
+def test_a_dry_run_of_publish_looks_at_its_destination(root, place, why, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "planted")
+    assert why in told("publish", "--root", root, "--to", place, "--dry-run", code=2)
+
+
+def test_a_port_in_use_is_named(tmp_path):
+    (tmp_path / "catalog.json").write_text('{"items": []}')
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(demo_app, ["serve", "--dir", str(tmp_path), "--port", str(port)])
+    assert result.exit_code == 2
+    assert result.stderr == f"error: --port {port}: Address already in use; --port 0 takes a free one\n"
+
+
+def test_completion_knows_commands_options_and_values():
+    script = (
+        'source deploy/completion.bash; COMP_WORDS=($PYTHON -m flows $WORDS "$LAST"); '
+        "COMP_CWORD=$((${#COMP_WORDS[@]}-1)); _flows_completion; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+
+    def completed(words: str, last: str) -> list[str]:
+        environment = {**os.environ, "PYTHON": sys.executable, "WORDS": words, "LAST": last}
+        done = subprocess.run(["bash", "-c", script], cwd=TOP, env=environment, capture_output=True, text=True)
+        return done.stdout.split()
+
+    assert completed("", "insp") == ["inspect"]
+    assert completed("status", "--ro") == ["--root"]
+
+
+def test_the_composition_asks_no_doctor_every_few_minutes():
+    services = yaml.safe_load((TOP / "compose.yaml").read_text())["services"]
+    checks = [" ".join(service["healthcheck"]["test"]) for service in services.values()]
+    assert len(checks) == 4 and not [check for check in checks if "flows" in check]
