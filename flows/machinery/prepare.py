@@ -77,7 +77,7 @@ def prepared(command: str) -> Callable[[F], F]:
 def _tell(outcome: str) -> None:
     """One line in the log of `serve`, where Prefect itself only tells of what went wrong."""
     if _is_deployed():
-        print(f"{datetime.now():%H:%M:%S} {deployment.get_name()}: {outcome}", flush=True)
+        print(f"{datetime.now():%H:%M:%S} {flow_run.get_flow_name()}: {outcome}", flush=True)
 
 
 def _describe(root: str) -> str:

@@ -87,11 +87,15 @@ def begin(root, work=lambda: "done"):
     return prepared("takedown")(lambda config: work())(Config(root=str(root)))
 
 
-def test_an_overlapping_scheduled_run_is_skipped_and_says_why(tmp_path, scheduled):
+def test_an_overlapping_scheduled_run_is_skipped_and_says_why(tmp_path, scheduled, capsys):
     with hold_root(str(tmp_path)):
         state = begin(tmp_path)
     assert state.name == "Skipped" and "another run works on the root" in state.message
     assert begin(tmp_path) == "done"
+    # One line each in the log of serve.
+    skipped, done = capsys.readouterr().out.splitlines()
+    assert "skipped: another run works on the root" in skipped
+    assert "went well in " in done and done.endswith(f" s; {tmp_path} has 0 videos and 0 clips")
 
 
 def test_a_missed_run_is_skipped_and_says_by_how_much(tmp_path, scheduled):

@@ -230,7 +230,7 @@ def test_the_command_prints_where_the_page_is(root):
     assert result.exit_code == 0 and Path(result.stdout.strip()) == root / "report.html"
 
 
-def test_a_root_without_tables_is_one_line_and_code_3(tmp_path):
+def test_a_root_without_tables_is_bad_usage_in_one_line(tmp_path):
     result = CliRunner().invoke(app, ["report", "--root", str(tmp_path / "nowhere")])
-    assert result.exit_code == 3 and result.stderr.count("\n") == 1 and "nowhere" in result.stderr
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1 and "nowhere" in result.stderr
     assert not (tmp_path / "nowhere").exists()
