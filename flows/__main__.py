@@ -7,7 +7,7 @@ import tomllib
 from typing import Annotated
 
 import typer
-from typer.completion import completion_init
+from typer.completion import completion_init  # type: ignore[attr-defined]
 
 from flows.commands import curation, finding, operating, releases, training
 from flows.commands.demo import demo

@@ -42,7 +42,7 @@ def compare_settings(a: str, b: str) -> pd.DataFrame:
 def read_settings(root: str) -> dict[str, Any]:
     """stage.field to the value that the newest run of a root recorded, with the version of its code."""
     runs = [run for name in TABLES if (run := read_run(root, name)) and run.get("config")]
-    newest = max(runs, key=lambda run: str(run.get("recorded_at", "")), default={"config": {}})
+    newest: dict[str, Any] = max(runs, key=lambda run: str(run.get("recorded_at", "")), default={"config": {}})
     settings = _flatten({name: v for name, v in newest["config"].items() if name not in _ELSEWHERE})
     return {**settings, "code version": newest.get("code_version")}
 
@@ -74,13 +74,12 @@ def compare_clips(a: str, b: str) -> pd.DataFrame:
 
 def _side_by_side(a: pd.DataFrame, b: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFrame:
     """Rows of both by their keys, in A's order and then B's; each value of A, of B, and what B has more."""
-    a, b = a.astype(dict.fromkeys(keys, object)), b.astype(dict.fromkeys(keys, object))  # pandas 3 joins no empty text
-    both = a[[*keys, *values]].merge(b[[*keys, *values]], on=keys, how="outer", suffixes=(" A", " B"), sort=False)
-    order = {key: place for place, key in enumerate(pd.concat([a[keys], b[keys]]).itertuples(index=False, name=None))}
-    both = both.iloc[sorted(range(len(both)), key=lambda row: order[tuple(both.iloc[row][keys])])]
+    # As objects: pandas 3 joins no column of text that is empty.
+    a, b = (frame.astype(dict.fromkeys(keys, object))[[*keys, *values]] for frame in (a, b))
+    order = pd.concat([a[keys], b[keys]]).drop_duplicates()
+    both = order.merge(a, on=keys, how="left").merge(b, on=keys, how="left", suffixes=(" A", " B"))
     for value in values:
-        filled = both[[f"{value} A", f"{value} B"]]
-        both[f"{value} B-A"] = filled[f"{value} B"] - filled[f"{value} A"]
+        both[f"{value} B-A"] = both[f"{value} B"] - both[f"{value} A"]
     return both
 
 
