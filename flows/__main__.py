@@ -35,6 +35,7 @@ COMMANDS = (
     releases.takedown,
     releases.am_i_in,
     finding.search,
+    finding.search_page,
     operating.status,
     operating.report,
     operating.doctor,

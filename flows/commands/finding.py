@@ -15,13 +15,14 @@ def search(
     words: Annotated[str | None, typer.Argument(help="what is said in the clips, or stands in their titles")] = None,
     wav: Annotated[Path | None, typer.Option(help="a spoken description: any file with sound")] = None,
     image: Annotated[Path | None, typer.Option(help="a picture: the clips that look most like it")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="the avlnet.pth that --wav and --image are heard by")] = None,
+    like: Annotated[str | None, typer.Option(help="a clip_id: the clips that look most like it")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="the avlnet.pth for --wav, --image, --like")] = None,
     num_results: Annotated[int, typer.Option("--num-results", "-n", min=1, max=1000, help="at most so many")] = 10,
     config: ConfigOption = None,
     overrides: SetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Find clips of a release by words, by a spoken description or by a picture: ids, times and links, no media.
+    """Find clips of a release by words, speech, a picture or another clip: ids, times and links, no media.
 
     Example: python -m flows search data/demo/releases/1.0.0 "玉ねぎ"
 
@@ -29,19 +30,21 @@ def search(
     """
     settings = read_config(config, None, overrides)
     with one_line_errors():
-        if sum(one is not None for one in (words, wav, image)) != 1:
-            raise ConfigError("search takes words, --wav FILE or --image FILE: one of them")
+        if sum(one is not None for one in (words, wav, image, like)) != 1:
+            raise ConfigError("search takes words, --wav FILE, --image FILE or --like CLIP_ID: one of them")
         if words is not None:
             from flows.finding.clips import find_words
 
             found = find_words(release, words, num_results)
         else:
             if checkpoint is None:
-                raise ConfigError("--wav and --image need --checkpoint: the avlnet.pth of `python -m flows finetune`")
-            from flows.finding.embeddings import find_image, find_sound
+                raise ConfigError("--wav, --image and --like need --checkpoint: an avlnet.pth of `finetune`")
+            from flows.finding.embeddings import find_image, find_like, find_sound
 
             if wav is not None:
                 found = find_sound(release, wav, checkpoint, num_results)
+            elif like is not None:
+                found = find_like(release, like, checkpoint, num_results)
             else:
                 assert image is not None
                 found = find_image(release, image, checkpoint, settings.features, num_results)
@@ -63,3 +66,20 @@ def search(
         for one in found
     ]
     show({"found": DataFrame(rows, columns=["score", "clip", "at", "words", "link"])}, as_json=False)
+
+
+def search_page(
+    release: Annotated[str, typer.Argument(help="folder or URL of a release")],
+    to: Annotated[Path, typer.Option(help="local folder for index.html")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help='the avlnet.pth that "more like this" looks by; without it words only')
+    ] = None,
+) -> None:
+    """Write one page to search a release by words, offline and without a server; and by clips that look alike.
+
+    Example: python -m flows search-page data/demo/releases/1.0.0 --to data/search
+    """
+    with one_line_errors():
+        from flows.finding.page import write_search_page
+
+        print(write_search_page(release, to, checkpoint))

@@ -35,7 +35,7 @@ def find_sound(release: str, sound: Path, checkpoint: Path, num_results: int) ->
     Raises:
         ValueError: a checkpoint for other features, or a file without sound.
     """
-    clips, model, gallery = _embed_release(release, checkpoint)
+    clips, model, gallery = embed_release(release, checkpoint)
     try:
         frames = log_mel(read_audio(sound, 0, MAX_SPEECH_MS))
     except RowError as error:
@@ -61,7 +61,7 @@ def find_image(release: str, image: Path, checkpoint: Path, settings: FeatureSet
     Raises:
         ValueError: an encoder other than the release's, or a file that is no image.
     """
-    clips, model, gallery = _embed_release(release, checkpoint)
+    clips, model, gallery = embed_release(release, checkpoint)
     used = read_manifest(release)["families"]["features_2d"]["encoder"]
     encoder = load_encoder_2d(settings)
     if encoder.weights_sha256 != used["weights_sha256"]:
@@ -80,8 +80,35 @@ def find_image(release: str, image: Path, checkpoint: Path, settings: FeatureSet
     return best_of(clips, similarity, num_results)
 
 
-def _embed_release(release: str, checkpoint: Path) -> tuple[list[Clip], AVLNet, NDArray[np.float32]]:
-    """(clips that have features, the model, their video embeddings [N, D])"""
+def find_like(release: str, clip_id: str, checkpoint: Path, num_results: int) -> list[Found]:
+    """The clips whose pictures are most like those of a clip, by the index that a search page holds.
+
+    Raises:
+        ValueError: the release has no such clip.
+    """
+    clips, _, gallery = embed_release(release, checkpoint)
+    ids = [clip.clip_id for clip in clips]
+    if clip_id not in ids:
+        raise ValueError(f"{release} has no clip {clip_id!r} with features")
+    own, index = ids.index(clip_id), quantise(gallery).astype(np.float64)
+    similarity = index @ index[own] / (np.linalg.norm(index, axis=1) * np.linalg.norm(index[own]))
+    similarity[own] = -np.inf
+    return best_of(clips, similarity, min(num_results, len(clips) - 1))
+
+
+def quantise(embeddings: NDArray[np.float32]) -> NDArray[np.int8]:
+    """[N, D] embeddings, each in 255 steps of its own largest number: a quarter of the bytes, for cosines."""
+    largest = np.maximum(np.abs(embeddings).max(axis=1, keepdims=True), 1e-12)
+    steps: NDArray[np.int8] = np.rint(embeddings * (127 / largest)).astype(np.int8)
+    return steps
+
+
+def embed_release(release: str, checkpoint: Path) -> tuple[list[Clip], AVLNet, NDArray[np.float32]]:
+    """(clips that have features, by clip_id; the model; their video embeddings [N, D])
+
+    Raises:
+        ValueError: no checkpoint, or one for other features than the release has.
+    """
     if not checkpoint.is_file():
         raise ValueError(f"no checkpoint {checkpoint}: name the avlnet.pth that `python -m flows finetune` wrote")
     model = load_avlnet(checkpoint).eval()

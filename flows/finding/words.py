@@ -22,10 +22,10 @@ def split_words(text: str, is_query: bool = False) -> Iterator[str]:
     """The terms of a text: words in small letters; of a run of characters without spaces its pairs.
 
     Args:
-        text: any, normalised here (NFKC, case folded).
+        text: any, normalised here (NFKC, small letters) as search.js does.
         is_query: a text that is searched also gives each single character of such runs, a query only a run of one.
     """
-    for kind, run in groupby(unicodedata.normalize("NFKC", text).casefold(), _kind):
+    for kind, run in groupby(unicodedata.normalize("NFKC", text).lower(), _kind):
         characters = list(run)
         if kind == "word":
             yield "".join(characters)
@@ -57,7 +57,7 @@ class WordIndex:
     def score(self, query: str) -> NDArray[np.float64]:
         """[num_texts] how well each text matches; 0 where it has no term of the query."""
         scores = np.zeros(self.num_texts)
-        for term in set(split_words(query, is_query=True)):
+        for term in dict.fromkeys(split_words(query, is_query=True)):  # in order: sums are then the same each time
             found = self._postings.get(term, [])
             rarity = math.log(1 + (self.num_texts - len(found) + 0.5) / (len(found) + 0.5))
             for number, times in found:

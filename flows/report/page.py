@@ -25,7 +25,7 @@ def render_page(content: dict[str, Any]) -> str:
         "report.html.jinja",
         **content,
         script=script,
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_digest=digest_script(script),
         labels=LABELS,
         answers=ANSWERS,
         policy_meaning=POLICY_MEANING,
@@ -35,10 +35,15 @@ def render_page(content: dict[str, Any]) -> str:
     )
 
 
-def render_template(name: str, **content: Any) -> str:
-    """Fill a template of this folder, with the style that all pages share; all text from tables is escaped."""
+def digest_script(script: str) -> str:
+    """What a page's policy names its only script by."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def render_template(name: str, folder: Path = _FOLDER, **content: Any) -> str:
+    """Fill a template of a folder, with the style that all pages share; all text from tables is escaped."""
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

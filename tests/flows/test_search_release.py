@@ -1,7 +1,9 @@
 """Clips of a release by words, by speech and by a picture."""
 
 import json
+import shutil
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +19,9 @@ from datasets.releases.settings import PublishSettings
 from datasets.tables import make_table, read_table, record_run, write_part
 from features.audio import log_mel
 from flows.__main__ import app
-from flows.finding.clips import find_words, link_at, read_clips
-from flows.finding.embeddings import find_sound
+from flows.finding.clips import Clip, find_words, link_at, read_clips
+from flows.finding.embeddings import find_like, find_sound
+from flows.finding.page import write_search_page
 from flows.finding.words import WordIndex, split_words
 from model.avlnet import AVLNet
 from tests.small_tables import FACTS, RUN, make_root
@@ -153,3 +156,48 @@ def test_a_release_without_words_says_how_to_get_them(tmp_path):
     build_release(root, PublishSettings(), RUN, date(2026, 11, 24), FACTS)
     code, text = search(release_path(root, "1.0.0"), "onion")
     assert code == 3 and "python -m flows transcribe" in text
+
+
+def test_a_page_holds_the_words_escaped_and_loads_nothing(release, checkpoint, tmp_path):
+    text = write_search_page(release, tmp_path / "page", checkpoint).read_text(encoding="utf-8")
+    assert SAID[0] in text and "default-src 'none'" in text
+    assert "http" not in text.replace("noopener noreferrer", "").partition("<script>")[0].replace("http-equiv", "")
+
+
+def test_an_index_of_3000_clips_of_1024_numbers_takes_at_most_4_mb(monkeypatch, tmp_path):
+    clips = [Clip(f"v_{i:09d}_{i + 1:09d}", "v", "train", i, i + 1, None, None, None) for i in range(3000)]
+    rows = np.random.default_rng(0).standard_normal((3000, 1024)).astype(np.float32)
+    monkeypatch.setattr("flows.finding.embeddings.embed_release", lambda *_: (clips, None, rows))
+    monkeypatch.setattr("flows.finding.page.read_manifest", lambda _: {"name": "n", "version": "1.0.0"})
+    text = write_search_page("release", tmp_path, Path("avlnet.pth")).read_text(encoding="utf-8")
+    assert len(text.partition('id="index"')[2].partition("</script>")[0]) <= 4_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the program chromium (apt-get install chromium)")
+@pytest.mark.parametrize("width", [1200, 390])
+def test_a_browser_finds_offline_what_python_finds_by_keyboard_alone(release, checkpoint, tmp_path, width):
+    from playwright.sync_api import sync_playwright
+
+    path, said = write_search_page(release, tmp_path, checkpoint), []
+    shown = "() => [...document.querySelectorAll('#found li')].map(item => item.dataset.clip)"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(path.resolve().as_uri())
+        for query in ("玉ねぎ", "ONION", "प्याज काट", "塩", "とうもろこし", "切ります フライパン"):
+            page.keyboard.press("Control+A")
+            page.keyboard.insert_text(query)
+            assert page.evaluate(shown) == [one.clip.clip_id for one in find_words(release, query, 10)], query
+        for clip in read_clips(release)[:3]:
+            page.fill("#query", "")
+            page.get_by_label(f"more like {clip.clip_id}").press("Enter")
+            alike = [one.clip.clip_id for one in find_like(release, clip.clip_id, checkpoint, 10)]
+            assert page.evaluate(shown) == alike
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        page.screenshot(path=tmp_path / "page.png")
+        browser.close()
+    assert said == []

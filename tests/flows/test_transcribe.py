@@ -16,6 +16,7 @@ from flows.report.gallery import build_gallery
 from flows.stages.publish import publish
 from flows.stages.transcribe import transcribe
 
+pytestmark = pytest.mark.slow  # a real Whisper hears every clip
 BEFORE = ("clips", "splits", "pooled", "log_mel", "ranks")
 
 

@@ -1,0 +1,114 @@
+// Words as flows/finding/words.py, pictures as find_like of flows/finding/embeddings.py: the same results in both.
+const clips = JSON.parse(document.getElementById("clips").textContent);
+const holder = document.getElementById("index");
+const SIZE = Number(holder.dataset.size), NUM_RESULTS = Number(holder.dataset.results);
+const K1 = 1.2, B = 0.75;
+const RUN = /[\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u{20000}-\u{2fa1f}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]/u;
+const WORD = /[\p{L}\p{N}\p{M}]/u;
+
+const kind = (character) => (RUN.test(character) ? "run" : WORD.test(character) ? "word" : "");
+const splitWords = (text, isQuery) => {
+  const terms = [], characters = [...text.normalize("NFKC").toLowerCase()];
+  for (let start = 0, end; start < characters.length; start = end) {
+    const which = kind(characters[start]);
+    for (end = start + 1; end < characters.length && kind(characters[end]) === which; end += 1);
+    const run = characters.slice(start, end);
+    if (which === "word") terms.push(run.join(""));
+    if (which !== "run") continue;
+    if (run.length === 1 || !isQuery) terms.push(...run);
+    for (let i = 1; i < run.length; i += 1) terms.push(run[i - 1] + run[i]);
+  }
+  return terms;
+};
+
+const postings = new Map();
+const lengths = clips.map((clip, number) => {
+  const terms = splitWords([clip.title, clip.words].filter(Boolean).join(" "), false);
+  for (const term of terms) {
+    if (!postings.has(term)) postings.set(term, new Map());
+    const own = postings.get(term);
+    own.set(number, (own.get(number) || 0) + 1);
+  }
+  return terms.length;
+});
+const mean = Math.max(lengths.reduce((sum, length) => sum + length, 0) / Math.max(lengths.length, 1), 1);
+const scoreWords = (query) => {
+  const scores = new Float64Array(clips.length);
+  for (const term of new Set(splitWords(query, true))) {
+    const found = postings.get(term) || new Map();
+    const rarity = Math.log(1 + (clips.length - found.size + 0.5) / (found.size + 0.5));
+    for (const [number, times] of found) {
+      scores[number] += (rarity * times * (K1 + 1)) / (times + K1 * (1 - B + (B * lengths[number]) / mean));
+    }
+  }
+  return scores;
+};
+
+// Python's base85, with "," for "<".
+const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
+const readIndex = () => {
+  const text = holder.textContent, values = new Uint8Array(128);
+  [...DIGITS].forEach((digit, value) => { values[digit.charCodeAt(0)] = value; });
+  const bytes = new DataView(new ArrayBuffer((text.length / 5) * 4));
+  for (let i = 0; i < text.length / 5; i += 1) {
+    let number = 0;
+    for (let j = 0; j < 5; j += 1) number = number * 85 + values[text.charCodeAt(5 * i + j)];
+    bytes.setUint32(4 * i, number);
+  }
+  return new Int8Array(bytes.buffer, 0, clips.length * SIZE);
+};
+const index = SIZE ? readIndex() : null;
+const product = (one, other) => {
+  let sum = 0;
+  for (let i = 0, a = one * SIZE, b = other * SIZE; i < SIZE; i += 1) sum += index[a + i] * index[b + i];
+  return sum;
+};
+const norms = index ? clips.map((_, number) => Math.sqrt(product(number, number))) : [];
+const scoreLike = (own) =>
+  clips.map((_, number) => (number === own ? -Infinity : product(own, number) / (norms[number] * norms[own])));
+
+const best = (scores, least) =>
+  [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b).slice(0, NUM_RESULTS).filter((i) => scores[i] > least);
+
+const list = document.getElementById("found"), told = document.getElementById("told");
+const element = (name, text, attributes = {}) => {
+  const made = document.createElement(name);
+  made.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+};
+const clock = (ms) => {
+  const s = Math.floor(ms / 1000), two = (n) => String(n).padStart(2, "0");
+  return s < 3600 ? `${Math.floor(s / 60)}:${two(s % 60)}` : `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
+};
+const show = (numbers, message) => {
+  told.textContent = message;
+  list.replaceChildren(...numbers.map((number) => {
+    const clip = clips[number], item = element("li", "", { "data-clip": clip.clip_id });
+    if (clip.title) item.append(element("b", clip.title, { dir: "auto" }));
+    if (clip.words) item.append(element("span", clip.words, { class: "words", dir: "auto" }));
+    const about = element("div", "", { class: "about" });
+    const span = `${clock(clip.start_ms)} to ${clock(clip.end_ms)}`;
+    const link = clip.link ? { href: clip.link, rel: "noopener noreferrer", target: "_blank" } : {};
+    about.append(element(clip.link ? "a" : "span", span, link), element("code", clip.clip_id));
+    if (index) {
+      const more = element("button", "more like this", { type: "button", "aria-label": `more like ${clip.clip_id}` });
+      more.addEventListener("click", () => { show(best(scoreLike(number), -2), `Clips that look like ${clip.clip_id}`); told.focus(); });
+      about.append(more);
+    }
+    item.append(about);
+    return item;
+  }));
+};
+const query = document.getElementById("query");
+const answer = () => {
+  if (!query.value.trim()) {
+    show(index ? [...clips.keys()].slice(0, NUM_RESULTS) : [], index ? "The first clips; type, or look for more like one." : "");
+    return;
+  }
+  const found = best(scoreWords(query.value), 0);
+  show(found, found.length ? `The ${found.length} best matches` : "No clip has these words.");
+};
+query.addEventListener("input", answer);
+document.querySelector("form").addEventListener("submit", (event) => { event.preventDefault(); answer(); });
+answer();
