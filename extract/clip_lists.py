@@ -203,7 +203,7 @@ def _settle(path: str, entries: list[Entry], layout: str, reader: EntryReader, s
         first = skipped[0]
         raise ClipListError(f"{path}: no clip can be cut; the first, of {first['video_id']}: {first['detail']}")
     named = [row["video_id"] for row in clips] if timed else [entry.video_id for entry in entries]
-    taken = "; ".join(f"{role}: {' and '.join(names)}" for role, names in reader.taken.items())
+    taken = "; ".join(f"{role}: {names}" for role, names in reader.taken.items())
     return ClipList(
         clips,
         skipped,

@@ -1,7 +1,7 @@
 """What the names in a list's entries mean: the video, a clip's times, its split. All others are named as ignored."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ _ROLES = (
     ("start", re.compile(rf"(?:clip|segment|seg|time|t)?(?:start|begin)(?:time|timestamp|stamp)?{_UNIT}")),
     ("end", re.compile(rf"(?:clip|segment|seg|time|t)?(?:end|stop)(?:time|timestamp|stamp)?{_UNIT}")),
     ("clips", re.compile(r"timestamps?|segments?|spans?|times|intervals?|annotations?|clips?")),
+    ("segment", re.compile(r"segmentid")),
     ("split", re.compile(r"split|subset|set|partition|traintestsplit")),
 )
 # Where only such a name says when, nobody knows what would be left out.
@@ -31,6 +32,11 @@ _TIMELIKE = re.compile(
 # VGGSound and AudioCaps name the start only, since all their clips last ten seconds.
 _ALL_TEN_SECONDS_MS = 10_000
 THE_KEY = "the key"
+# AudioSet-strong: the video, and the millisecond at which its ten seconds begin, from which its times are counted.
+_SEGMENT = re.compile(r"(?P<video>[A-Za-z0-9_-]{11})_(?P<start_ms>[0-9]{1,8})")
+# Charades: a class, its start and its end, and so on in one cell.
+_SPANS_IN_TEXT = re.compile(r"(?:\w+ [0-9]+\.[0-9]+ [0-9]+\.[0-9]+;?)+")
+_MOST_SHOWN = 4
 _LABELS = frozenset({"label", "labels", "class"})
 
 
@@ -46,6 +52,11 @@ class Entry:
     """A video that stands among others with clips and has an empty list of them."""
     more: Mapping[Any, Any] = field(default_factory=dict)
     """All that the entry says."""
+
+    def moved(self, by_ms: int) -> "Entry":
+        """The same, later."""
+        start_ms, end_ms = (None if time is None else time + by_ms for time in (self.start_ms, self.end_ms))
+        return replace(self, start_ms=start_ms, end_ms=end_ms)
 
 
 class _Found(NamedTuple):
@@ -83,6 +94,8 @@ def is_timelike(name: str) -> bool:
 
 def holds_times(value: Any) -> bool:
     """True for a value within which something seems to say when: a name, or two numbers side by side."""
+    if isinstance(value, str):
+        return _SPANS_IN_TEXT.fullmatch(value.strip()) is not None
     if isinstance(value, Mapping):
         return any(is_timelike(str(name)) or holds_times(inner) for name, inner in value.items())
     if isinstance(value, list):
@@ -95,14 +108,24 @@ class EntryReader:
 
     def __init__(self) -> None:
         self.seen: dict[str, None] = {}
-        self.taken: dict[str, tuple[str, ...]] = {}
-        """What was understood (video, times, split) to the names under which it stood last."""
+        self._taken: dict[str, dict[str, None]] = {}
+        self._used: set[str] = set()
+
+    @property
+    def taken(self) -> dict[str, str]:
+        """What was understood (video, times, split) to the names under which it stood, in words."""
+        return {role: " or ".join(list(names)[:_MOST_SHOWN]) for role, names in self._taken.items()}
 
     @property
     def ignored(self) -> list[str]:
         """Names that were not used."""
-        used = {name for names in self.taken.values() for name in names}
-        return [name for name in self.seen if name not in used]
+        return [name for name in self.seen if name not in self._used]
+
+    def _take(self, role: str, *names: str, within: Sequence[str] = (), words: str = "") -> None:
+        """Remember names that say something, with those in which they lie, the innermost first."""
+        said = " and ".join(filter(None, [*names, words]))
+        self._taken.setdefault(role, {})[" in ".join([said, *within])] = None
+        self._used.update(names, within)
 
     def read(self, item: Mapping[Any, Any], key: Any = None, split: Any = None) -> Iterator[Entry]:
         """The clips of an entry, or its video without times.
@@ -116,12 +139,20 @@ class EntryReader:
             ValueError: no video, not both times, or times under names that are not understood.
         """
         found = self._find_roles(item)
-        video_id, seconds = self._find_video(found, key, item)
+        segment = None if key is not None or found.keys() & {"video", "address"} else found.get("segment")
+        named = _SEGMENT.fullmatch(str(segment.value).strip()) if segment else None
+        if segment and named:
+            self._take("video", segment.name)
+            video_id, seconds, origin_ms = named["video"], None, int(named["start_ms"])
+        else:
+            (video_id, seconds), origin_ms = self._find_video(found, key, item), 0
         if "split" in found:
-            split, self.taken["split"] = found["split"].value, (found["split"].name,)
+            split = found["split"].value
+            self._take("split", found["split"].name)
         outer = Entry(video_id, split=split, more=item)
         if found.keys() & {"start", "end", "clips"}:
-            yield from self._read_clips(found, outer, item)
+            for clip in self._read_clips(found, outer, item):
+                yield clip.moved(origin_ms) if origin_ms else clip
         elif seconds is not None:
             yield replace(outer, start_ms=seconds[0] * 1000, end_ms=seconds[1] * 1000)
         elif unknown := [str(name)[:40] for name, v in item.items() if is_timelike(str(name)) or holds_times(v)]:
@@ -148,56 +179,64 @@ class EntryReader:
             places.insert(0, (THE_KEY, key))
         for name, value in places:
             if known := youtube_id(value):
-                self.taken["video"] = (name,)
+                self._take("video", name)
                 return known
         name, value = (column.name, column.value) if column else (THE_KEY, key)
         if value is None:
             raise ValueError(f"names no video; it has {', '.join(str(name)[:40] for name in item)[:200]}")
-        self.taken["video"] = (name,)
+        self._take("video", name)
         return video_named(value)
 
-    def _read_clips(self, found: Mapping[str, _Found], outer: Entry, item: Mapping[Any, Any]) -> Iterator[Entry]:
+    def _read_clips(
+        self, found: Mapping[str, _Found], outer: Entry, item: Mapping[Any, Any], within: tuple[str, ...] = ()
+    ) -> Iterator[Entry]:
         start, end, clips = (found.get(role) for role in ("start", "end", "clips"))
+        names = {squeeze(str(name)) for name in item}
         if clips and (isinstance(clips.value, Mapping | list | tuple) or not (start or end)):
-            self.taken["times"] = (clips.name,)
-            yield from self._read_inner(clips.value, outer)
+            if "numsegments" in names:  # DiDeMo
+                raise ValueError(f"has {clips.name} that count pieces of the video, not seconds")
+            yield from self._read_inner(clips.value, outer, (clips.name, *within))
         elif start and end:
-            self.taken["times"] = (start.name, end.name)
+            self._take("times", start.name, end.name, within=within)
             starts, ends = start.value, end.value
             if not isinstance(starts, list | tuple) or not isinstance(ends, list | tuple):
                 starts, ends = [starts], [ends]
             if len(starts) != len(ends):
                 raise ValueError(f"has {len(starts)} starts and {len(ends)} ends")
+            if not starts:
+                yield replace(outer, is_bare=True)
             for start_time, end_time in zip(starts, ends, strict=True):
                 start_ms, end_ms = read_time(start_time, start.rank), read_time(end_time, end.rank)
                 yield replace(outer, start_ms=start_ms, end_ms=end_ms)
-        elif start and (
-            "audiocapid" in (names := {squeeze(str(name)) for name in item})
-            or ("split" in found and names & _LABELS and len(names) == 4)
-        ):
-            self.taken["times"] = (start.name, "ten seconds each")
+        elif start and ("audiocapid" in names or ("split" in found and names & _LABELS and len(names) == 4)):
+            self._take("times", start.name, within=within, words="ten seconds each")
             start_ms = read_time(start.value, start.rank)
             yield replace(outer, start_ms=start_ms, end_ms=start_ms + _ALL_TEN_SECONDS_MS)
         else:
             there, lacks = (start, "end") if start else (end, "start")
             raise ValueError(f"has {there.name if there else ''} but no {lacks} that is understood")
 
-    def _read_inner(self, value: Any, outer: Entry) -> Iterator[Entry]:
+    def _read_inner(self, value: Any, outer: Entry, within: tuple[str, ...]) -> Iterator[Entry]:
         """Clips that lie in a video's entry: [start, end], "start-end", entries with times, or lists of these."""
         if isinstance(value, Mapping):
             found = self._find_roles(value)
             if not found.keys() & {"start", "end", "clips"}:
                 raise ValueError(f"has a clip without times: {', '.join(str(name)[:40] for name in value)[:200]}")
-            yield from self._read_clips(found, outer, value)
-        elif isinstance(value, str) and "-" in value.strip()[1:]:
+            yield from self._read_clips(found, outer, value, within)
+            return
+        is_list = isinstance(value, list | tuple)
+        is_pair = is_list and len(value) == 2 and not any(isinstance(time, Mapping | list | tuple) for time in value)
+        if is_list and value and not is_pair:
+            for inner in value:
+                yield from self._read_inner(inner, outer, within)
+            return
+        self._take("times", *within[:1], within=within[1:])
+        if isinstance(value, str) and "-" in value.strip()[1:]:
             start, _, end = value.strip()[1:].partition("-")
             yield replace(outer, start_ms=read_time(value.strip()[0] + start), end_ms=read_time(end))
-        elif not isinstance(value, list | tuple):
-            raise ValueError(f"a clip must be [start, end], got {describe(value)}")
-        elif len(value) == 2 and not any(isinstance(time, Mapping | list | tuple) for time in value):
+        elif is_pair:
             yield replace(outer, start_ms=read_time(value[0]), end_ms=read_time(value[1]))
-        elif not value:
+        elif is_list:
             yield replace(outer, is_bare=True)
         else:
-            for inner in value:
-                yield from self._read_inner(inner, outer)
+            raise ValueError(f"a clip must be [start, end], got {describe(value)}")

@@ -7,9 +7,10 @@ from datasets.ids import check_video_id
 from datasets.numbers import describe
 from extract.sources import video_id_of
 
-# ActivityNet writes v_ID, Kinetics and VATEX ID_000010_000020, all of them files such as class/ID.mp4.
+# ActivityNet writes v_ID, Kinetics and VATEX ID_000010_000020, all of them files such as class/ID.mp4; WavCaps YID.wav.
 _YOUTUBE = re.compile(r"(?:v_)?(?P<id>[A-Za-z0-9_-]{11})(?:_(?P<start>[0-9]{6})_(?P<end>[0-9]{6}))?")
-_FILE = re.compile(r"(?:.*[/\\])?(?P<stem>[^/\\]+)\.(?:mp4|mkv|webm|avi|mov|m4a|wav)")
+_FILE = re.compile(r"(?:.*[/\\])?(?P<stem>[^/\\]+)\.(?:mp4|mkv|webm|avi|mov|m4a|wav|flac)")
+_AUDIOSET_FILE = re.compile(r"Y(?P<stem>[A-Za-z0-9_-]{11})\.(?:wav|flac)")
 _ADDRESS = re.compile(r"(?:https?:)?//|(?:www\.|m\.)?youtu(?:be\.com|\.be)/", re.IGNORECASE)
 _OWN_NUMBER = re.compile(r"video[0-9]{1,5}")
 
@@ -22,7 +23,7 @@ def youtube_id(text: Any) -> tuple[str, tuple[int, int] | None] | None:
         address = text.strip().removeprefix("//")
         named = video_id_of(address if address.lower().startswith("http") else f"https://{address}")
         return (named, None) if named else None
-    file = _FILE.fullmatch(text.strip())
+    file = _AUDIOSET_FILE.fullmatch(text.strip()) or _FILE.fullmatch(text.strip())
     found = _YOUTUBE.fullmatch(file["stem"] if file else text.strip())
     if found is None:
         return None

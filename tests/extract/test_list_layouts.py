@@ -71,6 +71,11 @@ CLIPS: dict[str, tuple[str, Any, list[tuple[str, int, int]]]] = {
     ),
     "Kinetics, without a header": ("train.csv", f"slicing apples,{A},84,94,train\n", [(A, 84_000, 94_000)]),
     "AudioSet": ("eval_segments.csv", AUDIOSET, [(A, 30_000, 40_000), (B, 0, 9500)]),
+    "AudioSet-strong": (
+        "audioset_train_strong.tsv",
+        f"segment_id\tstart_time_seconds\tend_time_seconds\tlabel\n{A}_30000\t0.500\t10.000\t/m/03\n{B}_0\t2\t3\tx\n",
+        [(A, 30_500, 40_000), (B, 2000, 3000)],
+    ),
     "AudioSet without its comments": (
         "balanced.csv",
         "".join(line + "\n" for line in AUDIOSET.splitlines()[3:]),
@@ -157,6 +162,7 @@ VIDEOS: dict[str, tuple[str, Any]] = {
     "one a line": ("ids.txt", f"v_{A}\n# a comment\n{ADDRESS}{B}\n"),
     "a list": ("ids.json", [f"v_{A}", ADDRESS + B, A]),
     "an object": ("ids.json", {A: {"title": "x"}, B: None}),
+    "WavCaps of AudioSet": ("as_final.json", {"data": [{"id": f"Y{v}.wav", "duration": 10.0} for v in (A, B)]}),
 }
 
 
@@ -178,6 +184,10 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "windows": ("a.json", {A: {"relevant_windows": [[1, 2]]}}, "not understood: relevant_windows"),
     "a start alone": ("a.csv", f"video_id,start\n{A},1\n", "has start but no end"),
     "an end alone": ("a.csv", f"video_id,end\n{A},1\n", "has end but no start"),
+    "AudioSet-strong without its times": ("a.tsv", f"segment_id\tlabel\n{A}_30000\t/m/03\n", "segment_id"),
+    "DiDeMo": ("a.json", [{"video": "1_a", "num_segments": 6, "times": [[1, 2]]}], "times that count pieces"),
+    "Charades": ("a.csv", "id,actions\n46GP8,c092 11.90 21.20;c147 0.00 12.60\n", "not understood: actions"),
+    "Charades-STA": ("a.txt", "3MSZA 24.3 30.4##person turn a light on.\n", "3MSZA 24.3 30.4"),
     "no video": ("a.csv", "segment_id,start,end\nabc_30000,1,2\n", "names no video; it has segment_id"),
     "captions of one video": ("a.json", {"start": [1], "end": [2], "text": ["x"]}, "'start' is not understood"),
     "other numbers of clips": ("a.json", {A: {"start": [1, 2], "end": [3]}}, "has 2 starts and 1 ends"),
@@ -255,6 +265,31 @@ def test_a_list_says_how_many_entries_it_read_as_which_layout(tmp_path: Path) ->
         f"{path}: 2 entries read as a table (video: youtube_id; times: time_start and time_end); "
         "clips: 1, videos: 1; named again: 1; ignored: label"
     )
+
+
+@pytest.mark.parametrize(
+    ("entries", "taken"),
+    [
+        (
+            {"database": {A: {"annotations": [{"segment": [1, 2], "label": "x"}]}, B: {"annotations": []}}},
+            "video: the key; times: segment in annotations or annotations); clips: 1, videos: 1; ignored: label",
+        ),
+        (
+            [{"video_id": A, "start": 1, "end": 2}, {"youtube_id": B, "from": 0, "start_time": 1, "end_time": 2}],
+            "video: video_id or youtube_id; times: start and end or start_time and end_time); "
+            "clips: 2, videos: 2; ignored: from",
+        ),
+        (
+            {A: {"start": [1], "end": [2], "text": ["x"]}, B: {"start": [], "end": [], "text": []}},
+            "video: the key; times: start and end); clips: 1, videos: 1; ignored: text",
+        ),
+    ],
+    ids=["within another", "in some entries only", "of none"],
+)
+def test_a_name_that_was_read_is_not_said_to_be_ignored(entries: Any, taken: str, tmp_path: Path) -> None:
+    found = read_list(write(tmp_path, "a.json", entries), "train")
+    assert found.describe().endswith(taken)
+    assert found.num_entries == 2
 
 
 def test_a_clip_of_two_lists_in_two_splits_is_refused(tmp_path: Path) -> None:
