@@ -1,15 +1,14 @@
-"""The segmenter's CNN in torch, from its Keras HDF5 file, shared over neighbouring patches.
+"""The segmenter's CNN in torch, from its Keras HDF5 file, on a device.
 
-The network looks at patches of 68 frames x 21 bands every 2 frames, each normalised by its own mean and deviation.
-Neighbouring patches are nearly the same, so a group of them is normalised once and convolved once: pooling with a
-stride becomes pooling at every patch position, and what follows it is dilated. A group of one patch is the network
-itself. Where the hardware multiplies bfloat16, whoever asks for rough scores gets them in that, three to four times
-as fast. torch and h5py are loaded when a network is.
+The network looks at patches of 68 frames x 21 bands every 2 frames, each normalised by its own mean and deviation; it
+is given groups of them (extract.speech.layers). Where the hardware multiplies bfloat16, whoever asks for rough scores
+gets them in that, three to four times as fast. torch and h5py are loaded when a network is.
 """
 
 import hashlib
 import io
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,49 +17,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.devices import NoRoomError, device_errors
+from datasets.outcomes import DeviceError
+from extract.speech.layers import PATCH_STEP, Convolution, Dense, Layer, Pool, run_layers
+
 if TYPE_CHECKING:
     import torch
 
-PATCH_FRAMES = 68
-PATCH_BANDS = 21
-PATCH_STEP = 2
-"""Frames between neighbouring patches: one patch, and one label, each 20 ms."""
+Groups = NDArray[np.float32]
+_Scores = tuple["torch.Tensor", Any]
+"""Scores, and on a GPU the event that tells when they are in this process's memory."""
 FRAMES_PER_BATCH = 4096
 """Frames of all groups of one run of the CNN on a CPU: the first convolution makes 4.6 kB of each."""
 GPU_FRAMES_PER_BATCH = 65536
 """On a GPU: 1.2 GB in the first two convolutions, enough work for all of its cores."""
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """Convolution, batch norm folded in; ReLU but before a pool."""
-
-    weight: "torch.Tensor"
-    """[channels out, channels in, frames, bands]"""
-    bias: "torch.Tensor"
-    is_pooled: bool = False
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Maximum over (frames, bands), with as many steps as the input gives ("valid") or rounded up ("same"), and ReLU:
-    the maximum of rectified values is the rectified maximum, which costs less."""
-
-    size: tuple[int, int]
-    padded: bool
-
-
-@dataclass(frozen=True)
-class Dense:
-    """Matrix product, batch norm folded in; ReLU but in the last layer."""
-
-    weight: "torch.Tensor"
-    """[channels out, channels in]"""
-    bias: "torch.Tensor"
-    is_last: bool
-
-
-Layer = Convolution | Pool | Dense
 
 
 @dataclass(frozen=True)
@@ -79,93 +49,64 @@ class SpeechNetwork:
         """Frames of all groups that `predict` should get at once."""
         return FRAMES_PER_BATCH if self.device == "cpu" else GPU_FRAMES_PER_BATCH
 
-    def predict(self, groups: NDArray[np.float32], step: int = PATCH_STEP, rough: bool = False) -> NDArray[np.float32]:
-        """Class probabilities of the patches of groups.
+    def predict(self, groups: Groups, step: int = PATCH_STEP, rough: bool = False) -> NDArray[np.float32]:
+        """`predict_all` of one batch."""
+        (scores,) = self.predict_all([groups], step, rough)
+        return scores
+
+    def predict_all(
+        self, batches: Iterable[Groups], step: int = PATCH_STEP, rough: bool = False
+    ) -> Iterator[NDArray[np.float32]]:
+        """Class probabilities of the patches of groups, batch by batch; a GPU computes one while the next is cut.
 
         Args:
-            groups: float32 [num_groups, 68 + step * (group_size - 1), 21], normalised.
+            batches: float32 [num_groups, 68 + step * (group_size - 1), 21] each, normalised.
             step: frames from one patch of a group to the next: 2, 4 or (network smn) 8.
             rough: about three digits will do.
 
-        Returns:
+        Yields:
             float32 [num_groups, group_size, num_classes]
+
+        Raises:
+            DeviceError: the device has no room for one group, or fails.
         """
+        waiting: list[_Scores] = []
+        for groups in batches:
+            computing = self._start(groups, step, self.rough_layers if rough else self.layers)
+            if waiting:
+                yield self._finish(waiting)
+            waiting = computing
+        if waiting:
+            yield self._finish(waiting)
+
+    def _start(self, groups: Groups, step: int, layers: tuple[Layer, ...]) -> list[_Scores]:
+        """Scores that a GPU has only been told to compute; of each half apart where it has no room for both."""
         import torch
 
-        layers = self.rough_layers if rough else self.layers
+        is_gpu = torch.device(self.device).type == "cuda"
         assert isinstance(layers[0], Convolution)
-        with torch.inference_mode():
-            x = torch.from_numpy(groups).to(self.device, layers[0].weight.dtype)
-            x = x[:, None].contiguous(memory_format=torch.channels_last)
-            x = _run_single(layers, x) if x.shape[2] == PATCH_FRAMES else _run_shared(layers, x, step)
-            return x.float().cpu().numpy()
+        try:
+            with device_errors(self.device), torch.inference_mode():
+                x = torch.from_numpy(groups)
+                x = x.pin_memory() if is_gpu else x
+                x = x.to(self.device, non_blocking=True).to(layers[0].weight.dtype)
+                x = run_layers(layers, x[:, None].contiguous(memory_format=torch.channels_last), step).float()
+                if not is_gpu:
+                    return [(x, None)]
+                scores = torch.empty(x.shape, pin_memory=True).copy_(x, non_blocking=True)
+                return [(scores, torch.cuda.current_stream(self.device).record_event())]
+        except NoRoomError as error:
+            if len(groups) == 1:
+                raise DeviceError(f"{self.device} has no room for one group of patches {groups.shape[1:]}") from error
+            half = len(groups) // 2
+            return [*self._start(groups[:half], step, layers), *self._start(groups[half:], step, layers)]
 
-
-def _run_single(layers: tuple[Layer, ...], x: "torch.Tensor") -> "torch.Tensor":
-    """Patches [n, 1, 68, 21] to probabilities [n, 1, num_classes], layer by layer as Keras runs them."""
-    for layer in layers:
-        match layer:
-            case Convolution():
-                x = _convolve(layer, x)
-            case Pool():
-                x = _pool(layer, x, _missing_frames(x.shape[2], layer), layer.size[0])
-            case Dense():
-                x = _run_dense(layer, x)
-    return x
-
-
-def _run_shared(layers: tuple[Layer, ...], x: "torch.Tensor", step: int) -> "torch.Tensor":
-    """Groups [n, 1, 68 + step * (G - 1), 21] to probabilities [n, G, num_classes].
-
-    `dilation` is the distance, in positions of x, between neighbours of the patch-by-patch network. A pool steps by
-    one patch where that is less than its size; from there on a position is a patch. Inside a group the padding of a
-    patch's first and last window is replaced by the neighbours' frames: the one approximation beside normalisation.
-    """
-    dilation, frames = 1, PATCH_FRAMES
-    for layer in layers:
-        match layer:
-            case Convolution():
-                x = _convolve(layer, x, dilation)
-                frames -= layer.weight.shape[2] - 1
-            case Pool():
-                stride = min(step, layer.size[0])
-                x = _pool(layer, x, _missing_frames(frames, layer), stride, dilation)
-                frames = (frames + _missing_frames(frames, layer)) // layer.size[0]
-                dilation, step = dilation * layer.size[0] // stride, step // stride
-            case Dense():
-                x = _run_dense(layer, x)
-    return x
-
-
-def _convolve(layer: Convolution, x: "torch.Tensor", dilation: int = 1) -> "torch.Tensor":
-    from torch.nn import functional
-
-    x = functional.conv2d(x, layer.weight, layer.bias, dilation=(dilation, 1))
-    return x if layer.is_pooled else x.relu_()
-
-
-def _pool(layer: Pool, x: "torch.Tensor", missing_frames: int, stride: int, dilation: int = 1) -> "torch.Tensor":
-    """Keras pads half of what is missing on each side, and the odd one behind, which is what rounding up does."""
-    from torch.nn import functional
-
-    missing_bands = -x.shape[3] % layer.size[1] if layer.padded else 0
-    padding = (missing_frames // 2, missing_bands // 2)
-    steps = (stride, layer.size[1])
-    return functional.max_pool2d(x, layer.size, steps, padding, (dilation, 1), ceil_mode=layer.padded).relu_()
-
-
-def _missing_frames(frames: int, pool: Pool) -> int:
-    """Frames that Keras' "same" pooling adds around a patch's `frames`."""
-    return -frames % pool.size[0] if pool.padded else 0
-
-
-def _run_dense(layer: Dense, x: "torch.Tensor") -> "torch.Tensor":
-    """[n, channels, positions, 1] (from convolutions) or [n, positions, channels] to [n, positions, channels out]."""
-    from torch.nn import functional
-
-    x = x.flatten(2).transpose(1, 2) if x.dim() == 4 else x
-    x = functional.linear(x, layer.weight, layer.bias)
-    return x.softmax(-1) if layer.is_last else x.relu_()
+    def _finish(self, computing: list[_Scores]) -> NDArray[np.float32]:
+        with device_errors(self.device):
+            for _, is_there in computing:
+                if is_there is not None:
+                    is_there.synchronize()
+        return np.concatenate([scores.numpy() for scores, _ in computing])
 
 
 def read_weights(path: Path, sha256: str) -> bytes:
@@ -211,7 +152,7 @@ def load_network(path: Path, sha256: str, device: str = "cpu") -> SpeechNetwork:
     import torch
 
     data = read_weights(path, sha256)
-    with h5py.File(io.BytesIO(data), "r") as file:
+    with device_errors(device), h5py.File(io.BytesIO(data), "r") as file:
         layers = tuple(_read_layers(file, device))
     last = layers[-1]
     assert isinstance(last, Dense)

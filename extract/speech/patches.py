@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from datasets.full_batches import share_batches
 from extract.speech.front_end import SpeechFeatures
 from extract.speech.labels import find_runs
-from extract.speech.network import PATCH_BANDS, PATCH_FRAMES, PATCH_STEP, SpeechNetwork
+from extract.speech.layers import PATCH_BANDS, PATCH_FRAMES, PATCH_STEP
+from extract.speech.network import SpeechNetwork
 
 STATISTICS_BLOCK = 8192
 """Patches measured at a time."""
@@ -93,12 +94,19 @@ def score_patches(
     probabilities = [np.full((len(chosen), network.num_classes), 0.5, np.float32) for chosen in wanted]
     runs = [_group_runs(chosen & file.is_finite, group_size) for file, chosen in zip(files, wanted, strict=True)]
     num_groups = network.frames_per_batch // _group_frames(group_size, every)
-    for batch in share_batches([len(starts) for starts, _ in runs], max(1, num_groups)):
-        chosen = [(number, runs[number][0][part], runs[number][1][part]) for number, part in batch]
-        groups = [_cut_groups(files[number], starts, sizes, group_size, every) for number, starts, sizes in chosen]
-        scores = network.predict(np.concatenate(groups), PATCH_STEP * every, rough).repeat(every, axis=1)
-        rows = iter(scores)
-        for number, starts, sizes in chosen:
+    batches = [
+        [(number, runs[number][0][part], runs[number][1][part]) for number, part in batch]
+        for batch in share_batches([len(starts) for starts, _ in runs], max(1, num_groups))
+    ]
+    cut = (
+        np.concatenate(
+            [_cut_groups(files[number], starts, sizes, group_size, every) for number, starts, sizes in batch]
+        )
+        for batch in batches
+    )
+    for batch, scores in zip(batches, network.predict_all(cut, PATCH_STEP * every, rough), strict=True):
+        rows = iter(scores.repeat(every, axis=1))
+        for number, starts, sizes in batch:
             for start, size in zip(starts, sizes, strict=True):
                 probabilities[number][start : start + size] = next(rows)[:size]
             files[number].features.release_memory()

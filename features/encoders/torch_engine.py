@@ -3,7 +3,6 @@
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from datasets.devices import NoRoomError, device_errors
 from datasets.full_batches import share_batches
 from datasets.outcomes import DeviceError
 from features.encoders.engines import Float32, UInt8, has_bf16
@@ -82,26 +82,6 @@ class Normalised(nn.Module):
         return torch.as_tensor(self.network(values.movedim(-1, 1)))
 
 
-@contextmanager
-def device_errors(device: torch.device) -> Iterator[None]:
-    """What a device does not do is told as its own error; no room (torch.OutOfMemoryError) passes, as it can be made.
-
-    Raises:
-        DeviceError: the device fails; on a GPU whatever torch complains of, since the windows are well formed.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        complaint = str(error).partition("\n")[0]
-        if "ALLOC_FAILED" in complaint:  # cuDNN and cuBLAS say it so
-            raise torch.OutOfMemoryError(complaint) from error
-        if device.type == "cpu" and not isinstance(error, torch.AcceleratorError):
-            raise
-        raise DeviceError(f"{device} fails: {complaint}") from error
-
-
 @dataclass(eq=False)
 class _Job:
     """Windows of one caller, and what became of them."""
@@ -133,11 +113,8 @@ class TorchEngine:
         """Windows of a shape in a batch, where the device has no room for `batch_size`."""
         is_3d = any(parameter.ndim == 5 for parameter in network.parameters())
         layout = torch.channels_last_3d if is_3d else torch.channels_last  # as the windows lie
-        try:
-            with device_errors(device):
-                self.network = network.to(device).to(memory_format=layout)
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(f"{device} has no room for the network's weights") from error
+        with device_errors(str(device)):
+            self.network = network.to(device).to(memory_format=layout)
         if self.precision == "bf16":
             cast_weights(self.network)
         compute_exactly()
@@ -173,11 +150,11 @@ class TorchEngine:
                 for batch in share_batches([len(array) for array in arrays], size)
             ]
             try:
-                with device_errors(self.device), torch.inference_mode():
+                with device_errors(str(self.device)), torch.inference_mode():
                     with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                         rows = [torch.as_tensor(self.network(batch)) for batch in self._on_device(batches, size)]
                     return torch.cat(rows)[: sum(map(len, arrays))].float().cpu().numpy()
-            except torch.OutOfMemoryError as error:
+            except NoRoomError as error:
                 if size == 1:
                     raise DeviceError(f"{self.device} has no room for one window of {shape}") from error
                 self._room[shape] = size // 2

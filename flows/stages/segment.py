@@ -43,7 +43,7 @@ def segment_batch(batch: pa.Table, run: Run, recipe: str) -> None:
     num_files = 1 if run.config.speech.device == "cpu" else _FILES_PER_GPU_BATCH
     units = [videos[start : start + num_files] for start in range(0, len(videos), num_files)]
     if num_files > 1:
-        num_threads = 1  # enough for a GPU
+        num_threads = 2  # one unit is decoded while the GPU has the other
     elif stages_on_ray(run.config):
         num_threads = run.config.run.segment_cpus
     else:  # this batch's share of the cores

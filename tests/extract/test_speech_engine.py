@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from datasets.outcomes import DeviceError
+from extract.speech import network as speech_network
 from extract.speech import patches as speech_patches
 from extract.speech.engine import _torch_threads, segment_features
 from extract.speech.front_end import SpeechFeatures, compute_features
@@ -20,6 +22,7 @@ from extract.speech.labels import decode_states, find_runs, gate_energy, label_m
 from extract.speech.network import check_device, load_network
 from extract.speech.patches import measure_patches, patch_of_labels, score_patches
 from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
+from tests import fake_cuda
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "speech"
 needs_weights = pytest.mark.skipif(not (WEIGHTS_DIR / WEIGHTS["smn"][0]).is_file(), reason="needs `make weights`")
@@ -166,6 +169,46 @@ def test_labels_equal_the_librarys_own(name, exact, device):
     assert hashlib.sha256((signal * 32768).astype("<i2").tobytes()).hexdigest() == golden["sha256"]
     (found,) = segment_features([compute_features([signal])], load(name, device), name, exact)
     assert [list(segment) for segment in found] == golden["segments"]
+
+
+@needs_weights
+def test_labels_are_the_same_where_one_batch_goes_over_while_another_is_computed(monkeypatch):
+    monkeypatch.setattr(speech_network, "GPU_FRAMES_PER_BATCH", 4096)
+    fake_cuda.install(monkeypatch)
+    file_name, sha256 = WEIGHTS["smn"]
+    network = load_network.__wrapped__(WEIGHTS_DIR / file_name, sha256, "cuda:0")
+    golden = json.loads((GOLDEN / "signal_smn.json").read_text())
+    (found,) = segment_features([compute_features([make_signal()])], network, "smn", exact=False)
+    assert [list(segment) for segment in found] == golden["segments"]
+
+
+@needs_weights
+@pytest.mark.parametrize("room", [5, 1])
+def test_a_batch_for_which_a_device_has_no_room_is_halved(monkeypatch, room):
+    run, sizes = speech_network.run_layers, []
+
+    def run_in_little_room(layers, x, step):
+        sizes.append(len(x))
+        if len(x) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(layers, x, step)
+
+    groups = np.random.default_rng(4).normal(size=(6, 100, 21)).astype(np.float32)
+    expected = load("smn").predict(groups)
+    monkeypatch.setattr(speech_network, "run_layers", run_in_little_room)
+    np.testing.assert_allclose(load("smn").predict(groups), expected, atol=1e-5)
+    assert sizes[0] == 6 and max(sizes[1:]) == 3
+
+
+@needs_weights
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out"), torch.AcceleratorError("CUDA error: launch")])
+def test_a_device_that_fails_is_no_files_fault(monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(speech_network, "run_layers", fail)
+    with pytest.raises(DeviceError, match=r"cpu (has no room for one group of patches|fails: CUDA error: launch)"):
+        segment_features([compute_features([make_signal(2)])], load("smn"), "smn", exact=False)
 
 
 @needs_weights

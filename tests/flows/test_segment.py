@@ -1,6 +1,7 @@
 """The segmentation stage: what it refuses, and how it spreads videos over cores."""
 
 import logging
+import threading
 
 import numpy as np
 import pytest
@@ -71,6 +72,20 @@ def test_a_gpu_gets_files_together_and_a_core_one(tmp_path, monkeypatch, device,
     assert sorted(sizes) == ([1] * 20 if size == 1 else [4, 16])
     done = read_table(tmp_path, "segmentations")["video_id"].to_pylist()
     assert sorted(done) == sorted(batch["video_id"].to_pylist())
+
+
+def test_a_gpu_has_one_unit_while_the_next_is_decoded(tmp_path, monkeypatch):
+    both = threading.Barrier(2, timeout=60)
+
+    def segment(videos, settings):
+        both.wait()
+        return segment_all_but(None)(videos, settings)
+
+    monkeypatch.setattr(stage, "segment_videos", segment)
+    ids = [f"v{n}" for n in range(32)]
+    columns = {"video_id": ids, "media_path": [""] * 32, "audio_track": [None] * 32, "attempt": [0] * 32}
+    stage.segment_batch.fn(stage.pa.table(columns), make_run(tmp_path, device="cuda"), "recipe")
+    assert read_table(tmp_path, "segmentations").num_rows == 32
 
 
 @needs_weights

@@ -1,0 +1,33 @@
+"""What a device of this machine does not do is the machine's fault, whatever it was given."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from datasets.outcomes import DeviceError
+
+
+class NoRoomError(DeviceError):
+    """A device has no room for what it was given: half as much may fit."""
+
+
+@contextmanager
+def device_errors(device: str) -> Iterator[None]:
+    """Tell torch's errors of a device, "cpu", "cuda" or "cuda:N", apart from those of what it is given.
+
+    Torch is not known here, its errors are RuntimeErrors; on a GPU all of these are the GPU's, as its inputs are ours.
+
+    Raises:
+        NoRoomError: there is no memory for it.
+        DeviceError: the device fails.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        complaint = str(error).partition("\n")[0]
+        # cuDNN and cuBLAS have no error of their own for it.
+        if "OutOfMemoryError" in kinds or "ALLOC_FAILED" in complaint:
+            raise NoRoomError(f"{device} has no room ({complaint})") from error
+        if device == "cpu" and "AcceleratorError" not in kinds:
+            raise
+        raise DeviceError(f"{device} fails: {complaint}") from error

@@ -1,0 +1,26 @@
+import pytest
+import torch
+
+from datasets.devices import NoRoomError, device_errors
+from datasets.outcomes import DeviceError
+
+CUBLAS = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), RuntimeError("shape")])
+def test_whatever_a_gpu_complains_of_is_its_own_fault_and_what_a_cpu_does_is_not(error):
+    with pytest.raises(DeviceError, match="cuda:0 fails: "), device_errors("cuda:0"):
+        raise error
+    with pytest.raises(RuntimeError, match=str(error)), device_errors("cpu"):
+        raise error
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried"), RuntimeError(CUBLAS)])
+def test_no_room_is_told_apart_whoever_says_it(error):
+    with pytest.raises(NoRoomError, match=r"cuda:0 has no room \(CUDA "), device_errors("cuda:0"):
+        raise error
+
+
+def test_torchs_own_error_of_a_device_is_the_devices_on_any():
+    with pytest.raises(DeviceError, match="cpu fails: "), device_errors("cpu"):
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors might be")
