@@ -90,10 +90,16 @@ def find_like(release: str, clip_id: str, checkpoint: Path, num_results: int) ->
     ids = [clip.clip_id for clip in clips]
     if clip_id not in ids:
         raise ValueError(f"{release} has no clip {clip_id!r} with features")
-    own, index = ids.index(clip_id), quantise(gallery).astype(np.float64)
-    similarity = index @ index[own] / (np.linalg.norm(index, axis=1) * np.linalg.norm(index[own]))
-    similarity[own] = -np.inf
-    return best_of(clips, similarity, min(num_results, len(clips) - 1))
+    return best_of(clips, score_like(quantise(gallery), ids.index(clip_id)), num_results, least=-2.0)
+
+
+def score_like(index: NDArray[np.int8], own: int) -> NDArray[np.float64]:
+    """[N] cosines of one row of a quantised index [N, D] with all; -inf with itself. Sums of integers: exact."""
+    rows = index.astype(np.float64)
+    norms = np.sqrt((rows * rows).sum(axis=1))
+    cosines: NDArray[np.float64] = rows @ rows[own] / (norms * norms[own])
+    cosines[own] = -np.inf
+    return cosines
 
 
 def quantise(embeddings: NDArray[np.float32]) -> NDArray[np.int8]:
