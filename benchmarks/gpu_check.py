@@ -4,7 +4,8 @@
 
 The JSON is written after every step, so a run that is ended still says what it found; a step for which no time is left
 is named as such, and one that fails has its error. Needs torch, torchvision, numpy, pyarrow, pandas, numba, av and
-pydantic only, none of Prefect, OpenVINO or ffmpeg. It runs on a CPU too, --quick, as a trial of itself.
+pydantic only (the training loop Lightning and TensorBoard too), none of Prefect, OpenVINO or ffmpeg. It runs on a CPU
+too, --quick, as a trial of itself.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -254,6 +256,35 @@ def training(place: Place) -> dict[str, float]:
     return found
 
 
+def training_loop(place: Place) -> dict[str, float]:
+    """Clips a second of `model.train.train` itself, from arrays in memory to Adam, its first two steps left out."""
+    from model.data import ClipSet
+    from model.settings import AUDIO_WIDTHS, TrainSettings
+    from model.train import train
+
+    size, frames, dim = (4, 256, 64) if place.is_quick else (256, 2400, 4096)
+    num_clips = 8 * size
+    ids, counts = [f"clip{i}" for i in range(num_clips)], np.full(num_clips, frames)
+    mel = np.random.default_rng(0).uniform(-80, 0, (frames * 8, 40)).astype(np.float32)
+    video = np.random.default_rng(1).random((num_clips, dim), np.float32)
+    clips = ClipSet(ids, ids, (mel,), np.zeros_like(counts), np.arange(num_clips) % 8 * frames, counts, video)
+    found = {}
+    for precision in ("fp32", "bf16"):
+        widths = (8, 8, 8, 16, 16) if place.is_quick else AUDIO_WIDTHS
+        settings = TrainSettings(
+            epochs=1, batch_size=size, embedding_dim=dim, widths=widths, precision=precision, device=place.device.type
+        )
+        ended: list[float] = []
+
+        def note(*_: Any, ended: list[float] = ended) -> None:
+            ended.append(time.perf_counter())
+
+        with TemporaryDirectory() as folder:
+            train(clips, None, settings, folder, on_step=note)
+        found[precision] = size * (len(ended) - 3) / (ended[-1] - ended[2])
+    return found
+
+
 STEPS: dict[str, Callable[[Place], Any]] = {
     "environment": environment,
     "ceilings": ceilings,
@@ -263,6 +294,7 @@ STEPS: dict[str, Callable[[Place], Any]] = {
     "decoding": decoding,
     "end_to_end": end_to_end,
     "training": training,
+    "training_loop": training_loop,
 }
 """In the order of what is most wanted should time run out."""
 

@@ -136,7 +136,7 @@ def refuse_repeated(rows: list[dict[str, Any]], where: str) -> None:
 def _parse(path: Path) -> Any:
     """JSON as it is, lines as the JSON that would say the same."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if text.lstrip()[:1] in ("{", "[", ""):
             return json.loads(text)
         rows = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

@@ -43,22 +43,30 @@ def render(
 
 @app.command()
 def captions(
-    photos: Annotated[Path, typer.Option(help="Folder with train, val and test, each with a folder a food.")],
     out: Annotated[Path, typer.Option(help="Folder of the captions.")],
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Folder with train, val and test, each with a folder a food; without it food is drawn."),
+    ] = None,
+    per_food: Annotated[int, typer.Option(min=1, help="Drawings of each food for train, as many for test.")] = 8,
     language: Annotated[str, typer.Option(help="en or ja.")] = "ja",
     per_train_photo: Annotated[int, typer.Option(min=1, help="Captions for each photograph of train.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same sentences and voices.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = max(1, os.cpu_count() or 1),
 ) -> None:
-    """Speak captions of photographs, in the layout of Places Audio Captions.
+    """Speak captions of photographs or drawings, in the layout of Places Audio Captions.
+
+    Example: python -m demo captions --out data/spoken --language en --per-food 24 --per-train-photo 3
 
     Example: python -m demo captions --photos ../shared/media/images/produce --out data/captions --language ja
     """
-    from demo.captions import CARRIERS, render_captions
+    from demo.captions import CARRIERS, draw_pictures, render_captions
 
     try:
         if language not in CARRIERS:
             raise ValueError(f"--language takes one of {sorted(CARRIERS)}, got {language!r}")
+        if photos is None:
+            draw_pictures(photos := out / "pictures" / language, language, per_food, seed)
         for path in render_captions(photos, out, language, per_train_photo, seed, workers):
             typer.echo(str(path))
     except (ValueError, OSError) as error:

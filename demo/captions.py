@@ -1,4 +1,4 @@
-"""Spoken captions of photographs in two languages, in the layout of Places Audio: what the cascade is shown on."""
+"""Spoken captions of pictures in two languages, in the layout of Places Audio: what the cascade is shown on."""
 
 import wave
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from demo.foods import FOODS
+from demo.pictures import draw_food
 from demo.render import write_whole
 from demo.sound import SAMPLING_RATE
 from demo.voices import speak
@@ -77,6 +79,27 @@ def plan_captions(photos: Path, language: str, per_train_photo: int, seed: int) 
             image = str(photo.relative_to(photos))
             captions.append(Caption(uttid, image, speaker, text, split, photo.parent.name, variety))
     return captions
+
+
+def draw_pictures(folder: Path, language: str, per_food: int, seed: int = 1) -> None:
+    """Drawings of every food of the channel as FOLDER/SPLIT/FOOD/FOOD_NUMBER.jpg; what is there stays.
+
+    Args:
+        folder: what `plan_captions` takes for photographs.
+        language: each has pictures of its own.
+        per_food: of train, as many of test, a quarter as many of val.
+        seed: the same gives the same pictures.
+    """
+    sizes = {"train": per_food, "val": max(1, per_food // 4), "test": per_food}
+    names = [(split, food.name, number) for food in FOODS for split in SPLITS for number in range(sizes[split])]
+    picture_seeds = np.random.SeedSequence([seed, sorted(CARRIERS).index(language)]).generate_state(len(names))
+    for index, (split, food, number) in enumerate(names):
+        path = folder / split / food / f"{food}_{number:03d}.jpg"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = path.with_suffix(".tmp")
+            draw_food(food, int(picture_seeds[index])).save(unfinished, format="JPEG", quality=90)
+            unfinished.rename(path)
 
 
 def _word(variety: str, language: str) -> str:

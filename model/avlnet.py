@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -139,18 +141,21 @@ class AVLNet(nn.Module):
         self.GU_audio = GatedUnit(widths[-1], widths[-1])
         self.GU_video = GatedUnit(video_dim, embedding_dim)
 
-    def forward(self, audio: Tensor, num_frames: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, audio: Tensor, num_frames: Tensor | npt.NDArray[np.int64], video: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Embed a batch of clips.
 
         Args:
             audio: [B, 40, T] dB relative to the clip's maximum, padded with 0 to the right.
-            num_frames: int64 [B], frames of each clip before padding or cutting; left unchanged.
+            num_frames: int64 [B], frames of each clip before padding or cutting; left unchanged. On the CPU, since its
+                values are asked for: as an array where DistributedDataParallel would move a tensor.
             video: [B, video_dim], halves L2-normalised.
 
         Returns:
             (audio_embedding, video_embedding), each [B, embedding_dim].
         """
-        return self.embed_audio(audio, num_frames), self.embed_video(video)
+        return self.embed_audio(audio, torch.as_tensor(num_frames)), self.embed_video(video)
 
     def embed_audio(self, audio: Tensor, num_frames: Tensor) -> Tensor:
         """[B, 40, T] and int64 [B] -> [B, embedding_dim]."""

@@ -17,6 +17,8 @@ from model.avlnet import AVLNet
 # What torch raises for a file that is none of its own.
 _UNREADABLE = (*UNREADABLE, OSError, struct.error)
 RESUME_FILE = "resume.pt"
+_WRAPPERS = ("net", "state_dict", "model_state_dict", "model")
+_OWN_PARTS = {"DAVEnet", "DAVEnet_projection", "GU_audio", "GU_video"}
 logger = logging.getLogger(__name__)
 
 
@@ -63,8 +65,24 @@ def read_whole(path: Path) -> Any:
                 raise CheckpointError(f"{path} is not a checkpoint of tensors only: {reason}") from None
 
 
-def find_shorter(folder: Path, identity: str, epochs: int) -> tuple[Path, dict[str, Any]] | None:
-    """Of the folders beside `folder` that with the longest of the same training's states for fewer epochs, and that."""
+def find_state(folder: Path, identity: str, epochs: int) -> tuple[Path, dict[str, Any]] | None:
+    """(folder, state) to go on from: the folder's own, else the longest of the same training's with fewer epochs.
+
+    Raises:
+        ValueError: the folder's own is of another training or a longer one, or cannot be gone on from.
+    """
+    path = folder / RESUME_FILE
+    if path.exists():
+        state = read_whole(path)
+        if not isinstance(state, dict) or state.get("identity") != identity:
+            raise ValueError(f"{folder} holds a training of other settings or clips: choose another folder")
+        if (num_done := len(state["history"])) > epochs:
+            raise ValueError(
+                f"{folder} holds a training of {num_done} epochs, more than {epochs}: choose another folder"
+            )
+        if not _is_finite(state):
+            raise CheckpointError(f"{path} holds numbers that are not finite: remove it to train anew")
+        return folder, state
     found: list[tuple[Path, dict[str, Any]]] = []
     for path in sorted(folder.parent.glob(f"*/{RESUME_FILE}")):
         try:
@@ -73,7 +91,14 @@ def find_shorter(folder: Path, identity: str, epochs: int) -> tuple[Path, dict[s
             continue
         if isinstance(state, dict) and state.get("identity") == identity and state["epochs"] < epochs:
             found.append((path.parent, state))
-    return max(found, key=lambda one: int(one[1]["epochs"]), default=None)
+    return max((one for one in found if _is_finite(one[1])), key=lambda one: int(one[1]["epochs"]), default=None)
+
+
+def _is_finite(held: Any) -> bool:
+    if isinstance(held, Tensor):
+        return bool(torch.isfinite(held).all())
+    inner = held.values() if isinstance(held, dict) else held if isinstance(held, list | tuple) else ()
+    return all(map(_is_finite, inner))
 
 
 def load_avlnet(path: str | Path, mask_padding: bool = False) -> AVLNet:
@@ -107,14 +132,19 @@ def load_avlnet(path: str | Path, mask_padding: bool = False) -> AVLNet:
 def _unwrap(held: Any) -> tuple[Any, list[str]]:
     """The state dict that a training's own checkpoint holds, and what was taken off."""
     taken_off = []
-    for name in ("net", "state_dict"):  # the original's amp_checkpoint.pt: net, optimizer, amp
-        if isinstance(held, dict) and isinstance(held.get(name), dict):
-            others = [str(key)[:30] for key in held if key != name]
-            taken_off.append(f"its {name} is taken" + (f", {_few(others)} left" if others else ""))
-            held = held[name]
-    if isinstance(held, dict) and held and all(isinstance(key, str) and key.startswith("module.") for key in held):
-        taken_off.append('"module." is taken off the names')
-        held = {key.removeprefix("module."): value for key, value in held.items()}
+    # The original's amp_checkpoint.pt has net, optimizer, amp; others wrap in other words, one in the other.
+    while isinstance(held, dict) and (names := [name for name in _WRAPPERS if isinstance(held.get(name), dict)]):
+        others = [str(key)[:30] for key in held if key != names[0]]
+        taken_off.append(f"its {names[0]} is taken" + (f", {_few(others)} left" if others else ""))
+        held = held[names[0]]
+    # DataParallel, torch.compile and classes around the model put their own word before each name.
+    while isinstance(held, dict) and held and all(isinstance(key, str) for key in held):
+        words, inner = {key.partition(".")[0] for key in held}, {part for key in held for part in key.split(".")[1:]}
+        if len(words) > 1 or words & _OWN_PARTS or not inner & _OWN_PARTS:
+            break
+        word = f"{words.pop()}."
+        taken_off.append(f'"{word[:30]}" is taken off the names')
+        held = {key.removeprefix(word): value for key, value in held.items()}
     return dict(held) if isinstance(held, dict) else held, taken_off
 
 

@@ -47,8 +47,8 @@ def backward_contrastive(
 
 
 def _embed(fabric: Fabric, model: nn.Module, piece: Batch) -> Embeddings:
-    batch = fabric.to_device((piece.audio, piece.num_frames, piece.video))
-    audio, video = model(*batch)
+    audio, video = fabric.to_device((piece.audio, piece.video))
+    audio, video = model(audio, piece.num_frames.numpy(), video)
     return audio.float(), video.float()
 
 

@@ -38,6 +38,10 @@ class Batch:
     video: Tensor
     """[B, video_dim] float32."""
 
+    def pinned(self) -> "Batch":
+        """The same in memory that a GPU reads beside its work."""
+        return Batch(self.audio.pin_memory(), self.num_frames, self.video.pin_memory())
+
 
 @dataclass(frozen=True)
 class ClipSet:
@@ -89,6 +93,12 @@ class ClipSet:
             torch.from_numpy(num_frames),
             torch.from_numpy(self.video[indices]),
         )
+
+    def spoilt(self) -> list[str]:
+        """Ids of clips with numbers that are not finite."""
+        sides = ((self.video[i], self.frames(i)) for i in range(len(self)))
+        are_finite = (np.isfinite(video).all() and np.isfinite(audio).all() for video, audio in sides)
+        return [name for name, is_finite in zip(self.clip_ids, are_finite, strict=True) if not is_finite]
 
     def subset(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> "ClipSet":
         """The clips at `indices`, in that order."""

@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor
 
 from model.avlnet import AVLNet
 from model.checkpoints import check_video_dim, load_avlnet
-from model.data import ClipSet, padded_length
+from model.data import Batch, ClipSet, padded_length
+from model.finite import find_spoilt
 from model.metrics import (
     best_candidates,
     bootstrap_recall,
@@ -17,6 +20,7 @@ from model.metrics import (
     rank_embeddings,
     upstream_metrics,
 )
+from model.prefetch import prepare_ahead
 from model.ranks import DIRECTIONS, RECALL_AT
 from model.settings import EvaluateSettings
 
@@ -116,10 +120,16 @@ def rank_rows(
     return rows
 
 
-def mean_recall(model: AVLNet, clips: ClipSet) -> float:
-    """Mean of R@1, R@5 and R@10 over both directions: one figure to choose an epoch by, on the model's device."""
-    device = str(next(model.parameters()).device)
-    audio, video = embed_clips(model, clips, EvaluateSettings(device=device))
+def mean_recall(model: AVLNet, clips: ClipSet, fabric: Fabric) -> float:
+    """Mean of R@1, R@5 and R@10 over both directions: one figure to choose an epoch by. Processes share the clips."""
+    num_processes, num_clips = fabric.world_size, len(clips)
+    own = np.resize(np.arange(num_clips), -(-num_clips // num_processes) * num_processes)
+    share = clips if num_processes == 1 else clips.subset(own[fabric.global_rank :: num_processes])
+    sides = embed_clips(model, share, EvaluateSettings(device=str(fabric.device)))
+    if num_processes > 1:  # [place in a share, process, D]: clip i is number i // processes of process i % processes
+        gathered: list[Tensor] = [torch.stack(list(fabric.all_gather(side)), dim=1) for side in sides]
+        sides = (gathered[0].flatten(0, 1)[:num_clips], gathered[1].flatten(0, 1)[:num_clips])
+    audio, video = sides
     figures = [rank_embeddings(*pair).metrics() for pair in ((audio, video), (video, audio))]
     return float(np.mean([metrics[f"R@{k}"] for metrics in figures for k in RECALL_AT]))
 
@@ -128,7 +138,10 @@ def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tu
     """Embed each clip once, in eval mode, in small batches of clips of similar length.
 
     Returns:
-        (audio, video) embeddings, float32 [N, embedding_dim] each, on the CPU, in the order of `clips`.
+        (audio, video) embeddings, float32 [N, embedding_dim] each, on the model's device, in the order of `clips`.
+
+    Raises:
+        ValueError: a clip holds numbers that are not finite.
     """
     name = settings.device
     if name == "auto":
@@ -137,13 +150,21 @@ def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tu
     was_training = model.training
     model = model.to(device).eval()
     order = np.argsort(clips.num_frames, kind="stable")
-    audio = torch.empty(len(clips), model.embedding_dim)
-    video = torch.empty(len(clips), model.embedding_dim)
+    groups = [order[start : start + settings.batch_size] for start in range(0, len(clips), settings.batch_size)]
+
+    def make_ready(indices: npt.NDArray[np.int64]) -> Batch:
+        batch = clips.batch(indices, padded_length(int(clips.num_frames[indices].max())))
+        if spoilt := find_spoilt([batch]):
+            raise ValueError(f"{spoilt} ({', '.join(clips.clip_ids[i] for i in indices[:3])} or those after)")
+        return batch.pinned() if device.type == "cuda" else batch
+
+    audio = torch.empty(len(clips), model.embedding_dim, device=device)
+    video = torch.empty_like(audio)
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-        for start in range(0, len(clips), settings.batch_size):
-            indices = order[start : start + settings.batch_size]
-            batch = clips.batch(indices, padded_length(int(clips.num_frames[indices].max())))
-            embeddings = model(batch.audio.to(device), batch.num_frames.to(device), batch.video.to(device))
-            audio[indices], video[indices] = (embedding.float().cpu() for embedding in embeddings)
+        for indices, (batch, _) in zip(groups, prepare_ahead(map(make_ready, groups)), strict=True):
+            mel, vectors = (side.to(device, non_blocking=True) for side in (batch.audio, batch.video))
+            heard, seen = model(mel, batch.num_frames, vectors)
+            rows = torch.from_numpy(indices).to(device)
+            audio[rows], video[rows] = heard.float(), seen.float()
     model.train(was_training)
     return audio, video

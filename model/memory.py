@@ -35,6 +35,21 @@ def has_room_for_graph(pieces: Sequence[Batch], widths: Sequence[int], device: t
     return graph_bytes(num_frames, widths) <= SHARE * there
 
 
+def tell_memory_of_statistics(
+    pieces: Sequence[Batch], widths: Sequence[int], device: torch.device, num_sharing: int
+) -> str | None:
+    """What batch statistics over a whole piece want of the memory, where that is more than its share."""
+    largest = max(pieces, key=lambda piece: piece.audio.shape[0] * piece.audio.shape[2])
+    if has_room_for_graph([largest], widths, device, num_sharing):
+        return None
+    size, _, num_frames = largest.audio.shape
+    num_gb = graph_bytes(size * num_frames, widths) / 1e9
+    return (
+        f"batch statistics over {size} clips of {num_frames} frames want {num_gb:.1f} GB, more than {SHARE:.0%} "
+        "of the memory: should it run out, set train.statistics_over to fewer clips"
+    )
+
+
 def graph_bytes(num_frames: int, widths: Sequence[int]) -> int:
     """Bytes of activations that backpropagation through the audio network needs, in float32: 10 KB a padded frame.
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from model.ranks import RECALL_AT, Ranks
 
 QUERIES_PER_CHUNK = 1024
+_DRAWS_AT_ONCE = 64
 Array = npt.NDArray[np.float32] | Tensor
 
 
@@ -83,8 +84,7 @@ def rank_embeddings(
         own = columns[start : start + chunk]
         # Two computations of one dot product lie no further apart than 8 units of the product of the norms.
         norms = query[start : start + chunk].norm(dim=1, keepdim=True) * gallery[own].norm(dim=1, keepdim=True)
-        rounding = 8 * torch.finfo(query.dtype).eps * norms
-        parts.append(_rank_rows(scores, own, rounding.detach().cpu().numpy()))
+        parts.append(_rank_rows(scores, own, 8 * torch.finfo(query.dtype).eps * norms))
     return Ranks(np.concatenate([part.better for part in parts]), np.concatenate([part.tied for part in parts]))
 
 
@@ -99,12 +99,20 @@ def best_candidates(
     return best
 
 
-def _rank_rows(scores: Tensor, columns: Tensor, rounding: npt.NDArray[Any] | float = 0.0) -> Ranks:
-    # numpy counts rows of booleans ten times as fast as torch adds them up
-    rows = scores.detach().cpu().contiguous().numpy()
-    match = np.take_along_axis(rows, columns.cpu().numpy()[:, None], axis=1)
-    better = np.count_nonzero(rows > match + rounding, axis=1)
-    return Ranks(better, np.count_nonzero(rows >= match - rounding, axis=1) - better - 1)
+@torch.no_grad()
+def _rank_rows(scores: Tensor, columns: Tensor, rounding: Tensor | float = 0.0) -> Ranks:
+    scores = scores.contiguous()
+    match = scores.gather(1, columns.to(scores.device)[:, None])
+    better = _count_in_rows(scores > match + rounding)
+    return Ranks(better, _count_in_rows(scores >= match - rounding) - better - 1)
+
+
+def _count_in_rows(flags: Tensor) -> npt.NDArray[np.int64]:
+    if flags.device.type == "cpu":  # numpy counts rows of booleans ten times as fast as torch adds them up
+        counts: npt.NDArray[np.int64] = np.count_nonzero(flags.numpy(), axis=1)
+    else:
+        counts = flags.sum(dim=1).cpu().numpy()
+    return counts
 
 
 def _refuse_nan(scores: Tensor) -> None:
@@ -146,19 +154,32 @@ def bootstrap_recall(
     Returns:
         {"R@k": (low, high)} as fractions.
     """
-    generator = np.random.default_rng(seed)
-    num_queries = len(ranks.better)
     hits = np.stack([ranks.hits(k) for k in RECALL_AT], axis=1)
-    means = np.stack([hits[generator.integers(num_queries, size=num_queries)].mean(axis=0) for _ in range(num_samples)])
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    low, high = _interval_of_mean(hits, num_samples, confidence, seed)
     return {f"R@{k}": (float(low[i]), float(high[i])) for i, k in enumerate(RECALL_AT)}
+
+
+def _interval_of_mean(
+    values: npt.NDArray[np.float64], num_samples: int, confidence: float, seed: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(low, high) of the mean over queries, the first axis, by scipy's percentile bootstrap."""
+    from scipy.stats import bootstrap  # half a second, which training and search need not wait
+
+    if len(values) < 2:  # of which scipy draws nothing
+        return values.mean(axis=0), values.mean(axis=0)
+    interval = bootstrap(
+        (values,), np.mean, axis=0, vectorized=True, n_resamples=num_samples, batch=_DRAWS_AT_ONCE,
+        confidence_level=confidence, method="percentile", rng=np.random.default_rng(seed),
+    ).confidence_interval  # fmt: skip
+    return np.asarray(interval.low), np.asarray(interval.high)
 
 
 def bootstrap_seeds(
     runs: Sequence[Ranks], num_samples: int = 1000, confidence: float = 0.95, seed: int = 1
 ) -> dict[str, tuple[float, float]]:
     """`bootstrap_recall` of the mean over trainings, which are drawn as well as the queries.
+
+    By hand, since scipy draws along one axis alone.
 
     Args:
         runs: ranks of the same queries by each training.
@@ -234,9 +255,6 @@ def paired_difference(
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if first.shape != second.shape or first.ndim != 1 or not len(first):
         raise ValueError(f"need the hits of the same queries twice, got shapes {first.shape} and {second.shape}")
-    generator = np.random.default_rng(seed)
     gains = second - first
-    means = [gains[generator.integers(len(gains), size=len(gains))].mean() for _ in range(num_samples)]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = _interval_of_mean(gains, num_samples, confidence, seed)
     return Difference(float(gains.mean()), float(low), float(high))

@@ -59,8 +59,8 @@ class TrainSettings(Settings):
     """Multiply scores by a factor that is learned, from 1 on; the original has none, and no retrieval depends on it."""
     wandb_project: Annotated[str | None, OUTSIDE_RECIPE] = None
     """Log to Weights & Biases too, where the package wandb is installed."""
-    checkpoint_every_steps: Annotated[int, OUTSIDE_RECIPE] = Field(default=20, ge=1)
-    """Steps after which the state to resume from is written; a killed training repeats fewer than that."""
+    checkpoint_every_s: Annotated[float, OUTSIDE_RECIPE] = Field(default=300.0, ge=0)
+    """Seconds after which the state to resume from is written within an epoch; a killed training repeats so much."""
     device: Annotated[str, OUTSIDE_RECIPE] = "auto"
     """Lightning's accelerator: auto, cpu, cuda."""
 

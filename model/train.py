@@ -6,44 +6,32 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from torch import nn
 
-from datasets.files import write_bytes
-from datasets.outside_text import make_csv
 from datasets.settings import recipe_of
 from model.avlnet import AVLNet
-from model.checkpoints import RESUME_FILE, check_video_dim, find_shorter, load_avlnet, read_whole, write_whole
+from model.card import tell_batch_statistics, write_card
+from model.checkpoints import RESUME_FILE, check_video_dim, find_state, load_avlnet, read_whole, write_whole
 from model.contrastive import backward_contrastive
 from model.data import Batch, ClipSet
 from model.evaluate import mean_recall
 from model.fabric import make_fabric, synchronise
-from model.finite import check_gradients, check_weights
-from model.memory import has_room_for_graph
+from model.finite import Figures, NotFiniteError, find_spoilt, send_figures
+from model.history import Epoch, write_history
+from model.memory import has_room_for_graph, tell_memory_of_statistics
 from model.prefetch import prepare_ahead
 from model.pretraining import VideoSet
 from model.sampling import clips_per_item, iterate_batches
-from model.schedules import make_scheduler
+from model.schedules import make_optimizer, make_scheduler, take_up
 from model.settings import TrainSettings
 
 MODEL_FILE, HISTORY_FILE = "avlnet.pth", "history.csv"
 OnStep = Callable[[int, int, float], None]
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of history.csv."""
-
-    epoch: int
-    loss: float
-    """Mean over the epoch's batches."""
-    learning_rate: float
-    val_recall: float | None
-    """Mean of R@1, R@5 and R@10 over both directions on the val clips; None without val clips."""
 
 
 @dataclass(frozen=True)
@@ -117,17 +105,22 @@ class _Run:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(settings.seed)
                 model = AVLNet(settings.embedding_dim, train_set.video_dim, settings.widths, settings.mask_padding)
+        if fabric.device.type == "cuda":  # what its convolutions want; on a CPU it brought nothing
+            model = model.to(memory_format=torch.channels_last)
         self.bare_model = model = synchronise(model, settings, fabric)
         self.log_scale = (
             torch.zeros((), device=fabric.device, requires_grad=True) if settings.learn_logit_scale else None
         )
         trained = [p for p in model.parameters() if p.requires_grad] + [p for p in (self.log_scale,) if p is not None]
-        optimizer = torch.optim.Adam(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        optimizer = make_optimizer(trained, settings, fabric.device)
         self.scheduler = make_scheduler(optimizer, settings, self.steps_per_epoch)
         self.model, self.optimizer = fabric.setup(model, optimizer)
         self.history: list[Epoch] = []
         self.losses: list[float] = []
-        """Of the steps done in the epoch that is not over."""
+        """Of the steps done in the epoch that is not over, as far as their figures are read."""
+        self.coming: Figures | None = None
+        """Of the last step."""
+        self.written_at, self.is_warned = time.monotonic(), False
         self.selected_epoch = -1
         ids = {"train": train_set.clip_ids, "val": val_set.clip_ids if val_set else []}
         # More epochs, or more patience, is the same training gone on with; a cosine ends in the last step.
@@ -153,6 +146,11 @@ class _Run:
                 f"train.patience is {settings.patience}, but there are no clips of split val to measure by: "
                 "leave it out, or draw a split val"
             )
+        if self.val_set is not None and self._selects() and (spoilt := self.val_set.spoilt()):
+            raise NotFiniteError(
+                f"{len(spoilt)} of {len(self.val_set)} val clips are not finite, such as {spoilt[0]}: "
+                "recompute the features"
+            )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -160,18 +158,17 @@ class _Run:
 
     def restore(self) -> None:
         """Take up the state that a killed training, or one of fewer epochs, left, if any."""
-        state = self._own_state()
-        if state is None:
-            found = find_shorter(self.folder, self.identity, self.settings.epochs)
-            if found is None:
-                return
-            folder, state = found
+        found = find_state(self.folder, self.identity, self.settings.epochs)
+        if found is None:
+            return
+        folder, state = found
+        if folder != self.folder:
             logger.info("going on with the training of %d epochs in %s", state["epochs"], folder)
             if self.fabric.global_rank == 0 and (folder / MODEL_FILE).exists():
                 write_whole(self.folder / MODEL_FILE, read_whole(folder / MODEL_FILE))
             self.fabric.barrier()
         self.bare_model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        take_up(self.optimizer, state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         if self.log_scale is not None:
             self.log_scale.data.copy_(state["log_scale"])
@@ -180,66 +177,79 @@ class _Run:
         self.history = [Epoch(**row) for row in state["history"]]
         self.selected_epoch = state["selected_epoch"]
 
-    def _own_state(self) -> dict[str, Any] | None:
-        path = self.folder / RESUME_FILE
-        if not path.exists():
-            return None
-        state: dict[str, Any] = read_whole(path)
-        if state["identity"] != self.identity:
-            raise ValueError(f"{self.folder} holds a training of other settings or clips: choose another folder")
-        if len(state["history"]) > self.settings.epochs:
-            raise ValueError(
-                f"{self.folder} holds a training of {len(state['history'])} epochs, more than "
-                f"{self.settings.epochs}: choose another folder"
-            )
-        return state
-
     def is_done(self) -> bool:
-        """All epochs done, or none better for `patience` epochs."""
+        """All epochs done, or none better for `patience` epochs; Lightning's own EarlyStopping asks for its Trainer."""
         num_done, patience = len(self.history), self.settings.patience
         is_stale = patience is not None and self._selects() and num_done - 1 - self.selected_epoch >= patience
         return num_done >= self.settings.epochs or (num_done > 0 and is_stale)
 
     def train_epoch(self, on_step: OnStep | None) -> None:
         """What is left of one pass over the train clips, then validation and checkpoints."""
-        epoch, every = len(self.history), self.settings.checkpoint_every_steps
+        epoch = len(self.history)
         self.model.train(self.settings.recipe == "proper")
         place = (self.fabric.global_rank, self.fabric.world_size)
         batches = iterate_batches(self.train_set, self.settings, epoch, len(self.losses), *place)
         began, all_waited_s = time.perf_counter(), 0.0
         learning_rate = self.optimizer.param_groups[0]["lr"]
-        for pieces, waited_s in prepare_ahead(batches):
+        for step, ((pieces, spoilt), waited_s) in enumerate(
+            prepare_ahead(map(self._make_ready, batches)), epoch * self.steps_per_epoch + len(self.losses) + 1
+        ):
             learning_rate = self.optimizer.param_groups[0]["lr"]
-            num_done = epoch * self.steps_per_epoch + len(self.losses) + 1
-            loss, gradient_norm = self._take_step(pieces, f"step {num_done} (epoch {epoch})")
-            self.losses.append(loss)
+            where = f"step {step} (epoch {epoch})"
+            if spoilt:
+                self._settle(on_step)
+                raise NotFiniteError(f"{where}: {spoilt}")
+            sent = self._take_step(step, where, pieces)
+            self._settle(on_step)
+            self.coming = sent
             all_waited_s += waited_s
-            figures = {"loss": loss, "learning_rate": learning_rate, "gradient_norm": gradient_norm}
-            self.fabric.log_dict(figures, num_done)
-            if num_done % every == 0 and len(self.losses) < self.steps_per_epoch:
+            is_due = time.monotonic() - self.written_at >= self.settings.checkpoint_every_s
+            if is_due and step % self.steps_per_epoch and self.fabric.global_rank == 0:
+                self._settle(on_step)
                 self._write_state()
-            if on_step:
-                on_step(num_done, self.settings.epochs * self.steps_per_epoch, loss)
+        self._settle(on_step)
         share = all_waited_s / max(time.perf_counter() - began, 1e-9)
         self.fabric.log("waiting_for_batches", share, (epoch + 1) * self.steps_per_epoch)
-        val_recall = mean_recall(self.bare_model, self.val_set) if self._selects() and self.val_set else None
+        val_recall = None
+        if self.val_set is not None and self._selects():
+            val_recall = mean_recall(self.bare_model, self.val_set, self.fabric)
         self._end_epoch(Epoch(epoch, float(np.mean(self.losses)), learning_rate, val_recall))
 
-    def _take_step(self, pieces: list[Batch], where: str) -> tuple[float, float]:
-        """(loss, norm of the gradients before clipping)"""
+    def _make_ready(self, pieces: list[Batch]) -> tuple[list[Batch], str | None]:
+        """A batch as the device takes it, and what is wrong with it; beside the step before."""
+        spoilt = find_spoilt(pieces)
+        return [piece.pinned() for piece in pieces] if self.fabric.device.type == "cuda" else pieces, spoilt
+
+    def _take_step(self, step: int, where: str, pieces: list[Batch]) -> Figures:
+        """Send a step to the device; nothing here waits for it."""
         self.optimizer.zero_grad()
-        has_room = has_room_for_graph(pieces, self.bare_model.widths, self.fabric.device, self.fabric.world_size)
-        loss = backward_contrastive(self.fabric, self.model, pieces, not has_room, self.log_scale).item()
+        place = self.bare_model.widths, self.fabric.device, self.fabric.world_size
+        has_room = has_room_for_graph(pieces, *place)
+        if self.settings.recipe == "proper" and not (has_room or self.is_warned):
+            self.is_warned = True
+            if told := tell_memory_of_statistics(pieces, *place):
+                logger.warning(told)
+        loss = backward_contrastive(self.fabric, self.model, pieces, not has_room, self.log_scale)
         limit = self.settings.clip_gradient_norm or math.inf
-        clipped = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False)
-        norm = float(clipped) if clipped is not None else math.nan
-        # In fp16 gradients overflow now and then: its scaler leaves out such a step.
-        check_gradients(where, loss, None if self.settings.precision == "fp16" else norm, pieces)
-        learning_rate = self.optimizer.param_groups[0]["lr"]
+        norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False)
+        assert norm is not None
+        rate = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
-        check_weights(where, self.bare_model.parameters(), learning_rate)
         self.scheduler.step()
-        return loss, norm
+        is_fp16 = self.settings.precision == "fp16"
+        return send_figures(step, where, rate, loss, norm, self.bare_model.parameters(), is_fp16)
+
+    def _settle(self, on_step: OnStep | None) -> None:
+        """Read, keep and tell the figures of the last step, if they are not yet read."""
+        if self.coming is None:
+            return
+        done, self.coming = self.coming, None
+        loss, gradient_norm = done.read()
+        self.losses.append(loss)
+        figures = {"loss": loss, "learning_rate": done.learning_rate, "gradient_norm": gradient_norm}
+        self.fabric.log_dict(figures, done.step)
+        if on_step:
+            on_step(done.step, self.settings.epochs * self.steps_per_epoch, loss)
 
     def _selects(self) -> bool:
         return self.settings.selection == "best_val" and self.val_set is not None and len(self.val_set) > 0
@@ -254,10 +264,15 @@ class _Run:
         if not self._selects() or self.selected_epoch < 0 or recalls[-1] > recalls[self.selected_epoch]:
             self.selected_epoch = len(self.history) - 1
             if self.fabric.global_rank == 0:
-                write_whole(self.folder / MODEL_FILE, self.bare_model.state_dict())
+                state = {key: value.contiguous() for key, value in self.bare_model.state_dict().items()}
+                write_whole(self.folder / MODEL_FILE, state)
         if self.fabric.global_rank == 0:
-            write_bytes(self.folder / HISTORY_FILE, make_csv(list(asdict(epoch)), map(asdict, self.history)))
-        self._write_state()
+            write_history(self.folder / HISTORY_FILE, self.history)
+            is_synchronised = any(isinstance(part, nn.SyncBatchNorm) for part in self.bare_model.modules())
+            told = tell_batch_statistics(self.settings, self.fabric.world_size, is_synchronised)
+            write_card(self.folder, self.settings, self.selected_epoch, self.history, len(self.train_set), told)
+            self._write_state()
+        self.fabric.barrier()
 
     def _write_state(self) -> None:
         """What a killed training goes on from; all else follows from settings, epoch and step."""
@@ -273,9 +288,8 @@ class _Run:
             "losses": self.losses,
             "selected_epoch": self.selected_epoch,
         }
-        if self.fabric.global_rank == 0:
-            write_whole(self.folder / RESUME_FILE, state)
-        self.fabric.barrier()
+        write_whole(self.folder / RESUME_FILE, state)
+        self.written_at = time.monotonic()
 
     def result(self) -> TrainResult:
         """Where the selected model lies."""

@@ -63,5 +63,5 @@ def test_the_check_of_a_gpu_runs_on_a_cpu_and_needs_none_of_what_flows_needs(tmp
     subprocess.run([sys.executable, "-c", program, *arguments], cwd=TOP, check=True)
     found = json.loads((tmp_path / "check.json").read_text())
     assert {name: step.get("error") for name, step in found["steps"].items() if "found" not in step} == {}
-    assert len(found["steps"]) == 8
+    assert len(found["steps"]) == 9
     assert found["holds"]["resnet152 in fp32"] and found["holds"]["no forward is another's"]

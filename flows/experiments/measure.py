@@ -91,7 +91,7 @@ def measure_table(config: Config, table: str) -> TableResult:
         return result
     for name in names:
         try:
-            result.measured[name] = _measure_row(config, table, name, settings, clips)
+            result.measured[name] = _measure_row(config, table, name, settings, clips, result.measured)
         except ValueError as error:
             result.lacking[name] = str(error)
     result.comparisons = compare_rows(result.measured, config.evaluate)
@@ -125,13 +125,15 @@ def digest_data(root: str, split: str) -> Digests:
     return {name: table_digest(root, name) for name in tables}
 
 
-def _measure_row(config: Config, table: str, name: str, settings: TableSettings, clips: ClipSet) -> Measured:
+def _measure_row(
+    config: Config, table: str, name: str, settings: TableSettings, clips: ClipSet, before: dict[str, Measured]
+) -> Measured:
     row = settings.rows.get(name, RowSettings())
     if row.checkpoint:
         path = _existing_file(fill_root(row.checkpoint, config), f"experiments.{table}.rows.{name}.checkpoint")
         models: list[dict[str, Any]] = [{"checkpoint": str(path), "sha256": sha256_of(path)}]
     elif row.train_on:
-        models = _train_row(config, f"{table}.{name}", row, settings)
+        models = _train_row(config, f"{table}.{name}", row, settings, before)
     else:
         raise ValueError(f"no model: name a checkpoint, or train_on, in experiments.{table}.rows.{name}")
     reports: list[dict[str, dict[str, Any]]] = []
@@ -165,20 +167,30 @@ def _existing_file(name: str, field_name: str) -> Path:
     return Path(name)
 
 
-def _train_row(config: Config, title: str, row: RowSettings, table: TableSettings) -> list[dict[str, Any]]:
+def _train_row(
+    config: Config, title: str, row: RowSettings, table: TableSettings, before: dict[str, Measured]
+) -> list[dict[str, Any]]:
     """A checkpoint a seed of a row that trains, trained if it is not there; a killed training goes on."""
     assert row.train_on is not None
     root, settings = fill_root(row.train_on, config), row.train or config.train
-    init = settings.init_checkpoint and fill_root(settings.init_checkpoint, config)
-    settings = settings.model_copy(update={"init_checkpoint": init, "features": table.features})
-    init_sha256 = sha256_of(_existing_file(init, f"train.init_checkpoint of {title}")) if init else None
+    seeds = range(settings.seed, settings.seed + config.experiments.seeds)
+    if row.starts_from:
+        if row.starts_from not in before:
+            raise ValueError(f"row {row.starts_from}, whose model it starts from, is not measured before it")
+        model = before[row.starts_from].model
+        inits = [one["checkpoint"] for one in model.get("seeds", [model] * len(seeds))]
+    else:
+        init = settings.init_checkpoint and fill_root(settings.init_checkpoint, config)
+        if init:
+            _existing_file(init, f"train.init_checkpoint of {title}")
+        inits = [init] * len(seeds)
     digests = {split: digest_data(root, split) for split in ("train", "val")}
     models = []
-    for seed in range(settings.seed, settings.seed + config.experiments.seeds):
-        seeded = settings.model_copy(update={"seed": seed})
-        folder = (
-            Path(fill_root(config.experiments.out, config)) / "checkpoints" / recipe_of(seeded, init_sha256, digests)
-        )
+    for seed, init in zip(seeds, inits, strict=True):
+        seeded = settings.model_copy(update={"init_checkpoint": init, "features": table.features, "seed": seed})
+        init_sha256 = sha256_of(Path(init)) if init else None
+        name = recipe_of(seeded, init_sha256, digests)
+        folder = Path(fill_root(config.experiments.out, config)) / "checkpoints" / name
         made_from = recipe_of(init_sha256, digests)
         path = train_on(root, seeded, folder, f"train {title}, seed {seed}", made_from, config.run.cache_dir)
         models.append({

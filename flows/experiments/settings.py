@@ -55,15 +55,21 @@ class RowSettings(Settings):
     """Model that is evaluated as it is (.pth)."""
     train_on: str | None = None
     """Root or release whose train clips the row trains on; from `train.init_checkpoint`, or from random weights."""
+    starts_from: str | None = None
+    """Row before it in the table whose model of the same seed the training starts from, in place of a file."""
     train: TrainSettings | None = None
     """How it is trained; the configuration's own [train] when not given."""
 
     @model_validator(mode="after")
-    def _refuse_both(self) -> "RowSettings":
+    def _refuse_contradictions(self) -> "RowSettings":
         if self.checkpoint and self.train_on:
             raise ValueError(
                 "a row has a checkpoint or trains one: to start from a file, name it in train.init_checkpoint"
             )
+        if self.starts_from and not self.train_on:
+            raise ValueError("a row that starts from another's model trains: name what on in train_on")
+        if self.starts_from and self.train and self.train.init_checkpoint:
+            raise ValueError("a row starts from another's model or from a file: leave out train.init_checkpoint")
         return self
 
 

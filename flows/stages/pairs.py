@@ -1,5 +1,6 @@
 """Images with spoken captions: metadata files to the table pairs, and where the files of a pair lie."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def _write_pairs(run: Run) -> None:
         if image_folder is None:
             raise ValueError(f"{file} names no folder of images: set pairs.images")
         folders[split] = [str(Path(image_folder).resolve()), str(Path(settings.audio or sounds).resolve())]
+        for pair, (side, folder) in product(pairs, zip(("image_path", "audio_path"), folders[split], strict=True)):
+            pair[side] = pair[side].removeprefix(f"{folder.lstrip('/')}/")  # of a file that holds absolute paths
         rows += pairs
     refuse_repeated(rows, "the splits' files")
     keys = pa.Table.from_pylist(rows, pa.schema([("pair_id", pa.string()), ("split", pa.string())]))

@@ -43,6 +43,12 @@ def _read_clip(where: str, held: dict[Any, Any]) -> dict[str, Any]:
         raise LegacyError(f"{where}: {error}") from None
     except UNREADABLE as error:
         raise LegacyError(f"{where}: a tensor that is none: {str(error)[:200]}") from None
+    for key in KEYS[3:]:  # a number or name as an array or tensor of one
+        if isinstance(clip.get(key), np.ndarray) and clip[key].size == 1:
+            clip[key] = clip[key].item()
+    for key in KEYS[5:]:
+        if clip.get(key, 0) is None:
+            del clip[key]
     _check_kinds(where, clip)
     return clip
 

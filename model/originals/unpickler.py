@@ -26,7 +26,7 @@ READ_LIMIT_S = 900
 _ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 _NUMERIC_MODULES = ("numpy.core.numeric", "numpy._core.numeric")
 _BUILTIN_MODULES = ("builtins", "__builtin__")
-_PLAIN_TYPE = re.compile(r"[<>=|]?([fiub][1248]|c(8|16)|[mM]8(\[\w{1,8}\])?|[SU]\d{1,6})")
+_PLAIN_TYPE = re.compile(r"[<>=|]?([fiub][1248]|c(8|16)|[mM]8(\[\w{1,8}\])?|[SU]\d{1,6}|O8)")
 _TORCH_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 """What torch.save wrote first before version 1.6, and still does within a pickle."""
 
@@ -65,7 +65,7 @@ class _Ignored:
 
 
 class _NumberType(_Sealed):
-    """Stands for numpy's dtype of numbers, text or dates."""
+    """Stands for numpy's dtype of numbers, text, dates or plain values; of the last numpy makes nothing from bytes."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         if not (isinstance(code, str) and _PLAIN_TYPE.fullmatch(code)):
@@ -90,6 +90,8 @@ class Array(_Sealed):
         match state:
             case (int(), tuple(shape), _NumberType(dtype=dtype), bool(by_column), bytes(content)):
                 self.values = np.frombuffer(content, dtype).reshape(shape, order="F" if by_column else "C")
+            case (int(), tuple(), _NumberType(dtype=dtype), bool(), list()) if dtype.hasobject:
+                pass  # say captions: nothing of them is needed
             case _:
                 raise LegacyError("an array is not its shape, type and bytes: do not trust this file")
 
@@ -215,6 +217,7 @@ class _DataUnpickler(pickle.Unpickler):
 
 _ADMITTED = {
     **{("torch._utils", name): Tensor for name in ("_rebuild_tensor", "_rebuild_tensor_v2")},
+    ("torch._utils", "_rebuild_parameter"): _Maker(lambda tensor, *_: tensor),
     **{("torch", f"{name}Storage"): _StorageType(dtype) for name, dtype in _STORAGE_TYPES.items()},
     ("collections", "OrderedDict"): dict,
     ("collections", "defaultdict"): _Maker(lambda *_: {}),

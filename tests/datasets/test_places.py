@@ -93,6 +93,22 @@ def test_japanese_lines_are_pairs_with_sounds_beside_the_file_and_ids_from_their
     assert rows[0]["pair_id"] == make_pair_id("wavs/1/utt_1.wav") != rows[1]["pair_id"]
 
 
+@pytest.mark.parametrize(
+    "text", ["\ufeff/a.jpg /1.wav\r\n\r\n/b.jpg\t/2.wav\r\n", "\n /a.jpg  /1.wav \n\n/b.jpg /2.wav"]
+)
+def test_lines_may_come_from_any_editor(tmp_path, text):
+    path = tmp_path / "pairs.txt"
+    path.write_bytes(text.encode())
+    rows, _, _ = read_places(path, "train", "ja")
+    assert [(row["image_path"], row["audio_path"]) for row in rows] == [("a.jpg", "1.wav"), ("b.jpg", "2.wav")]
+
+
+def test_json_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "pairs.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"data": [{"wav": "1.wav", "image": "a.jpg"}]}).encode())
+    assert len(read_places(path, "train")[0]) == 1
+
+
 @pytest.mark.parametrize("has_folder", [True, False])
 def test_hindi_of_the_english_images_takes_the_hindi_sound_and_its_folder(tmp_path, has_folder):
     if has_folder:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.captions import CARRIERS, SAMPLING_RATE, plan_captions, render_captions
+from demo.captions import CARRIERS, SAMPLING_RATE, draw_pictures, plan_captions, render_captions
 
 
 @pytest.fixture
@@ -64,3 +64,12 @@ def test_what_is_spoken_already_is_not_spoken_again(photos, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     render_captions(photos, tmp_path / "out", "ja")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")} == before
+
+
+def test_drawings_do_for_photographs_and_each_language_has_its_own(tmp_path):
+    for language in ("en", "ja"):
+        draw_pictures(tmp_path / language, language, per_food=1)
+    plans = [plan_captions(tmp_path / language, language, 1, seed=1) for language in ("en", "ja")]
+    assert [len(plan) for plan in plans] == [48, 48]  # sixteen foods in three splits
+    pictures = [path.read_bytes() for path in tmp_path.rglob("*.jpg")]
+    assert len(set(pictures)) == len(pictures) == 96

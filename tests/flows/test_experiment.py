@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 from retrieval_roots import DIM, write_retrieval_root
 from typer.testing import CliRunner
 
@@ -19,7 +20,7 @@ from flows.__main__ import app
 from flows.config import ConfigError, load_config
 from flows.experiments.measure import draw_clips, fill_root, measure_table
 from flows.experiments.paper import read_paper
-from flows.experiments.settings import rows_of_table1
+from flows.experiments.settings import RowSettings, rows_of_table1
 from model.avlnet import AVLNet
 from model.checkpoints import write_whole
 from model.data import load_clips
@@ -240,6 +241,23 @@ def test_several_seeds_are_a_mean_and_an_interval_over_them(root, tmp_path):
     alone = [evaluate(model["checkpoint"], load_clips(root, "test"), config.evaluate) for model in row.model["seeds"]]
     assert report["seeds"] == [one[DIRECTIONS[0]]["metrics"] for one in alone]
     assert "2 seeds" in result.note
+
+
+def test_a_row_starts_from_another_rows_model_of_the_same_seed(root, tmp_path):
+    rows = {"b": {"train_on": root}, "d": {"train_on": root, "starts_from": "b"}}
+    config = load_config(table_config(root, tmp_path, **rows), None, ("experiments.seeds=2",))
+    result = measure_table(config, "youcook_japanese")
+    first, second = (result.measured[name].model["seeds"] for name in ("b", "d"))
+    assert [model["init_sha256"] for model in second] == [model["sha256"] for model in first]
+    assert len({model["sha256"] for model in (*first, *second)}) == 4
+    lonely = load_config(table_config(root, tmp_path / "2", d=rows["d"]), None)
+    assert "row b, whose model" in measure_table(lonely, "youcook_japanese").lacking["d"]
+
+
+@pytest.mark.parametrize("more", [{}, {"train_on": "x", "train": {"init_checkpoint": "y"}}])
+def test_a_row_that_starts_from_another_trains_and_from_nothing_else(more):
+    with pytest.raises(ValidationError, match=r"a row (that )?starts from another's model"):
+        RowSettings(starts_from="b", **more)
 
 
 @pytest.mark.parametrize("is_parent", [True, False])

@@ -57,6 +57,14 @@ def test_files_are_found_wherever_the_metadata_say_or_the_configuration_says(pla
     ]
 
 
+def test_absolute_paths_below_the_folders_are_those_below_them(places, prefect_server):
+    data = [{"uttid": "u1", "wav": str(places / "audio" / "1.wav"), "image": str(places / "images" / "a.jpg")}]
+    metadata = {"image_base_path": "images", "audio_base_path": "audio", "data": data}
+    (places / "test.json").write_text(json.dumps(metadata), encoding="utf-8")
+    (row,) = read_table(fill(places), "pairs").to_pylist()
+    assert (row["status"], row["image_path"], row["audio_path"]) == ("ok", "a.jpg", "1.wav")
+
+
 def test_files_that_moved_are_found_where_the_configuration_says_now(places, prefect_server):
     parts = list_parts(fill(places), "pairs")
     (places / "images").rename(places / "pictures")

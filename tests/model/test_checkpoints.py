@@ -50,6 +50,15 @@ FOUND = {
         "its net is taken, optimizer, amp left",
     ),
     "state_dict": (lambda state: {"state_dict": in_module(state), "epoch": 3}, "its state_dict is taken, epoch left"),
+    "by torch.compile within DataParallel": (
+        lambda state: {"state_dict": {f"module._orig_mod.{key}": value for key, value in state.items()}},
+        '"_orig_mod." is taken off the names',
+    ),
+    "in a class": (lambda state: {f"model.{key}": value for key, value in state.items()}, '"model." is taken off'),
+    "one in the other": (
+        lambda state: {"model_state_dict": {"state_dict": in_module(state)}, "epoch": 3},
+        'its model_state_dict is taken, epoch left; its state_dict is taken; "module." is taken off',
+    ),
     "before counts": (without_counts, "22 num_batches_tracked"),
     "transposed": (transposed, None),
 }

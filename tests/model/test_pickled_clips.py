@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.originals.clips import read_clips
 from model.originals.pickles import LegacyError, read_pickle
 from tests.model.hostile_pickles import HOSTILE, Asks
 
@@ -36,6 +37,29 @@ def test_arrays_tensors_and_numbers_of_numpy_are_read_as_they_were(tmp_path, pro
     np.testing.assert_array_equal(clip["2d"], [0, 1, 2])
     np.testing.assert_array_equal(clip["3d"], [0, 2, 4, 6])
     assert {name: clip[name] for name in ("id", *times)} == {"id": "v", **times}
+
+
+@pytest.mark.parametrize("hold", [np.array, lambda value: torch.tensor([value])])
+def test_times_may_be_arrays_and_tensors_of_one_number(tmp_path, hold):
+    (clip,) = read_pickle(write(tmp_path, CLIP | {"start": hold(1.5), "end": hold(3.0)}))
+    assert (clip["start"], clip["end"]) == (1.5, 3.0)
+
+
+def test_a_clip_may_have_no_times_captions_in_an_array_and_sound_in_a_parameter(tmp_path):
+    more = {
+        "start": None,
+        "end": None,
+        "caption": np.array(["a", None], object),
+        "audio": torch.nn.Parameter(CLIP["audio"]),
+    }
+    (clip,) = read_pickle(write(tmp_path, CLIP | more))
+    assert not {"start", "end"} & clip.keys() and clip["audio"].shape == (40, 7)
+
+
+@pytest.mark.parametrize("key", ["2d", "audio"])
+def test_an_array_of_anything_is_no_array_of_numbers(tmp_path, key):
+    with pytest.raises(LegacyError):
+        read_clips(write(tmp_path, CLIP | {key: np.ones((40, 7)).astype(object)}))
 
 
 @pytest.mark.parametrize("thing", HOSTILE.values(), ids=HOSTILE)

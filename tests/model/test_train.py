@@ -65,10 +65,10 @@ def test_a_run_stopped_in_mid_epoch_goes_on_with_the_step_after_the_last_saved(c
         if taken == [1, 2, 3, 4, 5]:
             raise StoppedError
 
-    whole = train(clips, clips, settings(checkpoint_every_steps=2), tmp_path / "whole")
+    whole = train(clips, clips, settings(checkpoint_every_s=0), tmp_path / "whole")
     with pytest.raises(StoppedError):
-        train(clips, clips, settings(checkpoint_every_steps=2), tmp_path / "stopped", on_step=stop)
-    resumed = train(clips, clips, settings(checkpoint_every_steps=2), tmp_path / "stopped", on_step=stop)
+        train(clips, clips, settings(checkpoint_every_s=0), tmp_path / "stopped", on_step=stop)
+    resumed = train(clips, clips, settings(checkpoint_every_s=0), tmp_path / "stopped", on_step=stop)
     assert taken == [1, 2, 3, 4, 5, 5, 6]
     assert resumed.history == whole.history
     assert_same_weights(weights(whole.checkpoint), weights(resumed.checkpoint))

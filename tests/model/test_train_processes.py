@@ -30,9 +30,9 @@ def run_processes(num_processes: int, folder: Path, *arguments: str) -> "subproc
     return done
 
 
-def losses(folder: Path) -> list[float]:
+def figures(folder: Path, name: str) -> list[float]:
     with (folder / "history.csv").open() as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
+        return [float(row[name]) for row in csv.DictReader(file)]
 
 
 @pytest.mark.slow  # four starts of torchrun
@@ -40,7 +40,9 @@ def losses(folder: Path) -> list[float]:
 def test_two_processes_equal_one(tmp_path, micro_batch_size, recompute):
     for num_processes in (1, 2):
         run_processes(num_processes, tmp_path / str(num_processes), micro_batch_size, recompute)
-    assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), rel=1e-5)
+    assert figures(tmp_path / "2", "loss") == pytest.approx(figures(tmp_path / "1", "loss"), rel=1e-5)
+    # Each embeds its share of the 23 val clips.
+    assert figures(tmp_path / "2", "val_recall") == pytest.approx(figures(tmp_path / "1", "val_recall"), abs=0.03)
     one, two = (torch.load(tmp_path / n / "avlnet.pth", weights_only=True) for n in ("1", "2"))
     key = "DAVEnet_projection.weight"
     assert float((one[key] - two[key]).abs().max() / one[key].abs().max()) < 1e-4
@@ -50,4 +52,4 @@ def test_two_processes_equal_one(tmp_path, micro_batch_size, recompute):
 def test_two_processes_in_train_mode_on_a_cpu_say_that_batch_norm_is_apart(tmp_path):
     done = run_processes(2, tmp_path, "4", "recompute", "proper")
     assert "batch norm is not synchronised on a CPU" in done.stderr
-    assert len(losses(tmp_path)) == 2
+    assert len(figures(tmp_path, "loss")) == 2

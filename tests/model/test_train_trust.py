@@ -9,11 +9,13 @@ import torch
 from pydantic import ValidationError
 
 from datasets.settings import recipe_of
-from model.checkpoints import write_whole
+from model.avlnet import AVLNet
+from model.checkpoints import RESUME_FILE, CheckpointError, read_whole, write_whole
 from model.data import ClipSet
+from model.evaluate import evaluate
 from model.finite import NotFiniteError
 from model.prefetch import prepare_ahead
-from model.schedules import make_scheduler
+from model.schedules import make_optimizer, make_scheduler, take_up
 from model.settings import AUDIO_WIDTHS, RECIPES, TrainSettings
 from model.train import train
 
@@ -33,7 +35,7 @@ def spoilt(clips: ClipSet, number: float) -> ClipSet:
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_frames_that_are_no_numbers_stop_the_run_in_their_step(clips: ClipSet, tmp_path, number):
     taken = []
-    with pytest.raises(NotFiniteError, match=r"step \d \(epoch 0\): the loss is .*audio of 1 of its 8 clips") as told:
+    with pytest.raises(NotFiniteError, match=r"step \d \(epoch 0\): audio of 1 of its 8 clips is not finite") as told:
         train(spoilt(clips, number), None, settings(), tmp_path, on_step=lambda done, *_: taken.append(done))
     assert f"step {len(taken) + 1} " in str(told.value)
     assert not (tmp_path / "avlnet.pth").exists()
@@ -57,6 +59,58 @@ def test_weights_to_start_from_that_are_no_numbers_are_refused(clips: ClipSet, t
     write_whole(tmp_path / "bad.pth", state)
     with pytest.raises(ValueError, match=r"GU_audio\.fc\.bias holds numbers that are not finite"):
         train(clips, None, settings(init_checkpoint=str(tmp_path / "bad.pth")), tmp_path / "second")
+
+
+def test_a_state_to_go_on_from_that_is_no_number_is_refused(clips: ClipSet, tmp_path):
+    train(clips, None, settings(epochs=1), tmp_path)
+    state = read_whole(tmp_path / RESUME_FILE)
+    state["optimizer"]["state"][0]["exp_avg"][0] = float("nan")
+    write_whole(tmp_path / RESUME_FILE, state)
+    with pytest.raises(CheckpointError, match=r"resume\.pt holds numbers that are not finite: remove it"):
+        train(clips, None, settings(epochs=2), tmp_path)
+
+
+def test_val_clips_that_are_no_numbers_are_told_before_the_first_step(clips: ClipSet, tmp_path):
+    with pytest.raises(NotFiniteError, match="1 of 24 val clips are not finite, such as clip0005"):
+        train(clips, spoilt(clips, float("nan")), settings(), tmp_path, on_step=lambda *_: pytest.fail("a step"))
+
+
+def test_clips_to_be_measured_by_that_are_no_numbers_are_told(clips: ClipSet):
+    with pytest.raises(ValueError, match="audio of 1 of its 24 clips is not finite"):
+        evaluate(AVLNet(16, 32, small.NARROW), spoilt(clips, float("inf")))
+
+
+def test_moments_are_laid_out_as_the_weights_are_where_training_goes_on():
+    """A GPU's weights have another layout than a CPU's."""
+    weight = torch.arange(24.0).reshape(2, 3, 1, 4)
+    for there, here in ((torch.channels_last, torch.contiguous_format), (torch.contiguous_format, torch.channels_last)):
+        old, new = (torch.nn.Parameter(weight.clone(memory_format=layout)) for layout in (there, here))
+        adam = make_optimizer([old], settings(), torch.device("cpu"))
+        old.grad = torch.ones_like(old)
+        adam.step()
+        resumed = make_optimizer([new], settings(), torch.device("cpu"))
+        take_up(resumed, adam.state_dict())
+        assert resumed.state[new]["exp_avg"].stride() == new.stride() != old.stride()
+        assert torch.equal(resumed.state[new]["exp_avg"], adam.state[old]["exp_avg"])
+
+
+def test_train_mode_says_what_memory_its_statistics_want(clips: ClipSet, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("model.memory.SHARE", 0)
+    train(clips, None, settings(recipe="proper", epochs=1), tmp_path)
+    (told,) = (line.getMessage() for line in caplog.records if "statistics over 8 clips" in line.getMessage())
+    assert "set train.statistics_over" in told
+
+
+@pytest.mark.parametrize(("more", "told"), [
+    ({}, "None are taken"),
+    ({"recipe": "proper"}, "Taken over 8 clips of each batch of 8, as they were drawn; padding is left out"),
+    ({"recipe": "proper", "statistics_over": 4, "mask_padding": False}, "Taken over 4 clips of each batch of 8"),
+])  # fmt: skip
+def test_a_card_beside_the_weights_says_how_they_were_made(clips: ClipSet, tmp_path, more, told):
+    result = train(clips, clips, settings(epochs=1, **more), tmp_path)
+    card = (tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    recall = f"mean recall on val {100 * result.history[0].val_recall:.1f} %"
+    assert f"**Batch statistics**: {told}" in card and recall in card and "24 train clips" in card
 
 
 @pytest.mark.parametrize("folder", ["same", "other"])
@@ -153,7 +207,7 @@ def test_a_cosine_training_that_is_stopped_goes_on_with_its_rates(clips: ClipSet
             raise StoppedError
 
     chosen = settings(schedule="cosine", warmup_steps=2, weight_decay=0.01, learn_logit_scale=True)
-    chosen = chosen.model_copy(update={"checkpoint_every_steps": 1})
+    chosen = chosen.model_copy(update={"checkpoint_every_s": 0})
     whole = train(clips, None, chosen, tmp_path / "a" / "whole")
     with pytest.raises(StoppedError):
         train(clips, None, chosen, tmp_path / "b" / "stopped", on_step=stop)

@@ -25,7 +25,7 @@ def main(folder: str, micro_batch_size: str, mode: str, recipe: str = "upstream"
         embedding_dim=16,
         widths=NARROW,
         micro_batch_size=int(micro_batch_size),
-        checkpoint_every_steps=2,
+        checkpoint_every_s=0,
         device="cpu",
     )
 
@@ -37,7 +37,7 @@ def main(folder: str, micro_batch_size: str, mode: str, recipe: str = "upstream"
 
     Path(folder).mkdir(parents=True, exist_ok=True)
     clips = make_clips(24)
-    train(clips, clips, settings, folder, on_step)
+    train(clips, clips.subset(range(23)), settings, folder, on_step)
 
 
 if __name__ == "__main__":
