@@ -2,12 +2,15 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.commands.shared import ConfigOption, JsonOption, SetOption, one_line_errors, print_json, read_config, show
 from flows.config import ConfigError
+
+if TYPE_CHECKING:
+    from flows.finding.clips import Found
 
 
 def search(
@@ -50,7 +53,12 @@ def search(
                 found = find_image(release, image, checkpoint, settings.features, num_results)
     if json:
         print_json([{**asdict(one.clip), "score": one.score} for one in found])
-        return
+    else:
+        _show(found)
+
+
+def _show(found: list["Found"]) -> None:
+    """A table of results, with the words that were said."""
     from pandas import DataFrame
 
     from datasets.formats import format_clock
