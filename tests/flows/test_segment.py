@@ -134,7 +134,7 @@ def test_what_a_person_can_mend_is_told_in_one_line_without_prefects_traceback(n
 def test_videos_in_many_batches_give_the_clips_that_one_batch_gives(tmp_path, monkeypatch):
     ids = [f"{letter}{number}" for number in range(5) for letter in "zam"]
     digests = set()
-    for size in (2, 4, 100):
+    for size, at_once in ((2, 10), (4, 1), (100, 1000)):
         run = make_run(tmp_path / str(size))
         made = {"recipe": "s", "run_id": "run"}
         rows = [{"video_id": video_id, "num_segments": 2, "duration_ms": 60_000, **OK} for video_id in ids]
@@ -148,6 +148,7 @@ def test_videos_in_many_batches_give_the_clips_that_one_batch_gives(tmp_path, mo
         for table in ("segmentations", "segments"):
             run.record(table, "s")
         monkeypatch.setattr(clip, "_VIDEOS_PER_CLIP_BATCH", size)
+        monkeypatch.setattr(clip, "_SEGMENTS_AT_ONCE", at_once)
         clip.make_clips(run)
         assert read_table(run.root, "clips").num_rows == 2 * len(ids)
         digests.add(table_digest(run.root, "clips"))

@@ -1,0 +1,102 @@
+"""How many rows of a table came out how, without reading them again while its parts are what they were.
+
+What was counted of a large table is kept beside it in ROOT/NAME/_COUNTED.json, with a hash of the listing of the parts
+(path, size, time of change) that it was counted from. Another listing, or a file that cannot be read, and it is counted
+again; a root that nobody may write to is counted each time.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datasets.files import read_json, store_errors, write_json
+from datasets.outcomes import Status
+from datasets.tables import current_recipe, list_parts, read_table
+from datasets.wide import widen
+
+SUMMED = {
+    "permissions": ("is_permitted",),
+    "videos": ("duration_ms",),
+    "media": ("duration_ms", "num_bytes"),
+    "segmentations": ("speech_ms",),
+    "clips": ("start_ms", "end_ms"),
+}
+"""Columns of which the sums are told, too."""
+WORTH_KEEPING = 100_000
+"""Rows; fewer are read in a quarter of a second, and nothing is kept of them."""
+
+Counts = list[dict[str, int | str | None]]
+
+
+def count_rows(root: str, name: str) -> Counts:
+    """Rows of the table's current recipe, {status, reason, items, and the sum of each of `SUMMED`}, by outcome."""
+
+    def count() -> tuple[int, Counts]:
+        table = read_table(root, name, [*SUMMED.get(name, ()), "status", "reason"])
+        return table.num_rows, _sum_by(table, ["status", "reason"], SUMMED.get(name, ()))
+
+    return _keep(root, "counts", [name], count)
+
+
+def count_ok(root: str, name: str) -> dict[str, int]:
+    """The rows that came out ok: {items, and the sum of each of `SUMMED`}."""
+    ok = [row for row in count_rows(root, name) if row["status"] == Status.OK.value]
+    return {column: sum(int(row[column] or 0) for row in ok) for column in ("items", *SUMMED.get(name, ()))}
+
+
+def count_found(root: str) -> int:
+    """Different videos among the discoveries."""
+
+    def count() -> tuple[int, Counts]:
+        found = widen(read_table(root, "discoveries", ["video_id"]))
+        return found.num_rows, [{"items": pc.count_distinct(found["video_id"]).as_py()}]
+
+    return int(_keep(root, "videos", ["discoveries"], count)[0]["items"] or 0)
+
+
+def count_drawn(root: str) -> Counts:
+    """Clips that came out ok of each split, {split, items, ms}."""
+
+    def count() -> tuple[int, Counts]:
+        splits = widen(read_table(root, "splits", ["clip_id", "split"]))
+        if splits.num_rows == 0:
+            return 0, []
+        clips = read_table(root, "clips", ["clip_id", "start_ms", "end_ms", "status"])
+        is_drawn = pc.and_(pc.is_in(clips["clip_id"], splits["clip_id"]), pc.equal(clips["status"], Status.OK.value))
+        drawn = widen(clips.filter(is_drawn)).join(splits, "clip_id", join_type="inner")
+        drawn = drawn.append_column("ms", pc.subtract(drawn["end_ms"], drawn["start_ms"]))
+        return clips.num_rows, _sum_by(drawn, ["split"], ["ms"])
+
+    return _keep(root, "drawn", ["splits", "clips"], count)
+
+
+def _sum_by(table: pa.Table, by: list[str], summed: Sequence[str]) -> Counts:
+    counted = table.group_by(by).aggregate([([], "count_all"), *((column, "sum") for column in summed)])
+    counts: Counts = counted.rename_columns([*by, "items", *summed]).to_pylist()
+    return counts
+
+
+def _keep(root: str, what: str, tables: Sequence[str], count: Callable[[], tuple[int, Counts]]) -> Counts:
+    """What `count`, (rows read, counts), gives, or gave when the parts of these tables were what they are."""
+    path = f"{root.rstrip('/')}/{tables[0]}/_{what}.json"
+    fs, listing = fsspec.core.url_to_fs(root)[0], hashlib.sha256()
+    for name in tables:
+        recipe = current_recipe(root, name)
+        paths = list_parts(root, name, recipe)
+        entries = fs.find(f"{root.rstrip('/')}/{name}", detail=True) if paths else {}
+        facts = [[part, *map(entries.get(part, {}).get, ("size", "mtime", "created", "ETag"))] for part in paths]
+        listing.update(repr([name, recipe, facts]).encode())
+    with suppress(ValueError, TypeError, KeyError):  # none, or no such file of ours
+        kept = read_json(path)
+        if kept["listing"] == listing.hexdigest():
+            counts: Counts = kept["counts"]
+            return counts
+    num_rows, counts = count()
+    if num_rows >= WORTH_KEEPING:
+        with suppress(*store_errors()):
+            write_json(path, {"listing": listing.hexdigest(), "counts": counts})
+    return counts
