@@ -15,17 +15,15 @@ import av
 import av.filter
 from av.stream import Disposition
 
+from datasets.containers import SAFETY
 from datasets.outcomes import RowError
+from datasets.restarts import restarts_of
 from datasets.sound_tracks import choose_track, is_counted
 from extract.language import base_language
 
 OPEN_TIMEOUT_S = 60.0
 SEEK_BACK_MS = 200
 """Seek this much before a range: decoders of sound need what precedes."""
-
-# Containers that hold what a video site serves. Playlists, concat scripts and text "videos" are not among them.
-CONTAINERS = "mov,matroska,mp3,wav,w64,ogg,flac,aac,avi,mpegts,mpeg,flv,asf,aiff,au,caf,amr,ac3,eac3"
-SAFETY = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 
 
 class MediaError(RowError):
@@ -121,7 +119,7 @@ def probe_sound(path: str | Path, audio_track: int | None = None) -> tuple[int, 
         tick_ms = 1000 * stream.time_base
         origin_ms = Fraction(container.start_time or 0, 1000)
         start_ms = 0 if stream.start_time is None else max(0, round(stream.start_time * tick_ms - origin_ms))
-        if not stream.duration:
+        if not stream.duration or restarts_of(container, read_packets):
             return track, start_ms, max(start_ms, _duration_ms(container, Path(path)))
         return track, start_ms, start_ms + int(stream.duration * tick_ms)
 
@@ -139,13 +137,15 @@ def sound_frames(container: Any, track: int, start_ms: int, end_ms: int | None) 
     shift = round((origin_ms + start_ms) * ticks_per_ms)
     first = shift - round(SEEK_BACK_MS * ticks_per_ms)
     end = None if end_ms is None else round((end_ms - start_ms) * ticks_per_ms)
-    is_sought = start_ms > SEEK_BACK_MS and not is_counted(container, stream)
+    restarts = restarts_of(container, read_packets)
+    is_sought = start_ms > SEEK_BACK_MS and restarts is None and not is_counted(container, stream)
     if is_sought:
         try:
             container.seek(int(origin_ms * 1000) + (start_ms - SEEK_BACK_MS) * 1000)
         except av.FFmpegError:  # a file that cannot be sought in is read from its beginning
             container.seek(container.start_time or 0)
-    for packet in _packets(container, stream):
+    packets = _packets(container, stream)
+    for packet in packets if restarts is None else restarts.apply(packets):
         is_before = is_sought and packet.pts is not None and packet.pts * split < first
         try:
             frames = [] if is_before else packet.decode()
@@ -177,15 +177,23 @@ def make_graph(filters: list[str]) -> Any:
     return graph
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
+def read_packets(path: str) -> Iterator[Any]:
+    """All packets of a file, as far as it can be read."""
+    with open_media(path) as container:
+        yield from _packets(container)
+
+
+def _packets(container: Any, *streams: Any) -> Iterator[Any]:
     """Until the end of the file, or where it breaks off."""
     try:
-        yield from container.demux(stream)
+        yield from container.demux(*streams)
     except av.FFmpegError:
         return
 
 
 def _duration_ms(container: Any, path: Path) -> int:
+    if restarts := restarts_of(container, read_packets):
+        return round(1000 * restarts.length_s)
     if container.duration:
         announced_ms: int = round(container.duration / 1000)
         return announced_ms

@@ -12,10 +12,11 @@ from typing import Any
 import ffmpeg
 import imageio_ffmpeg
 
+from datasets.containers import CONTAINERS
 from datasets.waveforms import SAMPLING_RATE as SAMPLING_RATE
-from extract.container import CONTAINERS, existing_file
 from extract.container import MediaError as MediaError
 from extract.container import MediaInfo as MediaInfo
+from extract.container import existing_file
 from extract.container import probe_media as probe_media
 from extract.sound import audio_chunks as audio_chunks
 from extract.sound import read_audio as read_audio

@@ -3,7 +3,7 @@
 import io
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import cache
 from math import inf
@@ -13,13 +13,13 @@ from typing import Any
 import av
 import av.filter
 import av.sidedata.sidedata
-import numpy as np
 from av.codec.hwaccel import HWAccel
 
+from datasets.containers import SAFETY
 from datasets.outcomes import DeviceError
 from datasets.sound_tracks import choose_track
-from features.frames.decoded import ClipError, UInt8
-from features.frames.filters import PictureKind, picture_filters
+from features.frames.decoded import ClipError
+from features.frames.filters import PictureKind
 from features.frames.times import ClipTimes
 
 _TIMEOUT_S = 60.0
@@ -52,7 +52,7 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
         check_nvdec()
     hwaccel = HWAccel("cuda", allow_software_fallback=False) if decoder == "nvdec" else None
     try:
-        container = av.open(str(path), options={"protocol_whitelist": "file"}, timeout=_TIMEOUT_S, hwaccel=hwaccel)
+        container = av.open(f"file:{path}", options=SAFETY, timeout=_TIMEOUT_S, hwaccel=hwaccel)
     except av.FFmpegError as error:
         raise ClipError("decode_failed", f"cannot open {path.name}: {error.strerror}") from error
     with container:
@@ -60,6 +60,12 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
             yield container
         except av.FFmpegError as error:
             raise ClipError("decode_failed", f"{path.name}: {error.strerror}") from error
+
+
+def read_packets(path: str) -> Iterator[Any]:
+    """All packets of a file, as far as it can be read."""
+    with open_media(Path(path)) as container, suppress(av.FFmpegError):
+        yield from container.demux()
 
 
 @cache
@@ -137,23 +143,6 @@ def kind_of(picture: Any) -> PictureKind:
     )
 
 
-class Converter:
-    """Pictures through one chain of filters; a graph never sees a picture of another kind than it was built for."""
-
-    def __init__(self, chain: list[str]) -> None:
-        self.chain = chain
-        self._kind: PictureKind | None = None
-        self._graph: Any = None
-
-    def __call__(self, picture: Any) -> UInt8:
-        """RGB [H, W, 3] of a picture."""
-        kind = kind_of(picture)
-        if kind != self._kind:
-            self._kind, self._graph = kind, make_graph(picture_filters(kind, self.chain))
-        self._graph.push(picture)
-        return np.asarray(self._graph.pull().to_ndarray(), np.uint8)
-
-
 class Demuxer:
     """Reads the packets of a clip's streams and decodes each once.
 
@@ -215,6 +204,9 @@ class Demuxer:
 
     def _packets_from_cut(self) -> Iterator[Any]:
         """Packets from a key frame at or before the cut on; from the start where a seek finds none."""
+        if self.times.restarts is not None:
+            yield from self._last_key_on(self.times.restarts.apply(self.container.demux(self.streams)))
+            return
         is_moved = False
         for back_ms in _SEEK_BACK_MS:
             if self.video is None or self.container.start_time is None or self.times.start_ms <= back_ms:
@@ -233,6 +225,20 @@ class Demuxer:
             if not self._seek(-_INTERLEAVED_MS):  # MPEG-TS needs a time before its start to go there, AVI knows none
                 self._seek(0)
         yield from self.container.demux(self.streams)
+
+    def _last_key_on(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """Without a seek: packets of the video from its last key frame before the cut on, and all of sound."""
+        held: list[Any] = []
+        is_past = self.video is None
+        for packet in packets:
+            if is_past or packet.stream is not self.video:
+                yield packet
+                continue
+            if packet.is_keyframe:
+                held, self._first_pts = [], packet.pts
+            held.append(packet)
+            if is_past := _is_flush(packet) or self._ms_after_cut(packet, packet.dts) > 0:
+                yield from held
 
     def _seek(self, media_ms: int) -> bool:
         """To the last key frame before a time, as far as the file knows of one; whether it can be done."""

@@ -3,15 +3,34 @@
 from fractions import Fraction
 from typing import Any
 
-from features.frames.container import Converter, kind_of
+import numpy as np
+
+from features.frames.container import kind_of, make_graph
 from features.frames.decoded import UInt8
-from features.frames.filters import FPS_2D, FPS_3D, frame_sizes, picture_chains
+from features.frames.filters import FPS_2D, FPS_3D, PictureKind, frame_sizes, picture_chains, picture_filters
 from features.frames.grid import Grid, round_to_row
 from features.frames.screen import Screen, Span
 from features.frames.times import END_TOLERANCE_MS, ClipTimes
 
 _MOVING_MS = 1000
 """Pictures that have come closer than this for as long move: without more of them the screen is frozen."""
+
+
+class Converter:
+    """Pictures through one chain of filters; a graph never sees a picture of another kind than it was built for."""
+
+    def __init__(self, chain: list[str]) -> None:
+        self.chain = chain
+        self._kind: PictureKind | None = None
+        self._graph: Any = None
+
+    def __call__(self, picture: Any) -> UInt8:
+        """RGB [H, W, 3] of a picture."""
+        kind = kind_of(picture)
+        if kind != self._kind:
+            self._kind, self._graph = kind, make_graph(picture_filters(kind, self.chain))
+        self._graph.push(picture)
+        return np.asarray(self._graph.pull().to_ndarray(), np.uint8)
 
 
 class Pictures:

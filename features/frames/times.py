@@ -5,6 +5,7 @@ from fractions import Fraction
 from math import floor
 from typing import Any, Self
 
+from datasets.restarts import Restarts
 from features.frames.decoded import ClipError
 
 END_TOLERANCE_MS = 1000
@@ -55,19 +56,23 @@ class ClipTimes:
     """Where the media's own time begins."""
     is_range: bool = True
     """False for all of a file, of which nothing is cut away."""
+    restarts: Restarts | None = None
+    """Where the media's clock starts anew in its middle."""
     reached_ms: float = 0.0
     """The furthest end of a frame, counted from the clip's start."""
     _clocks: dict[int, Clock] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, container: Any, start_ms: int | None, end_ms: int | None) -> Self:
+    def of(cls, container: Any, start_ms: int | None, end_ms: int | None, restarts: Restarts | None = None) -> Self:
         """The times of the clip [start_ms, end_ms) of an open container, or of all of it."""
+        announced_ms = None if container.duration is None else container.duration // 1000
         return cls(
             start_ms=start_ms or 0,
             clip_ms=None if end_ms is None else end_ms - (start_ms or 0),
-            media_ms=None if container.duration is None else container.duration // 1000,
+            media_ms=announced_ms if restarts is None else round(1000 * restarts.length_s),
             origin_us=container.start_time or 0,
             is_range=start_ms is not None or end_ms is not None,
+            restarts=restarts,
         )
 
     @property

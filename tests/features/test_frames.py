@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -246,3 +247,15 @@ def test_the_long_side_is_truncated() -> None:
     assert scaled_size(426, 240, 224) == (397, 224)
     assert scaled_size(240, 426, 224) == (224, 397)
     assert scaled_size(100, 100, 112) == (112, 112)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ffconcat version 1.0\nfile secret.mp4\n", "#EXTM3U\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n", "a text\n" * 99],
+)
+def test_a_file_that_names_others_or_is_text_is_no_media(text: str, tmp_path: Path, golden_clip: Path) -> None:
+    shutil.copy(golden_clip, tmp_path / "secret.mp4")
+    for name in ("video.mp4", "video.txt"):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ClipError, match="decode_failed: cannot open"):
+            decode_clip(tmp_path / name)

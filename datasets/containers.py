@@ -1,0 +1,12 @@
+"""Which files are opened as media at all: plain ones of known containers, whatever library opens them.
+
+Media come from strangers. Playlists, concat scripts, text "videos" and patterns of file names are not among these: they
+would have other files or the network opened.
+"""
+
+CONTAINERS = (
+    "mov,matroska,mp3,wav,w64,ogg,flac,aac,avi,mpegts,mpeg,flv,asf,aiff,au,caf,amr,ac3,eac3,gif,apng,h264,hevc,ivf,mxf"
+)
+"""Of libavformat: what a video site serves, moving pictures of the web, and bare streams."""
+SAFETY = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+"""Options of libavformat."""

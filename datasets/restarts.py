@@ -1,0 +1,125 @@
+"""Clocks that start anew in the middle of a file: recordings put one behind another, and clocks of 33 bits that wrap.
+
+MPEG streams are cut and joined as bytes, and nothing in them says so but times that jump. Here a file's packets are
+read once, and each stretch of one clock is laid behind the one before it, for all streams alike. Which library reads is
+not known: packets are handed in.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+RESTARTING = frozenset({"mpegts", "mpeg"})
+"""Of libavformat: those whose times may start anew."""
+LEAST_BACK_S = 0.1
+"""A stream whose times go back by more has another clock, as for ffmpeg."""
+LEAST_FORWARD_S = 3600.0
+"""One whose times go on by more too; by less, something is missing."""
+CONFIRMING = 8
+"""So many packets must follow the other clock: a single damaged time is none."""
+LEAST_CONFIRMING = 3
+"""Where the file ends there."""
+Read = Callable[[str], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """What to add to the times of a file's packets."""
+
+    shifts: Mapping[int, tuple[tuple[int, Fraction], ...]]
+    """By index of the stream: from which of its packets on, so many seconds."""
+    length_s: float
+    """Of all stretches."""
+
+    def apply(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """Packets from the file's beginning on, at their times."""
+        counts: Counter[int] = Counter()
+        for packet in packets:
+            index, number = packet.stream.index, counts[packet.stream.index]
+            counts[index] += 1
+            shift = [seconds for first, seconds in self.shifts.get(index, ()) if first <= number]
+            if shift and packet.dts is not None:
+                packet.dts += round(shift[-1] / packet.time_base)
+            if shift and packet.pts is not None:
+                packet.pts += round(shift[-1] / packet.time_base)
+            yield packet
+
+
+def restarts_of(container: Any, read_packets: Read) -> Restarts | None:
+    """What to add to the times of an open file; None where its clock goes on, as nearly everywhere.
+
+    Args:
+        container: an open media file, in which nothing is moved.
+        read_packets: the packets of all streams of the file of a name, as far as they can be read.
+    """
+    if container.format.name not in RESTARTING:
+        return None
+    path = container.name.removeprefix("file:")
+    status = Path(path).stat()
+    return _find_restarts(path, status.st_size, status.st_mtime_ns, read_packets)
+
+
+class _Stretch:
+    """The packets of one clock."""
+
+    def __init__(self) -> None:
+        self.first: dict[int, int] = {}
+        """By stream, the number of its first packet."""
+        self.start_s, self.end_s = float("inf"), float("-inf")
+
+
+@lru_cache(maxsize=256)
+def _find_restarts(path: str, _size: int, _changed: int, read_packets: Read) -> Restarts | None:
+    times: dict[int, list[float]] = {}
+    order: list[tuple[int, float, float, float]] = []  # stream, dts, pts and end of each packet, in seconds
+    for packet in read_packets(path):
+        dts = packet.pts if packet.dts is None else packet.dts
+        if packet.size and packet.stream.type in ("video", "audio"):
+            tick_s = float(packet.time_base)
+            known = times.setdefault(packet.stream.index, [])
+            dts_s = dts * tick_s if dts is not None else known[-1] if known else 0.0
+            pts_s = dts_s if packet.pts is None else packet.pts * tick_s
+            known.append(dts_s)
+            order.append((packet.stream.index, dts_s, pts_s, pts_s + (packet.duration or 0) * tick_s))
+    stretches = _stretches(order, times)
+    if len(stretches) < 2:
+        return None
+    shifts: dict[int, list[tuple[int, Fraction]]] = {}
+    end_s = stretches[0].end_s
+    for stretch in stretches[1:]:
+        for index, first in stretch.first.items():
+            shifts.setdefault(index, []).append((first, Fraction(end_s - stretch.start_s)))
+        end_s += stretch.end_s - stretch.start_s
+    return Restarts({index: tuple(found) for index, found in shifts.items()}, end_s - stretches[0].start_s)
+
+
+def _stretches(order: list[tuple[int, float, float, float]], times: Mapping[int, list[float]]) -> list[_Stretch]:
+    stretches = [_Stretch()]
+    current: dict[int, int] = {}
+    last_s: dict[int, float] = {}
+    counts: Counter[int] = Counter()
+    for index, dts_s, pts_s, end_s in order:
+        number = counts[index]
+        counts[index] += 1
+        at = current.setdefault(index, len(stretches) - 1)
+        if number and not _follows(dts_s, last_s[index]):
+            ahead = times[index][number : number + CONFIRMING]
+            if len(ahead) < LEAST_CONFIRMING or not all(map(_follows, ahead[1:], ahead[:-1])):
+                continue  # a damaged time
+            newest = stretches[-1]
+            if at == len(stretches) - 1 or not _follows(dts_s, newest.start_s - 1):
+                stretches.append(_Stretch())
+            at = current[index] = len(stretches) - 1
+        last_s[index] = dts_s
+        stretch = stretches[at]
+        stretch.first.setdefault(index, number)
+        stretch.start_s, stretch.end_s = min(stretch.start_s, pts_s), max(stretch.end_s, end_s)
+    return stretches
+
+
+def _follows(time_s: float, before_s: float) -> bool:
+    return -LEAST_BACK_S <= time_s - before_s <= LEAST_FORWARD_S

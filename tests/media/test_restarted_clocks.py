@@ -1,0 +1,72 @@
+"""Files whose clock starts anew in the middle are as long as all they hold, and each moment is where it is seen."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.restarts import LEAST_FORWARD_S
+from extract.container import probe_media, probe_sound
+from extract.sound import read_audio
+from features.frames import decode_clip
+from features.frames.sound import read_waveform
+from tests.media.render import X264, ffmpeg, film, grey, reference_rows
+from tests.media.test_sound import chirp, misfit
+
+WRAP_S = 2**33 / 90_000
+LAG = 800
+"""Samples, 50 ms, for each of three stretches: no more is known of where the last picture and sound of one end."""
+# name: the ending, the codecs, when the clock of each stretch of 4 s starts
+JOINS: dict[str, tuple[str, tuple[object, ...], tuple[float, ...]]] = {
+    "one behind another": ("ts", (*X264, "-bf", 2, "-g", 25, "-c:a", "mp2"), (0, 0, 0)),
+    "an earlier one": ("ts", (*X264, "-g", 25, "-c:a", "aac"), (500, 20, 20_000)),
+    "clocks that wrap": ("ts", (*X264, "-g", 25, "-c:a", "aac"), (WRAP_S - 2, WRAP_S - 2, WRAP_S - 1)),
+    "program streams": ("mpg", ("-c:v", "mpeg2video", "-g", 15, "-bf", 2, "-q:v", 2, "-c:a", "mp2"), (0, 0, 0)),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 s of pictures and a tone that rises all the time."""
+    folder = tmp_path_factory.mktemp("whole")
+    picture = film(folder / "picture.mkv", 12, "-c:v", "ffv1", size=(160, 96))
+    ffmpeg("-i", picture, *chirp(12, 48000), "-c:v", "copy", "-c:a", "pcm_s16le", folder / "whole.mkv")
+    return folder / "whole.mkv"
+
+
+def join(path: Path, whole: Path, codecs: tuple[object, ...], starts: tuple[float, ...]) -> Path:
+    pieces = [path.with_suffix(f".{i}{path.suffix}") for i in range(len(starts))]
+    for i, (piece, start) in enumerate(zip(pieces, starts, strict=True)):
+        ffmpeg("-ss", 4 * i, "-t", 4, "-i", whole, *codecs, "-output_ts_offset", start, piece)
+    path.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", [n if n == "one behind another" else pytest.param(n, marks=pytest.mark.slow) for n in JOINS]
+)
+def test_stretches_of_several_clocks_follow_one_another(name: str, tmp_path: Path, whole: Path) -> None:
+    ending, codecs, starts = JOINS[name]
+    path = join(tmp_path / f"joined.{ending}", whole, codecs, starts)
+    assert probe_media(path).duration_ms == pytest.approx(12_000, abs=150)
+    assert probe_sound(path)[2] == pytest.approx(12_000, abs=150)
+    right = read_audio(whole)
+    for found in (read_audio(path), read_waveform(path)):
+        assert abs(len(found) - len(right)) <= 3 * LAG
+        assert misfit(found[:56_000], right[:56_000], LAG) < 0.05
+        assert misfit(found[136_000:184_000], right[136_000:184_000], 3 * LAG) < 0.05
+    for cut in ((1000, 2500), (9000, 10_500)):
+        heard = right[16 * cut[0] : 16 * cut[1]]
+        clip = decode_clip(path, *cut)
+        assert misfit(read_audio(path, *cut), heard, 3 * LAG) < 0.05
+        assert misfit(clip.waveform, heard, 3 * LAG) < 0.05
+        rows = [grey(reference_rows(whole, (160, 96), (cut[0] + off, cut[1] + off))[0]) for off in range(-160, 161, 40)]
+        assert min(np.abs(grey(clip.frames_2d)[0] - row[0]).mean() for row in rows) < 5
+        assert len(clip.frames_3d) in (36, 37)
+
+
+def test_a_gap_of_less_than_an_hour_is_missing_time(tmp_path: Path, whole: Path) -> None:
+    assert LEAST_FORWARD_S == 3600
+    path = join(tmp_path / "gap.ts", whole, JOINS["one behind another"][1], (0, 64))
+    assert probe_media(path).duration_ms == pytest.approx(68_000, abs=150)
+    assert decode_clip(path, 3000, 5000).missing_sound_ms == pytest.approx(1000, abs=50)
