@@ -2,15 +2,13 @@
 
 Media come from strangers: ffmpeg may open plain files only (no network, no playlists that name other files),
 reads no keys, and is killed when it passes its time limit. What a file holds, and its samples, come through PyAV
-(`extract.container`, `extract.sound`).
+(`extract.container`, `extract.sound`). The program and the package that writes its command lines are looked for when
+they are used: the speech CNN runs where neither is.
 """
 
 import subprocess
 from pathlib import Path
 from typing import Any
-
-import ffmpeg
-import imageio_ffmpeg
 
 from datasets.containers import CONTAINERS
 from datasets.waveforms import SAMPLING_RATE as SAMPLING_RATE
@@ -28,6 +26,8 @@ _REPEATABLE = {"map_metadata": -1, "fflags": "+bitexact", "flags": "+bitexact"}
 
 def ffmpeg_path() -> str:
     """The ffmpeg program that comes with imageio-ffmpeg; nothing is looked up on the PATH."""
+    import imageio_ffmpeg
+
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
@@ -47,6 +47,8 @@ def encode_speech(path: str | Path, start_ms: int, end_ms: int, audio_track: int
     Raises:
         MediaError: "media_missing", "no_audio" or "decode_failed".
     """
+    import ffmpeg
+
     samples = (read_audio(path, start_ms, end_ms, audio_track) * 32768).astype("<i2").tobytes()
     source = ffmpeg.input("pipe:0", format="s16le", ar=SAMPLING_RATE, ac=1)
     sound = {"format": "mp3", "acodec": "libmp3lame", "b:a": "24k"}
@@ -76,6 +78,8 @@ def _encode(
     source: Any, options: dict[str, Any], name: str, data: bytes = b"", timeout_s: float = ENCODE_TIMEOUT_S
 ) -> bytes:
     """What ffmpeg makes of an input, or of `data` at its standard input."""
+    import ffmpeg
+
     command = ffmpeg.compile(source.output("pipe:1", **options), cmd=[ffmpeg_path(), "-nostdin", "-v", "error"])
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=timeout_s, check=False)
@@ -87,6 +91,8 @@ def _encode(
 
 
 def _open_input(path: str | Path, **options: Any) -> Any:
+    import ffmpeg
+
     safety = {"protocol_whitelist": "file,pipe", "format_whitelist": CONTAINERS}
     return ffmpeg.input(f"file:{existing_file(path)}", threads=1, **safety, **options)
 

@@ -4,8 +4,6 @@ import functools
 
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
-import scipy.sparse
 
 SAMPLING_RATE = 16000
 NUM_MELS = 40
@@ -55,6 +53,9 @@ def log_mel(waveform: npt.ArrayLike) -> Float32:
 
 def _mel_power(samples: Float32) -> Float64:
     """[T, 40] mel power; a chunk of frames at a time, so that memory does not grow with the FFT of a long waveform."""
+    import scipy.signal  # here: encoding frames needs none of it
+    import scipy.sparse
+
     mean, last = samples.mean(), len(samples) - 1
     # Symmetric (end points 0.08): the reference passes scipy's function, whose default that was.
     window = np.asarray(scipy.signal.windows.hamming(FFT_SIZE, sym=True), np.float64)

@@ -102,6 +102,20 @@ assert importlib.util.find_spec("pytest") is None and importlib.util.find_spec("
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.slow  # it imports everything
+def test_all_below_flows_imports_where_prefect_openvino_and_the_ffmpeg_program_are_not(tmp_path):
+    program = f"""
+import importlib, pkgutil, sys
+sys.modules.update(dict.fromkeys(["prefect", "openvino", "imageio_ffmpeg"]))
+for top in {[folder for folder in CODE if folder != "flows"]}:
+    for module in pkgutil.walk_packages(importlib.import_module(top).__path__, top + "."):
+        if module.name != "extract.speech.library":  # a program of another environment
+            importlib.import_module(module.name)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=TOP)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
 def test_a_lock_pins_every_package_with_hashes_and_names_no_address(lock):
     sha256 = r" \\\n    --hash=sha256:[0-9a-f]{64}"

@@ -30,7 +30,12 @@ class Converter:
         if kind != self._kind:
             self._kind, self._graph = kind, make_graph(picture_filters(kind, self.chain))
         self._graph.push(picture)
-        return np.asarray(self._graph.pull().to_ndarray(), np.uint8)
+        done = self._graph.pull()
+        # PyAV's to_ndarray gives the same and costs a twentieth of decoding more, under the interpreter's lock.
+        if done.planes[0].line_size < 0:  # from the last line to the first
+            return np.asarray(done.to_ndarray(), np.uint8)
+        lines = np.frombuffer(done.planes[0], np.uint8).reshape(-1, done.planes[0].line_size)
+        return lines[: done.height, : 3 * done.width].reshape(done.height, done.width, 3)
 
 
 class Pictures:

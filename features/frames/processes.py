@@ -93,6 +93,12 @@ class Decoders:
                 process.end()
                 self._idle.put(None)
 
+    def close(self) -> None:
+        """End the processes; to be called when nobody decodes. Else they end with this object."""
+        while not self._idle.empty():
+            if process := self._idle.get():
+                process.end()
+
     def _take(self, may_wait: bool) -> "_Process | None":
         """A process with nothing to do; None where all are busy and one need not wait."""
         try:

@@ -10,7 +10,7 @@ import torch
 
 from datasets.outcomes import DeviceError
 from features.encoders import load_encoder
-from features.frames import container, decoding
+from features.frames import container, decoding, pictures
 from features.frames.decoded import ClipError, join_pieces
 from features.frames.decoding import decode_clip, decode_pieces
 from features.frames.filters import scaled_size
@@ -235,6 +235,14 @@ def test_a_file_without_pictures_by_nvdec_is_the_machines_fault_if_the_cpu_finds
     error, message = (DeviceError, "h264 High 10, as g1_") if is_sound else (ClipError, "decode_failed")
     with pytest.raises(error, match=message):
         list(decode_pieces(path, decoder="nvdec"))
+
+
+@pytest.mark.parametrize("chain", [["scale=10:6"], ["scale=10:6", "vflip"], ["scale=10:6", "crop=5:4:3:1"], ["hflip"]])
+def test_a_picture_through_filters_is_what_pyav_makes_of_it(chain: list[str]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
+    expected = {"vflip": picture[::-1], "hflip": picture[:, ::-1], "crop=5:4:3:1": picture[1:5, 3:8]}
+    frame = container.av.VideoFrame.from_ndarray(picture, format="rgb24")
+    assert np.array_equal(pictures.Converter(chain)(frame), expected.get(chain[-1], picture))
 
 
 @pytest.mark.parametrize(("start_ms", "end_ms"), [(-1, 5), (5, 5), (7, 3)])

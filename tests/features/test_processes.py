@@ -19,9 +19,7 @@ from features.frames.processes import Answer, Decoders, decode_here
 def decoders() -> Iterator[Decoders]:
     pool = Decoders(2)
     yield pool
-    while not pool._idle.empty():
-        if process := pool._idle.get():
-            process.end()
+    pool.close()
 
 
 def answers_of(found: Iterator[tuple[int, Answer]], num_clips: int) -> list[list[Answer]]:
