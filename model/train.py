@@ -21,7 +21,7 @@ from model.data import Batch, ClipSet
 from model.evaluate import mean_recall
 from model.fabric import make_fabric, synchronise
 from model.finite import Figures, NotFiniteError, find_spoilt, send_figures
-from model.history import Epoch, write_history
+from model.history import MODEL_FILE, Epoch, is_done, write_history
 from model.memory import has_room_for_graph, tell_memory_of_statistics
 from model.prefetch import prepare_ahead
 from model.pretraining import VideoSet
@@ -29,7 +29,6 @@ from model.sampling import clips_per_item, iterate_batches
 from model.schedules import make_optimizer, make_scheduler, take_up
 from model.settings import TrainSettings
 
-MODEL_FILE, HISTORY_FILE = "avlnet.pth", "history.csv"
 OnStep = Callable[[int, int, float], None]
 logger = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ def train(
     folder = Path(checkpoint_dir)
     run = _Run(train_set, val_set, settings, folder, fabric or make_fabric(settings, folder), made_from)
     run.restore()
-    while not run.is_done():
+    while not is_done([epoch.val_recall or 0.0 for epoch in run.history], settings):
         run.train_epoch(on_step)
     for log in run.fabric.loggers:
         log.finalize("success")
@@ -177,12 +176,6 @@ class _Run:
         self.history = [Epoch(**row) for row in state["history"]]
         self.selected_epoch = state["selected_epoch"]
 
-    def is_done(self) -> bool:
-        """All epochs done, or none better for `patience` epochs; Lightning's own EarlyStopping asks for its Trainer."""
-        num_done, patience = len(self.history), self.settings.patience
-        is_stale = patience is not None and self._selects() and num_done - 1 - self.selected_epoch >= patience
-        return num_done >= self.settings.epochs or (num_done > 0 and is_stale)
-
     def train_epoch(self, on_step: OnStep | None) -> None:
         """What is left of one pass over the train clips, then validation and checkpoints."""
         epoch = len(self.history)
@@ -267,10 +260,10 @@ class _Run:
                 state = {key: value.contiguous() for key, value in self.bare_model.state_dict().items()}
                 write_whole(self.folder / MODEL_FILE, state)
         if self.fabric.global_rank == 0:
-            write_history(self.folder / HISTORY_FILE, self.history)
             is_synchronised = any(isinstance(part, nn.SyncBatchNorm) for part in self.bare_model.modules())
             told = tell_batch_statistics(self.settings, self.fabric.world_size, is_synchronised)
             write_card(self.folder, self.settings, self.selected_epoch, self.history, len(self.train_set), told)
+            write_history(self.folder, self.history)  # says that an ended training is all there
             self._write_state()
         self.fabric.barrier()
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from datasets.files import read_json, write_bytes, write_json
 from datasets.releases.cards import write_papers
-from datasets.releases.changes import KEYS, compare_releases
+from datasets.releases.changes import KEYS, compare_releases, is_empty
 from datasets.releases.layout import (
     MANIFEST_FILE,
     RELEASE_FORMAT,
@@ -76,6 +76,11 @@ class Difference:
     new_recipes: list[str]
     """Families whose values are made otherwise than in the last release."""
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether clips or recipes differ, or nothing was released; else only the shards tell."""
+        return self.previous is None or bool(self.new_recipes) or not is_empty(self.changes)
+
 
 def find_difference(root: str | Path, metadata: pa.Table) -> Difference:
     """Compare what a release would hold with the last release of a root, by clips and recipes."""
@@ -95,6 +100,19 @@ def find_difference(root: str | Path, metadata: pa.Table) -> Difference:
         version = f"{major}.{minor + 1}.0" if has_changed else f"{major}.{minor}.{patch + 1}"
         version = f"{major + 1}.0.0" if new_recipes else version
     return Difference(version, known[-1] if known else None, changes, new_recipes)
+
+
+def is_new(root: str | Path, settings: PublishSettings) -> bool:
+    """Whether a release built now would not hold the bytes of the last one; nothing stays of what is built to know."""
+    metadata = read_metadata(root, settings)
+    difference = find_difference(root, metadata)
+    if difference.is_seen:
+        return True
+    folder = Path(str(root)) / RELEASES / _BUILDING
+    try:
+        return _write_if_new(root, folder, metadata, settings, difference) is not None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def build_release(
@@ -121,16 +139,12 @@ def build_release(
     """
     releases = Path(str(root)) / RELEASES
     folder = releases / _BUILDING
-    shutil.rmtree(folder, ignore_errors=True)
     metadata = read_metadata(root, settings)
     difference = find_difference(root, metadata)
-    files = write_shards(root, folder, metadata, settings)
-    if difference.previous is not None:
-        before = read_manifest(release_path(root, difference.previous))
-        shards = [[(file["path"], file["sha256"]) for file in listed] for listed in (files, before["files"])]
-        if shards[0] == shards[1] and before["publish"] == _plain(settings):
-            shutil.rmtree(folder)
-            return None
+    files = _write_if_new(root, folder, metadata, settings, difference)
+    if files is None:
+        shutil.rmtree(folder)
+        return None
     manifest = _make_manifest(root, settings, folder, metadata, files, difference, run)
     write_json(folder / MANIFEST_FILE, manifest)
     _write_lists(root, folder, difference)
@@ -147,6 +161,20 @@ def build_release(
     finally:
         os.close(descriptor)
     return version
+
+
+def _write_if_new(
+    root: str | Path, folder: Path, metadata: pa.Table, settings: PublishSettings, difference: Difference
+) -> list[Row] | None:
+    """The shards written to an empty folder, as the manifest lists them; None if they are those of the last release."""
+    shutil.rmtree(folder, ignore_errors=True)
+    files = write_shards(root, folder, metadata, settings)
+    if difference.previous is not None:
+        before = read_manifest(release_path(root, difference.previous))
+        shards = [[(file["path"], file["sha256"]) for file in listed] for listed in (files, before["files"])]
+        if shards[0] == shards[1] and before["publish"] == _plain(settings):
+            return None
+    return files
 
 
 def _plain(settings: PublishSettings) -> Row:

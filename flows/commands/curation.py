@@ -1,10 +1,10 @@
 """Commands that fill a root: curate, pairs, featurize, pipeline."""
 
-import logging
 from typing import Annotated
 
 import typer
 
+from flows.commands.running import run_flow
 from flows.commands.shared import (
     ConfigOption,
     JsonOption,
@@ -16,8 +16,7 @@ from flows.commands.shared import (
     read_config,
     show,
 )
-from flows.config import Config
-from flows.machinery.server import reserve_server, server_address, start_server
+from flows.machinery.server import reserve_server
 
 
 def curate(
@@ -53,33 +52,18 @@ def curate(
         with one_line_errors():
             show({"forecast": forecast_curation(settings)}, json)
         return
+    start = reserve_server()
+    from flows.stages.availability import check_availability as availability_flow
+    from flows.stages.availability import check_videos
+    from flows.stages.curate import curate as curate_flow
+    from flows.stages.curate import curate_root
+
     with one_line_errors():
-        if not check_availability:
-            _curate(settings, reasons)
+        if check_availability:
+            run_flow(start, availability_flow, check_videos, settings, retry=reasons)
         else:
-            start_server()
-            from flows.machinery.doctor import require
-            from flows.stages import availability
-
-            require("check-availability", settings)
-            availability.check_availability(settings, reasons)
+            run_flow(start, curate_flow, curate_root, settings, retry=reasons)
     finish(settings, json)
-
-
-def _curate(config: Config, retry: tuple[str, ...]) -> None:
-    """The flow where there is something to do, or a configured server whose pages are to show every run."""
-    start = reserve_server() if server_address() is None else None
-    from flows.machinery.doctor import require
-    from flows.machinery.run import has_work
-    from flows.stages.curate import curate, curate_root
-
-    if start is not None:
-        if not has_work(curate_root, config, retry):
-            logging.getLogger("curation").info("nothing is left to do in %s", config.root)
-            return
-        start()
-    require("curate", config)
-    curate(config, retry)
 
 
 def pairs(
@@ -98,13 +82,11 @@ def pairs(
 
     with one_line_errors():
         reasons = read_reasons(retry)
-    start_server()
-    from flows.machinery.doctor import require
-    from flows.stages.pairs import fill_pairs
+    start = reserve_server()
+    from flows.stages.pairs import fill_pairs, write_pairs
 
     with one_line_errors():
-        require("pairs", settings)
-        fill_pairs(settings, reasons)
+        run_flow(start, fill_pairs, write_pairs, settings, retry=reasons)
     finish(settings, json)
 
 
@@ -116,13 +98,12 @@ def featurize(
     Example: python -m flows featurize --config configs/youcook_japanese.toml --set features.precision=bf16
     """
     settings = read_config(config, root, overrides)
-    start_server()
-    from flows.machinery.doctor import require
+    start = reserve_server()
+    from flows.stages.featurize import compute_features
     from flows.stages.featurize import featurize as featurize_flow
 
     with one_line_errors():
-        require("featurize", settings)
-        featurize_flow(settings)
+        run_flow(start, featurize_flow, compute_features, settings)
     finish(settings, json)
 
 
@@ -138,13 +119,12 @@ def transcribe(
     Example: python -m flows transcribe --config configs/demo.toml --set transcripts.model=models/whisper-base
     """
     settings = read_config(config, root, overrides)
-    start_server()
-    from flows.machinery.doctor import require
+    start = reserve_server()
     from flows.stages.transcribe import transcribe as transcribe_flow
+    from flows.stages.transcribe import transcribe_root
 
     with one_line_errors():
-        require("transcribe", settings)
-        transcribe_flow(settings, tuple(filter(None, retry.split(","))))
+        run_flow(start, transcribe_flow, transcribe_root, settings, retry=tuple(filter(None, retry.split(","))))
     finish(settings, json)
 
 
@@ -164,13 +144,12 @@ def pipeline(
 
     with one_line_errors():
         reasons = read_reasons(retry)
-    start_server()
-    from flows.machinery.doctor import require
+    start = reserve_server()
     from flows.report.gallery import build_gallery
+    from flows.stages.pipeline import do_all
     from flows.stages.pipeline import pipeline as pipeline_flow
 
     with one_line_errors():
-        require("pipeline", settings)
-        pipeline_flow(settings, reasons)
+        run_flow(start, pipeline_flow, do_all, settings, retry=reasons)
         build_gallery(settings)
     finish(settings, json, retrieval=read_retrieval(settings.root))

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.running import run_flow
 from flows.commands.shared import (
     RootOption,
     SetOption,
@@ -20,7 +21,7 @@ from flows.commands.shared import (
     read_config,
 )
 from flows.config import Config
-from flows.machinery.server import start_server
+from flows.machinery.server import reserve_server
 
 SITE_VARIABLE = "DEMO_SITE"
 NUM_VIDEOS = 48
@@ -59,17 +60,17 @@ def run_demo(config: Config, photographs: Path | None) -> None:
         RuntimeError: the site did not start.
         subprocess.CalledProcessError: rendering failed.
     """
-    start_server()
+    start = reserve_server()
     channel = Path(config.root) / "channel"
     began = time.monotonic()
     with start_rendering(channel, photographs), serve_channel(channel) as address:
         # Seconds of imports, while the first videos are rendered.
         from flows.machinery.progress import console
         from flows.report.gallery import build_gallery
-        from flows.stages.pipeline import pipeline
+        from flows.stages.pipeline import do_all, pipeline
 
         console.print(f"channel in {channel}, at {address}: the first videos are curated while the last are rendered")
-        pipeline(point_at(config, address))
+        run_flow(start, pipeline, do_all, point_at(config, address), retry=())
     build_gallery(config)
     console.print(f"demo ended after {time.monotonic() - began:.0f} s")
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.running import run_flow
 from flows.commands.shared import (
     ConfigOption,
     ExitCode,
@@ -20,7 +21,7 @@ from flows.commands.shared import (
     show,
 )
 from flows.config import ConfigError
-from flows.machinery.server import start_server
+from flows.machinery.server import reserve_server
 
 
 def publish(
@@ -46,20 +47,20 @@ def publish(
     Example: python -m flows publish --config configs/demo.toml --root data/demo --to data/published
     """
     settings = read_config(config, root, overrides)
-    if not dry_run:
-        start_server()
     from flows.machinery.doctor import require
-    from flows.stages.publish import preview
-    from flows.stages.publish import publish as publish_flow
 
     with one_line_errors():
         # The doctor looks at what is sent to; here that is what --to says, not what the schedule says.
         schedules = settings.schedules.model_copy(update={"publish_to": tuple(to or ())})
-        require("publish-when-enough", settings.model_copy(update={"schedules": schedules}))
+        require("publish-when-enough", settings.model_copy(update={"schedules": schedules}), is_served=False)
+        start = None if dry_run else reserve_server()
+        from flows.stages.publish import preview, publish_root
+        from flows.stages.publish import publish as publish_flow
+
         if dry_run:
             show({"release": preview(settings, tuple(to or ()))}, json)
             return
-        version = publish_flow(settings, measure, tuple(to or ()), sign)
+        version = run_flow(start, publish_flow, publish_root, settings, measure, tuple(to or ()), sign)
     out.print(f"release {version}: {settings.root}/releases/{version}")
 
 
@@ -117,9 +118,8 @@ def regenerate(
     read_config(config, root, overrides)  # so that what is wrong with it is told before Prefect is loaded
     with one_line_errors():
         reasons = read_reasons(retry)
-    start_server()
-    from flows.machinery.doctor import require
-    from flows.stages.regenerate import find_release, read_release_settings
+    start = reserve_server()
+    from flows.stages.regenerate import find_release, read_release_settings, regenerate_root
     from flows.stages.regenerate import regenerate as regenerate_flow
 
     with one_line_errors():
@@ -127,8 +127,7 @@ def regenerate(
         beneath = read_release_settings(release) if release is not None else None
     settings = read_config(config, root, overrides, beneath=beneath)
     with one_line_errors():
-        require("regenerate", settings)
-        regenerate_flow(settings, tuple(lists), reasons)
+        run_flow(start, regenerate_flow, regenerate_root, settings, tuple(lists), retry=reasons)
     finish(settings, json)
 
 
@@ -151,14 +150,13 @@ def takedown(
     with one_line_errors():
         if (video is None) == (channel is None):
             raise ConfigError("give either --video ID or --channel ID")
-    start_server()
-    from flows.machinery.doctor import require
-    from flows.stages.takedown import describe_takedown
+    start = reserve_server()
+    from flows.stages.takedown import describe_takedown, take_down
     from flows.stages.takedown import takedown as takedown_flow
 
     with one_line_errors():
-        require("takedown", settings)
-        found = takedown_flow(settings, "video" if video else "channel", SecretStr(video or channel or ""), why)
+        named = ("video" if video else "channel", SecretStr(video or channel or ""))
+        found = run_flow(start, takedown_flow, take_down, settings, *named, why)
     show({"takedown": describe_takedown(found)}, json)
     if found.left:
         raise typer.Exit(ExitCode.STOPPED)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.running import run_flow
 from flows.commands.shared import (
     ConfigOption,
     JsonOption,
@@ -20,7 +21,7 @@ from flows.commands.shared import (
 )
 from flows.config import GALLERY_FILE, ConfigError
 from flows.experiments.settings import Experiment, rows_of_table1
-from flows.machinery.server import start_server
+from flows.machinery.server import reserve_server, start_server
 
 
 def pretrain(
@@ -40,14 +41,12 @@ def pretrain(
     """
     chosen = [f"train.features={features}"] if features else []
     settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
-    start_server()
-    from flows.machinery.doctor import require
+    start = reserve_server()
     from flows.stages.train import pretrain as pretrain_flow
-    from flows.stages.train import run_in_every_process
+    from flows.stages.train import pretrain_model
 
     with one_line_errors():
-        require("pretrain", settings)
-        out.print(f"checkpoint: {run_in_every_process(pretrain_flow, settings)}", soft_wrap=True)
+        out.print(f"checkpoint: {run_flow(start, pretrain_flow, pretrain_model, settings)}", soft_wrap=True)
 
 
 def finetune(
@@ -63,14 +62,12 @@ def finetune(
     if "finetune" in (recipe or ()) and settings.train.init_checkpoint is None:
         with one_line_errors():
             raise ConfigError("--recipe finetune needs weights: set train.init_checkpoint, or take --recipe scratch")
-    start_server()
-    from flows.machinery.doctor import require
+    start = reserve_server()
     from flows.stages.train import finetune as finetune_flow
-    from flows.stages.train import run_in_every_process
+    from flows.stages.train import train_model
 
     with one_line_errors():
-        require("finetune", settings)
-        out.print(f"checkpoint: {run_in_every_process(finetune_flow, settings)}", soft_wrap=True)
+        out.print(f"checkpoint: {run_flow(start, finetune_flow, train_model, settings)}", soft_wrap=True)
 
 
 def evaluate(
@@ -91,15 +88,14 @@ def evaluate(
     """
     chosen = [f"evaluate.metrics={metrics}"] if metrics else []
     settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
-    start_server()
-    from flows.machinery.doctor import require
+    start = reserve_server()
     from flows.report.gallery import build_gallery
     from flows.stages.evaluate import evaluate as evaluate_flow
+    from flows.stages.evaluate import evaluate_checkpoint
     from flows.status import read_retrieval
 
     with one_line_errors():
-        require("evaluate", settings)
-        evaluate_flow(settings)
+        run_flow(start, evaluate_flow, evaluate_checkpoint, settings)
         build_gallery(settings)
     show({"retrieval": read_retrieval(settings.root)}, json)
     print(f"gallery: {settings.root}/{GALLERY_FILE}", file=sys.stderr if json else sys.stdout)
@@ -159,11 +155,12 @@ def import_original(
     data/YouCook_Japanese/youcook_japanese_val.pkl data/YouCook_Japanese/youcook_japanese_eval.pkl --root data/original
     """
     settings = read_config(config, root, overrides)
-    start_server()
+    start = reserve_server()
+    from flows.stages.original_files import import_files
     from flows.stages.original_files import import_original as import_flow
 
     with one_line_errors():
-        for line in import_flow(settings, tuple(files)):
+        for line in run_flow(start, import_flow, import_files, settings, tuple(files)):
             out.print(line, soft_wrap=True, highlight=False)
 
 

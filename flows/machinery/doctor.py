@@ -35,14 +35,20 @@ def examine(command: str, config: Config) -> list[Finding]:
     return [check(config) for check in CHECKS[command]]
 
 
-def require(command: str, config: Config) -> None:
+def require(command: str, config: Config, is_served: bool = True) -> None:
     """Stop a run in its first second when something that it needs is missing.
+
+    Args:
+        command: one of `CHECKS`.
+        config: the whole configuration.
+        is_served: False where no Prefect server was started yet.
 
     Raises:
         MachineError: names each fault and what mends it; warnings are `doctor`'s alone.
     """
     settings = config.model_dump_json()
-    new = [check for check in CHECKS[command] if (check.__name__, settings) not in _passed]
+    checks = CHECKS[command] if is_served else _OWN[command]
+    new = [check for check in checks if (check.__name__, settings) not in _passed]
     found = {check.__name__: check(config) for check in new}
     faults = [finding for finding in found.values() if finding.severity is Severity.ERROR]
     if faults:

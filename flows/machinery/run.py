@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,9 +16,11 @@ import pyarrow.compute as pc
 from datasets.tables import current_recipe, read_ok, record_run
 from flows.config import Config
 from flows.machinery import stopping
+from flows.machinery.locks import hold_root
 from flows.machinery.runners import stages_on_ray
 
 logger = logging.getLogger("curation")
+T = TypeVar("T")
 
 
 class WorkLeftError(Exception):
@@ -34,7 +36,7 @@ class Run:
     retry: tuple[str, ...] = ()
     """Reasons whose rows are done again, as the next attempt."""
     only_looks: bool = False
-    """Plan as ever, and do nothing: `has_work`."""
+    """Plan as ever, and do nothing: `look`."""
 
     @property
     def root(self) -> str:
@@ -65,10 +67,19 @@ class Run:
         record_run(self.root, table, recipe, provenance)
 
 
-def has_work(stages: Callable[[Run], None], config: Config, retry: tuple[str, ...] = ()) -> bool:
-    """Whether a run has anything to do, found out by the code of the run itself; needs no Prefect server.
+def look(work: Callable[..., T], config: Config, *args: Any, retry: tuple[str, ...] = ()) -> T:
+    """What a run that has nothing left to do returns, found out by the code of the run itself, without Prefect.
 
     What is logged on the way is told only where there is nothing to do: else the run itself tells it.
+
+    Args:
+        work: of the run and `args`; what a flow does.
+        config: the whole configuration.
+        args: further arguments of the work.
+        retry: reasons whose rows are to be done again.
+
+    Raises:
+        WorkLeftError: there is something to do.
     """
     told: list[logging.LogRecord] = []
 
@@ -78,14 +89,13 @@ def has_work(stages: Callable[[Run], None], config: Config, retry: tuple[str, ..
 
     logger.addFilter(keep)
     try:
-        stages(Run(_on_any_node(config), "looks", retry, only_looks=True))
-    except WorkLeftError:
-        return True
+        with hold_root(config.root):
+            result = work(Run(_on_any_node(config), "looks", retry, only_looks=True), *args)
     finally:
         logger.removeFilter(keep)
     for record in told:
         logger.handle(record)
-    return False
+    return result
 
 
 def start_run(config: Config, retry: tuple[str, ...] = ()) -> Run:

@@ -44,15 +44,24 @@ def server_address() -> str | None:
 
 
 def start_server() -> None:
-    """Begin to start a server for the flow of this command; nothing where one is configured, or where another process
-    of torchrun has the flow. Call it before Prefect is loaded, which then takes its address from the environment.
+    """Begin to start a server for a command that always has work, before it loads Prefect; see `reserve_server`."""
+    if start := reserve_server():
+        start()
+
+
+def is_beside() -> bool:
+    """Whether torchrun started this process beside the one that has the flow."""
+    return os.environ.get("RANK", "0") != "0"
+
+
+def reserve_server() -> Callable[[], None] | None:
+    """Name an address for Prefect, and return the function that starts a server there. Until then nothing runs.
+
+    Call it before Prefect is loaded, which then takes its address from the environment. None where a server is
+    configured, or where another process of torchrun has the flow.
     """
-    if server_address() is None and os.environ.get("RANK", "0") == "0":
-        reserve_server()()
-
-
-def reserve_server() -> Callable[[], None]:
-    """Name an address for Prefect, and return the function that starts a server there. Until then nothing runs."""
+    if server_address() is not None or is_beside():
+        return None
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | _CHEAP

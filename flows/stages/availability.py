@@ -37,13 +37,19 @@ def check_availability(config: Config, retry: tuple[str, ...] = ()) -> None:
         retry: reasons whose videos are asked for again on the same day.
     """
     run = start_run(config, retry)
-    with hold_root(config.root), open_pacer(run) as pacer:
+    with hold_root(config.root):
+        check_videos(run)
+
+
+def check_videos(run: Run) -> None:
+    """Ask for the videos that were not asked for today."""
+    with open_pacer(run) as pacer:
         day = f"{datetime.now(UTC):%F}"
         # A day is a recipe of its own, so that resuming within it is the one mechanism; none is ever made current.
         recipe = recipe_of("availability", day)
         todo = left_to_do(_list_known(run, day), run, "availability", recipe)
         tell_forecast(pacer, "videos", todo.num_rows)
-        batches = cut_batches(todo, config.run.videos_per_batch)
+        batches = cut_batches(todo, run.config.run.videos_per_batch)
         run_batches(check_batch, batches, run, day, recipe, pacer, description="check availability")
         if pacer.open_until is not None:
             num_left = left_to_do(_list_known(run, day), run, "availability", recipe).num_rows

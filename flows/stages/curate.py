@@ -29,19 +29,20 @@ def curate(config: Config, retry: tuple[str, ...] = ()) -> None:
         MachineError: this machine lacks something, the speech weights say; told before the hours of download.
         SplitError: the clips cannot give the asked splits.
     """
-    curate_root(start_run(config, retry))
+    run = start_run(config, retry)
+    with hold_root(config.root):
+        curate_root(run)
 
 
 def curate_root(run: Run) -> None:
     """All stages, one after the other."""
-    with hold_root(run.root):
-        find_videos(run)
-        ask_permissions(run)
-        fetch_videos(run)
-        find_speech(run)
-        make_clips(run)
-        try:
-            assign_splits(run)
-        except SplitError as error:
-            where = f"`python -m flows status --root {run.root}` shows where videos and clips were lost"
-            raise SplitError(f"{error}; {where}") from error
+    find_videos(run)
+    ask_permissions(run)
+    fetch_videos(run)
+    find_speech(run)
+    make_clips(run)
+    try:
+        assign_splits(run)
+    except SplitError as error:
+        where = f"`python -m flows status --root {run.root}` shows where videos and clips were lost"
+        raise SplitError(f"{error}; {where}") from error

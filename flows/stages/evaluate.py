@@ -1,6 +1,5 @@
 """Checkpoints to recall: retrieval in both directions, measured on the clips of a root."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -15,9 +14,7 @@ from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.run import Run, start_run
 from flows.stages.train import TABLES_READ, checkpoint_folder, load_split
-from model.checkpoints import check_video_dim, load_avlnet
-from model.evaluate import embed_clips, evaluation_rows, rank_rows, retrieval_reports
-from model.train import MODEL_FILE
+from model.history import MODEL_FILE
 
 
 @flow(name="evaluate")
@@ -26,17 +23,24 @@ def evaluate(config: Config) -> None:
     """Measure retrieval on the test and train clips with the checkpoint of this configuration."""
     run = start_run(config)
     with hold_root(config.root):
-        checkpoint = checkpoint_folder(run) / MODEL_FILE
-        if not checkpoint.is_file():
-            mend = "run `python -m flows finetune` first"
-            raise ValueError(f"no checkpoint of this configuration at {checkpoint}: {mend}")
-        measure_retrieval(run, checkpoint)
+        evaluate_checkpoint(run)
 
 
-def measure_retrieval(run: Run, checkpoint: Path) -> None:
-    """Evaluate a checkpoint: table evaluations, a row a split and direction; table ranks, a row a query of them."""
+def evaluate_checkpoint(run: Run) -> None:
+    """Evaluate this configuration's checkpoint: table evaluations, a row a split and direction; table ranks, a row a
+    query of them.
+    """
+    checkpoint = checkpoint_folder(run) / MODEL_FILE
+    if not checkpoint.is_file():
+        mend = "run `python -m flows finetune` first"
+        raise ValueError(f"no checkpoint of this configuration at {checkpoint}: {mend}")
     recipe = recipe_of(run.config.evaluate, sha256_of(checkpoint), [current_recipe(run.root, t) for t in TABLES_READ])
     if not (has_parts(run.root, "evaluations", recipe) and has_parts(run.root, "ranks", recipe)):
+        run.begin()
+        # torch takes seconds to load, and what is measured already needs none.
+        from model.checkpoints import check_video_dim, load_avlnet
+        from model.evaluate import embed_clips, evaluation_rows, rank_rows, retrieval_reports
+
         rows: list[dict[str, Any]] = []
         ranks: list[dict[str, Any]] = []
         for split in ("train", "test"):

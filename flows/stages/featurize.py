@@ -53,8 +53,11 @@ def compute_features(run: Run) -> None:
     if has_pairs and has_clips:
         raise ValueError(f"{run.root} has clips and pairs, whose features are not of one recipe: use a root for each")
     source, pairs = "pairs" if has_pairs else "media", locate_pairs(run.root)
+    if stages_on_ray(run.config) or not list_parts(run.root, "log_mel"):
+        run.begin()  # a node of the cluster says what it computes by; without any features that need not be known
     with open_runner("featurize", run.config) as submit:
-        own, used = submit(describe_work, source, run.config).result()
+        described = describe_work.fn if run.only_looks else lambda *args: submit(describe_work, *args).result()
+        own, used = described(source, run.config)
         if has_pairs:
             clips = pairs.append_column("clip_id", pairs["pair_id"])  # what the feature tables call it
         else:

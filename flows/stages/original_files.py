@@ -16,9 +16,8 @@ from flows.config import Config, ConfigError
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.run import Run, start_run
-from model.data import has_split, load_clips
-from model.originals.clips import name_apart, read_clips, tables_of_clips, write_pickle
 
+# `model` loads torch, which takes seconds: it is imported where there is something to read or write.
 TABLES_WRITTEN = ("clips", "log_mel", "pooled", "splits")
 _NAMES = {"train": "train", "val": "val", "valid": "val", "dev": "val", "eval": "test", "test": "test"}
 _FILE = re.compile(r"(?:(train|val|test)=)?(.+)", re.DOTALL)
@@ -39,21 +38,27 @@ def import_original(config: Config, files: tuple[str, ...]) -> list[str]:
     Raises:
         ValueError: a file of no split or that cannot be read, vectors of several sizes, or a root with other clips.
     """
+    run = start_run(config)
+    with hold_root(config.root):
+        return import_files(run, files)
+
+
+def import_files(run: Run, files: tuple[str, ...]) -> list[str]:
+    """What the flow does: the tables of these files, unless the root has them; never beside those of others."""
     splits = [split_of(name) for name in files]
     if not splits:
         raise ConfigError("no file: name the authors' pickles, such as youcook_japanese_train.pkl")
-    run = start_run(config)
-    with hold_root(config.root):
-        for _, path in splits:
-            if not Path(path).is_file():
-                raise ValueError(f"no file {path}: unpack the authors' archive, and name its pickles")
-        recipe = recipe_of("original", [[split, sha256_of(path)] for split, path in splits])
-        found = {table: told["recipe"] for table in TABLES_WRITTEN if (told := read_run(run.root, table))}
-        if set(found.values()) - {recipe}:
-            raise ValueError(f"{run.root} holds other clips: name all files in one command, and a root of their own")
-        if set(found) == set(TABLES_WRITTEN):
-            return [f"{run.root} has the clips of these files already"]
-        return list(_import(run, splits, recipe))
+    for _, path in splits:
+        if not Path(path).is_file():
+            raise ValueError(f"no file {path}: unpack the authors' archive, and name its pickles")
+    recipe = recipe_of("original", [[split, sha256_of(path)] for split, path in splits])
+    found = {table: told["recipe"] for table in TABLES_WRITTEN if (told := read_run(run.root, table))}
+    if set(found.values()) - {recipe}:
+        raise ValueError(f"{run.root} holds other clips: name all files in one command, and a root of their own")
+    if set(found) == set(TABLES_WRITTEN):
+        return [f"{run.root} has the clips of these files already"]
+    run.begin()
+    return list(_import(run, splits, recipe))
 
 
 def split_of(name: str) -> tuple[str, str]:
@@ -73,6 +78,8 @@ def split_of(name: str) -> tuple[str, str]:
 
 def _import(run: Run, splits: Sequence[tuple[str, str]], recipe: str) -> Iterator[str]:
     """Features file by file, then the splits, so that half an import is none."""
+    from model.originals.clips import name_apart, read_clips, tables_of_clips
+
     tombstones, taken = read_tombstones(run.root), set[str]()
     videos: dict[str, set[str]] = defaultdict(set)
     drawn: list[pa.Table] = []
@@ -115,6 +122,9 @@ def export_original(config: Config, out: str) -> list[str]:
     Raises:
         ValueError: no split has features.
     """
+    from model.data import has_split, load_clips
+    from model.originals.clips import write_pickle
+
     paths = []
     for split in ("train", "val", "test"):
         if has_split(config.root, split):

@@ -34,14 +34,15 @@ def fill_pairs(config: Config, retry: tuple[str, ...] = ()) -> None:
         ValueError: no metadata file is named, or one that cannot be used.
     """
     run = start_run(config, retry)
-    if not config.pairs.files:
-        raise ValueError("no metadata file: name pairs.train, pairs.val or pairs.test (--set pairs.test=FILE.json)")
     with hold_root(config.root):
-        _write_pairs(run)
+        write_pairs(run)
 
 
-def _write_pairs(run: Run) -> None:
+def write_pairs(run: Run) -> None:
+    """Every pair that the files name and the table lacks, with whether its image and recording are there."""
     settings = run.config.pairs
+    if not settings.files:
+        raise ValueError("no metadata file: name pairs.train, pairs.val or pairs.test (--set pairs.test=FILE.json)")
     for split, file in settings.files.items():
         if not Path(file).is_file():
             raise ValueError(f"no metadata file {file}: correct pairs.{split}")
@@ -61,6 +62,7 @@ def _write_pairs(run: Run) -> None:
     keys = pa.Table.from_pylist(rows, pa.schema([("pair_id", pa.string()), ("split", pa.string())]))
     by_id = {row["pair_id"]: row for row in rows}
     for todo in left_to_do(keys, run, "pairs", recipe).group_by("attempt").aggregate([("pair_id", "list")]).to_pylist():
+        run.begin()
         done = []
         for row in (by_id[pair_id] for pair_id in sorted(todo["pair_id_list"])):
             outcome = OK
@@ -75,4 +77,5 @@ def _write_pairs(run: Run) -> None:
         )
     run.record("pairs", recipe)
     if read_json(folders_file(run.root)) != folders:
+        run.begin()
         write_json(folders_file(run.root), folders)

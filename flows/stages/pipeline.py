@@ -4,11 +4,12 @@ from prefect import flow
 
 from flows.config import Config
 from flows.machinery.prepare import prepared
-from flows.stages.curate import curate
-from flows.stages.evaluate import evaluate
-from flows.stages.featurize import featurize
-from flows.stages.train import finetune
-from flows.stages.transcribe import transcribe
+from flows.machinery.run import Run
+from flows.stages.curate import curate, curate_root
+from flows.stages.evaluate import evaluate, evaluate_checkpoint
+from flows.stages.featurize import compute_features, featurize
+from flows.stages.train import finetune, train_model
+from flows.stages.transcribe import transcribe, transcribe_root
 
 
 @flow(name="pipeline")
@@ -26,3 +27,13 @@ def pipeline(config: Config, retry: tuple[str, ...] = ()) -> None:
         transcribe(config, retry)
     finetune(config)
     evaluate(config)
+
+
+def do_all(run: Run) -> None:
+    """What these flows do, one after the other."""
+    curate_root(run)
+    compute_features(run)
+    if run.config.transcripts.model is not None:
+        transcribe_root(run)
+    train_model(run)
+    evaluate_checkpoint(run)

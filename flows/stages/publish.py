@@ -11,11 +11,11 @@ import pandas as pd
 from prefect import flow, task
 
 from datasets.files import read_json, write_json
-from datasets.releases.build import build_release, find_difference
-from datasets.releases.changes import describe_changes, is_empty
+from datasets.releases.build import build_release, find_difference, is_new
+from datasets.releases.changes import describe_changes
 from datasets.releases.layout import list_releases, release_path
 from datasets.releases.shards import ReleaseError, read_metadata
-from datasets.releases.signatures import read_secret_key, sign_release
+from datasets.releases.signatures import check_signature, read_secret_key, sign_release
 from flows.clip_choices import read_choices
 from flows.config import Config
 from flows.destinations import send_release
@@ -24,7 +24,7 @@ from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
 from flows.machinery.run import Run, code_version, start_run
-from flows.stages.release_metrics import measure_release
+from flows.stages.release_metrics import can_be_measured, has_figures, measure_release
 from flows.status import read_failures, read_funnel
 
 _LOCK = Path(__file__).parents[2] / "requirements.lock"
@@ -48,16 +48,24 @@ def publish(config: Config, measure: bool = False, to: tuple[str, ...] = (), sig
         ReleaseError: tables that make no release, or a root that is no local folder.
         OSError: a destination that cannot be written.
     """
-    run = start_run(config)
     check_is_local(config.root)
-    key = read_secret_key(sign, os.environ.get("MINISIGN_PASSWORD")) if sign is not None else None
+    run = start_run(config)
     with hold_root(config.root):
-        version = build_next(run)
-        if key is not None:
-            sign_release(Path(release_path(run.root, version)), key)
-        for destination in to:
-            send(run, version, destination)
-        measure_releases(run, measure)
+        return publish_root(run, measure, to, sign)
+
+
+def publish_root(run: Run, measure: bool, to: tuple[str, ...], sign: Path | None) -> str:
+    """The steps of `publish`, each only if there is something to do; what is sent is read back every time."""
+    check_is_local(run.root)
+    key = read_secret_key(sign, os.environ.get("MINISIGN_PASSWORD")) if sign is not None else None
+    version = build_or_look(run)
+    if key is not None and check_signature(release_path(run.root, version), key.get_public_key()):
+        run.begin()
+        sign_release(Path(release_path(run.root, version)), key)
+    for destination in to:
+        run.begin()
+        send(run, version, destination)
+    measure_releases(run, measure)
     return version
 
 
@@ -65,6 +73,15 @@ def check_is_local(root: str) -> None:
     """Raise ReleaseError for a root that is not a local folder: a release is named by renaming a folder."""
     if "://" in root:
         raise ReleaseError(f"releases are made under a local root, got {root}: copy its tables to a folder first")
+
+
+def build_or_look(run: Run) -> str:
+    """`build_next`, which is a task and builds to know whether it has to; a run that only looks leaves nothing."""
+    if not run.only_looks:
+        return build_next(run)
+    if is_new(run.root, run.config.publish):
+        run.begin()
+    return list_releases(run.root)[-1]
 
 
 @task(name="build release", **TASK_OPTIONS)
@@ -111,12 +128,22 @@ def send(run: Run, version: str, destination: str) -> None:
     logger.info("release %s is at %s, every byte read back", version, where)
 
 
-@task(name="measure releases", **TASK_OPTIONS)
 def measure_releases(run: Run, may_train: bool) -> None:
     """Figures of every release by the fixed recipe, as far as they can be had."""
     for version in list_releases(run.root):
-        if not measure_release(run, version, may_train):
+        if has_figures(run, version):
+            continue
+        if can_be_measured(run, version, may_train):
+            run.begin()
+            measure(run, version)
+        else:
             logger.info("release %s has no figures: `publish --measure` trains and evaluates on it", version)
+
+
+@task(name="measure release", **TASK_OPTIONS)
+def measure(run: Run, version: str) -> None:
+    """Figures of one release."""
+    measure_release(run, version)
 
 
 def published_file(root: str) -> Path:
@@ -129,10 +156,9 @@ def preview(config: Config, to: tuple[str, ...] = ()) -> pd.DataFrame:
     check_is_local(config.root)
     metadata = read_metadata(config.root, config.publish)
     difference = find_difference(config.root, metadata)
-    is_new = difference.previous is None or bool(difference.new_recipes) or not is_empty(difference.changes)
     rows = [
         ("last release", difference.previous or "none"),
-        ("next release", difference.version if is_new else "none, unless values or papers changed"),
+        ("next release", difference.version if difference.is_seen else "none, unless values or papers changed"),
         ("clips", f"{metadata.num_rows:,}"),
         *(line.split(": ", 1) for line in describe_changes(difference.changes)),
         ("values made otherwise", ", ".join(difference.new_recipes) or "none"),

@@ -13,13 +13,14 @@ import pyarrow as pa
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from datasets.files import read_json
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK
 from datasets.releases.layout import MANIFEST_FILE, read_manifest, read_publish_settings, release_path
 from datasets.releases.shards import ReleaseError
 from datasets.schemas import TABLES
 from datasets.settings import outside_recipe, recipe_of
-from datasets.splits.certificate import split_certificate, write_certificate
+from datasets.splits.certificate import CERTIFICATE_FILE, split_certificate, write_certificate
 from datasets.splits.pins import write_pins
 from datasets.splits.pool import DrawRequest
 from datasets.tables import current_recipe, list_parts, make_table, read_ok, read_table, write_part
@@ -35,9 +36,9 @@ from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
 from flows.machinery.run import Run, start_run
 from flows.stages.download import fetch_videos
-from flows.stages.featurize import featurize
+from flows.stages.featurize import compute_features, featurize
 from flows.stages.permissions import ask_permissions
-from flows.stages.publish import build_next
+from flows.stages.publish import build_or_look
 
 Row = dict[str, Any]
 
@@ -62,9 +63,28 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
         ConfigError: the release has videos of another source than the configuration asks.
         ValueError: the root belongs to a search.
     """
-    release = find_release(lists)
-    if release is not None:
+    if find_release(lists) is not None:
         require("featurize", config)
+    run = start_run(config, retry)
+    with hold_root(config.root):
+        is_of_release = keep_listed(run, lists)
+    if is_of_release:
+        featurize(config, retry)
+        with hold_root(config.root):
+            compare_shards(run, lists[0])
+
+
+def regenerate_root(run: Run, lists: tuple[str, ...]) -> None:
+    """What the flow does while it holds the root."""
+    if keep_listed(run, lists):
+        compute_features(run)
+        compare_shards(run, lists[0])
+
+
+def keep_listed(run: Run, lists: tuple[str, ...]) -> bool:
+    """Everything up to the splits; True where the list is a release, and has clips whose features can be compared."""
+    config, release = run.config, find_release(lists)
+    if release is not None:
         told = (read_manifest(release).get("config") or {}).get("source")
         name = told.get("name") if isinstance(told, dict) else None
         if name != config.source.name:
@@ -74,22 +94,18 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
     for description in listing.descriptions:
         logger.info("%s", description)
     everything = config.run.model_copy(update={"max_videos": None})
-    run = start_run(config.model_copy(update={"selection": TAKE_ALL, "run": everything}), retry)
-    with hold_root(config.root):
-        if list_parts(run.root, "searches"):
-            raise ValueError(f"the root {run.root} holds the tables of a search: give `regenerate` a root of its own")
-        listing = _hide_tombstoned(run, listing)
-        list_videos(run, listing)
-        ask_permissions(run)
-        fetch_videos(run)
-        outcomes = read_outcomes(run)
-        cut_listed_clips(run, listing, outcomes)
-        keep_listed_splits(run, listing)
-        note_changes(run, listing, outcomes)
-    if release is not None and read_table(run.root, "splits", ["clip_id"]).num_rows:
-        featurize(config, retry)
-        with hold_root(config.root):
-            compare_shards(run, release)
+    run = replace(run, config=config.model_copy(update={"selection": TAKE_ALL, "run": everything}))
+    if list_parts(run.root, "searches"):
+        raise ValueError(f"the root {run.root} holds the tables of a search: give `regenerate` a root of its own")
+    listing = _hide_tombstoned(run, listing)
+    list_videos(run, listing)
+    ask_permissions(run)
+    fetch_videos(run)
+    outcomes = read_outcomes(run)
+    cut_listed_clips(run, listing, outcomes)
+    keep_listed_splits(run, listing)
+    note_changes(run, listing, outcomes)
+    return release is not None and read_table(run.root, "splits", ["clip_id"]).num_rows > 0
 
 
 def find_release(lists: Sequence[str]) -> str | None:
@@ -122,7 +138,7 @@ def _keep(fields: Row, names: set[str]) -> Row:
 
 def compare_shards(run: Run, release: str) -> None:
     """Build what could be had as a release of the root, and say how many of its shards have the bytes of the first."""
-    version = build_next(run)
+    version = build_or_look(run)
     told, made = (
         {file["path"]: file["sha256"] for file in read_manifest(place)["files"]}
         for place in (release, release_path(run.root, version))
@@ -192,10 +208,12 @@ def keep_listed_splits(run: Run, listing: Listing) -> None:
     splits = read_table(run.root, "splits", list(names))
     listed = pa.array([clip["split"] for clip in listing.clips])
     sizes, asked = _count(splits["split"]), _count(listed)
-    write_pins(run.root, splits)
     request = DrawRequest(sizes, run.config.splits.seed, pinned=splits)
     certificate = split_certificate(splits, clips, request, asked=asked)
-    write_certificate(run.root, certificate)
+    if read_json(f"{run.root}/{CERTIFICATE_FILE}") != certificate:
+        run.begin()
+        write_pins(run.root, splits)
+        write_certificate(run.root, certificate)
     for name, check in certificate["checks"].items():
         if not check["passed"]:
             logger.warning("the listed splits fail the check %r: %s", name, check["problem"])
@@ -221,4 +239,5 @@ def _write_whole(run: Run, table: str, rows: list[Row], recipe: str) -> None:
     new, old = make_table(table, rows, recipe=recipe, run_id=run.run_id), read_table(run.root, table, recipe=recipe)
     key = [(name, "ascending") for name in TABLES[table].key]
     if not old.drop_columns("run_id").sort_by(key).equals(new.drop_columns("run_id").sort_by(key)):
+        run.begin()
         write_part(run.root, table, new, [recipe])

@@ -19,10 +19,9 @@ from datasets.tables import make_table, read_table, write_part
 from flows.machinery.progress import logger
 from flows.machinery.run import Run
 from flows.stages.train import TRAINED_ON_FILE, checkpoint_folder, train_on
-from model.data import has_split, load_clips
-from model.evaluate import evaluate, evaluation_rows
-from model.train import MODEL_FILE
+from model.history import MODEL_FILE
 
+# The rest of `model` loads torch, which takes seconds: it is imported where a release is measured.
 _KEYS = ["clip_id", "video_id", "split"]
 
 
@@ -32,33 +31,31 @@ def fixed_recipe(run: Run) -> str:
     return recipe_of("release", run.config.train, run.config.evaluate, sha256_of(Path(init)) if init else None)
 
 
-def measure_release(run: Run, version: str, may_train: bool) -> bool:
-    """Add a release's figures to the table evaluations, once.
+def has_figures(run: Run, version: str) -> bool:
+    """Whether the table evaluations has a release's figures by this recipe."""
+    return version in read_table(run.root, "evaluations", ["release"], recipe=fixed_recipe(run))["release"].to_pylist()
+
+
+def can_be_measured(run: Run, version: str, may_train: bool) -> bool:
+    """Whether a release has test clips, and a checkpoint of `finetune` counts for it, or one may be trained."""
+    has_test = "test" in read_manifest(release_path(run.root, version))["splits"]
+    return has_test and (may_train or _finetuned_on(run, version) is not None)
+
+
+def measure_release(run: Run, version: str) -> None:
+    """Add a release's figures to the table evaluations, after training on it where no checkpoint counts for it.
 
     Args:
         run: its configuration is the fixed recipe.
         version: of a release under the root.
-        may_train: without it, only a checkpoint that is there already is taken: that which `finetune` trained on the
-            working tables, if they still hold the release's clips.
-
-    Returns:
-        Whether the release has figures now; without test clips it gets none.
     """
-    recipe = fixed_recipe(run)
-    if version in read_table(run.root, "evaluations", ["release"], recipe=recipe)["release"].to_pylist():
-        return True
-    release = release_path(run.root, version)
+    from model.data import load_clips
+    from model.evaluate import evaluate, evaluation_rows
+
+    recipe, release = fixed_recipe(run), release_path(run.root, version)
     own_cache = f"{run.config.run.cache_dir}/{version}" if run.config.run.cache_dir else None
-    if not has_split(release, "test"):
-        return False
-    # What `finetune` trained by this recipe counts, if it was on just this release's clips and features.
-    checkpoint = checkpoint_folder(run) / MODEL_FILE
-    made = {name: row["made"] for name, row in read_manifest(release)["families"].items()}
-    is_same = made == {name: describe_family(run.root, name) for name in families_of(run.root)}
-    working, published = read_table(run.root, "splits", _KEYS), read_shards(release, columns=_KEYS)
-    if not (checkpoint.is_file() and is_same and rows_digest(working) == rows_digest(published)):
-        if not may_train:
-            return False
+    checkpoint = _finetuned_on(run, version)
+    if checkpoint is None:
         shards = [file["sha256"] for file in read_manifest(release)["files"]]
         folder = Path(run.root) / "checkpoints" / recipe_of("release", recipe, shards)
         videos = read_shards(release, columns=["video_id", "split"])
@@ -72,4 +69,13 @@ def measure_release(run: Run, version: str, may_train: bool) -> bool:
     rows = [{**row, **OK} for row in evaluation_rows(report, sha256_of(checkpoint), version, "test")]
     write_part(run.root, "evaluations", make_table("evaluations", rows, recipe=recipe, run_id=run.run_id))
     logger.info("release %s measured by the recipe %s", version, recipe)
-    return True
+
+
+def _finetuned_on(run: Run, version: str) -> Path | None:
+    """What `finetune` trained by this recipe, if the working tables hold just this release's clips and features."""
+    release, checkpoint = release_path(run.root, version), checkpoint_folder(run) / MODEL_FILE
+    made = {name: row["made"] for name, row in read_manifest(release)["families"].items()}
+    is_same = made == {name: describe_family(run.root, name) for name in families_of(run.root)}
+    working, published = read_table(run.root, "splits", _KEYS), read_shards(release, columns=_KEYS)
+    is_own = checkpoint.is_file() and is_same and rows_digest(working) == rows_digest(published)
+    return checkpoint if is_own else None

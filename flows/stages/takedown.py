@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from datasets.erasure import (
     begin_takedown,
     end_takedown,
     finish_withdrawals,
+    list_pending,
     list_videos,
     releases_with,
     renew_splits,
@@ -32,7 +34,7 @@ from datasets.mentions import Mentions, find_mentions
 from datasets.releases.layout import list_releases, read_publish_settings, read_shards, release_path
 from datasets.releases.shards import ReleaseError
 from datasets.tables import list_parts, read_run, read_table
-from datasets.tombstones import Kind, add_tombstones, hash_id
+from datasets.tombstones import Kind, add_tombstones, hash_id, read_tombstones
 from extract.media_store import remove_media
 from flows.answers import forget_answers
 from flows.config import GALLERY_FILE, REPORT_FILE, Config
@@ -79,24 +81,28 @@ def takedown(config: Config, kind: Kind, identifier: SecretStr, why: str) -> Tak
     Raises:
         ValueError: no id of a video, or `why` is empty or names the id.
     """
-    run = start_run(config)
     check_is_local(config.root)
-    plain = identifier.get_secret_value()
-    if kind == "video":
-        check_video_id(plain)
+    run = start_run(config)
     with hold_root(config.root):
-        return take_down(run, kind, plain, why)
+        return take_down(run, kind, identifier, why)
 
 
-def take_down(run: Run, kind: Kind, identifier: str, why: str) -> Takedown:
+def take_down(run: Run, kind: Kind, secret: SecretStr, why: str) -> Takedown:
     """Take down a video, or every video of a channel."""
+    check_is_local(run.root)
+    identifier = secret.get_secret_value()
+    if kind == "video":
+        check_video_id(identifier)
+    hashed = hash_id(kind, identifier)
+    if hashed not in read_tombstones(run.root):
+        run.begin()
     add_tombstones(run.root, kind, [identifier], why, run.run_id)
     named = {identifier} if kind == "video" else list_videos(run.root, identifier)
-    return take_out(run, hash_id(kind, identifier), named, why, {identifier})
+    return take_out(run, hashed, named, why, {identifier})
 
 
 def take_out(run: Run, key: str, named: set[str], why: str, others: Collection[str] = ()) -> Takedown:
-    """The steps of a takedown; each finds by itself what is left to do, so that a kill at any time loses nothing.
+    """A takedown, and what is found of it afterwards, under the root and elsewhere on this machine.
 
     Args:
         run: over a local root, held.
@@ -105,8 +111,36 @@ def take_out(run: Run, key: str, named: set[str], why: str, others: Collection[s
         why: for people; without an id.
         others: further ids that nothing may name: that of a channel.
     """
-    videos = begin_takedown(run.root, key, named)
-    others = set(others) - videos
+    if list_pending(run.root, key):
+        run.begin()
+    videos, rows, withdrawn = named, Counter[str](), tuple[str, ...]()
+    if not run.only_looks:
+        videos = begin_takedown(run.root, key, named)
+        rows, withdrawn = _erase(run, videos, set(others) - videos, why)
+    known = list_releases(run.root)
+    sent = read_json(published_file(run.root)) or []
+    mentions = _search_everywhere(run, videos | set(others))
+    if mentions.named:
+        run.begin()
+    found = Takedown(
+        num_videos=len(videos),
+        rows={name: count for name, count in rows.items() if count},
+        checkpoints=flagged_checkpoints(run.root, {hash_id("video", video_id) for video_id in videos}),
+        next_release=known[-1] if known and withdrawn else None,
+        withdrawn=withdrawn,
+        still_published=tuple(entry for entry in sent if entry["version"] not in known),
+        left=mentions.named,
+        unsearched=mentions.unsearched,
+    )
+    if not run.only_looks:
+        end_takedown(run.root, key)
+    return found
+
+
+def _erase(run: Run, videos: set[str], others: set[str], why: str) -> tuple[Counter[str], tuple[str, ...]]:
+    """(rows removed by table, releases withdrawn); each step finds by itself what is left to do, so that a kill at any
+    time loses nothing.
+    """
     add_tombstones(run.root, "video", videos, why, run.run_id)
     flag_checkpoints(run.root, videos, why)
     for media_root in _media_roots(run):
@@ -119,22 +153,7 @@ def take_out(run: Run, key: str, named: set[str], why: str, others: Collection[s
     forget_answers(run.root, videos)
     for cached in Path(run.config.run.cache_dir or run.root).rglob("*.arrow"):
         cached.unlink()  # copies of log-mel by clip; the next training makes them again
-    withdrawn = _replace_releases(run, videos, why)
-    known = list_releases(run.root)
-    sent = read_json(published_file(run.root)) or []
-    mentions = _search_everywhere(run, videos | others)
-    found = Takedown(
-        num_videos=len(videos),
-        rows={name: count for name, count in rows.items() if count},
-        checkpoints=flagged_checkpoints(run.root, {hash_id("video", video_id) for video_id in videos}),
-        next_release=known[-1] if known and withdrawn else None,
-        withdrawn=withdrawn,
-        still_published=tuple(entry for entry in sent if entry["version"] not in known),
-        left=mentions.named,
-        unsearched=mentions.unsearched,
-    )
-    end_takedown(run.root, key)
-    return found
+    return rows, _replace_releases(run, videos, why)
 
 
 def _media_roots(run: Run) -> set[Path]:

@@ -1,10 +1,9 @@
 """Features to checkpoints: pre-train or fine-tune AVLnet."""
 
-import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prefect import Flow, flow
+from prefect import flow
 
 from datasets.files import sha256_of, write_json
 from datasets.settings import recipe_of
@@ -14,12 +13,13 @@ from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import show_steps
 from flows.machinery.run import Run, start_run
-from model.data import ClipSet, has_split, load_clips
-from model.originals.howto100m import load_npz_videos
-from model.pretraining import load_videos
+from model.history import MODEL_FILE, is_trained
 from model.settings import TrainSettings
-from model.train import train
 
+if TYPE_CHECKING:
+    from model.data import ClipSet
+
+# The rest of `model` loads torch, which takes seconds: it is imported where it is known that a model is to be trained.
 TABLES_READ = ("splits", "pairs", "pooled", "log_mel")
 PRETRAINING_READS = ("splits", "clips", "segments", "features_2d", "features_3d", "log_mel")
 TRAINED_ON_FILE = "trained_on.json"
@@ -57,14 +57,6 @@ def finetune(config: Config) -> Path:
         return train_model(run)
 
 
-def run_in_every_process(training: Flow[[Config], Path], config: Config) -> Path:
-    """A training flow in one process, or in each that torchrun started: the first is the flow and holds the root."""
-    if int(os.environ.get("RANK", "0")) == 0:
-        return training(config)
-    work = {"pretrain": pretrain_model, "finetune": train_model}[training.name]
-    return work(Run(config, "beside-the-flow"))
-
-
 def pretrain_model(run: Run) -> Path:
     """The checkpoint of this configuration, trained on whole videos if it is not there."""
     config = run.config
@@ -72,6 +64,13 @@ def pretrain_model(run: Run) -> Path:
     tables = PRETRAINING_READS if csv is None else ()
     more = ("pretrain", config.windows, *([sha256_of(csv)] if csv else []))
     folder = checkpoint_folder(run, tables, *more)
+    if is_trained(folder, config.train):
+        return folder / MODEL_FILE
+    run.begin()
+    from model.originals.howto100m import load_npz_videos
+    from model.pretraining import load_videos
+    from model.train import train
+
     _record_training(run, folder, tables)
     if csv:
         videos = load_npz_videos(config.windows, config.train.families)
@@ -85,6 +84,9 @@ def pretrain_model(run: Run) -> Path:
 def train_model(run: Run) -> Path:
     """The checkpoint of this configuration, trained if it is not there."""
     folder = checkpoint_folder(run)
+    if is_trained(folder, run.config.train):
+        return folder / MODEL_FILE
+    run.begin()
     _record_training(run, folder, TABLES_READ)
     made_from = recipe_of(*_made_from(run, TABLES_READ))
     return train_on(run.root, run.config.train, folder, "train AVLnet", made_from, run.config.run.cache_dir)
@@ -103,14 +105,19 @@ def train_on(
         made_from: names the values of the clips and of the first weights.
         cache_dir: see `load_clips`.
     """
+    from model.data import has_split, load_clips
+    from model.train import train
+
     train_set = load_clips(place, "train", settings.families, cache_dir)
     val_set = load_clips(place, "val", settings.families, cache_dir) if has_split(place, "val") else None
     with show_steps(title) as on_step:
         return train(train_set, val_set, settings, folder, on_step=on_step, made_from=made_from).checkpoint
 
 
-def load_split(run: Run, split: str) -> ClipSet:
+def load_split(run: Run, split: str) -> "ClipSet":
     """The clips of one split, with the features that the configuration trains on."""
+    from model.data import load_clips
+
     return load_clips(run.root, split, run.config.train.families, run.config.run.cache_dir)
 
 

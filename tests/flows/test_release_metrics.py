@@ -12,7 +12,7 @@ from flows.config import Config
 from flows.machinery.run import Run
 from flows.report.build import build_report
 from flows.report.release_history import describe_change, read_release_figures
-from flows.stages.release_metrics import fixed_recipe, measure_release
+from flows.stages.release_metrics import can_be_measured, fixed_recipe, has_figures, measure_release
 from tests.small_tables import FACTS, RUN, make_root
 
 
@@ -84,8 +84,10 @@ def test_a_release_is_measured_once_on_its_own_clips(tmp_path):
     config = Config(root=root, train=settings, evaluate={"num_bootstrap": 50})
     build_release(root, config.publish, RUN, datetime.now(UTC).date(), FACTS)
     run = Run(config, "test")
-    assert not measure_release(run, "1.0.0", may_train=False)
-    assert measure_release(run, "1.0.0", may_train=True) and measure_release(run, "1.0.0", may_train=False)
+    assert not can_be_measured(run, "1.0.0", may_train=False) and can_be_measured(run, "1.0.0", may_train=True)
+    assert not has_figures(run, "1.0.0")
+    measure_release(run, "1.0.0")
+    assert has_figures(run, "1.0.0")
     rows = read_table(root, "evaluations", recipe=fixed_recipe(run)).to_pylist()
     assert {(row["release"], row["split"], row["num_queries"]) for row in rows} == {("1.0.0", "test", 6)}
     assert len(rows) == 2 and release_path(root, "1.0.0")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from datasets.tables import list_parts, table_digest
-from flows.machinery.run import has_work
+from flows.machinery.run import WorkLeftError, look
 from flows.machinery.server import CHECKOUT
 from flows.stages.curate import curate_root
 
@@ -73,7 +73,7 @@ def test_what_is_wrong_with_a_configuration_is_told_before_anything_heavy_is_loa
 
 def test_a_finished_root_has_no_work_and_stays_as_it_is(small_root, small_config):
     written = {path: path.stat().st_mtime_ns for path in Path(small_root).rglob("*.*")}
-    assert not has_work(curate_root, small_config)
+    look(curate_root, small_config)
     assert {path: path.stat().st_mtime_ns for path in Path(small_root).rglob("*.*")} == written
 
 
@@ -91,13 +91,15 @@ def test_a_changed_setting_of_any_stage_is_work(stage, change, small_root, small
     digests = [table_digest(small_root, table) for table in ("searches", "splits")]
     settings = getattr(small_config, stage)
     changed = small_config.model_copy(update={stage: settings.model_copy(update=change)})
-    assert has_work(curate_root, changed)
+    with pytest.raises(WorkLeftError):
+        look(curate_root, changed)
     assert [table_digest(small_root, table) for table in ("searches", "splits")] == digests
 
 
 def test_a_reason_to_try_again_is_work(small_root, small_config):
     assert list_parts(small_root, "videos")
-    assert has_work(curate_root, small_config, ("private",))
+    with pytest.raises(WorkLeftError):
+        look(curate_root, small_config, retry=("private",))
 
 
 def test_a_second_curate_says_what_there_is_and_starts_no_server(small_root, small_words, tmp_path):
