@@ -38,6 +38,12 @@ def hide_id(tombstones: Collection[str], video_id: str) -> str:
     return hash_id("video", video_id) if is_tombstoned(tombstones, "video", video_id) else video_id
 
 
+def check_why(why: str, identifiers: Iterable[str]) -> None:
+    """Raise ValueError for a reason that says nothing, or that names an id."""
+    if not why.strip() or not set(identifiers).isdisjoint(re.findall(r"[\w-]+", why)):
+        raise ValueError(f"why must say why, without an id of what is taken down, got {why!r}")
+
+
 def add_tombstones(root: str | Path, kind: Kind, identifiers: Iterable[str], why: str, run_id: str = "") -> int:
     """Write tombstones for ids that have none yet.
 
@@ -54,8 +60,7 @@ def add_tombstones(root: str | Path, kind: Kind, identifiers: Iterable[str], why
         ValueError: `why` is empty or contains an id.
     """
     identifiers = set(identifiers)
-    if not why.strip() or not identifiers.isdisjoint(re.findall(r"[\w-]+", why)):
-        raise ValueError(f"why must say why, without an id of what is taken down, got {why!r}")
+    check_why(why, identifiers)
     known = read_tombstones(root)
     hashes = sorted({hash_id(kind, identifier) for identifier in identifiers} - known)
     columns = {"kind": kind, "why": why[:500], "tombstoned_at": datetime.now(UTC), **OK}

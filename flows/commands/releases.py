@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from datasets.tombstones import check_why
 from flows.commands.running import run_flow
 from flows.commands.shared import (
     ConfigOption,
@@ -150,6 +151,7 @@ def takedown(
     with one_line_errors():
         if (video is None) == (channel is None):
             raise ConfigError("give either --video ID or --channel ID")
+        check_why(why, [video or channel or ""])  # before Prefect keeps it as a parameter
     start = reserve_server()
     from flows.stages.takedown import describe_takedown, take_down
     from flows.stages.takedown import takedown as takedown_flow

@@ -115,15 +115,15 @@ def test_files_that_were_imported_are_not_imported_again(tmp_path, prefect_serve
 def test_what_is_released_and_what_is_taken_down_already_is_nothing_to_do(tmp_path, prefect_server):
     root = make_root(tmp_path / "root", splits={"train": 3, "val": 1, "test": 1})
     publish = ["publish", f"--root={root}"]
-    takedown = ["takedown", f"--root={root}", f"--video={video_name(0)}", "--why=asked"]
+    takedown = ["takedown", f"--root={root}", f"--video={video_name(1)}", "--why=asked"]
     assert has_work(*publish)
     finish(*publish)
     assert not has_work(*publish)
     assert has_work(*publish, f"--to={tmp_path}/away")
     assert has_work(*publish, "--set=publish.clips_per_shard=2")
     assert has_work(*takedown)
-    assert video_name(0) in read_table(root, "videos")["video_id"].to_pylist()
+    assert video_name(1) in read_table(root, "videos")["video_id"].to_pylist()
     finish(*takedown)
     assert not has_work(*takedown)
-    (Path(root) / "notes.txt").write_text(video_name(0))
+    (Path(root) / "notes.txt").write_text(video_name(1))
     assert has_work(*takedown)

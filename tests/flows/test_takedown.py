@@ -250,3 +250,10 @@ def test_bad_usage_is_one_line_and_changes_nothing(config, words, message):
     result = CliRunner().invoke(app, ["takedown", "--root", config.root, "--why", "asked", *words])
     assert result.exit_code in (2, 3) and message in result.output
     assert list_parts(config.root, "clips") == before
+
+
+def test_a_reason_that_names_the_id_does_not_reach_prefect(config):
+    with get_client(sync_client=True) as client:
+        before = client.read_flow_runs()
+        CliRunner().invoke(app, ["takedown", "--root", config.root, f"--video={GONE}", f"--why={GONE} asked"])
+        assert client.read_flow_runs() == before
