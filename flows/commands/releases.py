@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from datasets.tombstones import check_why
 from flows.commands.running import run_flow
 from flows.commands.shared import (
     ConfigOption,
@@ -146,6 +145,8 @@ def takedown(
     Example: python -m flows takedown --root data/demo --video GLd3aX16zBg --why "the owner asked"
     """
     from pydantic import SecretStr
+
+    from datasets.tombstones import check_why
 
     settings = read_config(config, root, overrides)
     with one_line_errors():

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.config import Config
-from flows.machinery.doctor import require
-from flows.machinery.run import Run, WorkLeftError, look
 from flows.machinery.server import is_beside
 
 if TYPE_CHECKING:
@@ -36,6 +34,10 @@ def run_flow(
         args: further arguments of the flow.
         retry: reasons whose rows are done again; None for a flow that takes none.
     """
+    # Loaded here: `--version` and an error in the configuration need none of it.
+    from flows.machinery.doctor import require
+    from flows.machinery.run import Run, WorkLeftError, look
+
     if is_beside():
         return work(Run(config, "beside-the-flow"), *args)
     if start_server is not None:
