@@ -16,6 +16,7 @@ SUITES = {
     "test_mentions": "An id looked for in files of any kind",
     "test_outside_text": "What strangers wrote, in spreadsheets and terminals",
     "test_visible": "What strangers wrote, printed and logged",
+    "test_clock": "A site that would hold us",
     "test_beside": "Read while another process writes",
     "test_lease": "Two runs, and stores that answer badly",
     "test_stopping": "Told to stop",

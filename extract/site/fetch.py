@@ -1,7 +1,7 @@
-"""Search, metadata and download of videos, as rows; the engine is behind `extract.site.session`."""
+"""Search, metadata and download of videos, as rows; the engine is behind `extract.site.worker`."""
 
 import logging
-from collections.abc import Callable
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,13 @@ from extract.media_store import (
     read_record,
     remove_media,
 )
-from extract.mp4 import IncompleteMediaError
 from extract.selection import TAKE_ALL, SelectionSettings, select, select_by_speech
-from extract.site.formats import NoFormatError
-from extract.site.limits import LimitError
+from extract.site.answers import Answer, Step, Turn
 from extract.site.pacer import Pacer
-from extract.site.reasons import TRANSIENT, classify, clean_detail
+from extract.site.reasons import TRANSIENT, clean_detail
 from extract.site.rows import Row, known_media, known_video, make_discovery, make_record, make_video
-from extract.site.session import EngineError, Session, open_session
 from extract.site.settings import DownloadSettings as DownloadSettings
+from extract.site.worker import ask, make_ready
 from extract.sources import SOURCES, SourceSettings, public_url, watch_url
 
 logger = logging.getLogger(__name__)
@@ -51,11 +49,11 @@ def search_videos(query: str, depth: int, source: SourceSettings, pacer: Pacer |
     """
     entries: Any = SOURCES[source.name].find(query, depth, source)
     if isinstance(entries, str):  # an address to list
-        address, session = entries, open_session(source, DownloadSettings(), depth)
-        _take_turn(session, pacer)
-        entries, outcome = _attempt(lambda: session.list_entries(address), session, pacer)
-        if entries is None:
-            raise ValueError(f"search {address!r}: {outcome['reason']}: {outcome['detail']}" if outcome else address)
+        address = entries
+        found = ask(Step(_take_turn(pacer, source, DownloadSettings(), depth), "list_entries", address))
+        entries, outcome = found.result, _settle(found, pacer)
+        if outcome is not None:
+            raise ValueError(f"search {address!r}: {outcome['reason']}: {outcome['detail']}")
         if pacer is not None:
             pacer.observe(None)
     rows: dict[str, Row] = {}
@@ -110,11 +108,11 @@ def fetch_video(
     identity = {"video_id": video_id, "source": source.name, "url": public_url(video_id, source)}
     if not has_media and (full := _lack_of_room(media_root, download)):
         return {**identity, **full}, None
-    session = open_session(source, download)
-    _take_turn(session, pacer, media_root, video_id)
-    metadata, outcome = _attempt(lambda: session.extract(url), session, pacer)
-    if metadata is None:
-        return {**identity, **(outcome or {})}, None
+    turn = _take_turn(pacer, source, download, media_root=media_root, video_id=video_id)
+    found = ask(Step(turn, "extract", url))
+    metadata, outcome = found.result, _settle(found, pacer)
+    if outcome is not None:
+        return {**identity, **outcome}, None
     if is_tombstoned(tombstones, "channel", metadata.get("channel_id")):
         return _tombstoned(video_id, source), None
     video = make_video(video_id, metadata, source, selection)
@@ -123,33 +121,28 @@ def fetch_video(
         return {**video, **rejected}, None
     if record is not None and has_media:
         return _listen(video, media_path(media_root, video_id), known_media(record), selection, media_root)
-    return _fetch_media(session, metadata, video, selection, recipes, pacer)
+    return _fetch_media(Step(turn, "download_media", metadata, found.warnings), video, selection, recipes, pacer)
 
 
 def _fetch_media(
-    session: Session,
-    metadata: Row,
-    video: Row,
-    selection: SelectionSettings,
-    recipes: dict[str, str],
-    pacer: Pacer | None,
+    step: Step, video: Row, selection: SelectionSettings, recipes: dict[str, str], pacer: Pacer | None
 ) -> tuple[Row, Row | None]:
     """The rows of a wanted video once its media came, or did not."""
-    media, outcome = _attempt(lambda: session.download_media(metadata), session, pacer)
-    if media is None:
-        outcome = outcome or {}
+    found = ask(step)
+    media, outcome = found.result, _settle(found, pacer)
+    if outcome is not None:
         # What may be mended is to be found again by who reads `videos` to see what is left.
         is_final = MEDIA_REASONS[outcome["reason"]] == Policy.NEVER
         failure = {"video_id": video["video_id"], **outcome, "fetched_at": datetime.now(UTC)}
         return {**video, **(OK if is_final else outcome)}, failure
     if pacer is not None:  # not sooner: a page that is shown while its media are refused ends no refusal
         pacer.observe(None)
-    assert session.partial is not None
-    video, kept = _listen(video, session.partial, media, selection, session.media_root)
+    assert found.partial is not None
+    video, kept = _listen(video, found.partial, media, selection, step.turn.media_root)
     if kept is None:
         return video, None
     record = make_record(video, media, recipes)
-    keep_media(session.partial, session.media_root, session.video_id, record)
+    keep_media(found.partial, step.turn.media_root, step.turn.video_id, record)
     return video, known_media(record)
 
 
@@ -178,25 +171,36 @@ def check_video(video_id: str, source: SourceSettings, download: DownloadSetting
         ValueError: `video_id` is none.
     """
     url = watch_url(video_id, source)
-    session = open_session(source, download)
-    _take_turn(session, pacer, video_id=video_id)
-    metadata, outcome = _attempt(lambda: session.extract(url), session, pacer)
-    if metadata is None:
-        return outcome or {}
+    found = ask(Step(_take_turn(pacer, source, download, video_id=video_id), "extract", url))
+    outcome = _settle(found, pacer)
+    if outcome is not None:
+        return outcome
     if pacer is not None:
         pacer.observe(None)
-    return select(metadata, TAKE_ALL) or OK
+    return select(found.result, TAKE_ALL) or OK
 
 
 def _tombstoned(video_id: str, source: SourceSettings) -> Row:
     return {"video_id": video_id, "source": source.name, **dropped("tombstoned", "its channel")}
 
 
-def _take_turn(session: Session, pacer: Pacer | None, media_root: str | Path = "", video_id: str = "") -> None:
-    """Wait until the pacer allows one more video or search; the session's clock starts then."""
+def _take_turn(
+    pacer: Pacer | None,
+    source: SourceSettings,
+    download: DownloadSettings,
+    depth: int | None = None,
+    media_root: str | Path = "",
+    video_id: str = "",
+) -> Turn:
+    """Wait until the pacer allows one more video or search; its clock starts then."""
+    if download.cookies_file is not None and not download.cookies_file.is_file():
+        raise ValueError(f"download.cookies_file: no such file: {download.cookies_file}")
+    make_ready()
     if pacer is not None:
         pacer.acquire()
-    session.begin(media_root, video_id, pacer.request_pause_s if pacer is not None else 0.0)
+    pause_s = pacer.request_pause_s if pacer is not None else 0.0
+    deadline = time.monotonic() + download.timeout_s
+    return Turn(source, download, deadline, depth, pause_s, str(media_root), video_id)
 
 
 def _lack_of_room(media_root: str | Path, download: DownloadSettings) -> Row | None:
@@ -208,29 +212,12 @@ def _lack_of_room(media_root: str | Path, download: DownloadSettings) -> Row | N
     return None
 
 
-def _attempt(work: Callable[[], Any], session: Session, pacer: Pacer | None) -> tuple[Any, Row | None]:
-    """(result, None), or (None, outcome columns); raises TransientError."""
-    try:
-        result = work()
-    except (LimitError, NoFormatError) as error:
-        reason, detail = error.reason, error.detail
-    except MediaError as error:
-        reason, detail = error.reason, clean_detail(str(error))
-    except DiskFullError as error:
-        reason, detail = "disk_full", str(error)
-    except IncompleteMediaError as error:
-        reason, detail = "network", str(error)
-    except RecursionError:
-        reason, detail = "bad_answer", "the site's answer is nested too deeply to be read"
-    except (EngineError, OSError) as error:
-        reason, detail = classify(error, session.warnings)
-    else:
-        return result, None
-    finally:
-        answer = session.http_status, session.retry_after_s
-        session.release()
+def _settle(found: Answer, pacer: Pacer | None) -> Row | None:
+    """The outcome columns of a step without a result, told to the pacer; None of one with. Raises TransientError."""
+    if found.reason is None:
+        return None
     if pacer is not None:
-        pacer.observe(reason, *answer)
-    if reason in TRANSIENT:
-        raise TransientError(reason, detail)
-    return None, failed(reason, detail)
+        pacer.observe(found.reason, found.http_status, found.retry_after_s)
+    if found.reason in TRANSIENT:
+        raise TransientError(found.reason, found.detail)
+    return failed(found.reason, found.detail)

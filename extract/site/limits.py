@@ -19,13 +19,14 @@ class Limits:
     """Time and bytes that one video may take, pages and media together.
 
     Args:
-        timeout_s: seconds from now.
+        timeout_s: seconds from now, unless `deadline` says otherwise.
         max_bytes: of media; pages may take `MAX_PAGE_BYTES` more.
+        deadline: on the monotonic clock.
     """
 
-    def __init__(self, timeout_s: float, max_bytes: int) -> None:
+    def __init__(self, timeout_s: float, max_bytes: int, deadline: float | None = None) -> None:
         self._timeout_s, self._max_bytes = timeout_s, max_bytes
-        self._deadline = time.monotonic() + timeout_s
+        self._deadline = time.monotonic() + timeout_s if deadline is None else deadline
         self._num_bytes = 0
 
     @property

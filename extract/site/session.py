@@ -1,4 +1,4 @@
-"""The door to yt-dlp: one session a thread, within our limits.
+"""The door to yt-dlp: sessions within our limits, in the processes of `extract.site.worker`.
 
 yt-dlp meets the web here and nowhere else. It may ask only the hosts of its source by http(s), writes only files whose
 names come from the checked video id, starts no program but our ffmpeg on files that are already here, reads no
@@ -73,8 +73,8 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
             module, class_name = name.split(":")
             self.add_info_extractor(getattr(importlib.import_module(module), class_name)())
 
-    def begin(self, media_root: str | Path = "", video_id: str = "", pause_s: float = 0.0) -> None:
-        """Forget the last video; the clock starts. `pause_s` lies between two pages."""
+    def begin(self, media_root: str | Path, video_id: str, pause_s: float, deadline: float) -> None:
+        """Forget the last video. `pause_s` lies between two pages; `deadline` is on the monotonic clock."""
         self.params["sleep_interval_requests"] = pause_s
         self.media_root, self.video_id = media_root, video_id
         self.partial: Path | None = None
@@ -83,7 +83,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self._num_bytes_with_room = 0
         self.warnings.clear()
         self.release()
-        self._limits = Limits(self.download_settings.timeout_s, self.download_settings.max_bytes)
+        self._limits = Limits(self.download_settings.timeout_s, self.download_settings.max_bytes, deadline)
 
     def release(self) -> None:
         """Close the pages of refusals."""
@@ -254,16 +254,14 @@ def _check_num_segments(number: int) -> None:
 
 @lru_cache
 def _guest_cookies(cookies_file: Path | None) -> Any:
-    """One cookie jar for all threads: to the site we are one guest, not one a thread."""
-    if cookies_file is not None and not cookies_file.is_file():
-        raise ValueError(f"download.cookies_file: no such file: {cookies_file}")
+    """One cookie jar for all sessions: to the site we are one guest."""
     return load_cookies(str(cookies_file) if cookies_file else None, None, None)
 
 
 _SESSIONS = threading.local()
 
 
-def open_session(source: SourceSettings, download: DownloadSettings, depth: int | None = None) -> Session:
+def open_session(source: SourceSettings, download: DownloadSettings, depth: int | None) -> Session:
     """This thread's session: connections are kept from one video to the next."""
     key = (source, download, depth)
     if getattr(_SESSIONS, "key", None) != key:

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
+from prefect.client.orchestration import get_client
+from prefect.exceptions import Abort
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 
@@ -63,8 +66,7 @@ def prepared(command: str) -> Callable[[F], F]:
                 if not _is_deployed():
                     raise
                 _tell(f"skipped: {error}")
-                # Prefect takes a state that a flow returns for the run's own.
-                return Cancelled(name="Skipped", message=f"skipped: {error}")
+                raise _skip(str(error)) from None
             finally:
                 if flow_run.get_id() and not flow_run.get_parent_flow_run_id():
                     show_root(config)
@@ -84,6 +86,17 @@ def _describe(root: str) -> str:
     """A root in a few words, for `_tell`."""
     counts = read_funnel(root).set_index("stage")["items"]
     return f"{root} has {counts['videos downloaded']:,} videos and {counts['clips']:,} clips"
+
+
+def _skip(why: str) -> Abort:
+    """Prefect's signal to end this run as Skipped: of a state that a flow returns its engine logs a traceback."""
+    state: Any = Cancelled(name="Skipped", message=f"skipped: {why}")
+    if run_id := flow_run.get_id():
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(run_id), state, force=True)
+    signal = Abort(state.message)
+    signal.__dict__["state"] = state  # read by Prefect's engine, which no longer asks its server then
+    return signal
 
 
 def _is_deployed() -> bool:

@@ -53,8 +53,9 @@ def _end() -> None:
     with suppress(OSError):  # Linux tells; elsewhere children see their pipes end
         for listed in Path("/proc/self/task").glob("*/children"):
             for child in listed.read_text().split():
-                with suppress(ProcessLookupError):
-                    os.kill(int(child), signal.SIGKILL)
+                for kill in (os.killpg, os.kill):  # most lead a group of what they started
+                    with suppress(ProcessLookupError):
+                        kill(int(child), signal.SIGKILL)
     os._exit(128 + signal.SIGINT)
 
 

@@ -1,14 +1,17 @@
 """The deployments: which flow runs under which name, when. prefect.yaml holds the same for a work pool."""
 
+import asyncio
 import os
+import signal
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from prefect import Flow, serve
+from prefect import Flow
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.deployments.runner import RunnerDeployment
+from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
 
 from flows.config import NEVER, Config, ConfigError, When
@@ -48,7 +51,28 @@ def serve_deployments(config: Config) -> None:
     # Runs are processes of their own, which must find our `datasets` before any other.
     checkout = str(Path(__file__).parents[2])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [checkout, os.environ.get("PYTHONPATH")]))
-    serve(*list_deployments(config))
+    runner = Runner(pause_on_shutdown=True)
+    for deployment in list_deployments(config):
+        runner.add_deployment(deployment)
+    print(f"serving {', '.join(DEPLOYMENTS)} of {config.root}; Ctrl-C ends it", flush=True)
+    asyncio.run(_run_until_told(runner))
+
+
+async def _run_until_told(runner: Runner) -> None:
+    """Run what is due until SIGTERM or Ctrl-C; then end what runs, mark it, and pause the schedules.
+
+    Prefect's own handler exits in the midst of its loop, which leaves schedules on and runs unmarked.
+    """
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    serving, waiting = asyncio.create_task(runner.start()), asyncio.create_task(told.wait())
+    await asyncio.sleep(0)  # it takes SIGTERM as it starts, and we after it
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+    if told.is_set() and not serving.done():
+        await runner.astop()
+    waiting.cancel()
+    await serving
 
 
 def list_deployments(config: Config) -> list[RunnerDeployment]:

@@ -13,6 +13,8 @@ from datasets.tables import make_table, table_digest, write_part
 from demo.site import Site, SiteHandler
 from extract.media_store import media_path, partial_path, record_path
 from extract.selection import SelectionSettings
+from extract.site import fetch as fetching
+from extract.site.answers import answer
 from extract.site.fetch import fetch_video, search_videos
 from extract.site.pacer import Pacer, PacerSettings
 from extract.sources import SourceSettings
@@ -268,6 +270,7 @@ def test_pages_of_one_search_are_asked_for_with_pauses(
 ) -> None:
     slept: set[float] = set()
     pacer = Pacer(tmp_path, "site", PacerSettings(enabled=is_enabled, request_pause_s=0.5))
+    monkeypatch.setattr(fetching, "ask", answer)  # in this process
     monkeypatch.setattr("yt_dlp.extractor.common.time.sleep", slept.add)
     for query in ("肉じゃが", "カレー"):
         search_videos(query, 3, source_of(site), pacer)

@@ -13,6 +13,8 @@ from datasets.outcomes import MEDIA_REASONS, Policy, TransientError
 from datasets.queries import load_queries
 from extract.media import ffmpeg_path
 from extract.selection import SelectionSettings
+from extract.site import fetch as fetching
+from extract.site.answers import answer as answer_here
 from extract.site.fetch import fetch_video, search_videos
 from extract.sources import SourceSettings
 from tests.extract import youtube_replay as site
@@ -36,6 +38,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def play(monkeypatch: pytest.MonkeyPatch, replay: Replay) -> Replay:
+    monkeypatch.setattr(fetching, "ask", answer_here)  # in this process
     monkeypatch.setattr(yt_dlp.YoutubeDL, "urlopen", lambda _, request: replay.urlopen(request))
     return replay
 

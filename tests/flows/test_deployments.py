@@ -6,8 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from prefect import Flow
+from prefect import Flow, flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
+from prefect.engine import handle_engine_signals
+from prefect.exceptions import Abort
 
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK
@@ -87,20 +90,26 @@ def begin(root, work=lambda: "done"):
     return prepared("takedown")(lambda config: work())(Config(root=str(root)))
 
 
+def skipped(root, *work):
+    with pytest.raises(Abort) as caught:
+        begin(root, *work)
+    return caught.value.state
+
+
 def test_an_overlapping_scheduled_run_is_skipped_and_says_why(tmp_path, scheduled, capsys):
     with hold_root(str(tmp_path)):
-        state = begin(tmp_path)
+        state = skipped(tmp_path)
     assert state.name == "Skipped" and "another run works on the root" in state.message
     assert begin(tmp_path) == "done"
     # One line each in the log of serve.
-    skipped, done = capsys.readouterr().out.splitlines()
-    assert "skipped: another run works on the root" in skipped
+    passed_over, done = capsys.readouterr().out.splitlines()
+    assert "skipped: another run works on the root" in passed_over
     assert "went well in " in done and done.endswith(f" s; {tmp_path} has 0 videos and 0 clips")
 
 
 def test_a_missed_run_is_skipped_and_says_by_how_much(tmp_path, scheduled):
     scheduled.start -= timedelta(hours=3)
-    state = begin(tmp_path)
+    state = skipped(tmp_path)
     assert state.name == "Skipped" and "missed by 180 min" in state.message
 
 
@@ -108,7 +117,24 @@ def test_nothing_to_do_is_no_failure_of_a_scheduled_run(tmp_path, scheduled):
     def work():
         raise NothingToDoError("3 new clips")
 
-    assert begin(tmp_path, work).message == "skipped: 3 new clips"
+    assert skipped(tmp_path, work).message == "skipped: 3 new clips"
+
+
+def test_a_skipped_run_is_one_line_in_its_log(tmp_path, monkeypatch, prefect_server, caplog, capsys):
+    monkeypatch.setattr(beginning, "_is_deployed", lambda: True)
+
+    @flow
+    @prepared("takedown")
+    def idle(config: Config) -> None:
+        raise NothingToDoError("3 new clips")
+
+    with caplog.at_level("WARNING"), pytest.raises(SystemExit) as ended, handle_engine_signals():
+        idle(Config(root=str(tmp_path)))
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.endswith(" idle: skipped: 3 new clips\n") and caplog.records == []
+    with get_client(sync_client=True) as client:
+        names = {run.state.name for run in client.read_flow_runs() if run.name and run.flow_id}
+    assert "Skipped" in names
 
 
 def test_a_run_that_a_person_starts_fails_where_a_scheduled_one_is_skipped(tmp_path):
