@@ -3,10 +3,11 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, field_serializer
 
 OUTSIDE_RECIPE = object()
 """Marks, by `Annotated`, a field that changes how work is done (threads, time limits, paths) but not what comes out."""
@@ -21,6 +22,11 @@ class Settings(BaseModel):
     """Frozen settings of one stage; unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_serializer("*", when_used="json", mode="wrap")
+    def _hide_secrets(self, value: Any, to_json: SerializerFunctionWrapHandler) -> Any:
+        """What is kept of settings, in records of runs, in releases and by Prefect, opens no door."""
+        return hide_secrets(to_json(value))
 
     def recipe_fields(self) -> dict[str, Any]:
         """What of these settings affects a result, as JSON can hold it."""
@@ -37,13 +43,26 @@ def outside_recipe(settings: type[Settings]) -> set[str]:
 
 def without_secrets(address: str) -> str:
     """An address without user, password and those parameters whose names say that they are a key, for what is kept."""
-    parts = urlsplit(address)
+    try:  # of an address that was taken for a path, one stroke is left
+        parts = urlsplit(re.sub(r"^([A-Za-z][\w+.-]+:/)(?=[^/])", r"\1/", address))
+    except ValueError:  # no address: a bracket that never closes
+        return address
     if not parts.scheme or not parts.netloc:
         return address
     fields = parts.query.split("&")
     query = "&".join(f for f in fields if "{video_id}" in f or not _SECRET.search(f.partition("=")[0]))
     fragment = "" if _SECRET.search(parts.fragment) else parts.fragment
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, fragment))
+    kept = parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query, fragment=fragment)
+    return address if kept == parts else urlunsplit(kept)
+
+
+def hide_secrets(value: Any) -> Any:
+    """JSON with every address in it `without_secrets`."""
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, Mapping):
+        return {name: hide_secrets(inner) for name, inner in value.items()}
+    return [hide_secrets(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def recipe_of(*parts: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from pydantic import Field, field_serializer, field_validator
+from pydantic import Field, field_validator
 
 from datasets.ids import check_video_id
 from datasets.settings import OUTSIDE_RECIPE, Settings, without_secrets
@@ -49,11 +49,6 @@ class SourceSettings(Settings):
     @classmethod
     def _check_watch_url(cls, value: str) -> str:
         return check_address("watch_url", value)
-
-    @field_serializer("watch_url", when_used="json")
-    def _hide_secrets(self, value: str) -> str:
-        """What is kept of a configuration, in records of runs, in releases and by Prefect, opens no door."""
-        return without_secrets(value)
 
     @field_validator("extractors")
     @classmethod

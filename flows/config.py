@@ -1,16 +1,17 @@
 """One TOML file to one frozen configuration, composed of the settings of each stage."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator
 
 from datasets.places_audio import PairSettings
 from datasets.releases.settings import PublishSettings
-from datasets.settings import OUTSIDE_RECIPE, Settings
+from datasets.settings import OUTSIDE_RECIPE, Settings, hide_secrets, without_secrets
 from datasets.splits.draw import SplitSettings
 from datasets.suggestions import did_you_mean
 from extract.clips import ClipSettings
@@ -173,6 +174,14 @@ class Config(Settings):
     run: RunSettings = RunSettings()
     schedules: ScheduleSettings = ScheduleSettings()
 
+    @field_validator("root")
+    @classmethod
+    def _check_root(cls, value: str) -> str:
+        """It stands in every message, log and page."""
+        if without_secrets(value) != value:
+            raise ValueError("a root names no user, password or key: its client's environment has those")
+        return value
+
     @property
     def media_root(self) -> Path:
         """Folder of the downloaded media; always local, and apart from the table `media`, which others read whole."""
@@ -238,12 +247,13 @@ def _describe(fault: Mapping[str, Any], path: Path | None, overrides: tuple[str,
     named = [override.partition("=")[0].strip() for override in overrides]
     by_set = [name for name in named if f"{name}.".startswith(f"{field}.") or f"{field}.".startswith(f"{name}.")]
     where = f" (--set {by_set[-1]})" if by_set else f" in {path}" if path else ""
-    given = repr(fault["input"])
+    given = repr(hide_secrets(fault["input"]))
     got = f"{where}, got {given if len(given) <= 200 else f'{given[:200]} ...'}"
     if fault["type"] == "extra_forbidden":
         meant = did_you_mean(by_set[-1] if by_set else field, list_fields(Config))
         return f"{field}: no such field{got}{meant or '; docs/configuration.md lists them all'}"
     told = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    told = re.sub(r"\w+:/\S+", lambda address: without_secrets(address.group()), told)  # what a message quotes, too
     return f"{field}: {told}{where if ', got ' in told else got}"
 
 

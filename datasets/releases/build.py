@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets.files import read_json, write_bytes, write_json
+from datasets.releases.bill import BILL_FILE, make_bill
 from datasets.releases.cards import write_papers
 from datasets.releases.changes import KEYS, compare_releases, is_empty
 from datasets.releases.layout import (
@@ -121,6 +122,7 @@ def build_release(
     run: Mapping[str, Any],
     today: date,
     facts: Mapping[str, Any],
+    lock: str | None = None,
 ) -> str | None:
     """Build the next release of a local root, verify it, and name it.
 
@@ -130,6 +132,7 @@ def build_release(
         run: code version, machine and time, for run.json; and `config`, whose stages the manifest keeps.
         today: for the papers.
         facts: what only flows know, for the card: see `write_papers`.
+        lock: what pins the packages that made it, for its bill of materials.
 
     Returns:
         The new version, or None when it would hold the bytes of the last one.
@@ -149,6 +152,8 @@ def build_release(
     write_json(folder / MANIFEST_FILE, manifest)
     _write_lists(root, folder, difference)
     write_papers(root, folder, manifest, settings, today, facts)
+    if lock is not None:
+        write_json(folder / BILL_FILE, make_bill(lock))
     _seal(folder, run)
     problems = verify_release(folder)
     if problems:

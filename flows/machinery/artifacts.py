@@ -14,6 +14,7 @@ from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.runtime import flow_run
 
 from datasets.releases.layout import list_releases
+from datasets.settings import without_secrets
 from flows.config import REPORT_FILE, Config
 from flows.status import read_failures, read_funnel
 
@@ -61,5 +62,5 @@ def _show_table(key: str, frame: pd.DataFrame, description: str) -> None:
 def _address(config: Config, path: str) -> str:
     """On the site that serves the root, or a file of this machine."""
     if config.schedules.site:
-        return f"{config.schedules.site.rstrip('/')}/{path}"
+        return f"{without_secrets(config.schedules.site).rstrip('/')}/{path}"
     return (Path(config.root).resolve() / path).as_uri()

@@ -108,7 +108,7 @@ def build_next(run: Run) -> str:
         "choices": choices,
         "num_choice_videos": num_videos,
     }
-    version = build_release(run.root, run.config.publish, built, datetime.now(UTC).date(), facts)
+    version = build_release(run.root, run.config.publish, built, datetime.now(UTC).date(), facts, _LOCK.read_text())
     if version is None:
         version = list_releases(run.root)[-1]
         logger.info("release %s holds what a new one would: nothing to build", version)

@@ -310,3 +310,20 @@ def test_a_withdrawn_release_has_no_shards(release):
     (release / "WITHDRAWN.json").write_text('{"version": "1.0.0", "why": "asked", "use_instead": "1.1.0"}')
     with pytest.raises(ReleaseError, match=r"withdrawn \(asked\): use 1\.1\.0"):
         shards_of(release, "pooled")
+
+
+def test_a_release_has_the_same_bill_of_materials_whenever_it_is_made(tmp_path):
+    lock = Path(__file__).parents[2].joinpath("requirements.lock").read_text()
+    bills = []
+    for name, day in (("one", date(2026, 1, 1)), ("two", date(2027, 2, 2))):
+        root = make_root(tmp_path / name)
+        build_release(root, SETTINGS, RUN, day, FACTS, lock)
+        release = Path(release_path(root, "1.0.0"))
+        assert verify_release(release) == []
+        bills.append((release / "sbom.cdx.json").read_bytes())
+    assert bills[0] == bills[1]
+    bill = json.loads(bills[0])
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert len(bill["components"]) == lock.count("==") and "pkg:pypi/pyarrow@" in bills[0].decode()
+    (release / "sbom.cdx.json").write_text("{}")
+    assert any("sbom.cdx.json" in problem for problem in verify_release(release))
