@@ -56,6 +56,13 @@ def without_secrets(address: str) -> str:
     return address if kept == parts else urlunsplit(kept)
 
 
+def refuse_secrets(address: str) -> str:
+    """The address, where it has none of them, as one that stands in every message, log and page must."""
+    if without_secrets(address) != address:
+        raise ValueError("names a user, password or key: set those in the environment of the store's client")
+    return address
+
+
 def hide_secrets(value: Any) -> Any:
     """JSON with every address in it `without_secrets`."""
     if isinstance(value, str):

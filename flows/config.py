@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from datasets.places_audio import PairSettings
 from datasets.releases.settings import PublishSettings
-from datasets.settings import OUTSIDE_RECIPE, Settings, hide_secrets, without_secrets
+from datasets.settings import OUTSIDE_RECIPE, Settings, hide_secrets, refuse_secrets, without_secrets
 from datasets.splits.draw import SplitSettings
 from datasets.suggestions import did_you_mean
 from extract.clips import ClipSettings
@@ -152,7 +152,7 @@ class ScheduleSettings(Settings):
 class Config(Settings):
     """The whole configuration; also the parameter of every flow, so that Prefect's form shows it."""
 
-    root: str = "data/root"
+    root: Annotated[str, AfterValidator(refuse_secrets)] = "data/root"
     """Dataset root: a local folder, or for the tables any fsspec URL."""
     search: SearchSettings = SearchSettings()
     source: SourceSettings = SourceSettings()
@@ -174,14 +174,6 @@ class Config(Settings):
     run: RunSettings = RunSettings()
     schedules: ScheduleSettings = ScheduleSettings()
 
-    @field_validator("root")
-    @classmethod
-    def _check_root(cls, value: str) -> str:
-        """It stands in every message, log and page."""
-        if without_secrets(value) != value:
-            raise ValueError("a root names no user, password or key: its client's environment has those")
-        return value
-
     @property
     def media_root(self) -> Path:
         """Folder of the downloaded media; always local, and apart from the table `media`, which others read whole."""
@@ -191,8 +183,7 @@ class Config(Settings):
 REPORT_FILE, GALLERY_FILE = "report.html", "gallery.html"
 """Pages in a root."""
 
-# tomllib lets Python's own limits through: numbers of over 4,300 digits, brackets nested a thousand deep.
-_NOT_TOML = (ValueError, RecursionError)
+_NOT_TOML = (ValueError, RecursionError)  # tomllib lets Python's own limits through: of digits, of nesting
 
 
 class ConfigError(ValueError):

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_serializer, field_validator
+from pydantic import Field, field_validator
 
-from datasets.settings import OUTSIDE_RECIPE, Settings, without_secrets
+from datasets.settings import OUTSIDE_RECIPE, Settings
 from extract.sources import SourceSettings, check_address
 
 TRAINABILITY: Mapping[str, str] = dict.fromkeys(
@@ -38,10 +38,6 @@ class PermissionSettings(Settings):
     @classmethod
     def _check_trainability_url(cls, value: str | None) -> str | None:
         return value if value is None else check_address("trainability_url", value)
-
-    @field_serializer("trainability_url", when_used="json")
-    def _hide_secrets(self, value: str | None) -> str | None:
-        return value if value is None else without_secrets(value)
 
 
 def trainability_address(settings: PermissionSettings, source: SourceSettings) -> str | None:
