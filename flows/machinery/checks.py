@@ -256,7 +256,7 @@ def check_prefect(_: Config) -> Finding:
     asked = answer.json().get("api_url") if answer.is_success else None
     if asked and urlsplit(asked).port != urlsplit(address).port:
         told = f"the pages of {address} ask another server, {asked}: they show its runs"
-        return found(Severity.WARNING, told, f"start it by PREFECT_UI_API_URL={address} prefect server start ...")
+        return found(Severity.WARNING, told, f"set PREFECT_UI_API_URL={address} where it starts")
     return found(Severity.OK, f"{address} answers")
 
 
