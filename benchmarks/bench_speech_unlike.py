@@ -18,7 +18,8 @@ from scipy.io import wavfile
 from benchmarks.bench_speech_mixes import FOLDER, Sound
 from demo.espeak import speak_espeak
 from demo.sound import SAMPLING_RATE as DEMO_RATE
-from demo.sound import music, sizzle, speak
+from demo.sound import music, sizzle
+from demo.voices import speak
 from extract.media import SAMPLING_RATE, ffmpeg_path
 
 SECONDS = 312

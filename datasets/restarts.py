@@ -5,8 +5,9 @@ read once, and each stretch of one clock is laid behind the one before it, for a
 not known: packets are handed in.
 """
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -40,7 +41,7 @@ class Restarts:
         counts: Counter[int] = Counter()
         for packet in packets:
             index, number = packet.stream.index, counts[packet.stream.index]
-            counts[index] += 1
+            counts[index] += bool(packet.size)
             shift = [seconds for first, seconds in self.shifts.get(index, ()) if first <= number]
             if shift and packet.dts is not None:
                 packet.dts += round(shift[-1] / packet.time_base)
@@ -74,18 +75,18 @@ class _Stretch:
 
 @lru_cache(maxsize=256)
 def _find_restarts(path: str, _size: int, _changed: int, read_packets: Read) -> Restarts | None:
-    times: dict[int, list[float]] = {}
-    order: list[tuple[int, float, float, float]] = []  # stream, dts, pts and end of each packet, in seconds
+    times: dict[int, array[float]] = {}  # dts by stream; arrays, since a recording of hours has millions of packets
+    indices, starts, ends = array("h"), array("d"), array("d")
     for packet in read_packets(path):
         dts = packet.pts if packet.dts is None else packet.dts
         if packet.size and packet.stream.type in ("video", "audio"):
             tick_s = float(packet.time_base)
-            known = times.setdefault(packet.stream.index, [])
-            dts_s = dts * tick_s if dts is not None else known[-1] if known else 0.0
-            pts_s = dts_s if packet.pts is None else packet.pts * tick_s
-            known.append(dts_s)
-            order.append((packet.stream.index, dts_s, pts_s, pts_s + (packet.duration or 0) * tick_s))
-    stretches = _stretches(order, times)
+            known = times.setdefault(packet.stream.index, array("d"))
+            known.append(dts * tick_s if dts is not None else known[-1] if known else 0.0)
+            indices.append(packet.stream.index)
+            starts.append(known[-1] if packet.pts is None else packet.pts * tick_s)
+            ends.append(starts[-1] + (packet.duration or 0) * tick_s)
+    stretches = _stretches(zip(indices, starts, ends, strict=True), times)
     if len(stretches) < 2:
         return None
     shifts: dict[int, list[tuple[int, Fraction]]] = {}
@@ -97,13 +98,15 @@ def _find_restarts(path: str, _size: int, _changed: int, read_packets: Read) -> 
     return Restarts({index: tuple(found) for index, found in shifts.items()}, end_s - stretches[0].start_s)
 
 
-def _stretches(order: list[tuple[int, float, float, float]], times: Mapping[int, list[float]]) -> list[_Stretch]:
+def _stretches(packets: Iterable[tuple[int, float, float]], times: Mapping[int, Sequence[float]]) -> list[_Stretch]:
+    """The stretches of a file, of whose packets the stream, the start and the end in seconds are known."""
     stretches = [_Stretch()]
     current: dict[int, int] = {}
     last_s: dict[int, float] = {}
     counts: Counter[int] = Counter()
-    for index, dts_s, pts_s, end_s in order:
+    for index, start_s, end_s in packets:
         number = counts[index]
+        dts_s = times[index][number]
         counts[index] += 1
         at = current.setdefault(index, len(stretches) - 1)
         if number and not _follows(dts_s, last_s[index]):
@@ -117,7 +120,7 @@ def _stretches(order: list[tuple[int, float, float, float]], times: Mapping[int,
         last_s[index] = dts_s
         stretch = stretches[at]
         stretch.first.setdefault(index, number)
-        stretch.start_s, stretch.end_s = min(stretch.start_s, pts_s), max(stretch.end_s, end_s)
+        stretch.start_s, stretch.end_s = min(stretch.start_s, start_s), max(stretch.end_s, end_s)
     return stretches
 
 
