@@ -72,7 +72,7 @@ def load_npz_videos(windows: WindowSettings, families: tuple[str, ...]) -> Video
         raise ValueError('windows.drawn must be "random" with windows.csv: its videos have no table of segments')
     listed = Path(windows.csv)
     try:
-        with listed.open(encoding="utf-8", newline="") as file:
+        with listed.open(encoding="utf-8-sig", newline="") as file:
             rows = [row.get("path") for row in csv.DictReader(file)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"cannot read {listed}: {str(error)[:200]}") from error

@@ -46,6 +46,13 @@ def test_windows_of_npz_files_are_those_the_original_draws(tmp_path, caplog):
         np.testing.assert_array_equal(clips.video[i], cut_video(videos.videos[1], window))
 
 
+def test_the_csv_may_come_from_any_editor(tmp_path):
+    windows = write_videos(tmp_path)
+    lines = (tmp_path / "videopaths.csv").read_text().splitlines()
+    (tmp_path / "videopaths.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n\r\n".join(lines).encode() + b"\r\n")
+    assert load_npz_videos(windows, ("2d",)).clip_ids == ["Food/video0", "Food/video1"]
+
+
 def test_the_variant_for_images_reads_2d_files_only(tmp_path):
     windows = write_videos(tmp_path)
     for path in (tmp_path / "parsed").rglob("*_3d.npz"):
