@@ -92,13 +92,13 @@ def draw_pictures(folder: Path, language: str, per_food: int, seed: int = 1) -> 
     """
     sizes = {"train": per_food, "val": max(1, per_food // 4), "test": per_food}
     names = [(split, food.name, number) for food in FOODS for split in SPLITS for number in range(sizes[split])]
-    picture_seeds = np.random.SeedSequence([seed, sorted(CARRIERS).index(language)]).generate_state(len(names))
     for index, (split, food, number) in enumerate(names):
         path = folder / split / food / f"{food}_{number:03d}.jpg"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_suffix(".tmp")
-            draw_food(food, int(picture_seeds[index])).save(unfinished, format="JPEG", quality=90)
+            (own_seed,) = np.random.SeedSequence([seed, sorted(CARRIERS).index(language), index]).generate_state(1)
+            draw_food(food, int(own_seed)).save(unfinished, format="JPEG", quality=90)
             unfinished.rename(path)
 
 
