@@ -91,13 +91,21 @@ def pairs(
 
 
 def featurize(
-    config: ConfigOption = None, root: RootOption = None, overrides: SetOption = None, json: JsonOption = False
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    part: Annotated[
+        str | None, typer.Option(help="only this part of the videos, 3/16; other parts may run beside it")
+    ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Compute 2D, 3D and audio features of the clips in the splits.
 
     Example: python -m flows featurize --config configs/youcook_japanese.toml --set features.precision=bf16
+
+    Example: python -m flows featurize --config configs/youcook_japanese.toml --part 3/16
     """
-    settings = read_config(config, root, overrides)
+    settings = read_config(config, root, [*(overrides or []), *([f"run.part={part}"] if part else [])])
     start = reserve_server()
     from flows.stages.featurize import compute_features
     from flows.stages.featurize import featurize as featurize_flow

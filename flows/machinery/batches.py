@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect.cache_policies import NO_CACHE
@@ -10,6 +11,7 @@ from prefect.tasks import Task
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from datasets.outcomes import DeviceError, TransientError, failed
+from datasets.seeded_order import hash_strings
 from datasets.tables import list_parts, subtract
 from datasets.wide import narrow
 from flows.config import RunSettings
@@ -27,6 +29,19 @@ def left_to_do(keys: pa.Table, run: Run, table: str, recipe: str) -> pa.Table:
     new, again = subtract(keys, run.root, table, recipe, run.retry)
     first = pa.repeat(pa.scalar(0, pa.int32()), new.num_rows)
     return pa.concat_tables([new.append_column("attempt", first), again], promote_options="permissive")
+
+
+def keep_part(rows: pa.Table, column: str, part: str) -> pa.Table:
+    """The rows of one part of a root, "3/16": videos are dealt by a hash of their ids, so that runs on machines that
+    know nothing of each other never do the same, also while the root grows.
+
+    Raises:
+        ValueError: there is no such part.
+    """
+    number, count = map(int, part.split("/"))
+    if number > count:
+        raise ValueError(f"run.part: there is no part {part}; the last is {count}/{count}")
+    return rows.filter(pa.array(hash_strings(rows[column], "part") % np.uint64(count) == number - 1))
 
 
 def cut_batches(todo: pa.Table, batch_size: int) -> list[pa.Table]:

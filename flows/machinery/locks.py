@@ -4,6 +4,9 @@ A lease is a small object with a number in its name, and the highest number hold
 creating the next number, which the store grants to one alone (S3's If-None-Match), once the last one was given back or
 was not renewed in time. Nobody deletes or overwrites a lease that may still hold.
 
+A run over one part of a root (`--part 3/16`) holds a lease of that part. Such runs work side by side; a run over the
+whole root and one over a part keep each other off: each looks for the other's lease once it has its own.
+
 The object holds a word that this run alone knows. Read back, it says whose the lease is: when the store granted it and
 its answer was lost, and where a store ignores the condition and grants the same number twice.
 """
@@ -30,7 +33,7 @@ logger = logging.getLogger("curation")
 LEASE = timedelta(minutes=5)
 """A root whose run was killed is free after this; clocks of machines must agree better."""
 RENEW_S = 60.0
-_FOLDER = "_leases"
+_FOLDER, _OF_PARTS = "_leases", "_leases_of_parts"
 
 
 class RootBusyError(RuntimeError):
@@ -38,15 +41,22 @@ class RootBusyError(RuntimeError):
 
 
 @contextmanager
-def hold_lease(root: str) -> Iterator[None]:
-    """Hold the lease of a root on an object store, and stop this process when it is lost.
+def hold_lease(root: str, part: str | None = None) -> Iterator[None]:
+    """Hold the lease of a root on an object store, or of a part of it, and stop this process when it is lost.
 
     Raises:
         RootBusyError: another run holds it, or has taken it since this one could not renew it.
         OSError: the store cannot be reached.
     """
-    lease = _Lease(root)
+    lease = _Lease(root, _folder_of(part))
     lease.take()
+    fs, parts = fsspec.core.url_to_fs(f"{root.rstrip('/')}/{_OF_PARTS}")
+    fs.invalidate_cache()  # others write here
+    names = [_FOLDER] if part else [f"{_OF_PARTS}/{Path(path).parent.name}" for path in fs.glob(f"{parts}/*/*.json")]
+    for other in (_Lease(root, name) for name in sorted({*names})):
+        if other.is_held():
+            lease.give_back()
+            raise RootBusyError(other.explain("works on the root"))
     # Does the store refuse to create what is there? An object of its own is tried, and deleted.
     fs, probe = fsspec.core.url_to_fs(f"{root.rstrip('/')}/_probe/{uuid4().hex}")
     fs.pipe_file(probe, b"1", mode="create")
@@ -95,8 +105,9 @@ def _keep(lease: "_Lease", ended: threading.Event) -> None:
 class _Lease:
     """This run's claim to a root."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, folder: str = _FOLDER) -> None:
         self.root = root.rstrip("/")
+        self._folder = folder
         self.is_lost = False
         self._number = 0
         self._me = {"machine": socket.gethostname(), "process": os.getpid(), "nonce": uuid4().hex}
@@ -104,8 +115,7 @@ class _Lease:
     def take(self) -> None:
         """Create the next number, unless the last one holds or somebody is quicker."""
         earlier = self._numbers()
-        last = read_json(self._path(earlier[-1])) if earlier else None
-        if last and datetime.fromisoformat(last["until"]) > datetime.now(UTC):
+        if earlier and self._still_holds(earlier[-1]):
             raise RootBusyError(self.explain("works on the root"))
         self._number = earlier[-1] + 1 if earlier else 1
         fs, path = fsspec.core.url_to_fs(self._path(self._number))
@@ -120,6 +130,15 @@ class _Lease:
         for number in earlier:
             with suppress(FileNotFoundError):
                 fs.rm_file(fs._strip_protocol(self._path(number)))
+
+    def is_held(self) -> bool:
+        """Whether a run, this or another, holds it now."""
+        numbers = self._numbers()
+        return bool(numbers) and self._still_holds(numbers[-1])
+
+    def _still_holds(self, number: int) -> bool:
+        last = read_json(self._path(number))
+        return last is not None and datetime.fromisoformat(last["until"]) > datetime.now(UTC)
 
     def renew(self) -> None:
         """Hold for as long again, unless another run has written this number or a higher one."""
@@ -150,7 +169,7 @@ class _Lease:
         return {**self._me, "until": (datetime.now(UTC) + length).isoformat()}
 
     def _numbers(self) -> list[int]:
-        fs, folder = fsspec.core.url_to_fs(f"{self.root}/{_FOLDER}")
+        fs, folder = fsspec.core.url_to_fs(f"{self.root}/{self._folder}")
         fs.invalidate_cache()  # others write here
         try:
             return sorted(int(path.rpartition("/")[2].removesuffix(".json")) for path in fs.ls(folder, detail=False))
@@ -158,31 +177,48 @@ class _Lease:
             return []
 
     def _path(self, number: int) -> str:
-        return f"{self.root}/{_FOLDER}/{number:08d}.json"
+        return f"{self.root}/{self._folder}/{number:08d}.json"
+
+
+def _folder_of(part: str | None) -> str:
+    return f"{_OF_PARTS}/{part.replace('/', '-of-')}" if part else _FOLDER
 
 
 @contextmanager
-def hold_root(root: str) -> Iterator[None]:
-    """Keep other runs off a root: by a lock that the kernel lets go when this process dies, or on an object store by a
-    lease that then ends by itself.
+def hold_root(root: str, part: str | None = None) -> Iterator[None]:
+    """Keep other runs off a root, or off a part of it: by a lock that the kernel lets go when this process dies, or on
+    an object store by a lease that then ends by itself.
+
+    Args:
+        root: a local folder or fsspec URL.
+        part: "3/16": runs over other parts may work beside this one, a run over the whole root may not.
 
     Raises:
         RootBusyError: another run holds it.
     """
     if "://" in root:
-        with hold_lease(root):
+        with hold_lease(root, part):
             yield
         return
-    folder = Path(root)
-    folder.mkdir(parents=True, exist_ok=True)
+    with _lock_folder(root, root, fcntl.LOCK_SH if part else fcntl.LOCK_EX):
+        if part:
+            with _lock_folder(f"{root}/{_folder_of(part)}", f"{root}, part {part}", fcntl.LOCK_EX):
+                yield
+            return
+        for leftover in Path(root).rglob(".*.tmp"):  # of a killed run: while the root is held only a report writes
+            leftover.unlink()
+        yield
+
+
+@contextmanager
+def _lock_folder(folder: str, what: str, kind: int) -> Iterator[None]:
+    Path(folder).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RootBusyError(f"another run works on the root {root}: wait for it to end, or stop it") from error
-        for leftover in folder.rglob(".*.tmp"):  # of a killed run: while the root is held only a report writes
-            leftover.unlink()
+            raise RootBusyError(f"another run works on the root {what}: wait for it to end, or stop it") from error
         yield
     finally:
         os.close(descriptor)

@@ -173,3 +173,14 @@ def test_a_store_that_cannot_be_reached_is_told(monkeypatch):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOP)
     assert done.returncode == 3, done.stderr[-2000:]
     assert done.stderr.splitlines()[-1].startswith("error: ") and "127.0.0.1:9" in done.stderr.splitlines()[-1]
+
+
+def test_parts_of_a_root_have_leases_of_their_own(root):
+    with hold_root(root, "1/2"), hold_root(root, "2/2"):
+        for part in (None, "1/2"):
+            with pytest.raises(RootBusyError, match="works on the root"):
+                hold_root(root, part).__enter__()
+    with hold_root(root), pytest.raises(RootBusyError, match="works on the root"):
+        hold_root(root, "1/2").__enter__()
+    with hold_root(root, "1/2"):
+        pass
