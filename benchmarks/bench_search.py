@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.limits import tell
 from flows.finding.clips import Clip, best_of
-from flows.finding.embeddings import quantise, score_like
+from flows.finding.index import Index
 from flows.finding.page import NUM_RESULTS, render_search_page
 from flows.finding.words import WordIndex
 
@@ -48,7 +48,7 @@ def main() -> None:
     texts = [" ".join(random.choice(words, 12, p=common / common.sum())) for _ in range(arguments.num_clips)]
     clips = [Clip(f"v_{i:09d}_{i + 1:09d}", "v", "train", i, i + 1, None, None, text) for i, text in enumerate(texts)]
     rows = random.standard_normal((arguments.num_clips, SIZE)).astype(np.float32)
-    index = quantise(rows)
+    index = Index.of(rows)
     began = time.perf_counter()
     page = render_search_page("benchmark", clips, index)
     print(
@@ -81,7 +81,7 @@ def main() -> None:
     ]
     tell("  the same ten by words as Python", 100 * np.mean(same), "%", at_least=99)
     numbers = list(range(arguments.num_clips))
-    alike = [order(score_like(index, int(number)), numbers) for number in own]
+    alike = [order(index.score_row(int(number)), numbers) for number in own]
     same = [found == expected for (_, found), expected in zip(by_picture, alike, strict=True)]
     tell("  the same ten by picture as Python", 100 * np.mean(same), "%", at_least=99)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -82,12 +82,18 @@ def search_page(
     checkpoint: Annotated[
         Path | None, typer.Option(help='the avlnet.pth that "more like this" looks by; without it words only')
     ] = None,
+    speech: Annotated[
+        Path | None,
+        typer.Option(help="dist of npm's onnxruntime-web 1.30.0: the page can be spoken to"),
+    ] = None,
 ) -> None:
     """Write one page to search a release by words, offline and without a server; and by clips that look alike.
 
     Example: python -m flows search-page data/demo/releases/1.0.0 --to data/search
     """
     with one_line_errors():
+        if speech is not None and checkpoint is None:
+            raise ConfigError("--speech needs --checkpoint: an avlnet.pth of `finetune`")
         from flows.finding.page import write_search_page
 
-        print(write_search_page(release, to, checkpoint))
+        print(write_search_page(release, to, checkpoint, speech))

@@ -15,6 +15,7 @@ from features.captioned_images import read_image
 from features.clip_features import load_encoder_2d
 from features.settings import FeatureSettings
 from flows.finding.clips import Clip, Found, best_of, read_clips
+from flows.finding.index import Index
 from model.avlnet import AVLNet
 from model.checkpoints import check_video_dim, load_avlnet
 from model.data import MAX_FRAMES, padded_length
@@ -45,7 +46,7 @@ def find_sound(release: str, sound: Path, checkpoint: Path, num_results: int) ->
     padded[0, :, :num_frames] = frames[:, :num_frames]
     with torch.inference_mode():
         query = model.embed_audio(torch.from_numpy(padded), torch.tensor([num_frames]))[0].numpy()
-    return best_of(clips, gallery @ query, num_results)
+    return best_of(clips, Index.of(gallery).score(query), num_results)
 
 
 def find_image(release: str, image: Path, checkpoint: Path, settings: FeatureSettings, num_results: int) -> list[Found]:
@@ -90,23 +91,7 @@ def find_like(release: str, clip_id: str, checkpoint: Path, num_results: int) ->
     ids = [clip.clip_id for clip in clips]
     if clip_id not in ids:
         raise ValueError(f"{release} has no clip {clip_id!r} with features")
-    return best_of(clips, score_like(quantise(gallery), ids.index(clip_id)), num_results, least=-2.0)
-
-
-def score_like(index: NDArray[np.int8], own: int) -> NDArray[np.float64]:
-    """[N] cosines of one row of a quantised index [N, D] with all; -inf with itself. Sums of integers: exact."""
-    rows = index.astype(np.float64)
-    norms = np.sqrt((rows * rows).sum(axis=1))
-    cosines: NDArray[np.float64] = rows @ rows[own] / (norms * norms[own])
-    cosines[own] = -np.inf
-    return cosines
-
-
-def quantise(embeddings: NDArray[np.float32]) -> NDArray[np.int8]:
-    """[N, D] embeddings, each in 255 steps of its own largest number: a quarter of the bytes, for cosines."""
-    largest = np.maximum(np.abs(embeddings).max(axis=1, keepdims=True), 1e-12)
-    steps: NDArray[np.int8] = np.rint(embeddings * (127 / largest)).astype(np.int8)
-    return steps
+    return best_of(clips, Index.of(gallery).score_row(ids.index(clip_id)), num_results, least=-2.0)
 
 
 def embed_release(release: str, checkpoint: Path) -> tuple[list[Clip], AVLNet, NDArray[np.float32]]:

@@ -46,8 +46,8 @@ const scoreWords = (query) => {
 
 // Python's base85, with "," for "<".
 const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
-const readIndex = () => {
-  const text = holder.textContent, values = new Uint8Array(128);
+const readBytes = (text) => {
+  const values = new Uint8Array(128);
   [...DIGITS].forEach((digit, value) => { values[digit.charCodeAt(0)] = value; });
   const bytes = new DataView(new ArrayBuffer((text.length / 5) * 4));
   for (let i = 0; i < text.length / 5; i += 1) {
@@ -55,9 +55,10 @@ const readIndex = () => {
     for (let j = 0; j < 5; j += 1) number = number * 85 + values[text.charCodeAt(5 * i + j)];
     bytes.setUint32(4 * i, number);
   }
-  return new Int8Array(bytes.buffer, 0, clips.length * SIZE);
+  return bytes;
 };
-const index = SIZE ? readIndex() : null;
+const index = SIZE ? new Int8Array(readBytes(holder.textContent).buffer, 0, clips.length * SIZE) : null;
+const scales = SIZE ? readBytes(document.getElementById("scales").textContent) : null;
 const product = (one, other) => {
   let sum = 0;
   for (let i = 0, a = one * SIZE, b = other * SIZE; i < SIZE; i += 1) sum += index[a + i] * index[b + i];
@@ -112,3 +113,91 @@ const answer = () => {
 query.addEventListener("input", answer);
 document.querySelector("form").addEventListener("submit", (event) => { event.preventDefault(); answer(); });
 answer();
+
+// What is spoken, through AVLnet's audio branch: frames as features/audio.py cuts them, the rest in the network's graph.
+const RATE = 16000, FFT = 400, HOP = 160, MOST_FRAMES = 5120, REACH = 420;
+const cutFrames = (samples) => {
+  const last = samples.length - 1, numFrames = 1 + Math.floor(samples.length / HOP);
+  const mean = samples.reduce((sum, value) => sum + value, 0) / samples.length;
+  const frames = new Float32Array(numFrames * FFT);
+  for (let t = 0; t < numFrames; t += 1) {
+    for (let i = 0; i < FFT; i += 1) {
+      const period = Math.max(1, 2 * last);
+      let at = (((t * HOP - FFT / 2 + i) % period) + period) % period;
+      at = Math.min(at, 2 * last - at);
+      frames[t * FFT + i] = samples[at] - mean - (at > 0 ? 0.97 * (samples[at - 1] - mean) : 0);
+    }
+  }
+  return frames;
+};
+const decode64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+let session = null;
+const openNetwork = async () => {
+  if (session) return session;
+  told.textContent = "Loading the network";
+  await new Promise((done, failed) => {
+    const script = element("script", "", { src: "speech.js" });
+    script.onload = done;
+    script.onerror = () => failed(new Error("speech.js is not beside this page"));
+    document.head.append(script);
+  });
+  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.wasmBinary = decode64(globalThis.speech.machine).buffer;
+  session = await ort.InferenceSession.create(decode64(globalThis.speech.network));
+  globalThis.speech = null;
+  return session;
+};
+const embedSpeech = async (samples) => {
+  const network = await openNetwork();
+  const heard = samples.subarray(0, (MOST_FRAMES * HOP) - 1), frames = cutFrames(heard), numFrames = frames.length / FFT;
+  const padded = Math.min(MOST_FRAMES, Math.ceil((numFrames + REACH) / 16) * 16), numSteps = padded / 16;
+  const numValid = Math.min(Math.max(Math.floor(numFrames / 16), 1), numSteps);
+  const weights = Float32Array.from({ length: numSteps }, (_, step) => (step < numValid ? 1 / numValid : 0));
+  const made = await network.run({
+    frames: new ort.Tensor("float32", frames, [numFrames, FFT]),
+    padding: new ort.Tensor("float32", new Float32Array(40 * (padded - numFrames)), [1, 40, padded - numFrames]),
+    weights: new ort.Tensor("float32", weights, [numSteps]),
+  });
+  return made.embedding.data;
+};
+const scoreSpeech = (embedding) =>
+  clips.map((_, number) => {
+    let sum = 0;
+    for (let i = 0, a = number * SIZE; i < SIZE; i += 1) sum += index[a + i] * embedding[i];
+    return sum * scales.getFloat32(4 * number, true);
+  });
+const answerSpeech = async (file) => {
+  try {
+    const decoded = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
+    const samples = new Float32Array(decoded.length);
+    for (let channel = 0; channel < decoded.numberOfChannels; channel += 1) {
+      decoded.getChannelData(channel).forEach((value, at) => { samples[at] += value / decoded.numberOfChannels; });
+    }
+    show(best(scoreSpeech(await embedSpeech(samples)), -Infinity), "What the model finds for what was spoken");
+  } catch (error) {
+    told.textContent = `This cannot be heard: ${error.message}`;
+  }
+};
+const speak = document.getElementById("speak");
+if (speak) {
+  document.getElementById("recording").addEventListener("change", ({ target }) => target.files.length && answerSpeech(target.files[0]));
+  let recorder = null;
+  speak.addEventListener("click", async () => {
+    if (recorder) { recorder.stop(); return; }
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({ audio: true }), pieces = [];
+      recorder = new MediaRecorder(stream);
+      recorder.addEventListener("dataavailable", ({ data }) => pieces.push(data));
+      recorder.addEventListener("stop", () => {
+        recorder = null;
+        speak.textContent = "speak";
+        stream.getTracks().forEach((track) => track.stop());
+        answerSpeech(new Blob(pieces));
+      });
+      recorder.start();
+      speak.textContent = "stop and search";
+    } catch (error) {
+      told.textContent = `No microphone: ${error.message}`;
+    }
+  });
+}

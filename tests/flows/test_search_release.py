@@ -1,8 +1,10 @@
 """Clips of a release by words, by speech and by a picture."""
 
 import json
+import re
 import shutil
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,15 +18,18 @@ from datasets.releases.build import build_release
 from datasets.releases.layout import read_shards, release_path
 from datasets.releases.settings import PublishSettings
 from datasets.tables import make_table, read_table, record_run, write_part
+from demo.voices import speak
 from features.audio import log_mel
 from flows.__main__ import app
 from flows.finding.clips import Clip, find_words, link_at, read_clips
-from flows.finding.embeddings import find_like, find_sound, quantise
+from flows.finding.embeddings import find_like, find_sound
+from flows.finding.index import Index
 from flows.finding.page import render_search_page, write_search_page
 from flows.finding.words import WordIndex, split_words
 from model.avlnet import AVLNet
 from tests.small_tables import FACTS, RUN, make_root
 
+RUNTIME = Path(__file__).parents[2] / "node_modules" / "onnxruntime-web" / "dist"
 SAID = ["玉ねぎを薄く切ります", "フライパンで玉ねぎを炒めます", "Now cut the ONION", "अब प्याज काट लें", "塩を入れます"]
 
 
@@ -166,7 +171,7 @@ def test_a_page_holds_the_words_escaped_and_loads_nothing(release, checkpoint, t
 def test_an_index_of_3000_clips_of_1024_numbers_takes_at_most_4_mb():
     clips = [Clip(f"v_{i:09d}_{i + 1:09d}", "v", "train", i, i + 1, None, None, None) for i in range(3000)]
     rows = np.random.default_rng(0).standard_normal((3000, 1024)).astype(np.float32)
-    text = render_search_page("n", clips, quantise(rows))
+    text = render_search_page("n", clips, Index.of(rows))
     assert len(text.partition('id="index"')[2].partition("</script>")[0]) <= 4_000_000
 
 
@@ -198,3 +203,39 @@ def test_a_browser_finds_offline_what_python_finds_by_keyboard_alone(release, ch
         page.screenshot(path=tmp_path / "page.png")
         browser.close()
     assert said == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the program chromium (apt-get install chromium)")
+@pytest.mark.skipif(not RUNTIME.is_dir(), reason="needs `npm install --no-save onnxruntime-web@1.30.0`")
+def test_a_browser_hears_what_python_hears_without_network(release, checkpoint, tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    recordings = []
+    for number, voice in enumerate(("mei:0:1.0", "espeak:en+f2:165:50", "espeak:hi+m3:150:40")):
+        sound = speak("玉ねぎを切ります" if number == 0 else "now cut the onion", voice)
+        recordings.append(tmp_path / f"{number}.wav")
+        wavfile.write(recordings[-1], 16_000, (sound * 32_767).astype(np.int16))
+    path, said = write_search_page(release, tmp_path / "page", checkpoint, RUNTIME), []
+    shown = "() => [...document.querySelectorAll('#found li')].map(item => item.dataset.clip)"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_context(offline=True).new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(path.resolve().as_uri())
+        for recording in recordings:
+            page.fill("#query", "塩")
+            page.set_input_files("#recording", recording)
+            page.get_by_text(re.compile("^(What the model|This cannot)")).wait_for()
+            expected = [one.clip.clip_id for one in find_sound(release, recording, checkpoint, 10)]
+            assert page.evaluate(shown) == expected, page.inner_text("#told")
+        browser.close()
+    assert said == []
+
+
+def test_another_runtime_than_the_known_one_never_comes_into_a_page(release, checkpoint, tmp_path):
+    (tmp_path / "ort.wasm.bundle.min.mjs").write_text("export{a as b};")
+    with pytest.raises(ValueError, match="sha256 differs"):
+        write_search_page(release, tmp_path / "page", checkpoint, tmp_path)
+    assert not (tmp_path / "page" / "index.html").exists()
