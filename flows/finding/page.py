@@ -54,7 +54,7 @@ def write_search_page(release: str, folder: Path, checkpoint: Path | None = None
             from flows.finding.speech_model import export_speech_query
 
             runtime, machine = read_runtime(speech)
-            write_bytes(folder / SPEECH_FILE, _as_script(machine, export_speech_query(model)))
+            write_bytes(folder / SPEECH_FILE, speech_script(machine, export_speech_query(model)))
     else:
         clips = read_clips(release)
         if not any(clip.words or clip.title for clip in clips):
@@ -114,8 +114,8 @@ def read_runtime(folder: Path) -> tuple[str, bytes]:
     return f"{module[: exports.start()]}globalThis.ort = {{ {pairs} }};", contents[1]
 
 
-def _as_script(machine: bytes, network: bytes) -> bytes:
-    """A page of a folder may load scripts and no other files."""
+def speech_script(machine: bytes, network: bytes) -> bytes:
+    """speech.js: WebAssembly and network; a page of a folder may load scripts and no other files."""
     texts = (base64.b64encode(content).decode() for content in (machine, network))
     return 'globalThis.speech = {{ machine: "{}", network: "{}" }};\n'.format(*texts).encode()
 

@@ -130,7 +130,15 @@ const cutFrames = (samples) => {
   }
   return frames;
 };
-const decode64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+const PART = 1 << 22; // characters decoded at once: a network of the paper's size is 250 MB of them
+const decode64 = (text) => {
+  const bytes = new Uint8Array((text.length / 4) * 3 - (text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0));
+  for (let start = 0, at = 0; start < text.length; start += PART) {
+    const binary = atob(text.slice(start, start + PART));
+    for (let i = 0; i < binary.length; i += 1, at += 1) bytes[at] = binary.charCodeAt(i);
+  }
+  return bytes;
+};
 let session = null;
 const openNetwork = async () => {
   if (session) return session;

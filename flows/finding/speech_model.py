@@ -54,10 +54,13 @@ class SpeechQuery(nn.Module):
 
 def export_speech_query(model: AVLNet) -> bytes:
     """The graph as an ONNX file: float32, lengths open."""
+    # torch's exporter asks for it only after the work, and in words of its own.
+    import onnx  # noqa: F401
+
     query = SpeechQuery(model).eval()
     example = (torch.zeros(64, FFT_SIZE), torch.zeros(1, 40, 64), torch.full((8,), 0.125))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
-        # The exporter that needs no package beside torch; it warns of its younger brother, and of each length.
+        # It warns of its younger brother, which needs two more packages, and of each length.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             query,
