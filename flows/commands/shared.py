@@ -150,6 +150,8 @@ _TITLES = {
     "difference_not_ok": "Not ok, where the counts differ",
     "difference_clips": "Clips",
     "difference_retrieval": "Retrieval in percent",
+    "left": "Recall at k in percent, on what is left; estimate for the whole test set, and the bounds of it",
+    "gain": "Recall at k in percent on the clips that both roots have; gain with its interval",
 }
 
 

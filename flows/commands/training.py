@@ -19,7 +19,7 @@ from flows.commands.shared import (
     read_config,
     show,
 )
-from flows.config import GALLERY_FILE, ConfigError
+from flows.config import GALLERY_FILE, Config, ConfigError
 from flows.experiments.settings import Experiment, rows_of_table1
 from flows.machinery.server import reserve_server, start_server
 
@@ -78,16 +78,27 @@ def evaluate(
     metrics: Annotated[
         str | None, typer.Option(help="upstream: the original's figures, ties counted several times; or expected")
     ] = None,
+    available: Annotated[
+        str | None, typer.Option(help="a release: what its test clips that are left say of all of them; writes nothing")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="with --available: another root, compared on the test clips that both have")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure retrieval in both directions with the checkpoint of this configuration.
 
     Example: python -m flows evaluate --config configs/demo.toml --root data/demo
 
+    Example: python -m flows evaluate --root data/regenerated --available data/releases/1.0.0
+
     Example: python -m flows evaluate --config configs/demo.toml --root data/demo --metrics upstream
     """
     chosen = [f"evaluate.metrics={metrics}"] if metrics else []
     settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
+    if available is not None or against is not None:
+        _show_left(settings, available, against, json)
+        return
     start = reserve_server()
     from flows.report.gallery import build_gallery
     from flows.stages.evaluate import evaluate as evaluate_flow
@@ -99,6 +110,17 @@ def evaluate(
         build_gallery(settings)
     show({"retrieval": read_retrieval(settings.root)}, json)
     print(f"gallery: {settings.root}/{GALLERY_FILE}", file=sys.stderr if json else sys.stdout)
+
+
+def _show_left(config: Config, release: str | None, other_root: str | None, as_json: bool) -> None:
+    with one_line_errors():
+        if release is None:
+            raise ConfigError("--against needs --available RELEASE: the clips that both roots are asked for")
+        from flows.stages.evaluate_left import compare_left, evaluate_left
+
+        frame, told = compare_left(config, release, other_root) if other_root else evaluate_left(config, release)
+        show({"gain" if other_root else "left": frame}, as_json)
+        print(told, file=sys.stderr if as_json else sys.stdout)
 
 
 def experiment(
