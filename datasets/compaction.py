@@ -25,6 +25,7 @@ COMPACTED = (
     "segmentations",
     "segments",
     "clips",
+    "qualities",
     "features_2d",
     "features_3d",
     "log_mel",

@@ -167,6 +167,16 @@ TABLES: Mapping[str, TableSpec] = {
         _columns(**_of_clip, text=_string, language=_string, confidence=_float32, engine=_string),
         TRANSCRIPT_REASONS,
     ),
+    "qualities": TableSpec(
+        ("clip_id",),
+        _columns(
+            **_of_clip,
+            **dict.fromkeys(("still_share", "dark_share", "border_share"), _float64),
+            **dict.fromkeys(("level_db", "clipped_share", "floor_db"), _float64),
+            **dict.fromkeys(("speech_share", "music_share"), _float64),
+        ),
+        FEATURE_REASONS,
+    ),
     "pairs": TableSpec(
         ("pair_id",),
         _columns(pair_id=_string, image_path=_string, audio_path=_string, language=_string, split=_string),

@@ -22,6 +22,7 @@ COMMANDS = (
     curation.pairs,
     curation.featurize,
     curation.transcribe,
+    curation.describe,
     curation.pipeline,
     training.pretrain,
     training.finetune,

@@ -193,6 +193,17 @@ def read_availability(root: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["day", "asked", "known", "available", "percent"])
 
 
+def read_qualities(root: str) -> pd.DataFrame:
+    """Of each figure of the table qualities how many clips have it, and its tenths that matter for a limit."""
+    specified = [column.name for column in TABLES["qualities"].columns if pa.types.is_floating(column.type)]
+    frame = read_ok(root, "qualities", specified).to_pandas()
+    rows = [{"quality": name, "clips": int(frame[name].count())} for name in specified]
+    for row in rows:
+        quantiles = frame[row["quality"]].quantile([0.05, 0.25, 0.5, 0.75, 0.95])
+        row.update({f"{share:.0%}": f"{value:.2f}" for share, value in quantiles.items() if not np.isnan(value)})
+    return pd.DataFrame(rows)
+
+
 STAGES = ("queries", "videos found", "videos selected", "videos downloaded", "clips")
 
 

@@ -144,9 +144,9 @@ def _interval(chances: Shares, left: Counts, gone: Counts, confidence: float) ->
     within = float(((chances - means[left]) ** 2).sum()) / max(num_left - num_groups, 1) + float(doubts.mean())
     of_known = within * float((gone**2 / np.where(is_known, sizes, np.inf) + gone * is_known).sum())
     lost = gone[~is_known].astype(np.float64)
-    # Queries that share a lost rival err together: four times the variance of single ones covers (bench_available.py).
+    # Queries that share a lost rival err together: five times the variance of single ones covers (bench_available.py).
     tail = (1 + confidence) / 2
-    spread = student.ppf(tail, max(num_left - num_groups, 2)) ** 2 * (of_known + 4 * float(doubts.sum()))
+    spread = student.ppf(tail, max(num_left - num_groups, 2)) ** 2 * (of_known + 5 * float(doubts.sum()))
     if lost.size:
         # A group of misses and one of hits are added, as Agresti and Coull do: no bad group seen is not none there.
         added = (mean**2 + (1 - mean) ** 2) / max(num_groups, 1)

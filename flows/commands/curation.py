@@ -136,6 +136,29 @@ def transcribe(
     finish(settings, json)
 
 
+def describe(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    retry: RetryOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Measure what each clip looks and sounds like: stills, black frames and bars, level, clipping, speech and music.
+
+    Example: python -m flows describe --config configs/demo.toml --root data/demo
+    """
+    settings = read_config(config, root, overrides)
+    start_server()
+    from flows.machinery.doctor import require
+    from flows.stages.describe import describe as describe_flow
+    from flows.status import read_qualities, read_reasons
+
+    with one_line_errors():
+        require("describe", settings)
+        describe_flow(settings, read_reasons(retry))
+    finish(settings, json, qualities=read_qualities(settings.root))
+
+
 def pipeline(
     config: ConfigOption = None,
     root: RootOption = None,

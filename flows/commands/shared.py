@@ -142,6 +142,7 @@ _TITLES = {
     "forecast": "What this configuration would cost",
     "rest": "What is left, by this root's own yields",
     "machine": "What this machine has and lacks",
+    "qualities": "Qualities of the clips: how many have a figure, and its quantiles",
     "yields": "What the queries gave",
     "release": "What publish would do",
     "takedown": "Taken down",

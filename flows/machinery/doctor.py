@@ -85,6 +85,7 @@ _OWN: dict[str, tuple[Check, ...]] = {
     "export-original": (),
     "featurize": _FEATURIZE,
     "transcribe": (check_root, check_media_folder),
+    "describe": (check_root, check_media_folder),
     "pretrain": _TRAIN,
     "finetune": _TRAIN,
     "evaluate": (check_root, check_gpu),

@@ -24,6 +24,7 @@ FLOW_NAMES = (
     "check-availability",
     "curate",
     "curate-daily",
+    "describe",
     "evaluate",
     "experiment",
     "export-original",

@@ -1,0 +1,78 @@
+"""Clips to qualities: what each looks and sounds like, in figures that rules may use. Off unless it is asked for."""
+
+from collections import defaultdict
+from functools import partial
+from math import ceil
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import flow, task
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from datasets.outcomes import OK, RowError, failed
+from datasets.settings import recipe_of
+from datasets.tables import current_recipe, make_table, read_ok, read_table, write_part
+from datasets.wide import widen
+from features.encoders.engines import num_cores
+from features.frames.decoding import decode_pieces
+from features.quality import CODE_VERSION, measure_clip, share_labels
+from flows.config import Config
+from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
+from flows.machinery.locks import hold_root
+from flows.machinery.prepare import prepared
+from flows.machinery.run import Run, media_table, start_run
+
+Row = dict[str, Any]
+_READS = ("clips", "segments", "media")
+_FRAMES_PER_PIECE = 256
+
+
+@flow(name="describe", task_runner=ThreadPoolTaskRunner(max_workers=num_cores()))  # type: ignore[arg-type]  # upstream
+@prepared("describe")
+def describe(config: Config, retry: tuple[str, ...] = ()) -> None:
+    """Measure every clip, drawn or not: table qualities; does only what is not done.
+
+    Args:
+        config: the whole configuration.
+        retry: reasons whose rows are done again.
+    """
+    run = start_run(config, retry)
+    with hold_root(config.root):
+        recipe = recipe_of("qualities", CODE_VERSION, [current_recipe(run.root, table) for table in _READS])
+        clips = widen(read_ok(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]))
+        clips = clips.join(widen(media_table(run)), keys="video_id", join_type="left outer").sort_by("clip_id")
+        todo = left_to_do(clips, run, "qualities", recipe)
+        size = min(config.run.clips_per_batch, max(1, ceil(todo.num_rows / num_cores())))
+        run_batches(describe_batch, cut_batches(todo, size), run, recipe, description="describe clips")
+        run.record("qualities", recipe)
+
+
+@task(name="describe", **TASK_OPTIONS)
+def describe_batch(batch: pa.Table, run: Run, recipe: str) -> None:
+    """Measure a batch of clips into one part."""
+    labelled = defaultdict(list)
+    segments = read_table(run.root, "segments", ["video_id", "start_ms", "end_ms", "label"])
+    own = pc.is_in(widen(segments)["video_id"], batch["video_id"].combine_chunks())
+    for row in segments.filter(own).to_pylist():
+        labelled[row["video_id"]].append((row["label"], row["start_ms"], row["end_ms"]))
+    rows = []
+    for clip in batch.to_pylist():
+        shares = share_labels(labelled[clip["video_id"]], clip["start_ms"], clip["end_ms"], ("speech", "music"))
+        keys = {"clip_id": clip["clip_id"], "video_id": clip["video_id"]}
+        keys |= {f"{label}_share": share for label, share in shares.items()}
+        rows.append({**keys, **settle_row(partial(_measure, clip), lambda outcome: outcome, run.config.run)})
+    made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
+    write_part(run.root, "qualities", make_table("qualities", rows, **made))
+
+
+def _measure(clip: Row) -> Row:
+    """Figures and outcome of a clip; why not, where its media cannot be decoded."""
+    if clip["media_path"] is None:
+        return failed("media_missing", "no media row")
+    times = clip["start_ms"], clip["end_ms"], _FRAMES_PER_PIECE
+    try:
+        pieces = decode_pieces(clip["media_path"], *times, audio_track=clip["audio_track"])
+        return {**measure_clip(pieces).columns(), **OK}
+    except RowError as error:
+        return failed(error.reason, error.detail)
