@@ -148,14 +148,16 @@ def describe(
     Example: python -m flows describe --config configs/demo.toml --root data/demo
     """
     settings = read_config(config, root, overrides)
-    start_server()
-    from flows.machinery.doctor import require
-    from flows.stages.describe import describe as describe_flow
     from flows.status import read_qualities, read_reasons
 
     with one_line_errors():
-        require("describe", settings)
-        describe_flow(settings, read_reasons(retry))
+        reasons = read_reasons(retry)
+    start = reserve_server()
+    from flows.stages.describe import describe as describe_flow
+    from flows.stages.describe import describe_clips
+
+    with one_line_errors():
+        run_flow(start, describe_flow, describe_clips, settings, retry=reasons)
     finish(settings, json, qualities=read_qualities(settings.root))
 
 

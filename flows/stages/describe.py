@@ -39,13 +39,18 @@ def describe(config: Config, retry: tuple[str, ...] = ()) -> None:
     """
     run = start_run(config, retry)
     with hold_root(config.root):
-        recipe = recipe_of("qualities", CODE_VERSION, [current_recipe(run.root, table) for table in _READS])
-        clips = widen(read_ok(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]))
-        clips = clips.join(widen(media_table(run)), keys="video_id", join_type="left outer").sort_by("clip_id")
-        todo = left_to_do(clips, run, "qualities", recipe)
-        size = min(config.run.clips_per_batch, max(1, ceil(todo.num_rows / num_cores())))
-        run_batches(describe_batch, cut_batches(todo, size), run, recipe, description="describe clips")
-        run.record("qualities", recipe)
+        describe_clips(run)
+
+
+def describe_clips(run: Run) -> None:
+    """Measure the clips that the table qualities lacks."""
+    recipe = recipe_of("qualities", CODE_VERSION, [current_recipe(run.root, table) for table in _READS])
+    clips = widen(read_ok(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]))
+    clips = clips.join(widen(media_table(run)), keys="video_id", join_type="left outer").sort_by("clip_id")
+    todo = left_to_do(clips, run, "qualities", recipe)
+    size = min(run.config.run.clips_per_batch, max(1, ceil(todo.num_rows / num_cores())))
+    run_batches(describe_batch, cut_batches(todo, size), run, recipe, description="describe clips")
+    run.record("qualities", recipe)
 
 
 @task(name="describe", **TASK_OPTIONS)

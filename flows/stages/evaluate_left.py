@@ -16,9 +16,9 @@ from flows.stages.train import checkpoint_folder, load_split
 from model.available import count_rivals, estimate_whole, paired_by_group
 from model.checkpoints import check_video_dim, load_avlnet
 from model.evaluate import embed_clips
+from model.history import MODEL_FILE
 from model.metrics import rank_embeddings
 from model.ranks import DIRECTIONS, RECALL_AT
-from model.train import MODEL_FILE
 
 _SPLIT = "test"
 
