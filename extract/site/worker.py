@@ -66,9 +66,14 @@ class Worker:
                 return found
         except (EOFError, ConnectionError):
             pass
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE_S)  # of one that ended by itself this is the code
         code = self._kill()
         if time.monotonic() > step.turn.deadline:
             return Answer(reason="network", detail=f"time limit of {step.turn.download.timeout_s:g} s")
+        if code < 0:
+            told = f"the process that asks the site was ended from outside, by {signal.Signals(-code).name}"
+            return Answer(reason="network", detail=told)
         self._told.seek(0)
         told = self._told.read().decode(errors="replace").strip() or f"it ended with {code}"
         error = RuntimeError(f"the process that asks the site: {told.splitlines()[-1]}")

@@ -1,5 +1,6 @@
 """A command that is told to stop ends within ten seconds, with its children, in one line."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -7,6 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+
+from datasets.tables import read_table
+from tests.flows.test_featurize_killed import prepared
+
+__all__ = ["prepared"]  # the fixture: a root of six clips
 
 TOP = Path(__file__).parents[2]
 # A batch that nobody can ask to end, in a thread, and a child of it.
@@ -77,3 +83,34 @@ def wait_for_child(pid):
             return int(named[0])
         time.sleep(0.1)
     raise AssertionError("the process that converts did not start")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_featurize_that_is_told_to_stop_ends_with_its_children_keeps_what_is_done_and_says_what_is_left(
+    number, prepared
+):
+    root = prepared
+    command = [sys.executable, "-m", "flows", "featurize", "--root", str(root), "--set=features.weights_2d=untrained",
+               "--set=features.encoder_3d=none", "--set=run.clips_per_batch=1", "--set=run.num_workers=1"]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=TOP, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 280
+    while not list(root.glob("log_mel/*/*.parquet")):
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()[-2000:]
+        time.sleep(0.05)
+    children = [
+        pid for task in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in task.read_text().split()
+    ]
+    began = time.monotonic()
+    process.send_signal(number)
+    _, told = process.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 130
+    errors = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and re.search(r"interrupted, \d of 6 left to featurize", errors[0]), told
+    assert "Traceback" not in told
+    assert not any(map(runs, children)), "a child outlived it"
+    done = read_table(root, "log_mel", ["clip_id", "status"])
+    assert done.num_rows > 0 and not list(root.rglob("*.tmp"))
