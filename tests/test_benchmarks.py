@@ -56,18 +56,7 @@ def test_the_model_is_faster_than_the_original_and_what_needs_recordings_says_so
         assert found and float(found[1]) > least, text
 
 
-NOT_ON_A_CARD = [
-    "prefect",
-    "openvino",
-    "imageio_ffmpeg",
-    "ffmpeg",
-    "h5py",
-    "yt_dlp",
-    "httpx",
-    "lightning",
-    "PIL",
-    "scipy",
-]
+NOT_ON_A_CARD = ["prefect", "openvino", "imageio_ffmpeg", "ffmpeg", "h5py", "yt_dlp", "httpx", "scipy"]
 """What a machine with a GPU need not have to be measured."""
 
 

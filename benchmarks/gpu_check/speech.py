@@ -111,5 +111,5 @@ def made_up_network(device: str) -> SpeechNetwork:
         layer if isinstance(layer, Pool) else replace(layer, weight=layer.weight.bfloat16(), bias=layer.bias.bfloat16())
         for layer in layers
     ]
-    is_gpu = torch.device(device).type == "cuda"
-    return SpeechNetwork(tuple(layers), tuple(rough if is_gpu else layers), 3, device, "")
+    exact = tuple(layers)
+    return SpeechNetwork(exact, tuple(rough) if torch.device(device).type == "cuda" else exact, 3, device, "")

@@ -68,6 +68,10 @@ def test_a_process_that_dies_of_a_clip_is_told_and_the_next_clip_has_a_new_one(g
     assert isinstance(next(answers)[1], DecodedClip)
     answers.close()
     assert children() <= before, "one left in the middle of a clip is ended"
+    list(pool.decode([clip]))
+    assert len(children() - before) == 1
+    del pool, answers
+    assert children() <= before, "who decodes no more leaves none"
 
 
 def test_a_fault_of_the_machine_in_a_process_is_one_here(
