@@ -65,7 +65,7 @@ class RunSettings(Settings):
     segment_gpus: float | None = Field(default=None, ge=0)
     """GPUs of one; when not set, 1 if speech.device is a GPU."""
     featurize_cpus: int = Field(default=1, ge=1)
-    """CPUs of a batch of features on Ray; it decodes and encodes in one thread."""
+    """CPUs of a batch of features on Ray; beside a GPU so many processes decode for it: cores of a node / its GPUs."""
     featurize_gpus: float | None = Field(default=None, ge=0)
     """GPUs of one; when not set, 1 if features.device is a GPU."""
     queries_per_batch: int = Field(default=20, ge=1)
