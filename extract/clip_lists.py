@@ -6,7 +6,7 @@ that cannot be, such as one without length, is left out, as a row that says so.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,8 @@ class ClipList:
     num_repeated: int
     ignored: tuple[str, ...]
     """Names that stand in the list and say nothing that is needed."""
+    captions: Mapping[str, str] = field(default_factory=dict)
+    """clip_id to what the list says of the clip, under the first of `CAPTION_NAMES` that it has."""
 
     def describe(self) -> str:
         """One line for people: how many entries were read, as which layout, and what was left."""
@@ -85,17 +87,24 @@ class ClipList:
         return "; ".join(parts)
 
 
-def read_list(path: str | Path, split: str | None = None) -> ClipList:
+MAX_CAPTION_CHARS = 10_000
+CAPTION_NAMES = ("caption", "sentence", "text", "transcript", "transcription", "subtitle", "description")
+TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".pkl", ".pickle")
+LIST_SUFFIXES = (*TABLE_SUFFIXES, ".txt")
+
+
+def read_list(path: str | Path, split: str | None = None, video_column: str | None = None) -> ClipList:
     """Read a clip list whole.
 
     Args:
-        path: .csv, .tsv, .txt, .json, .jsonl or .pkl, or the folder of a release.
+        path: .csv, .tsv, .txt, .json, .jsonl, .parquet or .pkl, or the folder of a release.
         split: for entries that name none.
+        video_column: the name under which the videos stand; found by its name when not given.
 
     Raises:
         ClipListError: what is not understood, by name of the entry.
     """
-    reader = EntryReader()
+    reader = EntryReader(video_column)
     layout, entries = _open(Path(path), reader)
     listed, problem = [], None
     try:
@@ -143,13 +152,15 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
         content = path.read_bytes()
         match path.suffix.lower():
             case ".csv" | ".tsv" | ".txt":
-                layout, cells = read_rows(content)
+                layout, cells = read_rows(content, reader.video_column)
                 return layout, _read_all(cells, reader)
             case ".json":
                 return "JSON", read_tree(_parse_json(content), reader)
             case ".jsonl" | ".ndjson":
                 lines = [_parse_json(line) for line in content.splitlines() if line.strip()]
                 return "lines of JSON", read_tree(lines, reader)
+            case ".parquet":
+                return "a Parquet table", _read_all(pq.read_table(path).to_pylist(), reader)
             case ".pkl" | ".pickle":
                 return "a pickle", read_tree(read_plain_pickle(content), reader)
     except RecursionError as error:
@@ -158,7 +169,7 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
         raise ClipListError(f"{path}: cannot be read: is not UTF-8 text, at byte {error.start}") from error
     except (OSError, pa.ArrowException, ValueError) as error:
         raise ClipListError(f"{path}: cannot be read: {str(error)[:300]}: docs/lists.md shows what is read") from error
-    raise ClipListError(f"{path}: must end in .csv, .tsv, .txt, .json, .jsonl or .pkl, or be the folder of a release")
+    raise ClipListError(f"{path}: must end in one of {', '.join(LIST_SUFFIXES)}, or be the folder of a release")
 
 
 def _parse_json(content: bytes) -> Any:
@@ -192,8 +203,12 @@ def _settle(path: str, entries: list[Entry], layout: str, reader: EntryReader, s
         if timed and not entry.is_bare:
             raise ClipListError(f"{path}: entry {number}: {entry.video_id} has no times, while others have")
     rows: dict[str, Row] = {}
+    captions: dict[str, str] = {}
+    said = next((name for wanted in CAPTION_NAMES for name in reader.seen if name.lower() == wanted), None)
     for number, entry in timed:
         row = _make_row(f"{path}: entry {number}", entry, split)
+        if isinstance(caption := entry.more.get(said), str) and caption.strip():
+            captions.setdefault(row["clip_id"], caption.strip()[:MAX_CAPTION_CHARS])
         known = rows.setdefault(row["clip_id"], row)
         if known["split"] != row["split"]:
             two = f"in two splits, {known['split']} and {row['split']}"
@@ -212,7 +227,8 @@ def _settle(path: str, entries: list[Entry], layout: str, reader: EntryReader, s
         len(entries),
         f"{layout} ({taken})",
         len(timed) - len(rows),
-        tuple(name for name in reader.ignored if name not in _RELEASE_NAMES),
+        tuple(name for name in reader.ignored if name not in (*_RELEASE_NAMES, said)),
+        captions,
     )
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK, dropped
-from datasets.settings import Settings
+from datasets.settings import IN_RECIPE_WHEN_SET, Settings
 
 Interval = tuple[int, int]
 SegmentLike = Mapping[str, Any] | tuple[str, int, int]
@@ -31,6 +31,10 @@ class ClipSettings(Settings):
     whole_videos: bool = False
     """One clip of a video that has speech, from its first to its last millisecond: what pre-training draws windows
     from. `max_ms` must allow it."""
+
+    given: Annotated[bool, IN_RECIPE_WHEN_SET] = False
+    """The clips are those that the table `source.ids_file` names by their times: nothing is segmented, whatever their
+    length."""
 
     @model_validator(mode="after")
     def _order_bounds(self) -> "ClipSettings":

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from datasets.ids import check_video_id
 from datasets.settings import OUTSIDE_RECIPE, Settings, without_secrets
+from extract.folder import find_file
 
 YOUTUBE_EXTRACTORS = tuple(
     f"yt_dlp.extractor.youtube:{name}" for name in ("YoutubeIE", "YoutubeTabIE", "YoutubePlaylistIE", "YoutubeSearchIE")
@@ -32,8 +33,9 @@ def check_address(field: str, value: str) -> str:
 class SourceSettings(Settings):
     """Which site is asked, and how."""
 
-    name: Literal["youtube", "site", "ids"] = "youtube"
-    """youtube: search YouTube. site: another site by its own extractors. ids: a file of ids, channels, playlists."""
+    name: Literal["youtube", "site", "ids", "folder"] = "youtube"
+    """youtube: search YouTube. site: another site by its own extractors. ids: a list of ids, channels, playlists.
+    folder: media files of your own."""
     search_prefix: Annotated[str, OUTSIDE_RECIPE] = Field(default="ytsearch", pattern=r"^[a-z][a-z0-9]*$")
     """Search key of the extractor: `{search_prefix}{depth}:{query}`."""
     watch_url: Annotated[str, OUTSIDE_RECIPE] = "https://www.youtube.com/watch?v={video_id}"
@@ -43,7 +45,17 @@ class SourceSettings(Settings):
     allowed_hosts: Annotated[tuple[str, ...], OUTSIDE_RECIPE] = ()
     """Hosts, with their subdomains, that may be asked at all; empty: YouTube's, or the host of `watch_url`."""
     ids_file: Annotated[Path | None, OUTSIDE_RECIPE] = None
-    """For the source `ids`: one video id, watch address, channel or playlist address a line; `#` begins a comment."""
+    """For the source `ids`: a text file with one video id, watch, channel or playlist address a line (`#` begins a
+    comment); or a table of any layout that docs/lists.md names: .csv, .tsv, .json, .jsonl, .parquet, .pkl."""
+    column: Annotated[str | None, OUTSIDE_RECIPE] = None
+    """Of a table: the column that names the videos, where its name does not tell."""
+
+    folder: Annotated[str | None, OUTSIDE_RECIPE] = None
+    """For the source `folder`: a local folder or an fsspec URL (s3://, hf://datasets/OWNER/NAME/...) with media files,
+    nested, of any names. What lies beside a file says more of it: yt-dlp's `NAME.info.json`, or its row of the folder's
+    `metadata.csv`, whose column `file_name` names it."""
+    copy_files: Annotated[bool, OUTSIDE_RECIPE] = False
+    """Copy the files of a local folder into the media root; else they are read where they lie, through links."""
 
     @field_validator("watch_url")
     @classmethod
@@ -75,21 +87,28 @@ def _find_by_search(query: str, depth: int, settings: SourceSettings) -> str:
 
 def _find_by_id(query: str, depth: int, settings: SourceSettings) -> str | list[dict[str, Any]]:
     video_id = video_id_of(query)
-    if video_id is not None:
-        return [{"id": video_id}]
+    if video_id is not None or "://" not in query:
+        return [{"id": video_id or query}]
     # The address of a channel lists its tabs; its videos are one of them.
     return f"{query.rstrip('/')}/videos" if _CHANNEL.search(query) else query
+
+
+def _find_in_folder(query: str, depth: int, settings: SourceSettings) -> str | list[dict[str, Any]]:
+    return find_file(query, settings.folder or "")
 
 
 SOURCES: Mapping[str, Source] = {
     "youtube": Source(_find_by_search, YOUTUBE_EXTRACTORS, YOUTUBE_HOSTS),
     "site": Source(_find_by_search, (), ()),
     "ids": Source(_find_by_id, YOUTUBE_EXTRACTORS, YOUTUBE_HOSTS),
+    "folder": Source(_find_in_folder, (), ()),
 }
 
 
 def watch_url(video_id: str, settings: SourceSettings) -> str:
-    """Address of a video; raises ValueError for what is no video id."""
+    """Address of a video; raises ValueError for what is no video id. A file's path is nobody else's concern."""
+    if settings.name == "folder":
+        return f"folder:{check_video_id(video_id)}"
     return settings.watch_url.replace("{video_id}", check_video_id(video_id))
 
 

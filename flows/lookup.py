@@ -1,6 +1,7 @@
 """Everything that a root's tables know of one video or clip."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ Row = dict[str, Any]
 _CLIP_ID = re.compile(r"(?P<video_id>.+)_[0-9]{9}_[0-9]{9}")
 # Vectors and what only machines read.
 _LEFT_OUT = frozenset({"values", "pooled_2d", "pooled_3d", "fingerprint", "row_start_ms", "recipe", "run_id", "best"})
-_MOST_ROWS = 12
+_MOST_ROWS = 8
 _MOST_COMPARED = 200_000
 
 
@@ -77,7 +78,7 @@ def _find_rows(root: str, name: str, video_id: str, clip_id: str | None) -> list
 
 
 def describe_item(found: dict[str, list[Row]]) -> pd.DataFrame:
-    """`read_item` on one screen: a line a row, the first dozen of a table; what else there is of a clip in its line."""
+    """`read_item` on one screen: a line a row, the first of each table; what else there is of a clip in its line."""
     clips = [{**row, "split": None, "has": []} for row in found.get("clips", [])]
     by_id, folded = {clip["clip_id"]: clip for clip in clips}, {**found, "clips": clips}
     for name in (name for name in found if name not in ("clips", "ranks")):
@@ -90,6 +91,10 @@ def describe_item(found: dict[str, list[Row]]) -> pd.DataFrame:
         folded[name] = [row for row in found[name] if row.get("clip_id") not in by_id or row["status"] != "ok"]
     lines = []
     for name, rows in folded.items():
+        if name == "segments":
+            counts = Counter(row["label"] for row in rows)
+            lines.append((name, ", ".join(f"{count} {label}" for label, count in counts.most_common())))
+            continue
         lines += [(name if not place else "", _describe_row(row)) for place, row in enumerate(rows[:_MOST_ROWS])]
         if len(rows) > _MOST_ROWS:
             lines.append(("", f"... and {len(rows) - _MOST_ROWS:,} more: --json prints all"))

@@ -60,7 +60,7 @@ _TABLE_OF_STAGE = {
     "splits": "splits",
     "features": "pooled",
 }
-_LOCAL_SETTINGS = frozenset({"ids_file", "cookies_file", "pinned_from"})
+_LOCAL_SETTINGS = frozenset({"ids_file", "folder", "cookies_file", "pinned_from"})
 
 Row = dict[str, Any]
 

@@ -106,7 +106,9 @@ def holds_times(value: Any) -> bool:
 class EntryReader:
     """Reads entries, and remembers which names it took and which it left."""
 
-    def __init__(self) -> None:
+    def __init__(self, video_column: str | None = None) -> None:
+        self.video_column = video_column
+        """The name that says which video, where somebody said so."""
         self.seen: dict[str, None] = {}
         self._taken: dict[str, dict[str, None]] = {}
         self._used: set[str] = set()
@@ -165,6 +167,8 @@ class EntryReader:
         for name, value in item.items():
             self.seen[str(name)] = None
             role, rank = role_of(str(name)) or (None, 0)
+            if self.video_column is not None:
+                role = "video" if name == self.video_column else None if role in ("video", "address") else role
             if role and value is not None and value != "" and (role not in found or rank < found[role].rank):
                 found[role] = _Found(str(name), value, rank)
         return found

@@ -14,8 +14,8 @@ from extract.lists.videos import youtube_id
 _COMMENT = re.compile(r"^#.*(?:\n|$)", re.MULTILINE)
 
 
-def read_rows(content: bytes) -> tuple[str, list[dict[str, str]]]:
-    """What kind of table it is, in words, and its rows by column name.
+def read_rows(content: bytes, video_column: str | None = None) -> tuple[str, list[dict[str, str]]]:
+    """What kind of table it is, in words, and its rows by column name; a row that has `video_column` is the header.
 
     Raises:
         ValueError: not text, no header nor a known layout without, or a row of another length.
@@ -33,7 +33,7 @@ def read_rows(content: bytes) -> tuple[str, list[dict[str, str]]]:
     if not rows:
         return "an empty table", []
     titles = next(_cells(comments[-1], delimiter), []) if comments else []
-    if _is_header(rows[0]):
+    if _is_header(rows[0]) or video_column in rows[0]:
         return "a table", _name_cells(rows[0], rows[1:])
     if _is_header(titles) and len(titles) == len(rows[0]):
         return "a table whose header is a comment", _name_cells(titles, rows)

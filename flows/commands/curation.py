@@ -1,6 +1,6 @@
 """Commands that fill a root: curate, pairs, featurize, pipeline."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,7 +16,9 @@ from flows.commands.shared import (
     read_config,
     show,
 )
+from flows.config import ConfigError
 from flows.machinery.server import reserve_server
+from flows.own_material import settings_of_place
 
 
 def curate(
@@ -28,6 +30,14 @@ def curate(
         bool, typer.Option("--check-availability", help="only ask which known videos can still be had; no download")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print hours, disk and requests; do nothing")] = False,
+    place: Annotated[
+        str | None,
+        typer.Option("--from", help="media files of your own: a folder; or a list: .csv .tsv .jsonl .parquet .txt"),
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="of a list: the column that names the videos")] = None,
+    clips: Annotated[
+        Literal["found", "given"] | None, typer.Option(help="given: cut exactly the list's times, segment nothing")
+    ] = None,
     scale: Annotated[
         bool, typer.Option("--scale", help="too few clips: draw a proportionally smaller set (splits.scale=true)")
     ] = False,
@@ -40,8 +50,14 @@ def curate(
     Example: python -m flows curate --config configs/youcook_japanese.toml --scale
 
     Example: python -m flows curate --config configs/youcook_japanese.toml --check-availability
+
+    Example: python -m flows curate --from my_videos --root data/mine --scale
     """
-    settings = read_config(config, root, [*(overrides or []), *(["splits.scale=true"] if scale else [])])
+    with one_line_errors():
+        if place is None and (column or clips):
+            raise ConfigError("--column and --clips say how a list is read: name it by --from LIST")
+        source = settings_of_place(place, column, clips) if place is not None else []
+    settings = read_config(config, root, [*source, *(overrides or []), *(["splits.scale=true"] if scale else [])])
     from flows.status import read_reasons
 
     with one_line_errors():

@@ -133,7 +133,7 @@ def inspect(
 ) -> None:
     """Show everything that the tables of a root say of one video or clip.
 
-    Example: python -m flows inspect ChXFzpqJCTC --root data/demo
+    Example: python -m flows inspect JebrlOF89Wm --root data/demo
     """
     from flows.lookup import describe_item, read_item
     from flows.roots import check_has_tables

@@ -11,8 +11,10 @@ from datasets.outcomes import Status
 from datasets.queries import Query, load_queries
 from datasets.settings import Settings
 from datasets.tables import read_table
+from extract.clip_lists import TABLE_SUFFIXES, read_list
+from extract.folder import list_media
 from extract.sources import read_ids_file, video_id_of
-from flows.config import Config
+from flows.config import Config, ConfigError
 
 
 class Yields(Settings):
@@ -43,19 +45,29 @@ def plan_queries(config: Config) -> list[Query]:
     Raises:
         ValueError: the list or file is not named or cannot be read.
     """
+    if config.source.name == "folder":
+        if config.source.folder is None:
+            raise ConfigError('source.folder is not set: with source.name = "folder", name a folder of media files')
+        return [Query(name) for name in list_media(config.source.folder)][: config.search.max_queries]
     if config.source.name != "ids":
         return load_queries(config.search.queries)[: config.search.max_queries]
     if config.source.ids_file is None:
         raise ValueError('source.ids_file is not set: with source.name = "ids", name a file with one id a line')
-    addresses = read_ids_file(config.source.ids_file)
+    path = config.source.ids_file
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        addresses = list(read_list(path, video_column=config.source.column).video_ids)
+    else:
+        addresses = read_ids_file(path)
     return [Query(address) for address in addresses][: config.search.max_queries]
 
 
 def count_listings(config: Config) -> int:
     """How many of the queries must be asked for to know their videos; an id of a file needs no asking."""
+    if config.source.name == "folder":
+        return 0
     if config.source.name != "ids":
         return len(plan_queries(config))
-    return sum(video_id_of(query.query) is None for query in plan_queries(config))
+    return sum(video_id_of(query.query) is None and "://" in query.query for query in plan_queries(config))
 
 
 def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFrame:
@@ -70,17 +82,20 @@ def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFr
     num_asked = sum(config.splits.sizes.values())
     num_clips = min(num_asked, num_drawable) if config.splits.scale else num_asked
     feature_gigabytes = num_clips * yields.seconds_per_clip * yields.kilobytes_per_second / 1e6
+    is_own = config.source.name == "folder"
     gigabytes = num_downloaded * yields.minutes_per_video * yields.megabytes_per_minute / 1000
+    if is_own and not config.source.copy_files:
+        gigabytes = 0.0
     rows = [
-        ("queries", len(queries), config.source.ids_file or config.search.queries),
+        ("queries", len(queries), str(config.source.folder or config.source.ids_file or config.search.queries)),
         ("search requests", search_requests, f"depth {config.search.depth}, {yields.results_per_request} a page"),
         ("videos found", num_found, f"{yields.new_share:.0%} of results are new (assumed)"),
         *count_permitted(config),
         ("videos tried", num_tried, "run.max_videos" if config.run.max_videos else "all that are found"),
         (
             "hours of asking",
-            (num_listed + num_tried) / config.pacer.max_videos_per_hour,
-            f"{config.pacer.max_videos_per_hour} requests an hour at most",
+            0 if is_own else (num_listed + num_tried) / config.pacer.max_videos_per_hour,
+            "none: files of a folder" if is_own else f"{config.pacer.max_videos_per_hour} requests an hour at most",
         ),
         ("GB of media", gigabytes, f"{num_downloaded:,} videos of {yields.minutes_per_video:g} min (assumed)"),
         ("clips to draw from", num_drawable, f"{yields.clips_per_video:g} a video (assumed); {num_clips:,} are drawn"),

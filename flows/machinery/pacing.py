@@ -11,7 +11,9 @@ from flows.machinery.run import Run
 @contextmanager
 def open_pacer(run: Run) -> Iterator[Pacer]:
     """The pace that every request of this run keeps; what was spent is written even when the run is interrupted."""
-    pacer = Pacer(run.root, run.config.source.name, run.config.pacer, run.run_id)
+    is_asked = run.config.source.name != "folder"  # files of one's own are read as fast as they come
+    settings = run.config.pacer.model_copy(update={"enabled": run.config.pacer.enabled and is_asked})
+    pacer = Pacer(run.root, run.config.source.name, settings, run.run_id)
     try:
         yield pacer
     finally:

@@ -14,14 +14,13 @@ from flows.machinery.prepare import NothingToDoError, prepared
 from flows.machinery.run import start_run
 from flows.report.build import build_report
 from flows.report.gallery import build_gallery
-from flows.stages.clip import make_clips
+from flows.stages.curate import find_clips
 from flows.stages.download import fetch_videos
 from flows.stages.featurize import featurize
 from flows.stages.permissions import ask_permissions
 from flows.stages.pipeline import pipeline
 from flows.stages.publish import check_is_local, publish
 from flows.stages.search import find_videos
-from flows.stages.segment import find_speech
 from flows.stages.split import assign_splits
 from flows.stages.withdrawals import take_down_withdrawn
 from flows.status import transient_reasons
@@ -43,8 +42,7 @@ def curate_daily(config: Config) -> None:
         ask_permissions(run)
         take_down_withdrawn(run)
         fetch_videos(run)
-        find_speech(run)
-        make_clips(run)
+        find_clips(run)
     build_report(config)
 
 

@@ -16,7 +16,7 @@ from datasets.tables import make_table, read_ok, read_table, write_part
 from datasets.tombstones import is_tombstoned, read_tombstones
 from extract.site.fetch import check_video
 from extract.site.pacer import Pacer
-from flows.config import Config
+from flows.config import Config, ConfigError
 from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.locks import hold_root
 from flows.machinery.pacing import open_pacer, tell_forecast
@@ -36,6 +36,10 @@ def check_availability(config: Config, retry: tuple[str, ...] = ()) -> None:
         config: the whole configuration.
         retry: reasons whose videos are asked for again on the same day.
     """
+    if config.source.name == "folder":
+        raise ConfigError(
+            "--check-availability asks a site, and source.name = 'folder' has none: `curate` looks at files"
+        )
     run = start_run(config, retry)
     with hold_root(config.root):
         check_videos(run)

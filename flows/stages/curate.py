@@ -4,12 +4,14 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.splits.draw import SplitError
+from datasets.tables import read_table
 from flows.config import Config
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.run import Run, start_run
 from flows.stages.clip import make_clips
 from flows.stages.download import fetch_videos
+from flows.stages.given import cut_given_clips
 from flows.stages.permissions import ask_permissions
 from flows.stages.search import find_videos
 from flows.stages.segment import find_speech
@@ -46,3 +48,26 @@ def curate_root(run: Run) -> None:
     except SplitError as error:
         where = f"`python -m flows status --root {run.root}` shows where videos and clips were lost"
         raise SplitError(f"{error}; {where}") from error
+    with hold_root(run.root):
+        find_videos(run)
+        ask_permissions(run)
+        fetch_videos(run)
+        find_clips(run)
+        try:
+            assign_splits(run)
+        except SplitError as error:
+            lost = read_table(run.root, "clips", ["reason"])["reason"].to_pylist().count("clip_too_short")
+            hint = (
+                f"{lost:,} were too short, and clips.bridge_gap_ms=700 joins speech over short pauses; " if lost else ""
+            )
+            where = f"{hint}`python -m flows status --root {run.root}` shows where videos and clips were lost"
+            raise SplitError(f"{error}; {where}") from error
+
+
+def find_clips(run: Run) -> None:
+    """The clips of what was downloaded: those that a list names, or those that its speech gives."""
+    if run.config.clips.given:
+        cut_given_clips(run)
+    else:
+        find_speech(run)
+        make_clips(run)

@@ -17,6 +17,7 @@ from datasets.settings import recipe_of
 from datasets.tables import make_table, read_table, subtract, write_part
 from datasets.tombstones import is_tombstoned, read_tombstones
 from datasets.wide import widen
+from extract.folder_fetch import fetch_file
 from extract.selection import preselect, read_known
 from extract.site.fetch import fetch_recipes, fetch_video
 from extract.site.pacer import Pacer
@@ -151,5 +152,8 @@ def _fetch_row(
         known = {name: discovery[name] for name in ("title", "duration_ms", "view_count")}
         return {**identity, **known, "url": public_url(video_id, config.source), **rejected}, None
     settings = (config.source, config.selection, config.download)
-    fetch = partial(fetch_video, video_id, config.media_root, *settings, pacer, tombstones)
+    if config.source.name == "folder":
+        fetch = partial(fetch_file, discovery["title"], video_id, config.media_root, *settings)
+    else:
+        fetch = partial(fetch_video, video_id, config.media_root, *settings, pacer, tombstones)
     return settle_row(fetch, lambda outcome: ({**identity, **outcome}, None), config.run)

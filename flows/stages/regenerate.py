@@ -106,6 +106,22 @@ def keep_listed(run: Run, lists: tuple[str, ...]) -> bool:
     keep_listed_splits(run, listing)
     note_changes(run, listing, outcomes)
     return release is not None and read_table(run.root, "splits", ["clip_id"]).num_rows > 0
+    run = start_run(config.model_copy(update={"selection": TAKE_ALL, "run": everything}), retry)
+    with hold_root(config.root):
+        if list_parts(run.root, "searches"):
+            raise ValueError(f"the root {run.root} holds the tables of a search: give `regenerate` a root of its own")
+        listing = hide_tombstoned(run, listing)
+        list_videos(run, listing)
+        ask_permissions(run)
+        fetch_videos(run)
+        outcomes = read_outcomes(run)
+        cut_listed_clips(run, listing, outcomes)
+        keep_listed_splits(run, listing)
+        note_changes(run, listing, outcomes)
+    if release is not None and read_table(run.root, "splits", ["clip_id"]).num_rows:
+        featurize(config, retry)
+        with hold_root(config.root):
+            compare_shards(run, release)
 
 
 def find_release(lists: Sequence[str]) -> str | None:
@@ -149,7 +165,7 @@ def compare_shards(run: Run, release: str) -> None:
         logger.warning("the first shard that differs: %s", different[0])
 
 
-def _hide_tombstoned(run: Run, listing: Listing) -> Listing:
+def hide_tombstoned(run: Run, listing: Listing) -> Listing:
     """The listing with hashes in place of the ids of videos that were taken down."""
     tombstones = read_tombstones(run.root)
     hidden = {video_id: hide_id(tombstones, video_id) for video_id in listing.video_ids}
@@ -169,7 +185,7 @@ def list_videos(run: Run, listing: Listing) -> None:
         for rank, video_id in enumerate(listing.video_ids, start=1)
     ]
     recipe = recipe_of("listed", listing.name, listing.video_ids)
-    _write_whole(run, "discoveries", rows, recipe)
+    write_whole(run, "discoveries", rows, recipe)
     run.record("discoveries", recipe)
 
 
@@ -187,7 +203,7 @@ def cut_listed_clips(run: Run, listing: Listing, outcomes: dict[str, Row]) -> No
     recipe = recipe_of("listed clips", (*listing.clips, *listing.skipped), current_recipe(run.root, "media"))
     names = ("clip_id", "video_id", "start_ms", "end_ms", "status", "reason", "detail")
     skipped = [{name: row[name] for name in names} for row in listing.skipped]
-    _write_whole(run, "clips", [*(row for row in settled if row is not None), *skipped], recipe)
+    write_whole(run, "clips", [*(row for row in settled if row is not None), *skipped], recipe)
     run.record("clips", recipe)
     if not listing.clips:
         logger.warning("the list names videos but no clips: `curate` with source.name=ids would find some in them")
@@ -200,7 +216,7 @@ def keep_listed_splits(run: Run, listing: Listing) -> None:
     names = ("clip_id", "video_id", "split")
     rows = [{name: clip[name] for name in names} | OK for clip in listing.clips if clip["clip_id"] in cut]
     recipe = recipe_of("listed splits", listing.clips)
-    _write_whole(run, "splits", rows, recipe)
+    write_whole(run, "splits", rows, recipe)
     run.record("splits", recipe)
     if not rows:
         return
@@ -230,11 +246,11 @@ def note_changes(run: Run, listing: Listing, outcomes: dict[str, Row]) -> None:
         clips[clip["video_id"]].append(clip)
     compared = [compare_media(video_id, clips[video_id], outcomes.get(video_id)) for video_id in listing.video_ids]
     recipe = recipe_of("regenerations", listing.video_ids, listing.clips)
-    _write_whole(run, "regenerations", [row for row in compared if row is not None], recipe)
+    write_whole(run, "regenerations", [row for row in compared if row is not None], recipe)
     run.record("regenerations", recipe)
 
 
-def _write_whole(run: Run, table: str, rows: list[Row], recipe: str) -> None:
+def write_whole(run: Run, table: str, rows: list[Row], recipe: str) -> None:
     """Write a table that is computed whole from others, as one part; nothing if it is there as it should be."""
     new, old = make_table(table, rows, recipe=recipe, run_id=run.run_id), read_table(run.root, table, recipe=recipe)
     key = [(name, "ascending") for name in TABLES[table].key]

@@ -32,7 +32,7 @@ def find_videos(run: Run) -> None:
     queries = plan_queries(config)
     if config.source.name == "ids":  # ids that were taken down are not even asked; no other query names a video
         tombstones = read_tombstones(run.root)
-        asked_for = [q for q in queries if not is_tombstoned(tombstones, "video", video_id_of(q.query))]
+        asked_for = [q for q in queries if not is_tombstoned(tombstones, "video", video_id_of(q.query) or q.query)]
         if len(asked_for) < len(queries):
             logger.warning("%d videos of the list were taken down and stay out", len(queries) - len(asked_for))
         queries = asked_for

@@ -1,0 +1,104 @@
+"""A file of a folder to rows of videos and media: linked where it lies; copied where that is asked or it is remote."""
+
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from datasets.files import sha256_of
+from datasets.outcomes import OK, failed
+from extract.container import MediaError, probe_media
+from extract.folder import read_metadata
+from extract.media_store import DiskFullError, check_room, media_path, prepare_media_root, remove_media
+from extract.selection import SelectionSettings, select, select_by_speech
+from extract.site.rows import Row, make_media, make_video
+from extract.site.settings import DownloadSettings
+from extract.sources import SourceSettings
+
+
+def fetch_file(
+    name: str,
+    video_id: str,
+    media_root: str | Path,
+    source: SourceSettings,
+    selection: SelectionSettings,
+    download: DownloadSettings,
+) -> tuple[Row, Row | None]:
+    """Metadata, selection and the media of one file, as `extract.site.fetch.fetch_video` gives them.
+
+    The rule of language asks what lies beside the file declares, and what is heard (`selection.spoken_model`): where
+    neither says anything, whoever named the folder knows.
+
+    Returns:
+        (row of `videos`, row of `media` or None).
+    """
+    prepare_media_root(media_root)
+    path, identity = media_path(media_root, video_id), {"video_id": video_id, "source": source.name}
+    try:
+        metadata = read_metadata(name, source.folder or "")
+        _bring(name, path, source, download)
+        digest = sha256_of(path)
+        if not digest.startswith(video_id):
+            raise FileNotFoundError(f"{name}: changed since it was found")
+    except ValueError as error:
+        return {**identity, **failed("bad_answer", str(error))}, None
+    except DiskFullError as error:
+        return {**identity, **failed("disk_full", str(error))}, None
+    except OSError as error:
+        remove_media(media_root, video_id)
+        return {**identity, **failed("unavailable", f"{name}: {error.strerror or error}")}, None
+    try:
+        video, media = _judge(video_id, metadata, path, digest, source, selection)
+    except MediaError as error:
+        failure = {
+            "video_id": video_id,
+            **failed(error.reason, f"{name}: {error.detail}"),
+            "fetched_at": datetime.now(UTC),
+        }
+        video, media = {**make_video(video_id, metadata, source, selection), **OK}, failure
+    if media is None or media["status"] != "ok":
+        remove_media(media_root, video_id)
+    return video, media
+
+
+def _judge(
+    video_id: str, metadata: Row, path: Path, digest: str, source: SourceSettings, selection: SelectionSettings
+) -> tuple[Row, Row | None]:
+    """The rows of a file by what it holds and what is said of it; raises MediaError."""
+    found = probe_media(path, metadata.get("language"))
+    if found.audio_codec is None:
+        raise MediaError("no_audio", "the file has no sound")
+    metadata["duration"] = found.duration_ms / 1000
+    video = make_video(video_id, metadata, source, selection)
+    rules = selection if metadata.get("language") else selection.model_copy(update={"language": None})
+    rejected = select(metadata, rules)
+    heard: Row = {}
+    if rejected is None:
+        heard, rejected = select_by_speech(path, selection, found.audio_track)
+    if rejected is not None:
+        return {**video, **heard, **rejected}, None
+    chosen: list[Any] = [{"source_format_id": "file", "language": metadata.get("language")}]
+    media = make_media(video_id, path, path.stat().st_size, digest, chosen, found)
+    return {**video, **heard, **OK}, {**media, **OK, "fetched_at": datetime.now(UTC)}
+
+
+def _bring(name: str, path: Path, source: SourceSettings, download: DownloadSettings) -> None:
+    """The file under the name that all stages know: a link to where it lies, or a copy; whole or not at all."""
+    fs, base = fsspec.core.url_to_fs(source.folder or "")
+    original = f"{str(base).rstrip('/')}/{name}"
+    path.parent.mkdir(exist_ok=True)
+    is_local = "file" in fs.protocol
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        partial = Path(folder, path.name)
+        if is_local and not source.copy_files:
+            partial.symlink_to(Path(original).resolve(strict=True))
+        else:
+            limits = (download.min_free_bytes, download.max_total_bytes)
+            check_room(path.parent.parent, int(fs.size(original) or 0), *limits)
+            fs.get_file(original, str(partial))
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+        partial.replace(path)
