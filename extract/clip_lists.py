@@ -227,7 +227,7 @@ def _settle(path: str, entries: list[Entry], layout: str, reader: EntryReader, s
         len(entries),
         f"{layout} ({taken})",
         len(timed) - len(rows),
-        tuple(name for name in reader.ignored if name not in (*_RELEASE_NAMES, said)),
+        tuple(name for name in reader.ignored if name not in (*_RELEASE_NAMES, said if captions else None)),
         captions,
     )
 

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import json
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,7 +11,6 @@ import fsspec
 
 from datasets.outcomes import TransientError
 from datasets.outside_text import one_line
-from extract.site.metadata import clean_metadata
 
 MEDIA_SUFFIXES = frozenset(
     (
@@ -24,8 +22,6 @@ MEDIA_SUFFIXES = frozenset(
 METADATA_FILE = "metadata.csv"
 _FILE_COLUMNS = ("file_name", "filename", "file", "path")
 _ID_DIGITS = 20
-# Whoever holds the file has it: what a site said of who may watch it rejects nothing.
-_OF_A_SITE = ("live_status", "is_live", "availability", "age_limit", "formats", "automatic_captions", "duration")
 
 
 def list_media(folder: str) -> list[str]:
@@ -34,7 +30,7 @@ def list_media(folder: str) -> list[str]:
     Raises:
         ValueError: no such folder, no media file in it, or a metadata.csv that cannot be read.
     """
-    fs, base = _open(folder)
+    fs, base = open_folder(folder)
     if not fs.isdir(base):
         told = "is a file: name its folder" if fs.exists(base) else "there is no such folder"
         raise ValueError(f"source.folder: {folder}: {told}")
@@ -53,7 +49,7 @@ def _is_media(name: str) -> bool:
     return path.suffix.lower().removeprefix(".") in MEDIA_SUFFIXES and not is_hidden and name.isprintable()
 
 
-def _open(folder: str) -> tuple[Any, str]:
+def open_folder(folder: str) -> tuple[Any, str]:
     """The file system, and the folder's path on it."""
     fs, base = fsspec.core.url_to_fs(folder)
     return fs, str(base).rstrip("/")
@@ -67,32 +63,13 @@ def find_file(name: str, folder: str) -> list[dict[str, Any]]:
     Raises:
         TransientError: network: the file cannot be read now.
     """
-    fs, base = _open(folder)
+    fs, base = open_folder(folder)
     try:
         with fs.open(f"{base}/{name}", "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise TransientError("network", f"{name}: {error.strerror or error}") from error
     return [{"id": digest[:_ID_DIGITS], "title": name}]
-
-
-def read_metadata(name: str, folder: str) -> dict[str, Any]:
-    """What lies beside a file says of it: yt-dlp's info.json, else its row of the folder's metadata.csv.
-
-    Raises:
-        ValueError: a metadata file that cannot be read.
-    """
-    fs, base = _open(folder)
-    path = PurePosixPath(base, name)
-    for beside in (path.with_suffix(".info.json"), path.with_name(f"{path.name}.info.json")):
-        if fs.exists(str(beside)):
-            try:
-                known = json.loads(fs.cat_file(str(beside)))
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{beside} is not JSON: {str(error)[:200]}") from error
-            return _clean(known if isinstance(known, dict) else {}, name)
-    rows = read_rows(folder)
-    return _clean(rows.get(name) or rows.get(path.name) or {}, name)
 
 
 @lru_cache(maxsize=4)
@@ -102,7 +79,7 @@ def read_rows(folder: str) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: it is no text, or no column names the file.
     """
-    fs, base = _open(folder)
+    fs, base = open_folder(folder)
     place = f"{base}/{METADATA_FILE}"
     if not fs.exists(place):
         return {}
@@ -115,12 +92,3 @@ def read_rows(folder: str) -> dict[str, dict[str, Any]]:
         return {row[column]: row for row in reader if row[column]}
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
         raise ValueError(f"{place} cannot be read: {error}") from error
-
-
-def _clean(known: dict[str, Any], name: str) -> dict[str, Any]:
-    """In the types that the rest counts on; a file without a title is called by its name."""
-    views = known.get("view_count")
-    if isinstance(views, str) and views.isdigit():
-        known = {**known, "view_count": int(views)}
-    cleaned = {key: value for key, value in clean_metadata(known).items() if key not in _OF_A_SITE and value != ""}
-    return {**cleaned, "title": cleaned.get("title") or PurePosixPath(name).stem}

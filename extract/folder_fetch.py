@@ -1,9 +1,10 @@
 """A file of a folder to rows of videos and media: linked where it lies; copied where that is asked or it is remote."""
 
+import json
 import os
 import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
@@ -11,12 +12,16 @@ import fsspec
 from datasets.files import sha256_of
 from datasets.outcomes import OK, failed
 from extract.container import MediaError, probe_media
-from extract.folder import read_metadata
+from extract.folder import open_folder, read_rows
 from extract.media_store import DiskFullError, check_room, media_path, prepare_media_root, remove_media
 from extract.selection import SelectionSettings, select, select_by_speech
+from extract.site.metadata import clean_metadata
 from extract.site.rows import Row, make_media, make_video
 from extract.site.settings import DownloadSettings
 from extract.sources import SourceSettings
+
+# Whoever holds the file has it: what a site said of who may watch it rejects nothing.
+_OF_A_SITE = ("live_status", "is_live", "availability", "age_limit", "formats", "automatic_captions", "duration")
 
 
 def fetch_file(
@@ -102,3 +107,31 @@ def _bring(name: str, path: Path, source: SourceSettings, download: DownloadSett
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
         partial.replace(path)
+
+
+def read_metadata(name: str, folder: str) -> dict[str, Any]:
+    """What lies beside a file says of it: yt-dlp's info.json, else its row of the folder's metadata.csv.
+
+    Raises:
+        ValueError: a metadata file that cannot be read.
+    """
+    fs, base = open_folder(folder)
+    path = PurePosixPath(base, name)
+    for beside in (path.with_suffix(".info.json"), path.with_name(f"{path.name}.info.json")):
+        if fs.exists(str(beside)):
+            try:
+                known = json.loads(fs.cat_file(str(beside)))
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{beside} is not JSON: {str(error)[:200]}") from error
+            return _clean(known if isinstance(known, dict) else {}, name)
+    rows = read_rows(folder)
+    return _clean(rows.get(name) or rows.get(path.name) or {}, name)
+
+
+def _clean(known: dict[str, Any], name: str) -> dict[str, Any]:
+    """In the types that the rest counts on; a file without a title is called by its name."""
+    views = known.get("view_count")
+    if isinstance(views, str) and views.isdigit():
+        known = {**known, "view_count": int(views)}
+    cleaned = {key: value for key, value in clean_metadata(known).items() if key not in _OF_A_SITE and value != ""}
+    return {**cleaned, "title": cleaned.get("title") or PurePosixPath(name).stem}

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from datasets.tables import read_ok, read_table, table_digest
 from demo.plan import channel_ids
-from extract.folder import find_file, list_media, read_metadata
+from extract.folder import find_file, list_media
+from extract.folder_fetch import read_metadata
 from flows.__main__ import app
 from flows.commands.demo import SITE_VARIABLE
 from flows.config import ConfigError
