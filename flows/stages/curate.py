@@ -41,27 +41,14 @@ def curate_root(run: Run) -> None:
     find_videos(run)
     ask_permissions(run)
     fetch_videos(run)
-    find_speech(run)
-    make_clips(run)
+    find_clips(run)
     try:
         assign_splits(run)
     except SplitError as error:
-        where = f"`python -m flows status --root {run.root}` shows where videos and clips were lost"
+        lost = read_table(run.root, "clips", ["reason"])["reason"].to_pylist().count("clip_too_short")
+        hint = f"{lost:,} were too short, and clips.bridge_gap_ms=700 joins speech over short pauses; " if lost else ""
+        where = f"{hint}`python -m flows status --root {run.root}` shows where videos and clips were lost"
         raise SplitError(f"{error}; {where}") from error
-    with hold_root(run.root):
-        find_videos(run)
-        ask_permissions(run)
-        fetch_videos(run)
-        find_clips(run)
-        try:
-            assign_splits(run)
-        except SplitError as error:
-            lost = read_table(run.root, "clips", ["reason"])["reason"].to_pylist().count("clip_too_short")
-            hint = (
-                f"{lost:,} were too short, and clips.bridge_gap_ms=700 joins speech over short pauses; " if lost else ""
-            )
-            where = f"{hint}`python -m flows status --root {run.root}` shows where videos and clips were lost"
-            raise SplitError(f"{error}; {where}") from error
 
 
 def find_clips(run: Run) -> None:

@@ -97,7 +97,7 @@ def keep_listed(run: Run, lists: tuple[str, ...]) -> bool:
     run = replace(run, config=config.model_copy(update={"selection": TAKE_ALL, "run": everything}))
     if list_parts(run.root, "searches"):
         raise ValueError(f"the root {run.root} holds the tables of a search: give `regenerate` a root of its own")
-    listing = _hide_tombstoned(run, listing)
+    listing = hide_tombstoned(run, listing)
     list_videos(run, listing)
     ask_permissions(run)
     fetch_videos(run)
@@ -106,22 +106,6 @@ def keep_listed(run: Run, lists: tuple[str, ...]) -> bool:
     keep_listed_splits(run, listing)
     note_changes(run, listing, outcomes)
     return release is not None and read_table(run.root, "splits", ["clip_id"]).num_rows > 0
-    run = start_run(config.model_copy(update={"selection": TAKE_ALL, "run": everything}), retry)
-    with hold_root(config.root):
-        if list_parts(run.root, "searches"):
-            raise ValueError(f"the root {run.root} holds the tables of a search: give `regenerate` a root of its own")
-        listing = hide_tombstoned(run, listing)
-        list_videos(run, listing)
-        ask_permissions(run)
-        fetch_videos(run)
-        outcomes = read_outcomes(run)
-        cut_listed_clips(run, listing, outcomes)
-        keep_listed_splits(run, listing)
-        note_changes(run, listing, outcomes)
-    if release is not None and read_table(run.root, "splits", ["clip_id"]).num_rows:
-        featurize(config, retry)
-        with hold_root(config.root):
-            compare_shards(run, release)
 
 
 def find_release(lists: Sequence[str]) -> str | None:
