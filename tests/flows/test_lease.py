@@ -168,6 +168,7 @@ def test_of_two_that_were_granted_the_same_number_one_goes_on(root, store):
 
 def test_a_store_that_cannot_be_reached_is_told(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # the waits between botocore's five tries are nobody's behaviour here
     fsspec.filesystem("s3").clear_instance_cache()
     command = [sys.executable, "-m", "flows", "compact", "--root", "s3://nobodys-bucket/root"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOP)
