@@ -12,7 +12,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from datasets.outcomes import DeviceError, TransientError, failed
 from datasets.seeded_order import hash_strings
-from datasets.tables import list_parts, subtract
+from datasets.tables import subtract
 from datasets.wide import narrow
 from flows.config import RunSettings
 from flows.machinery.progress import logger, track
@@ -90,8 +90,3 @@ def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]],
     except Exception as error:  # noqa: BLE001 - no item may be lost to a surprise: it is logged whole, and counted
         logger.exception("unexpected")
         return on_failure(failed("unexpected", f"{type(error).__name__}: {error}"))
-
-
-def has_parts(root: str, table: str, recipe: str) -> bool:
-    """True if the table has any rows of this recipe."""
-    return bool(list_parts(root, table, recipe))

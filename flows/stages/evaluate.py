@@ -7,9 +7,8 @@ from prefect import flow
 from datasets.files import sha256_of
 from datasets.outcomes import OK
 from datasets.settings import recipe_of
-from datasets.tables import current_recipe, make_table, write_part
+from datasets.tables import current_recipe, list_parts, make_table, write_part
 from flows.config import Config
-from flows.machinery.batches import has_parts
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.run import Run, start_run
@@ -35,7 +34,7 @@ def evaluate_checkpoint(run: Run) -> None:
         mend = "run `python -m flows finetune` first"
         raise ValueError(f"no checkpoint of this configuration at {checkpoint}: {mend}")
     recipe = recipe_of(run.config.evaluate, sha256_of(checkpoint), [current_recipe(run.root, t) for t in TABLES_READ])
-    if not (has_parts(run.root, "evaluations", recipe) and has_parts(run.root, "ranks", recipe)):
+    if not all(list_parts(run.root, table, recipe) for table in ("evaluations", "ranks")):
         run.begin()
         # torch takes seconds to load, and what is measured already needs none.
         from model.checkpoints import check_video_dim, load_avlnet

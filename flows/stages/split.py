@@ -22,7 +22,6 @@ from datasets.splits.pins import read_assignment, read_pins, write_pins
 from datasets.splits.pool import DrawRequest, SplitError, group_pairs
 from datasets.tables import add_common_columns, current_recipe, list_parts, read_ok, read_table, write_part
 from datasets.wide import widen
-from flows.machinery.batches import has_parts
 from flows.machinery.run import Run
 
 
@@ -43,7 +42,7 @@ def assign_splits(run: Run) -> None:
     inputs = (settings, rows_digest(clips.select(["clip_id", "video_id"])), [rows_digest(rows) for rows in pairs])
     pinned, recipe = _choose_pins(run, inputs)
     request = DrawRequest(settings.sizes, settings.seed, groups, pinned, settings.max_per_video)
-    if not has_parts(run.root, "splits", recipe):
+    if not list_parts(run.root, "splits", recipe):
         run.begin()
         drawn = (draw_to_fit if settings.scale else draw_exactly)(clips, request)
         write_part(run.root, "splits", add_common_columns(_with_outcome(drawn), recipe=recipe, run_id=run.run_id))
