@@ -18,6 +18,8 @@ from model.avlnet import AVLNet
 _UNREADABLE = (*UNREADABLE, OSError, struct.error)
 RESUME_FILE = "resume.pt"
 _WRAPPERS = ("net", "state_dict", "model_state_dict", "model")
+_MOST_WRAPPERS = 5
+"""One in the other: a file may also say that it holds itself."""
 _OWN_PARTS = {"DAVEnet", "DAVEnet_projection", "GU_audio", "GU_video"}
 logger = logging.getLogger(__name__)
 
@@ -133,12 +135,17 @@ def _unwrap(held: Any) -> tuple[Any, list[str]]:
     """The state dict that a training's own checkpoint holds, and what was taken off."""
     taken_off = []
     # The original's amp_checkpoint.pt has net, optimizer, amp; others wrap in other words, one in the other.
-    while isinstance(held, dict) and (names := [name for name in _WRAPPERS if isinstance(held.get(name), dict)]):
+    for _ in range(_MOST_WRAPPERS):
+        names = [name for name in _WRAPPERS if isinstance(held, dict) and isinstance(held.get(name), dict)]
+        if not names:
+            break
         others = [str(key)[:30] for key in held if key != names[0]]
         taken_off.append(f"its {names[0]} is taken" + (f", {_few(others)} left" if others else ""))
         held = held[names[0]]
     # DataParallel, torch.compile and classes around the model put their own word before each name.
-    while isinstance(held, dict) and held and all(isinstance(key, str) for key in held):
+    for _ in range(_MOST_WRAPPERS):
+        if not (isinstance(held, dict) and all(isinstance(key, str) for key in held)):
+            break
         words, inner = {key.partition(".")[0] for key in held}, {part for key in held for part in key.split(".")[1:]}
         if len(words) > 1 or words & _OWN_PARTS or not inner & _OWN_PARTS:
             break

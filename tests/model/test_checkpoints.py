@@ -74,6 +74,14 @@ def test_checkpoints_load_as_they_are_found_and_it_is_said_what_was_taken_off(st
     assert message in caplog.text if message else not caplog.text
 
 
+def test_a_file_that_holds_itself_is_refused(tmp_path):
+    held: dict = {}
+    held["model"] = held
+    write_whole(tmp_path / "model.pth", held)
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        load_avlnet(tmp_path / "model.pth")
+
+
 @pytest.mark.parametrize("found", ["by DataParallel", "by apex"])
 def test_a_text_model_is_refused_whatever_it_is_wrapped_in(state, found, tmp_path):
     state["text_pooling_caption.fc.weight"] = torch.zeros(2)
