@@ -5,7 +5,7 @@ files, no keys), and whatever a file says is a number with a unit, never text to
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -60,7 +60,7 @@ def open_media(path: str | Path) -> Iterator[Any]:
     """
     file = existing_file(path)
     try:
-        with av.open(f"file:{file}", options=SAFETY, timeout=OPEN_TIMEOUT_S) as container:
+        with av.open(f"file:{file}", options=SAFETY, metadata_errors="replace", timeout=OPEN_TIMEOUT_S) as container:
             yield container
     except av.FFmpegError as error:
         raise MediaError("decode_failed", f"{file.name}: {error.strerror}") from error
@@ -185,10 +185,8 @@ def read_packets(path: str) -> Iterator[Any]:
 
 def _packets(container: Any, *streams: Any) -> Iterator[Any]:
     """Until the end of the file, or where it breaks off."""
-    try:
+    with suppress(av.FFmpegError, IndexError):  # at the end PyAV 18 looks for streams that appeared while it read
         yield from container.demux(*streams)
-    except av.FFmpegError:
-        return
 
 
 def _duration_ms(container: Any, path: Path) -> int:
@@ -199,7 +197,7 @@ def _duration_ms(container: Any, path: Path) -> int:
         return announced_ms
     ends_s = [
         float((packet.pts + (packet.duration or 0)) * packet.time_base)
-        for packet in container.demux()
+        for packet in _packets(container)
         if packet.pts is not None
     ]
     if not ends_s:

@@ -52,7 +52,9 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
         check_nvdec()
     hwaccel = HWAccel("cuda", allow_software_fallback=False) if decoder == "nvdec" else None
     try:
-        container = av.open(f"file:{path}", options=SAFETY, timeout=_TIMEOUT_S, hwaccel=hwaccel)
+        container = av.open(
+            f"file:{path}", options=SAFETY, metadata_errors="replace", timeout=_TIMEOUT_S, hwaccel=hwaccel
+        )
     except av.FFmpegError as error:
         raise ClipError("decode_failed", f"cannot open {path.name}: {error.strerror}") from error
     with container:
@@ -62,10 +64,16 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
             raise ClipError("decode_failed", f"{path.name}: {error.strerror}") from error
 
 
+def demux(container: Any, *streams: Any) -> Iterator[Any]:
+    """The packets of some streams, or of all, from where the container is."""
+    with suppress(IndexError):  # at the end PyAV 18 looks for streams that appeared while it read
+        yield from container.demux(*streams)
+
+
 def read_packets(path: str) -> Iterator[Any]:
     """All packets of a file, as far as it can be read."""
     with open_media(Path(path)) as container, suppress(av.FFmpegError):
-        yield from container.demux()
+        yield from demux(container)
 
 
 @cache
@@ -205,7 +213,7 @@ class Demuxer:
     def _packets_from_cut(self) -> Iterator[Any]:
         """Packets from a key frame at or before the cut on; from the start where a seek finds none."""
         if self.times.restarts is not None:
-            yield from self._last_key_on(self.times.restarts.apply(self.container.demux(self.streams)))
+            yield from self._last_key_on(self.times.restarts.apply(demux(self.container, *self.streams)))
             return
         is_moved = False
         for back_ms in _SEEK_BACK_MS:
@@ -214,7 +222,7 @@ class Demuxer:
             is_moved = True
             if not self._seek(self.times.start_ms - back_ms):
                 break
-            packets = self.container.demux(self.streams)
+            packets = demux(self.container, *self.streams)
             skipped = self._skip_to_key(packets)
             if skipped is not None:
                 yield from skipped
@@ -224,7 +232,7 @@ class Demuxer:
             self._first_pts = None
             if not self._seek(-_INTERLEAVED_MS):  # MPEG-TS needs a time before its start to go there, AVI knows none
                 self._seek(0)
-        yield from self.container.demux(self.streams)
+        yield from demux(self.container, *self.streams)
 
     def _last_key_on(self, packets: Iterable[Any]) -> Iterator[Any]:
         """Without a seek: packets of the video from its last key frame before the cut on, and all of sound."""

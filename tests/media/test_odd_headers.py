@@ -1,0 +1,39 @@
+"""Files whose headers are odd: titles in another script's bytes, streams that appear while a file is read."""
+
+from pathlib import Path
+
+import pytest
+
+from extract.container import probe_media
+from extract.sound import read_audio
+from features.frames import decode_clip
+from features.frames.sound import read_waveform
+from tests.media.render import X264, ffmpeg, film
+from tests.media.test_sound import chirp
+
+TITLE = "KARAAGE-NO-TSUKURIKATA"
+
+
+@pytest.mark.parametrize("ending", ["avi", "mp4", "mkv"])
+def test_a_title_that_is_no_utf8_costs_no_file(ending: str, tmp_path: Path) -> None:
+    picture, path = film(tmp_path / "picture.mkv", 2, "-c:v", "mpeg4"), tmp_path / f"titled.{ending}"
+    told = ("-metadata", f"title={TITLE}", "-metadata:s:a:0", f"title={TITLE}")
+    ffmpeg("-i", picture, *chirp(2), "-map", 0, "-map", 1, "-c:v", "copy", "-c:a", "aac", *told, path)
+    shift_jis = "からあげの作り方レシ".encode("shift_jis").ljust(len(TITLE), b"!")
+    written = path.read_bytes()
+    assert TITLE.encode() in written
+    path.write_bytes(written.replace(TITLE.encode(), shift_jis))
+    assert probe_media(path).video_codec == "mpeg4"
+    assert len(decode_clip(path, 500, 1500).frames_2d) == 1
+    assert abs(len(read_audio(path)) - len(read_waveform(path))) == 0
+
+
+def test_a_stream_that_appears_late_ends_no_reading(tmp_path: Path) -> None:
+    mute = film(tmp_path / "mute.ts", 24, *X264, "-g", 25, size=(64, 36))
+    spoken = tmp_path / "spoken.ts"
+    ffmpeg("-i", mute, *chirp(24), "-map", 0, "-map", 1, "-c:v", "copy", "-c:a", "aac", "-streamid", "1:400", spoken)
+    path = tmp_path / "late.ts"
+    path.write_bytes(mute.read_bytes() + spoken.read_bytes())
+    assert probe_media(path).duration_ms == pytest.approx(48_000, abs=200)
+    assert len(decode_clip(path, 30_000, 32_000).frames_2d) == 2
+    assert len(decode_clip(path).frames_2d) == 48
