@@ -40,6 +40,7 @@ FLOW_NAMES = (
     "publish-when-enough",
     "regenerate",
     "takedown",
+    "transcribe",
 )
 """Flows of this project; a Prefect server may hold other people's as well."""
 _PAGE = 200
