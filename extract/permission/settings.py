@@ -1,18 +1,15 @@
 """How permission to train is asked for, and what follows from the answers."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from datasets.settings import OUTSIDE_RECIPE, Settings
-from extract.sources import SourceSettings, check_address
+from extract.sources import YOUTUBE_HOSTS, SourceSettings, check_address, is_allowed_url
 
-TRAINABILITY: Mapping[str, str] = dict.fromkeys(
-    ("youtube", "ids"), "https://youtube.googleapis.com/youtube/v3/videoTrainability?id={video_id}"
-)
-"""Where a source's platform says who may train on a video: developers.google.com/youtube/data/video-trainability."""
+TRAINABILITY = "https://youtube.googleapis.com/youtube/v3/videoTrainability?id={video_id}"
+"""Where YouTube says who may train on a video: developers.google.com/youtube/data/video-trainability."""
 
 
 class PermissionSettings(Settings):
@@ -24,7 +21,7 @@ class PermissionSettings(Settings):
     parties: tuple[str, ...] = ()
     """Names under which an owner may have permitted you, where the answer is a list of parties."""
     trainability_url: str | None = None
-    """Address that answers as YouTube's videoTrainability does, with one `{video_id}`; when not set, the source's."""
+    """Address that answers as videoTrainability does, with one `{video_id}`; None: YouTube's, for YouTube's videos."""
     key_file: Annotated[Path | None, OUTSIDE_RECIPE] = None
     """File with an API key, sent in a header to that address alone. YouTube documents that none is needed."""
     ask_again_after_days: Annotated[float, OUTSIDE_RECIPE] = Field(default=1.0, gt=0)
@@ -42,4 +39,4 @@ class PermissionSettings(Settings):
 
 def trainability_address(settings: PermissionSettings, source: SourceSettings) -> str | None:
     """The address that is asked for each video, with `{video_id}` in it; None where the platform has none."""
-    return settings.trainability_url or TRAINABILITY.get(source.name)
+    return settings.trainability_url or (TRAINABILITY if is_allowed_url(source.watch_url, YOUTUBE_HOSTS) else None)

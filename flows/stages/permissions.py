@@ -21,7 +21,7 @@ from extract.permission.signals import HostSignals
 from extract.permission.web import Web
 from extract.selection import preselect
 from extract.site.pacer import Pacer
-from flows.config import Config
+from flows.config import Config, ConfigError
 from flows.machinery.batches import TASK_OPTIONS, cut_batches, run_batches, settle_row
 from flows.machinery.progress import logger
 from flows.machinery.run import Run
@@ -37,10 +37,18 @@ def permission_recipe(config: Config) -> str:
 
 
 def ask_permissions(run: Run) -> None:
-    """Ask for every found video whose answer is missing or old: table permissions. Nothing where the mode is off."""
-    config = run.config
-    if config.permissions.mode == "off":
+    """Ask for every found video whose answer is missing or old: table permissions. Nothing where the mode is off.
+
+    Raises:
+        ConfigError: media of one's own, which have no owner to ask.
+    """
+    config, mode = run.config, run.config.permissions.mode
+    if mode == "off":
         return
+    if config.source.name == "folder":
+        raise ConfigError(
+            f'permissions.mode = "{mode}" asks owners, and source.name = "folder" is your own: set it to off'
+        )
     recipe = permission_recipe(config)
     key = read_key(config.permissions.key_file)
     earlier = {row["video_id"]: row for row in read_table(run.root, "permissions", _COLUMNS, recipe).to_pylist()}

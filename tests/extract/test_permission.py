@@ -57,6 +57,8 @@ def test_youtube_is_asked_at_the_address_that_it_documents():
     ask(told)
     assert told.asked[0][0] == f"https://youtube.googleapis.com/youtube/v3/videoTrainability?id={VIDEO}"
     assert trainability_address(PermissionSettings(), SITE) is None
+    assert trainability_address(PermissionSettings(), SITE.model_copy(update={"name": "ids"})) is None
+    assert trainability_address(PermissionSettings(), SourceSettings(name="ids")) is not None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from datasets.outcomes import OK
 from datasets.releases.layout import find_video, list_releases, release_path
 from datasets.tables import list_parts, make_table, read_table, table_digest, write_part
 from extract.site.pacer import PacerSettings
-from flows.config import Config
+from flows.config import Config, ConfigError
 from flows.machinery.forecast import forecast_curation
 from flows.machinery.run import Run
 from flows.stages.download import fetch_videos
@@ -215,6 +215,14 @@ def test_a_card_says_nothing_of_permission_that_nobody_asked_for(tmp_path, prefe
     root = make_root(tmp_path / "root", splits={"train": 3, "val": 1, "test": 1})
     publish(Config(root=root, publish={"tiny_clips": 2, "small_clips": 4}))
     assert "ermission" not in (Path(release_path(root, "1.0.0")) / "README.md").read_text()
+
+
+def test_media_of_ones_own_have_nobody_to_ask(tmp_path):
+    config = Config(
+        root=str(tmp_path), source={"name": "folder", "folder": str(tmp_path)}, permissions={"mode": "require"}
+    )
+    with pytest.raises(ConfigError, match="set it to off"):
+        ask_permissions(Run(config, "test"))
 
 
 def test_while_the_platform_refuses_nothing_is_fetched_and_nothing_is_asked_again(folder, tmp_path, prefect_server):
