@@ -115,9 +115,7 @@ class _Storage(_Sealed):
 
     def numbers(self) -> torch.Tensor:
         if not len(self.content) == self.num_bytes > 0:
-            raise LegacyError(
-                f"a tensor of {self.num_values} numbers has {len(self.content)} bytes: the file is cut off"
-            )
+            raise LegacyError(f"a tensor of {self.num_values} numbers has {len(self.content)} bytes: it is cut off")
         return torch.frombuffer(self.content, dtype=self.dtype)
 
 
