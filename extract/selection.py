@@ -28,7 +28,8 @@ class SelectionSettings(Settings):
     min_views: int = Field(default=100, ge=0)
     """Videos with fewer views are dropped: 100, as HowTo100M did. An unknown count passes."""
     language: Annotated[str, AfterValidator(check_language)] | None = "ja"
-    """Spoken language asked for: ja, hi or en; None takes any."""
+    """Spoken language asked for, by its ISO 639 code: ja, hi, en, ko ...: any that extract/languages.tsv or py3langid
+    knows; None takes any."""
     min_script_share: float | None = Field(default=None, ge=0, le=1)
     """Least share of letters of title and description in the language's script, where no stronger evidence is there;
     None: 0.25 of kana for Japanese, 0.5 of Latin for English, 0 of Devanagari for Hindi, which is written in both.

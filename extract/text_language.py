@@ -6,6 +6,7 @@ in which many Hindi cooking titles are written. Those are told by their function
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # Spellings in real use. A text needs several of them, since some also are words of other languages.
 _HINDI_WORDS = """
@@ -32,3 +33,11 @@ def identify_text(text: str) -> str | None:
     if len(set(known)) >= _MIN_WORDS and len(known) >= _MIN_SHARE * len(words):
         return "hi"
     return str(classify(text)[0])
+
+
+@lru_cache(maxsize=1)
+def known_languages() -> frozenset[str]:
+    """ISO 639 codes of the languages that `identify_text` tells; loads the model, a second."""
+    from py3langid import rank
+
+    return frozenset(str(language) for language, _ in rank("")) - {"zxx"}

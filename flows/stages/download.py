@@ -18,12 +18,14 @@ from datasets.tables import make_table, read_table, subtract, write_part
 from datasets.tombstones import is_tombstoned, read_tombstones
 from datasets.wide import widen
 from extract.folder_fetch import fetch_file
+from extract.language import describe_language
 from extract.selection import preselect, read_known
 from extract.site.fetch import fetch_recipes, fetch_video
 from extract.site.pacer import Pacer
 from extract.sources import public_url
 from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.pacing import open_pacer, tell_forecast
+from flows.machinery.progress import logger
 from flows.machinery.run import Run
 from flows.stages.permissions import read_permitted
 
@@ -34,6 +36,8 @@ T = TypeVar("T")
 def fetch_videos(run: Run) -> None:
     """Select and download every discovered video that was not decided: tables videos and media."""
     config = run.config
+    if config.selection.language is not None:
+        logger.info("%s", describe_language(config.selection.language))
     read_known(config.selection.known_lists)  # a list that cannot be read stops the run, not its first batch
     recipes = fetch_recipes(config.source, config.selection, config.download)
     mode = config.permissions.mode

@@ -106,5 +106,5 @@ def test_durations_that_exclude_each_other_are_refused() -> None:
 
 
 def test_unknown_language_is_refused() -> None:
-    with pytest.raises(ValidationError, match="language must be one of"):
+    with pytest.raises(ValidationError, match="language must be an ISO 639 code"):
         SelectionSettings(language="xx")

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from datasets.tables import read_ok, read_table, table_digest
+from demo.espeak import speak_espeak
 from demo.plan import channel_ids
 from extract.folder import find_file, list_media
 from extract.folder_fetch import read_metadata
@@ -219,3 +220,38 @@ def test_given_clips_of_a_list_without_times_are_told(tmp_path, prefect_server):
     ]
     result = curate(tmp_path / "root", *words, "--set", "run.max_tries=1", "--set", "pacer.enabled=false")
     assert "names videos but no times of clips" in result.output and result.exit_code == 2
+
+
+SENTENCES = {
+    "ko": (
+        "양파를 얇게 썰어 주세요",
+        "냄비에 물을 붓고 끓입니다",
+        "소금을 조금 넣고 잘 섞어 줍니다",
+        "이제 맛있게 드세요",
+    ),
+    "hi": ("प्याज को पतला काट लीजिए", "बर्तन में पानी डालकर उबालिए", "थोड़ा नमक डालकर मिलाइए", "अब मज़े से खाइए"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", SENTENCES)
+def test_recordings_of_another_language_become_clips(language, prefect_server, tmp_path):
+    """As docs/another_language.md says it: only `selection.language` differs. Two voices of eSpeak NG."""
+    (tmp_path / "films").mkdir()
+    rows = ["file_name,title,language"]
+    for number, pitch in enumerate((35, 65)):
+        wave_of, rate = speak_espeak(". ".join(SENTENCES[language] * 2), language, pitch=pitch)
+        with wave.open(str(tmp_path / "films" / f"{number}.wav"), "wb") as sound:
+            sound.setparams((1, 2, rate, 0, "NONE", ""))
+            sound.writeframes((wave_of * 32767).astype("<i2").tobytes())
+        rows.append(f"{number}.wav,{SENTENCES[language][0]},{language}")
+    (tmp_path / "films" / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
+    chosen = [f"selection.language={language}", "splits.train=1", "splits.val=0", "splits.test=1", "clips.min_ms=2000"]
+    words = ["--from", str(tmp_path / "films"), *(f"--set={value}" for value in chosen)]
+    result = CliRunner().invoke(
+        app, ["curate", "--root", str(tmp_path / "root"), "--set", "clips.bridge_gap_ms=700", *words]
+    )
+    assert result.exit_code == 0, f"{result.output[-2000:]}\n{result.exception}"
+    assert f"{language} where only title and description tell" in result.output
+    clips = read_ok(tmp_path / "root", "splits", ["video_id", "split"])
+    assert clips.num_rows == 2 and set(clips["split"].to_pylist()) == {"train", "test"}
