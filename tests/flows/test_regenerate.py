@@ -10,6 +10,7 @@ from datasets.splits.certificate import verify_certificate
 from datasets.tables import read_table, table_digest
 from datasets.tombstones import add_tombstones, hash_id
 from flows.config import Config
+from flows.machinery.run import WorkLeftError, look
 from flows.status import read_notes
 from tests.extract.data_channel import QUICK, make_item, make_video, open_channel, source_of
 
@@ -67,10 +68,14 @@ def regenerate_from(folder: Path, root: Path, *lists: Path | str, items=ITEMS, r
     from flows.stages.regenerate import regenerate
 
     with open_channel(folder, items) as site:
-        quick_run = {"max_tries": 1}
-        shared = {"source": source_of(site), "download": QUICK, "pacer": {"enabled": False}, "run": quick_run}
-        regenerate(Config(root=str(root), **shared), tuple(map(str, lists)), retry)
+        regenerate(make_config(root, site), tuple(map(str, lists)), retry)
         return site.RequestHandlerClass.asked
+
+
+def make_config(root: Path, site) -> Config:
+    quick_run = {"max_tries": 1}
+    shared = {"source": source_of(site), "download": QUICK, "pacer": {"enabled": False}, "run": quick_run}
+    return Config(root=str(root), **shared)
 
 
 def clips_of(root: Path) -> dict[str, str | None]:
@@ -133,6 +138,20 @@ def test_a_second_run_asks_for_nothing_and_changes_no_file(regenerated, folder):
     before = contents(root)
     assert regenerate_from(folder, root, release) == []
     assert contents(root) == before
+
+
+def test_a_list_that_is_done_is_nothing_to_do_and_another_is_work(regenerated, folder, tmp_path):
+    from flows.stages.regenerate import regenerate_root
+
+    root, release, _ = regenerated
+    (tmp_path / "more.csv").write_text("video_id,start,end,split\ngoodvideo01,0,5,train\n")
+    with open_channel(folder, ITEMS) as site:
+        config = make_config(root, site)
+        look(regenerate_root, config, (str(release),))
+        with pytest.raises(WorkLeftError):
+            look(regenerate_root, config, (str(release),), retry=("removed",))
+        with pytest.raises(WorkLeftError):
+            look(regenerate_root, config, (str(tmp_path / "more.csv"),))
 
 
 def test_a_video_that_failed_for_a_while_comes_with_a_retry(tmp_path, folder, prefect_server):
