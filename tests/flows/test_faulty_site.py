@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # A cable that drops several times in a row is the subject, not patience with it.
 DOWNLOAD = DownloadSettings(
-    min_free_bytes=0, max_bytes=20_000_000, retries=2, retry_sleep_s=0, socket_timeout_s=1, timeout_s=6, num_threads=4
+    min_free_bytes=0, max_bytes=20_000_000, retries=2, retry_sleep_s=0, socket_timeout_s=1, timeout_s=15, num_threads=4
 )
 RUN = RunSettings(max_tries=1, videos_per_batch=20)
 

@@ -105,8 +105,8 @@ def test_featurize_that_is_told_to_stop_ends_with_its_children_keeps_what_is_don
     ]
     began = time.monotonic()
     process.send_signal(number)
-    _, told = process.communicate(timeout=30)
-    assert time.monotonic() - began < 10
+    _, told = process.communicate(timeout=60)
+    assert time.monotonic() - began < 30  # 10 s, and of a machine with much else to do three times that
     assert process.returncode == 130
     errors = [line for line in told.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and re.search(r"interrupted, \d of 6 left to featurize", errors[0]), told
