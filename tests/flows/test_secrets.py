@@ -21,6 +21,7 @@ PLANTED = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_planted_secrets_are_nowhere_in_what_a_run_leaves(tmp_path, small_config, prefect_server):
     cookies = tmp_path / "cookies.txt"
     line = "\t".join(["127.0.0.1", "FALSE", "/", "FALSE", "0", "session", PLANTED["cookie"]])
