@@ -56,7 +56,7 @@ def test_the_model_is_faster_than_the_original_and_what_needs_recordings_says_so
         assert found and float(found[1]) > least, text
 
 
-NOT_ON_A_CARD = ["prefect", "openvino", "imageio_ffmpeg", "ffmpeg", "h5py", "yt_dlp", "httpx", "scipy"]
+NOT_ON_A_CARD = ["prefect", "openvino", "imageio_ffmpeg", "ffmpeg", "h5py", "yt_dlp", "httpx"]
 """What a machine with a GPU need not have to be measured."""
 
 
@@ -73,8 +73,7 @@ def test_the_check_of_a_gpu_runs_on_a_cpu_and_needs_none_of_what_flows_needs(tmp
     figures = {
         f"{name}, {what}": figure for name, step in found["steps"].items() for what, figure in step["found"].items()
     }
-    failed = [what for what, figure in figures.items() if "error" in str(figure)]
-    assert failed == ["speech, decoded"], "which needs scipy"
+    assert {what: figure for what, figure in figures.items() if "error" in str(figure)} == {}
     assert found["holds"]["resnet152 in fp32"] and found["holds"]["no forward is another's"]
     assert found["holds"]["speech in fp32"]
 
