@@ -2,7 +2,8 @@
 
 import itertools
 import json
-import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,27 +41,25 @@ def prepare(root):
     return str(root)
 
 
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Small encoders, without Prefect's engine."""
+    monkeypatch.setattr(featurize, "load_encoders", load_small)
+    monkeypatch.setattr(featurize, "run_batches", run_in_order)
+    monkeypatch.setattr(featurize, "open_runner", run_here)
+
+
 def compute(root, part=None):
-    """Features of a part, by small encoders and without Prefect's engine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(featurize, "load_encoders", load_small)
-        patch.setattr(featurize, "run_batches", run_in_order)
-        patch.setattr(featurize, "open_runner", run_here)
-        config = load_config(None, root, ("run.clips_per_batch=2", *([f"run.part={part}"] if part else [])))
-        with hold_root(root, part):
-            featurize.compute_features(Run(config, "test"))
+    config = load_config(None, root, ("run.clips_per_batch=2", *([f"run.part={part}"] if part else [])))
+    with hold_root(root, part):
+        featurize.compute_features(Run(config, "test"))
 
 
 def test_three_parts_at_once_end_with_the_digests_of_one_run(tmp_path):
     whole, divided = prepare(tmp_path / "whole"), prepare(tmp_path / "divided")
     compute(whole)
-    fork = multiprocessing.get_context("fork")
-    jobs = [fork.Process(target=compute, args=(divided, f"{number}/3")) for number in (1, 2, 3)]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join()
-    assert [job.exitcode for job in jobs] == [0, 0, 0]
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(partial(compute, divided), ("1/3", "2/3", "3/3")))
     assert {name: table_digest(divided, name) for name in NAMES} == {name: table_digest(whole, name) for name in NAMES}
     assert len(list_parts(divided, "pooled")) >= 4, "no part took the name of another"
 
