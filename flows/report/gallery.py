@@ -1,4 +1,4 @@
-"""Search by voice, to listen to and look at: one page without server or script, hardest failures first."""
+"""Spoken queries and what they found, to listen to and look at: one page without server or script, hardest failures first."""
 
 import base64
 import io
