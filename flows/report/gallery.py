@@ -1,4 +1,4 @@
-"""Spoken queries and what they found, to listen to and look at: one page without server or script, hardest failures first."""
+"""Spoken queries and what they found, to look at and listen to: one page without server or script, hardest first."""
 
 import base64
 import io
