@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 from benchmarks.limits import tell
 from flows.finding.clips import Clip, best_of
 from flows.finding.index import Index
-from flows.finding.page import NUM_RESULTS, SPEECH_FILE, read_runtime, render_search_page, speech_script
+from flows.finding.search_page import NUM_RESULTS, SPEECH_FILE, read_runtime, render_search_page, speech_script
 from flows.finding.speech_model import export_speech_query
 from flows.finding.words import WordIndex
 from model.avlnet import AVLNet

@@ -47,12 +47,9 @@ def decode_pieces(
     """What `decode_clip` gives, in pieces, so that memory does not grow with the clip.
 
     Args:
-        path: a local file.
-        start_ms: milliseconds from the start of the media.
-        end_ms: milliseconds from the start of the media, after `start_ms`.
+        path: as for `decode_clip`, like `start_ms`, `end_ms` and `audio_track`.
         frames_per_piece: 24 fps frames of every piece but the last; one piece when not given.
         decoder: cpu, or nvdec for a GPU's own.
-        audio_track: index of the stream that is heard; chosen by the rule of all readers when not given.
 
     Raises:
         ClipError: as `decode_clip`; a file that breaks off is noticed after the pieces before it.

@@ -20,6 +20,14 @@ from flows.config import ConfigError
 from flows.machinery.server import reserve_server
 from flows.own_material import settings_of_place
 
+PlaceOption = Annotated[
+    str | None,
+    typer.Option("--from", help="media files of your own: a folder; or a list: .csv .tsv .jsonl .parquet .txt"),
+]
+ClipsOption = Annotated[
+    Literal["found", "given"] | None, typer.Option(help="given: cut exactly the list's times, segment nothing")
+]
+
 
 def curate(
     config: ConfigOption = None,
@@ -30,14 +38,9 @@ def curate(
         bool, typer.Option("--check-availability", help="only ask which known videos can still be had; no download")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print hours, disk and requests; do nothing")] = False,
-    place: Annotated[
-        str | None,
-        typer.Option("--from", help="media files of your own: a folder; or a list: .csv .tsv .jsonl .parquet .txt"),
-    ] = None,
+    place: PlaceOption = None,
     column: Annotated[str | None, typer.Option(help="of a list: the column that names the videos")] = None,
-    clips: Annotated[
-        Literal["found", "given"] | None, typer.Option(help="given: cut exactly the list's times, segment nothing")
-    ] = None,
+    clips: ClipsOption = None,
     scale: Annotated[
         bool, typer.Option("--scale", help="too few clips: draw a proportionally smaller set (splits.scale=true)")
     ] = False,
@@ -48,8 +51,6 @@ def curate(
     Example: python -m flows curate --config configs/youcook_japanese.toml --dry-run
 
     Example: python -m flows curate --config configs/youcook_japanese.toml --scale
-
-    Example: python -m flows curate --config configs/youcook_japanese.toml --check-availability
 
     Example: python -m flows curate --from my_videos --root data/mine --scale
     """

@@ -94,6 +94,6 @@ def search_page(
     with one_line_errors():
         if speech is not None and checkpoint is None:
             raise ConfigError("--speech needs --checkpoint: an avlnet.pth of `finetune`")
-        from flows.finding.page import write_search_page
+        from flows.finding.search_page import write_search_page
 
         print(write_search_page(release, to, checkpoint, speech))

@@ -22,8 +22,8 @@ from flows.report.music import Comparison, sum_between_speech, sum_labels
 from flows.report.page import render_page
 from flows.report.query_yields import group_queries
 from flows.report.release_history import read_release_figures
+from flows.report.spoken_words import read_words
 from flows.report.video_lengths import Strip, make_strip
-from flows.report.words import read_words
 from flows.roots import check_has_tables
 from flows.status import (
     read_availability,

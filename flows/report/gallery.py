@@ -25,7 +25,7 @@ from features.frames.decoded import ClipError
 from flows.config import GALLERY_FILE, Config
 from flows.report.page import render_template
 from flows.report.query_yields import read_ranks
-from flows.report.words import read_words
+from flows.report.spoken_words import read_words
 
 NUM_QUERIES = 40
 LONGEST_SPEECH_MS = 20_000

@@ -24,7 +24,7 @@ from flows.__main__ import app
 from flows.finding.clips import Clip, find_words, link_at, read_clips
 from flows.finding.embeddings import find_like, find_sound
 from flows.finding.index import Index
-from flows.finding.page import render_search_page, write_search_page
+from flows.finding.search_page import render_search_page, write_search_page
 from flows.finding.words import WordIndex, split_words
 from model.avlnet import AVLNet
 from tests.small_tables import FACTS, RUN, make_root
