@@ -50,8 +50,6 @@ def curate(
 
     Example: python -m flows curate --config configs/youcook_japanese.toml --dry-run
 
-    Example: python -m flows curate --config configs/youcook_japanese.toml --scale
-
     Example: python -m flows curate --from my_videos --root data/mine --scale
     """
     with one_line_errors():
@@ -70,16 +68,15 @@ def curate(
             show({"forecast": forecast_curation(settings)}, json)
         return
     start = reserve_server()
-    from flows.stages.availability import check_availability as availability_flow
-    from flows.stages.availability import check_videos
-    from flows.stages.curate import curate as curate_flow
-    from flows.stages.curate import curate_root
+    from flows.stages import availability
+    from flows.stages import curate as curation
 
+    asking, curating = (
+        (availability.check_availability, availability.check_videos),
+        (curation.curate, curation.curate_root),
+    )
     with one_line_errors():
-        if check_availability:
-            run_flow(start, availability_flow, check_videos, settings, retry=reasons)
-        else:
-            run_flow(start, curate_flow, curate_root, settings, retry=reasons)
+        run_flow(start, *(asking if check_availability else curating), settings, retry=reasons)
     finish(settings, json)
 
 
