@@ -1,14 +1,17 @@
 """What this process does to the world outside, by Python's audit events: connections, names looked up, files written.
 
-What a library does in C++ raises no event, nor does a child process.
+What a library does in C++ raises no event. Processes that are started with this one's path, as those that ask the site
+are, tell of their connections themselves (`watched/sitecustomize.py`); other child processes are not seen.
 """
 
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -42,14 +45,22 @@ def _tell(event: str, args: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_tell)
+# From the first import on: a process that is started before a block may be used within it.
+_told_by_children = tempfile.NamedTemporaryFile("r", prefix="connections")  # noqa: SIM115 - as long as this process
+os.environ["WATCHED_CONNECTIONS"] = _told_by_children.name
+sys.path.append(str(Path(__file__).parent / "watched"))
 
 
 @contextmanager
 def watch(thread: int | None = None) -> Iterator[Seen]:
     """Watch this process until the block ends, all of its threads or the one given."""
     seen = Seen(thread=thread)
+    _told_by_children.seek(0, os.SEEK_END)
     _watchers.append(seen)
     try:
         yield seen
     finally:
         _watchers.remove(seen)
+        if thread is None:
+            told = (line.rsplit(" ", 1) for line in _told_by_children.read().splitlines())
+            seen.connections += [(host, int(port)) for host, port in told]

@@ -1,0 +1,13 @@
+"""Imported by processes that a test's process starts with its own path: they tell whom they connect to."""
+
+import os
+import sys
+
+if "WATCHED_CONNECTIONS" in os.environ:
+    _told = os.open(os.environ["WATCHED_CONNECTIONS"], os.O_WRONLY | os.O_APPEND)
+
+    def _tell(event, args):
+        if event == "socket.connect" and isinstance(args[1], tuple):
+            os.write(_told, f"{args[1][0]} {args[1][1]}\n".encode())
+
+    sys.addaudithook(_tell)
