@@ -19,7 +19,7 @@ ENV PYTHONPATH=/app \
 ARG CODE_VERSION=unknown
 ENV CODE_VERSION=${CODE_VERSION}
 # Of whatever command runs: it can keep what it makes. A deployment asks more of its own (compose.yaml).
-HEALTHCHECK --interval=1m --timeout=5s CMD test -d /app/data -a -w /app/data
+HEALTHCHECK --interval=1m --timeout=5s CMD ["sh", "-c", "test -d /app/data && test -w /app/data"]
 VOLUME ["/app/data", "/app/weights"]
 ENTRYPOINT ["python", "-m", "flows"]
 CMD ["--help"]

@@ -63,7 +63,9 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
         ConfigError: the release has videos of another source than the configuration asks.
         ValueError: the root belongs to a search.
     """
-    if find_release(lists) is not None:
+    release = find_release(lists)
+    if release is not None:
+        check_source(config, release)  # before the root is made
         require("featurize", config)
     run = start_run(config, retry)
     with hold_root(config.root):
@@ -72,6 +74,15 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
         featurize(config, retry)
         with hold_root(config.root):
             compare_shards(run, lists[0])
+
+
+def check_source(config: Config, release: str) -> None:
+    """Raise ConfigError where a release has videos of another source than the configuration asks."""
+    told = (read_manifest(release).get("config") or {}).get("source")
+    name = told.get("name") if isinstance(told, dict) else None
+    if name != config.source.name:
+        asked = f"its videos come from the source {name!r}, and source.name is {config.source.name!r}"
+        raise ConfigError(f"{release}: {asked}: give the --config that it was made with")
 
 
 def regenerate_root(run: Run, lists: tuple[str, ...]) -> None:
@@ -85,11 +96,7 @@ def keep_listed(run: Run, lists: tuple[str, ...]) -> bool:
     """Everything up to the splits; True where the list is a release, and has clips whose features can be compared."""
     config, release = run.config, find_release(lists)
     if release is not None:
-        told = (read_manifest(release).get("config") or {}).get("source")
-        name = told.get("name") if isinstance(told, dict) else None
-        if name != config.source.name:
-            asked = f"its videos come from the source {name!r}, and source.name is {config.source.name!r}"
-            raise ConfigError(f"{release}: {asked}: give the --config that it was made with")
+        check_source(config, release)
     listing = read_listing(lists)
     for description in listing.descriptions:
         logger.info("%s", description)

@@ -27,7 +27,8 @@ def told(*words: str, code: int) -> str:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    return make_root(tmp_path_factory.mktemp("trials") / "cooking")
+    # Two folders down: what other tests made lies beside the first, and would be named as near.
+    return make_root(tmp_path_factory.mktemp("trials") / "roots" / "cooking")
 
 
 @pytest.mark.parametrize(

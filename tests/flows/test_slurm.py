@@ -14,7 +14,9 @@ PROGRAMS = {
     "srun": "exec sleep 300\n",
     "ray": "",
     "prefect": "exec sleep 300\n",
-    "python": 'echo "$RAY_ADDRESS $PREFECT_API_URL $PREFECT_API_AUTH_STRING"; exit "${STATUS:-0}"\n',
+    # The command ends once the nodes' programs, which start beside it, have noted their calls.
+    "python": 'for _ in $(seq 300); do [ "$(grep -c ^srun "$CALLS")" -ge 2 ] && break; sleep 0.1; done\n'
+    'echo "$RAY_ADDRESS $PREFECT_API_URL $PREFECT_API_AUTH_STRING"; exit "${STATUS:-0}"\n',
 }
 
 
