@@ -175,6 +175,8 @@ class _Run:
         self.losses = state["losses"]
         self.history = [Epoch(**row) for row in state["history"]]
         self.selected_epoch = state["selected_epoch"]
+        if folder == self.folder and self.fabric.global_rank == 0:
+            write_history(folder, self.history)  # a kill may have come between the two
 
     def train_epoch(self, on_step: OnStep | None) -> None:
         """What is left of one pass over the train clips, then validation and checkpoints."""
@@ -263,8 +265,8 @@ class _Run:
             is_synchronised = any(isinstance(part, nn.SyncBatchNorm) for part in self.bare_model.modules())
             told = tell_batch_statistics(self.settings, self.fabric.world_size, is_synchronised)
             write_card(self.folder, self.settings, self.selected_epoch, self.history, len(self.train_set), told)
-            write_history(self.folder, self.history)  # says that an ended training is all there
             self._write_state()
+            write_history(self.folder, self.history)  # last: it says that an ended training is all there
         self.fabric.barrier()
 
     def _write_state(self) -> None:

@@ -126,6 +126,8 @@ def nested() -> list:
 def valid_pickle(form: int | str) -> bytes:
     """Two clips in one of the `FORMS`; one of them carries a little more."""
     more = {"when": datetime.date(2021, 1, 2), "recent": collections.deque([1]), "kinds": {1}, "raw": b"x"}
+    more |= {"captions": np.array(["x", None], object), "turned": np.asfortranarray(np.ones((2, 3)))}
+    more |= {"weight": torch.nn.Parameter(torch.ones(2)), "bytes": bytearray(b"x")}
     return written([clip(0) | more, clip(1)], form)
 
 

@@ -14,6 +14,7 @@ from model.checkpoints import RESUME_FILE, CheckpointError, read_whole, write_wh
 from model.data import ClipSet
 from model.evaluate import evaluate
 from model.finite import NotFiniteError
+from model.history import is_trained
 from model.prefetch import prepare_ahead
 from model.schedules import make_optimizer, make_scheduler, take_up
 from model.settings import AUDIO_WIDTHS, RECIPES, TrainSettings
@@ -124,6 +125,26 @@ def test_more_epochs_go_on_where_fewer_ended(clips: ClipSet, tmp_path, folder):
     assert more.history == whole.history and more.selected_epoch == whole.selected_epoch
     one, two = (torch.load(run.checkpoint, weights_only=True) for run in (more, whole))
     assert all(torch.equal(value, two[key]) for key, value in one.items())
+
+
+def test_a_training_counts_as_ended_only_once_its_last_state_is_written(clips: ClipSet, tmp_path, monkeypatch):
+    def fail(path, state):
+        if path.name == "resume.pt":
+            raise OSError("no space left")
+        write_whole(path, state)
+
+    monkeypatch.setattr("model.train.write_whole", fail)
+    with pytest.raises(OSError, match="no space"):
+        train(clips, None, settings(epochs=1), tmp_path)
+    assert (tmp_path / "avlnet.pth").exists() and not is_trained(tmp_path, settings(epochs=1))
+
+
+def test_a_history_lost_to_a_kill_is_written_again_without_a_step(clips: ClipSet, tmp_path):
+    whole = train(clips, None, settings(epochs=1), tmp_path)
+    before, taken = (tmp_path / "history.csv").read_bytes(), []
+    (tmp_path / "history.csv").unlink()
+    again = train(clips, None, settings(epochs=1), tmp_path, on_step=lambda done, *_: taken.append(done))
+    assert (tmp_path / "history.csv").read_bytes() == before and not taken and again.history == whole.history
 
 
 def test_more_epochs_on_other_features_begin_anew(clips: ClipSet, tmp_path):
