@@ -235,7 +235,7 @@ SENTENCES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", SENTENCES)
-def test_recordings_of_another_language_become_clips(language, prefect_server, tmp_path):
+def test_recordings_of_another_language_become_clips(language, prefect_server, tmp_path, caplog):
     """As docs/another_language.md says it: only `selection.language` differs. Two voices of eSpeak NG."""
     (tmp_path / "films").mkdir()
     rows = ["file_name,title,language"]
@@ -252,6 +252,6 @@ def test_recordings_of_another_language_become_clips(language, prefect_server, t
         app, ["curate", "--root", str(tmp_path / "root"), "--set", "clips.bridge_gap_ms=700", *words]
     )
     assert result.exit_code == 0, f"{result.output[-2000:]}\n{result.exception}"
-    assert f"{language} where only title and description tell" in result.output
+    assert f"{language} where only title and description tell" in caplog.text
     clips = read_ok(tmp_path / "root", "splits", ["video_id", "split"])
     assert clips.num_rows == 2 and set(clips["split"].to_pylist()) == {"train", "test"}
