@@ -135,27 +135,3 @@ def test_prefects_page_shows_the_deployments(served):
                 page.wait_for_timeout(3000)
                 page.screenshot(path=f"{PICTURES}/prefect-{name}.png")
         browser.close()
-
-
-def test_serve_that_is_told_to_stop_pauses_its_schedules_and_marks_what_runs(server, site, tmp_path):
-    root, log = str(tmp_path / "root"), tmp_path / "serve.log"
-    chosen = [*SMALL, *ONE_BY_ONE, f"schedules.curate_daily={INTERVAL_S}"]
-    chosen += [f"source.watch_url={site}/watch?v={{video_id}}"]
-    command = ["flows", "serve", "--config", str(CONFIGS / "demo.toml"), "--root", root]
-    environment = {**server, SITE_VARIABLE: site}
-
-    def deployed():
-        found = ask(environment, lambda client: client.read_deployments())
-        return [deployment for deployment in found if deployment.tags == [root]]
-
-    def runs():
-        own = {deployment.id for deployment in deployed()}
-        return [run for run in list_runs(environment) if run.deployment_id in own]
-
-    with in_background([*command, *(f"--set={value}" for value in chosen)], environment, log) as process:
-        wait_for(lambda: [r for r in runs() if r.state_type is StateType.RUNNING], 120, "a scheduled run is running")
-        process.terminate()
-        assert process.wait(60) == 0, log.read_text()[-3000:]
-    assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
-    assert [deployment.name for deployment in deployed() if not deployment.paused] == []
-    assert runs() and all(run.state.is_final() for run in runs()), [run.state for run in runs()]
