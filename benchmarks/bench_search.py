@@ -84,16 +84,20 @@ def main() -> None:
     tell("  more like this, slowest", max(ms for ms, _ in by_picture) / 1000, "s", at_most=1.0)
     print(f"  medians: {statistics.median(ms for ms, _ in by_words):.1f} ms words, "
           f"{statistics.median(ms for ms, _ in by_picture):.1f} ms pictures")  # fmt: skip
-
     python = WordIndex(texts)
     same = [
         [one.clip.clip_id for one in best_of(clips, python.score(query), NUM_RESULTS, 0.0)] == found
         for query, (_, found) in zip(asked, by_words, strict=True)
     ]
     tell("  the same ten by words as Python", 100 * np.mean(same), "%", at_least=99)
-    numbers = list(range(arguments.num_clips))
+    compare_pictures(rows, index, own, [found for _, found in by_picture])
+
+
+def compare_pictures(rows: np.ndarray, index: Index, own: np.ndarray, by_page: list[list[int]]) -> None:
+    """The page's results beside Python's by the same index, and Python's beside those by all bits."""
+    numbers = list(range(len(rows)))
     alike = [order(index.score_row(int(number)), numbers) for number in own]
-    same = [found == expected for (_, found), expected in zip(by_picture, alike, strict=True)]
+    same = [found == expected for found, expected in zip(by_page, alike, strict=True)]
     tell("  the same ten by picture as Python", 100 * np.mean(same), "%", at_least=99)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     kept = []

@@ -1,4 +1,4 @@
-"""Commands that fill a root: curate, pairs, featurize, pipeline."""
+"""Commands that fill a root: curate, pairs, featurize, transcribe, describe, pipeline."""
 
 from typing import Annotated, Literal
 
@@ -14,6 +14,7 @@ from flows.commands.shared import (
     finish,
     one_line_errors,
     read_config,
+    read_retry,
     show,
 )
 from flows.config import ConfigError
@@ -57,10 +58,7 @@ def curate(
             raise ConfigError("--column and --clips say how a list is read: name it by --from LIST")
         source = settings_of_place(place, column, clips) if place is not None else []
     settings = read_config(config, root, [*source, *(overrides or []), *(["splits.scale=true"] if scale else [])])
-    from flows.status import read_reasons
-
-    with one_line_errors():
-        reasons = read_reasons(retry)
+    reasons = read_retry(retry)
     if dry_run:
         from flows.machinery.forecast import forecast_curation
 
@@ -92,10 +90,7 @@ def pairs(
     Example: python -m flows pairs --config configs/places_japanese.toml
     """
     settings = read_config(config, root, overrides)
-    from flows.status import read_reasons
-
-    with one_line_errors():
-        reasons = read_reasons(retry)
+    reasons = read_retry(retry)
     start = reserve_server()
     from flows.stages.pairs import fill_pairs, write_pairs
 
@@ -141,12 +136,13 @@ def transcribe(
     Example: python -m flows transcribe --config configs/demo.toml --set transcripts.model=models/whisper-base
     """
     settings = read_config(config, root, overrides)
+    reasons = read_retry(retry)
     start = reserve_server()
     from flows.stages.transcribe import transcribe as transcribe_flow
     from flows.stages.transcribe import transcribe_root
 
     with one_line_errors():
-        run_flow(start, transcribe_flow, transcribe_root, settings, retry=tuple(filter(None, retry.split(","))))
+        run_flow(start, transcribe_flow, transcribe_root, settings, retry=reasons)
     finish(settings, json)
 
 
@@ -162,16 +158,15 @@ def describe(
     Example: python -m flows describe --config configs/demo.toml --root data/demo
     """
     settings = read_config(config, root, overrides)
-    from flows.status import read_qualities, read_reasons
-
-    with one_line_errors():
-        reasons = read_reasons(retry)
+    reasons = read_retry(retry)
     start = reserve_server()
     from flows.stages.describe import describe as describe_flow
     from flows.stages.describe import describe_clips
 
     with one_line_errors():
         run_flow(start, describe_flow, describe_clips, settings, retry=reasons)
+    from flows.status import read_qualities
+
     finish(settings, json, qualities=read_qualities(settings.root))
 
 
@@ -187,14 +182,12 @@ def pipeline(
     Example: python -m flows pipeline --config configs/youcook_japanese.toml
     """
     settings = read_config(config, root, overrides)
-    from flows.status import read_reasons, read_retrieval
-
-    with one_line_errors():
-        reasons = read_reasons(retry)
+    reasons = read_retry(retry)
     start = reserve_server()
     from flows.report.gallery import build_gallery
     from flows.stages.pipeline import do_all
     from flows.stages.pipeline import pipeline as pipeline_flow
+    from flows.status import read_retrieval
 
     with one_line_errors():
         run_flow(start, pipeline_flow, do_all, settings, retry=reasons)

@@ -18,6 +18,7 @@ from flows.commands.shared import (
     one_line_errors,
     out,
     read_config,
+    read_retry,
     show,
 )
 from flows.config import ConfigError
@@ -113,11 +114,8 @@ def regenerate(
 
     Example: python -m flows regenerate val=youcook_japanese_val.pkl test=youcook_japanese_eval.pkl --root data/authors
     """
-    from flows.status import read_reasons
-
     read_config(config, root, overrides)  # so that what is wrong with it is told before Prefect is loaded
-    with one_line_errors():
-        reasons = read_reasons(retry)
+    reasons = read_retry(retry)
     start = reserve_server()
     from flows.stages.regenerate import find_release, read_release_settings, regenerate_root
     from flows.stages.regenerate import regenerate as regenerate_flow

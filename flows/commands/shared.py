@@ -116,6 +116,16 @@ def read_config(
     raise AssertionError("unreachable: errors exit")
 
 
+def read_retry(retry: str) -> tuple[str, ...]:
+    """The reasons that `--retry` names, with one-line errors."""
+    # pandas is loaded with it.
+    from flows.status import read_reasons
+
+    with one_line_errors():
+        return read_reasons(retry)
+    raise AssertionError("unreachable: errors exit")
+
+
 def print_json(document: Any) -> None:
     """Print a JSON document; characters that do not print, which a terminal may obey, as their escapes."""
     text = json_module.dumps(document, ensure_ascii=False, default=str)

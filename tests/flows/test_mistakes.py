@@ -84,7 +84,16 @@ def test_a_mistyped_list_of_queries_is_told_with_the_one_meant():
 
 
 @pytest.mark.parametrize(
-    "words", [["curate"], ["curate", "--dry-run"], ["pipeline"], ["pairs"], ["regenerate", "x.csv"]]
+    "words",
+    [
+        ["curate"],
+        ["curate", "--dry-run"],
+        ["pipeline"],
+        ["pairs"],
+        ["transcribe"],
+        ["describe"],
+        ["regenerate", "x.csv"],
+    ],
 )
 def test_a_mistyped_reason_is_told_before_any_work(words):
     line = told(*words, "--retry", "network,bot_chek", code=2)
