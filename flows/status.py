@@ -11,13 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from datasets.counts import count_drawn, count_found, count_ok, count_rows
-from datasets.formats import format_number
 from datasets.outcomes import VIDEO_REASONS, Policy, Status
 from datasets.outside_text import one_line
 from datasets.queries import Facet
 from datasets.schemas import TABLES
 from datasets.suggestions import did_you_mean
 from datasets.tables import list_parts, read_ok, read_run, read_table
+from datasets.wording import format_number
 from flows.config import ConfigError
 
 _MS_PER_MINUTE = 60_000

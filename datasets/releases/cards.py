@@ -11,7 +11,6 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datasets.files import read_json, write_bytes, write_json
-from datasets.formats import format_amount
 from datasets.outside_text import one_line
 from datasets.releases.changes import describe_changes, is_empty
 from datasets.releases.croissant import describe_croissant
@@ -19,6 +18,7 @@ from datasets.releases.layout import CARD_FILE, CHANGELOG_FILE, CROISSANT_FILE, 
 from datasets.releases.settings import PublishSettings
 from datasets.splits.certificate import CERTIFICATE_FILE
 from datasets.tables import read_ok, read_table
+from datasets.wording import format_amount
 
 _PROJECT = Path(__file__).parents[2]
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from flows.commands.own_material import settings_of_place
 from flows.commands.running import run_flow
 from flows.commands.shared import (
     ConfigOption,
@@ -19,7 +20,6 @@ from flows.commands.shared import (
 )
 from flows.config import ConfigError
 from flows.machinery.server import reserve_server
-from flows.own_material import settings_of_place
 
 PlaceOption = Annotated[
     str | None,

@@ -61,7 +61,7 @@ def _show(found: list["Found"]) -> None:
     """A table of results, with the words that were said."""
     from pandas import DataFrame
 
-    from datasets.formats import format_clock
+    from datasets.wording import format_clock
 
     rows = [
         {

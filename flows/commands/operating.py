@@ -33,7 +33,7 @@ def status(
     Example: python -m flows status --config configs/demo.toml --root data/demo --by technique
     """
     from flows.machinery.forecast import forecast_rest
-    from flows.roots import check_has_tables
+    from flows.machinery.roots import check_has_tables
     from flows.status import read_yields
 
     settings = read_config(config, root, overrides)
@@ -114,7 +114,7 @@ def compact(
 
     from datasets.compaction import COMPACTED, compact_table
     from flows.machinery.locks import hold_root
-    from flows.roots import check_has_tables
+    from flows.machinery.roots import check_has_tables
 
     settings = read_config(config, root, overrides)
     with one_line_errors():
@@ -135,8 +135,8 @@ def inspect(
 
     Example: python -m flows inspect JebrlOF89Wm --root data/demo
     """
-    from flows.lookup import describe_item, read_item
-    from flows.roots import check_has_tables
+    from flows.finding.lookup import describe_item, read_item
+    from flows.machinery.roots import check_has_tables
 
     settings = read_config(config, root, overrides)
     with one_line_errors():
@@ -157,8 +157,8 @@ def diff(
 
     Example: python -m flows diff data/demo data/demo
     """
-    from flows.comparison import compare_roots
-    from flows.roots import check_has_tables
+    from flows.machinery.roots import check_has_tables
+    from flows.report.comparison import compare_roots
 
     with one_line_errors():
         for root in (a, b):

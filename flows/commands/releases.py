@@ -81,7 +81,7 @@ def verify(
     from datasets.releases.layout import LATEST_FILE
     from datasets.releases.signatures import read_public_key
     from datasets.releases.verify import is_release, verify_release, verify_root
-    from flows.roots import check_has_tables
+    from flows.machinery.roots import check_has_tables
 
     with one_line_errors():
         public = read_public_key(key) if key is not None else None

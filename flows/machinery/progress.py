@@ -14,7 +14,7 @@ from prefect.futures import PrefectFuture, as_completed
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from datasets.formats import format_amount
+from datasets.wording import format_amount
 from flows.machinery.artifacts import create_artifact, update_artifact
 from flows.machinery.stopping import tell_left
 

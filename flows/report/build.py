@@ -15,6 +15,7 @@ from datasets.wide import widen
 from flows.answers import Precision, measure_precision
 from flows.clip_choices import choose_videos, count_own_choices
 from flows.config import REPORT_FILE, Config
+from flows.machinery.roots import check_has_tables
 from flows.report.figures import count_lengths, read_provenance, sum_splits
 from flows.report.links import link_media
 from flows.report.listening import draw_samples
@@ -24,7 +25,6 @@ from flows.report.query_yields import group_queries
 from flows.report.release_history import read_release_figures
 from flows.report.spoken_words import read_words
 from flows.report.video_lengths import Strip, make_strip
-from flows.roots import check_has_tables
 from flows.status import (
     read_availability,
     read_failures,

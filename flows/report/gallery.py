@@ -15,10 +15,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from datasets.files import write_bytes
-from datasets.formats import format_clock
 from datasets.places_audio import locate_pairs
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe, list_parts, read_ok
+from datasets.wording import format_clock
 from extract.media import MediaError, encode_speech, encode_thumbnail
 from features.captioned_images import read_image
 from features.frames.decoded import ClipError

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from datasets.formats import format_clock
 from datasets.ids import make_clip_id
+from datasets.wording import format_clock
 from flows.report.links import clip_fragment
 
 NUM_SAMPLES = 30

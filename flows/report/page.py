@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from datasets.formats import format_amount, format_clock, format_number
+from datasets.wording import format_amount, format_clock, format_number
 from flows.answers import ANSWERS
 from flows.report.figures import POLICY_MEANING
 from flows.report.music import LABELS, NEAR_SPEECH_MS

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from datasets.formats import format_clock
+from datasets.wording import format_clock
 from flows.report.links import clip_fragment, keep_web_address
 from flows.report.music import LABELS, spans_by_label, sum_labels
 from flows.report.strips import LABEL_HEIGHTS, Span, cut_to_row, draw_label, place_on_row, split_rows

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from datasets.outcomes import dropped
 from datasets.tables import make_table, record_run, write_part
 from flows.__main__ import app
-from flows.comparison import compare_clips, compare_settings
+from flows.report.comparison import compare_clips, compare_settings
 from tests.small_tables import make_root
 
 CLIP = "video-00001_000007000_000013000"

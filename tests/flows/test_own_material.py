@@ -17,8 +17,8 @@ from extract.folder import find_file, list_media
 from extract.folder_fetch import read_metadata
 from flows.__main__ import app
 from flows.commands.demo import SITE_VARIABLE
+from flows.commands.own_material import settings_of_place
 from flows.config import ConfigError
-from flows.own_material import settings_of_place
 
 CONFIG = ["--config", "configs/demo.toml"]
 

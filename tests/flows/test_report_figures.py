@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.formats import format_clock
+from datasets.wording import format_clock
 from flows.clip_choices import choose_videos
 from flows.report.figures import count_lengths, sum_splits
 from flows.report.links import clip_fragment, keep_web_address, link_media

@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.formats import format_number
 from datasets.releases.layout import find_video, list_releases, release_path
 from datasets.schemas import TABLES
 from datasets.suggestions import did_you_mean
 from datasets.tables import list_parts, read_table
 from datasets.tombstones import is_tombstoned, read_tombstones
+from datasets.wording import format_number
 from extract.sources import video_id_of
 from flows.config import Config, ConfigError
 
