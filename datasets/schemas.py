@@ -8,6 +8,7 @@ import pyarrow as pa
 from datasets.outcomes import (
     CLIP_REASONS,
     FEATURE_REASONS,
+    FILTER_REASONS,
     MEDIA_REASONS,
     PAIR_REASONS,
     PERMISSION_REASONS,
@@ -176,6 +177,12 @@ TABLES: Mapping[str, TableSpec] = {
             **dict.fromkeys(("speech_share", "music_share"), _float64),
         ),
         FEATURE_REASONS,
+    ),
+    # A row for each clip and rule that it does not fulfil; the rule's name stands for the reason. weight 0: left out.
+    "filtered": TableSpec(
+        ("clip_id", "rule"),
+        _columns(**_of_clip, split=_string, rule=_string, value=_float64, weight=_float64),
+        FILTER_REASONS,
     ),
     "pairs": TableSpec(
         ("pair_id",),

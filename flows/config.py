@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from datasets.filters import FilterSettings
 from datasets.places_audio import PairSettings
 from datasets.releases.settings import PublishSettings
 from datasets.settings import OUTSIDE_RECIPE, Settings, hide_secrets, refuse_secrets, without_secrets
@@ -168,6 +169,7 @@ class Config(Settings):
     transcripts: TranscriptSettings = TranscriptSettings()
     pairs: PairSettings = PairSettings()
     features: FeatureSettings = FeatureSettings()
+    filters: FilterSettings = FilterSettings()
     windows: WindowSettings = WindowSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

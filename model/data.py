@@ -15,6 +15,7 @@ from torch import Tensor
 
 from datasets.outcomes import Status
 from datasets.releases.layout import read_shard, shards_of
+from datasets.splits.drawn import read_drawn
 from datasets.tables import current_recipe, read_parts, read_table
 from datasets.wide import widen
 from model.avlnet import NUM_MELS
@@ -63,6 +64,8 @@ class ClipSet:
     """Clips of the split that have no features and are left out."""
     padded_to: int | None = None
     """Frames that training pads every batch to; as few as the recipe allows when not given."""
+    weights: npt.NDArray[np.float64] | None = None
+    """[N] in (0, 1]: share of the epochs in which training draws each clip; every epoch when not given."""
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -111,6 +114,7 @@ class ClipSet:
             starts=self.starts[indices],
             num_frames=self.num_frames[indices],
             video=self.video[indices],
+            weights=None if self.weights is None else self.weights[indices],
         )
 
 
@@ -164,11 +168,7 @@ def load_clips(
 
 
 def _in_split(root: str | Path, split: str) -> pa.Table:
-    """Clips of a split; a root without splits has pairs, whose features go by the pair's id."""
-    drawn = _ok(read_table(root, "splits", ["clip_id", "video_id", "split", "status"]))
-    if not drawn.num_rows:
-        pairs = _ok(read_table(root, "pairs", ["pair_id", "split", "status"]))
-        drawn = pairs.append_column("video_id", pairs["pair_id"]).rename_columns({"pair_id": "clip_id"})
+    drawn = read_drawn(root)
     return drawn.filter(pc.equal(drawn["split"], split))
 
 

@@ -17,6 +17,28 @@ def clips_per_item(train_set: ClipSet | VideoSet) -> int:
     return train_set.windows_per_video if isinstance(train_set, VideoSet) else 1
 
 
+def clips_per_epoch(train_set: ClipSet | VideoSet) -> int:
+    """All clips; of those with weights, as many as the weights add up to."""
+    if isinstance(train_set, VideoSet) or train_set.weights is None:
+        return len(train_set)
+    return int(train_set.weights.sum() + 1e-6)
+
+
+def draw_order(num_items: int, weights: npt.NDArray[np.float64] | None, seed: list[int]) -> Indices:
+    """Items of an epoch in random order, each at most once: all, or each with the chance that is its weight.
+
+    With weights by systematic sampling (Madow 1949) along a random order, so that every epoch has one size to within
+    one item.
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(num_items)
+    if weights is None:
+        return order
+    marks = np.floor(np.cumsum(weights[order]).round(9) + generator.random())
+    chosen: Indices = order[np.diff(marks, prepend=0.0) > 0]
+    return chosen
+
+
 def iterate_batches(
     train_set: ClipSet | VideoSet,
     settings: TrainSettings,
@@ -35,8 +57,9 @@ def iterate_batches(
     """
     per_item = clips_per_item(train_set)
     num_items, size = len(train_set) // per_item, settings.batch_size // per_item
-    order = np.random.default_rng([settings.seed, epoch]).permutation(num_items)
-    for step in range(first_step, len(train_set) // settings.batch_size):
+    weights = None if isinstance(train_set, VideoSet) else train_set.weights
+    order = draw_order(num_items, weights, [settings.seed, epoch])
+    for step in range(first_step, clips_per_epoch(train_set) // settings.batch_size):
         own = order[step * size : (step + 1) * size][rank::num_processes]
         if isinstance(train_set, VideoSet):
             clips = train_set.draw(own, [settings.seed, epoch])

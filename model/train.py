@@ -25,7 +25,7 @@ from model.history import MODEL_FILE, Epoch, is_done, write_history
 from model.memory import has_room_for_graph, tell_memory_of_statistics
 from model.prefetch import prepare_ahead
 from model.pretraining import VideoSet
-from model.sampling import clips_per_item, iterate_batches
+from model.sampling import clips_per_epoch, clips_per_item, iterate_batches
 from model.schedules import make_optimizer, make_scheduler, take_up
 from model.settings import TrainSettings
 
@@ -128,7 +128,7 @@ class _Run:
         self.identity = recipe_of(fields, settings.init_checkpoint, ids, made_from)
 
     def _refuse_what_cannot_run(self) -> None:
-        settings, num_clips = self.settings, len(self.train_set)
+        settings, num_clips = self.settings, clips_per_epoch(self.train_set)
         if settings.batch_size > num_clips:
             raise ValueError(
                 f"train.batch_size is {settings.batch_size}, but the train split has {num_clips} clips: "
@@ -153,7 +153,7 @@ class _Run:
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(self.train_set) // self.settings.batch_size
+        return clips_per_epoch(self.train_set) // self.settings.batch_size
 
     def restore(self) -> None:
         """Take up the state that a killed training, or one of fewer epochs, left, if any."""

@@ -165,9 +165,11 @@ def describe(
 
     with one_line_errors():
         run_flow(start, describe_flow, describe_clips, settings, retry=reasons)
+    from flows.machinery.forecast import forecast_rules
     from flows.status import read_qualities
 
-    finish(settings, json, qualities=read_qualities(settings.root))
+    more = {"rules": forecast_rules(settings)} if settings.filters.rules else {}
+    finish(settings, json, qualities=read_qualities(settings.root), **more)
 
 
 def pipeline(

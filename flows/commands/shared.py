@@ -153,6 +153,7 @@ _TITLES = {
     "rest": "What is left, by this root's own yields",
     "machine": "What this machine has and lacks",
     "qualities": "Qualities of the clips: how many have a figure, and its quantiles",
+    "rules": "What the rules would do to training",
     "yields": "What the queries gave",
     "release": "What publish would do",
     "takedown": "Taken down",

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from datasets.counts import count_found, count_ok, count_rows
+from datasets.filters import count_rules, judge_clips, read_figures
 from datasets.outcomes import Status
 from datasets.queries import Query, load_queries
 from datasets.settings import Settings
@@ -100,6 +101,7 @@ def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFr
         ("GB of media", gigabytes, f"{num_downloaded:,} videos of {yields.minutes_per_video:g} min (assumed)"),
         ("clips to draw from", num_drawable, f"{yields.clips_per_video:g} a video (assumed); {num_clips:,} are drawn"),
         ("GB of features", feature_gigabytes, f"{num_clips:,} clips of {yields.seconds_per_clip:g} s (assumed)"),
+        *count_filtered(config),
     ]
     return pd.DataFrame(rows, columns=["what", "amount", "from"]).astype({"amount": float})
 
@@ -112,6 +114,28 @@ def count_permitted(config: Config) -> list[tuple[str, float, str]]:
     num_known = answers.filter(pc.equal(answers["status"], Status.OK.value)).num_rows
     told = f"of {num_known:,} that were answered for, {answers.num_rows - num_known:,} not answered"
     return [("videos with permission", pc.sum(answers["is_permitted"]).as_py() or 0, told)]
+
+
+def count_filtered(config: Config) -> list[tuple[str, float | None, str]]:
+    """How many of the clips drawn so far each rule leaves out or weighs; nothing where there are no rules."""
+    settings = config.filters
+    if not settings.rules:
+        return []
+    try:
+        figures = read_figures(config.root, settings)
+    except ValueError as error:
+        return [("clips that rules leave out", None, str(error))]
+    rows: list[tuple[str, float | None, str]] = []
+    for row in count_rules(settings, figures, judge_clips(settings, figures)):
+        missing = f"; {row['without_figure']:,} without a figure, {settings.missing}" if row["without_figure"] else ""
+        told = f"of {row['clips']:,}, {row['alone']:,} by it alone: {row['text']}{missing}"
+        rows.append((f"clips that rule {row['rule']} {row['does']}", row["falls"], told))
+    return rows
+
+
+def forecast_rules(config: Config) -> pd.DataFrame:
+    """`count_filtered` for people, before anything is trained."""
+    return pd.DataFrame(count_filtered(config), columns=["what", "amount", "from"]).astype({"amount": float})
 
 
 def forecast_rest(config: Config) -> pd.DataFrame:
@@ -140,5 +164,6 @@ def forecast_rest(config: Config) -> pd.DataFrame:
         ),
         ("GB of media to come", gigabytes, f"{media['items']:,} of {num_decided:,} decided videos were downloaded"),
         ("clips in the end", None if share is None else num_clips * (1 + share), f"{num_clips:,} now, {asked:,} asked"),
+        *count_filtered(config),
     ]
     return pd.DataFrame(rows, columns=["what", "amount", "from"]).astype({"amount": float})

@@ -12,6 +12,7 @@ from flows.config import Config
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.run import Run, start_run
+from flows.stages.filter import filter_clips, filter_recipe
 from flows.stages.train import TABLES_READ, checkpoint_folder, load_split
 from model.history import MODEL_FILE
 
@@ -29,11 +30,14 @@ def evaluate_checkpoint(run: Run) -> None:
     """Evaluate this configuration's checkpoint: table evaluations, a row a split and direction; table ranks, a row a
     query of them.
     """
+    filter_clips(run)
+    rules = filter_recipe(run)
     checkpoint = checkpoint_folder(run) / MODEL_FILE
     if not checkpoint.is_file():
         mend = "run `python -m flows finetune` first"
         raise ValueError(f"no checkpoint of this configuration at {checkpoint}: {mend}")
-    recipe = recipe_of(run.config.evaluate, sha256_of(checkpoint), [current_recipe(run.root, t) for t in TABLES_READ])
+    read = [current_recipe(run.root, table) for table in TABLES_READ]
+    recipe = recipe_of(run.config.evaluate, sha256_of(checkpoint), read, *rules)
     if not all(list_parts(run.root, table, recipe) for table in ("evaluations", "ranks")):
         run.begin()
         # torch takes seconds to load, and what is measured already needs none.
@@ -47,7 +51,9 @@ def evaluate_checkpoint(run: Run) -> None:
             check_video_dim(checkpoint, model, clips.video_dim)
             audio, video = embed_clips(model, clips, run.config.evaluate)
             report = retrieval_reports(audio, video, run.config.evaluate)
-            names = sha256_of(checkpoint), f"working-{current_recipe(run.root, 'splits')}", split
+            filtered = rules if split in run.config.filters.splits else ()  # another set of clips, by another name
+            release = "-".join(["working", str(current_recipe(run.root, "splits")), *filtered])
+            names = sha256_of(checkpoint), release, split
             rows += [{**row, **OK} for row in evaluation_rows(report, *names)]
             ranks += [{**row, **OK} for row in rank_rows(audio, video, clips, *names)]
         write_part(run.root, "ranks", make_table("ranks", ranks, recipe=recipe, run_id=run.run_id))

@@ -1,4 +1,4 @@
-"""The whole job: curate, featurize, transcribe where a model is named, fine-tune, evaluate."""
+"""The whole job: curate, featurize, transcribe and describe where that is asked for, fine-tune, evaluate."""
 
 from prefect import flow
 
@@ -6,6 +6,7 @@ from flows.config import Config
 from flows.machinery.prepare import prepared
 from flows.machinery.run import Run
 from flows.stages.curate import curate, curate_root
+from flows.stages.describe import describe, describe_clips
 from flows.stages.evaluate import evaluate, evaluate_checkpoint
 from flows.stages.featurize import compute_features, featurize
 from flows.stages.train import finetune, train_model
@@ -25,6 +26,8 @@ def pipeline(config: Config, retry: tuple[str, ...] = ()) -> None:
     featurize(config, retry)
     if config.transcripts.model is not None:
         transcribe(config, retry)
+    if "qualities" in config.filters.tables:
+        describe(config, retry)
     finetune(config)
     evaluate(config)
 
@@ -35,5 +38,7 @@ def do_all(run: Run) -> None:
     compute_features(run)
     if run.config.transcripts.model is not None:
         transcribe_root(run)
+    if "qualities" in run.config.filters.tables:
+        describe_clips(run)
     train_model(run)
     evaluate_checkpoint(run)

@@ -5,11 +5,13 @@ compared (flows.report.release_history). A release is trained on its own train c
 change is that of the data as a whole: of what was learned from, and of what was asked.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from datasets.files import sha256_of, write_json
+from datasets.filters import FilterSettings
 from datasets.outcomes import OK
 from datasets.releases.layout import read_manifest, read_shards, release_path
 from datasets.releases.shards import describe_family, families_of
@@ -73,7 +75,8 @@ def measure_release(run: Run, version: str) -> None:
 
 def _finetuned_on(run: Run, version: str) -> Path | None:
     """What `finetune` trained by this recipe, if the working tables hold just this release's clips and features."""
-    release, checkpoint = release_path(run.root, version), checkpoint_folder(run) / MODEL_FILE
+    plain = replace(run, config=run.config.model_copy(update={"filters": FilterSettings()}))  # a release has no rules
+    release, checkpoint = release_path(run.root, version), checkpoint_folder(plain) / MODEL_FILE
     made = {name: row["made"] for name, row in read_manifest(release)["families"].items()}
     is_same = made == {name: describe_family(run.root, name) for name in families_of(run.root)}
     working, published = read_table(run.root, "splits", _KEYS), read_shards(release, columns=_KEYS)

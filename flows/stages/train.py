@@ -1,11 +1,13 @@
 """Features to checkpoints: pre-train or fine-tune AVLnet."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prefect import flow
 
 from datasets.files import sha256_of, write_json
+from datasets.filters import read_figures
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe
 from flows.config import Config
@@ -13,6 +15,7 @@ from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import show_steps
 from flows.machinery.run import Run, start_run
+from flows.stages.filter import filter_clips, filter_recipe, keep_by_rules
 from model.history import MODEL_FILE, is_trained
 from model.settings import TrainSettings
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from model.data import ClipSet
 
 # The rest of `model` loads torch, which takes seconds: it is imported where it is known that a model is to be trained.
+Choose: TypeAlias = "Callable[[ClipSet, str], ClipSet]"
 TABLES_READ = ("splits", "pairs", "pooled", "log_mel")
 PRETRAINING_READS = ("splits", "clips", "segments", "features_2d", "features_3d", "log_mel")
 TRAINED_ON_FILE = "trained_on.json"
@@ -83,17 +87,25 @@ def pretrain_model(run: Run) -> Path:
 
 def train_model(run: Run) -> Path:
     """The checkpoint of this configuration, trained if it is not there."""
+    filter_clips(run)
     folder = checkpoint_folder(run)
     if is_trained(folder, run.config.train):
         return folder / MODEL_FILE
     run.begin()
     _record_training(run, folder, TABLES_READ)
-    made_from = recipe_of(*_made_from(run, TABLES_READ))
-    return train_on(run.root, run.config.train, folder, "train AVLnet", made_from, run.config.run.cache_dir)
+    made_from = recipe_of(*_made_from(run, TABLES_READ), *filter_recipe(run))
+    cache_dir = run.config.run.cache_dir
+    return train_on(run.root, run.config.train, folder, "train AVLnet", made_from, cache_dir, choose_by_rules(run))
 
 
 def train_on(
-    place: str, settings: TrainSettings, folder: Path, title: str, made_from: str, cache_dir: str | Path | None = None
+    place: str,
+    settings: TrainSettings,
+    folder: Path,
+    title: str,
+    made_from: str,
+    cache_dir: str | Path | None = None,
+    choose: Choose = lambda clips, _: clips,
 ) -> Path:
     """The checkpoint in a folder, trained on a root's or a release's train clips; val clips select where there are any.
 
@@ -104,21 +116,33 @@ def train_on(
         title: of the progress bar.
         made_from: names the values of the clips and of the first weights.
         cache_dir: see `load_clips`.
+        choose: of a split's clips, given with its name, those that are used.
     """
     from model.data import has_split, load_clips
     from model.train import train
 
-    train_set = load_clips(place, "train", settings.families, cache_dir)
-    val_set = load_clips(place, "val", settings.families, cache_dir) if has_split(place, "val") else None
+    splits = [split for split in ("train", "val") if split == "train" or has_split(place, split)]
+    train_set, *val_sets = (choose(load_clips(place, split, settings.families, cache_dir), split) for split in splits)
+    val_set = val_sets[0] if val_sets else None
     with show_steps(title) as on_step:
         return train(train_set, val_set, settings, folder, on_step=on_step, made_from=made_from).checkpoint
 
 
 def load_split(run: Run, split: str) -> "ClipSet":
-    """The clips of one split, with the features that the configuration trains on."""
+    """The clips of one split that rules leave in, with the features that the configuration trains on."""
     from model.data import load_clips
 
-    return load_clips(run.root, split, run.config.train.families, run.config.run.cache_dir)
+    clips = load_clips(run.root, split, run.config.train.families, run.config.run.cache_dir)
+    return choose_by_rules(run)(clips, split)
+
+
+def choose_by_rules(run: Run) -> Choose:
+    """What the configuration's rules leave of a split's clips; all of them where there are no rules."""
+    settings = run.config.filters
+    if not settings.rules:
+        return lambda clips, _: clips
+    figures = read_figures(run.root, settings)
+    return lambda clips, split: keep_by_rules(clips, split, settings, figures)
 
 
 def _record_training(run: Run, folder: Path, tables: tuple[str, ...]) -> None:
@@ -130,7 +154,8 @@ def _record_training(run: Run, folder: Path, tables: tuple[str, ...]) -> None:
 
 def checkpoint_folder(run: Run, tables: tuple[str, ...] = TABLES_READ, *more: Any) -> Path:
     """Where the checkpoint of this configuration and these tables lies, or would lie."""
-    return Path(run.root) / "checkpoints" / recipe_of(run.config.train, *_made_from(run, tables), *more)
+    rules = filter_recipe(run) if tables == TABLES_READ else ()
+    return Path(run.root) / "checkpoints" / recipe_of(run.config.train, *_made_from(run, tables), *rules, *more)
 
 
 def _made_from(run: Run, tables: tuple[str, ...]) -> tuple[str | None, list[str | None]]:
