@@ -10,8 +10,10 @@ from pathlib import Path
 
 from datasets.restarts import restarts_of
 from datasets.sound_tracks import is_counted
-from features.frames.container import Demuxer, nvdec_lacks, open_media, pick_audio, pick_video, read_packets
+from features.frames.container import nvdec_lacks, open_media, pick_audio, pick_video, read_packets
+from features.frames.cropping import crop_of
 from features.frames.decoded import ClipError, DecodedClip, join_pieces
+from features.frames.demuxer import Demuxer
 from features.frames.pictures import Pictures
 from features.frames.sound import Sound
 from features.frames.times import ClipTimes
@@ -64,7 +66,7 @@ def decode_pieces(
         video, audio = pick_video(container), pick_audio(container, audio_track)
         if decoder == "nvdec" and not video.codec_context.is_hwaccel:
             raise nvdec_lacks(video.codec_context.name)
-        pictures, sound = Pictures(video, times), Sound(audio, times)
+        pictures, sound = Pictures(video, times, crop_of(container, video.index)), Sound(audio, times)
         is_counted_sound = audio is not None and is_counted(container, audio)
         num_damaged = sound.push_counted(Path(path)) if is_counted_sound else 0
         streams = [video] if audio is None or is_counted_sound else [video, audio]

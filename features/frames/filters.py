@@ -1,7 +1,7 @@
 """The filters that frames go through, as libavfilter reads them; which library runs them is not known here.
 
 They are the reference extractor's own: `fps=1,scale=W:H` and `fps=24,scale=W:H,crop=112:112:x:y` (of these, `fps` is
-`features.frames.grid`), after the picture has been turned as ffmpeg turns it.
+`features.frames.grid`), after the picture has been cropped and turned as ffmpeg does it.
 """
 
 from math import atan2, degrees, floor, hypot
@@ -13,6 +13,21 @@ SHORT_SIDE_2D = 224
 SIDE_3D = 112
 Matrix = tuple[int, ...]
 """A display matrix: 9 numbers, row by row, of which 0, 1, 3 and 4 turn and mirror."""
+
+
+class Crop(NamedTuple):
+    """Pixels that a container has cut away at each side of a picture, before it is turned."""
+
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+    @property
+    def filter(self) -> str:
+        """As ffmpeg itself writes it (fftools/ffmpeg_filter.c)."""
+        sizes = f"w=iw-{self.left}-{self.right}:h=ih-{self.top}-{self.bottom}"
+        return f"crop={sizes}:x={self.left}:y={self.top}"
 
 
 class PictureKind(NamedTuple):
@@ -27,12 +42,20 @@ class PictureKind(NamedTuple):
     color_transfer: int
     matrix: Matrix | None
     """The display matrix, where the picture has one."""
+    crop: Crop | None
+    """What is cut away, where the container says so."""
+    colour_block: tuple[int, int]
+    """Width and height of the pixels that share a colour: no crop divides them."""
 
     @property
     def displayed_size(self) -> tuple[int, int]:
-        """Width and height once turned."""
+        """Width and height once cropped and turned."""
+        width, height = self.width, self.height
+        if self.crop is not None:
+            width = (width - self.crop.left - self.crop.right) // self.colour_block[0] * self.colour_block[0]
+            height = (height - self.crop.top - self.crop.bottom) // self.colour_block[1] * self.colour_block[1]
         is_lying = any(filter_.startswith("transpose") for filter_ in turn_filters(self.matrix))
-        return (self.height, self.width) if is_lying else (self.width, self.height)
+        return (height, width) if is_lying else (width, height)
 
 
 def turn_filters(matrix: Matrix | None) -> list[str]:
@@ -74,7 +97,7 @@ def picture_chains(width: int, height: int) -> dict[str, list[str]]:
 
 
 def picture_filters(kind: PictureKind, chain: list[str]) -> list[str]:
-    """From pictures of a kind, turned, through `chain` to RGB."""
+    """From pictures of a kind, cropped and turned, through `chain` to RGB."""
     source = [
         f"buffer=video_size={kind.width}x{kind.height}",
         f"pix_fmt={kind.pixel_format}",
@@ -83,4 +106,5 @@ def picture_filters(kind: PictureKind, chain: list[str]) -> list[str]:
         f"colorspace={kind.color_space}",
         f"range={kind.color_range}",
     ]
-    return [":".join(source), *turn_filters(kind.matrix), *chain, "format=rgb24", "buffersink"]
+    cropping = [] if kind.crop is None else [kind.crop.filter]
+    return [":".join(source), *cropping, *turn_filters(kind.matrix), *chain, "format=rgb24", "buffersink"]

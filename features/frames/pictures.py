@@ -7,7 +7,7 @@ import numpy as np
 
 from features.frames.container import kind_of, make_graph
 from features.frames.decoded import UInt8
-from features.frames.filters import FPS_2D, FPS_3D, PictureKind, frame_sizes, picture_chains, picture_filters
+from features.frames.filters import FPS_2D, FPS_3D, Crop, PictureKind, frame_sizes, picture_chains, picture_filters
 from features.frames.grid import Grid, round_to_row
 from features.frames.screen import Screen, Span
 from features.frames.times import END_TOLERANCE_MS, ClipTimes
@@ -19,14 +19,14 @@ _MOVING_MS = 1000
 class Converter:
     """Pictures through one chain of filters; a graph never sees a picture of another kind than it was built for."""
 
-    def __init__(self, chain: list[str]) -> None:
-        self.chain = chain
+    def __init__(self, chain: list[str], crop: Crop | None = None) -> None:
+        self.chain, self.crop = chain, crop
         self._kind: PictureKind | None = None
         self._graph: Any = None
 
     def __call__(self, picture: Any) -> UInt8:
         """RGB [H, W, 3] of a picture."""
-        kind = kind_of(picture)
+        kind = kind_of(picture, self.crop)
         if kind != self._kind:
             self._kind, self._graph = kind, make_graph(picture_filters(kind, self.chain))
         self._graph.push(picture)
@@ -41,8 +41,8 @@ class Converter:
 class Pictures:
     """The rows of a clip's two grids, from the frames of its video stream."""
 
-    def __init__(self, stream: Any, times: ClipTimes) -> None:
-        self.stream, self.times, self.clock = stream, times, times.clock(stream)
+    def __init__(self, stream: Any, times: ClipTimes, crop: Crop | None = None) -> None:
+        self.stream, self.times, self.clock, self.crop = stream, times, times.clock(stream), crop
         self.num_frames = self.num_damaged = 0
         """Of what the decoder gave, before the cut too."""
         self.missing_ms = 0.0
@@ -124,10 +124,11 @@ class Pictures:
             return
         picture, until = span
         if not self._grids:
-            self._first, size = picture, kind_of(picture).displayed_size
+            self._first, size = picture, kind_of(picture, self.crop).displayed_size
             chains, sizes = picture_chains(*size), frame_sizes(*size)
             self._grids = {
-                name: Grid(fps, sizes[name], Converter(chains[name])) for name, fps in (("2d", FPS_2D), ("3d", FPS_3D))
+                name: Grid(fps, sizes[name], Converter(chains[name], self.crop))
+                for name, fps in (("2d", FPS_2D), ("3d", FPS_3D))
             }
         for grid in self._grids.values():
             grid.show(picture, until, self.clock.tick)

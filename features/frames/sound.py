@@ -5,8 +5,9 @@ from typing import Any
 
 from datasets.restarts import restarts_of
 from datasets.waveforms import Waveform, trim_filters
-from features.frames.container import Demuxer, make_graph, open_media, pick_audio, read_packets
+from features.frames.container import make_graph, open_media, pick_audio, read_packets
 from features.frames.decoded import ClipError, Float32
+from features.frames.demuxer import Demuxer
 from features.frames.times import ClipTimes
 
 

@@ -10,7 +10,7 @@ import torch
 
 from datasets.outcomes import DeviceError
 from features.encoders import load_encoder
-from features.frames import container, decoding, pictures
+from features.frames import container, decoding, demuxer, pictures
 from features.frames.decoded import ClipError, join_pieces
 from features.frames.decoding import decode_clip, decode_pieces
 from features.frames.filters import scaled_size
@@ -221,7 +221,7 @@ def test_a_file_without_pictures_by_nvdec_is_the_machines_fault_if_the_cpu_finds
     def demux_nothing_by_nvdec(opened: Any, streams: Any, times: Any, video: Any) -> Any:
         if isinstance(video, Accelerated):
             return SimpleNamespace(frames=lambda: iter(()), num_damaged=9)
-        return container.Demuxer(opened, streams, times, video)
+        return demuxer.Demuxer(opened, streams, times, video)
 
     picks = iter([lambda opened: Accelerated(container.pick_video(opened)), container.pick_video])
     monkeypatch.setattr(decoding, "pick_video", lambda opened: next(picks)(opened))

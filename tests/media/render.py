@@ -1,5 +1,6 @@
 """Small media rendered by ffmpeg, and ffmpeg's own reading of them: the truth that the suite compares with."""
 
+import struct
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -67,6 +68,38 @@ def joined(path: Path, pieces: list[Path]) -> Path:
     stream.write_bytes(b"".join(data))
     ffmpeg("-i", stream, "-c", "copy", path)
     return path
+
+
+def with_box(source: Path, target: Path, parents: tuple[bytes, ...], box: bytes) -> Path:
+    """A copy of an mp4 whose header is its last box, with one more box at the end of the first one of these parents.
+
+    Args:
+        source: the mp4.
+        target: the copy.
+        parents: kinds of boxes, each in the one before it.
+        box: whole, its length and kind too.
+    """
+    content = bytearray(source.read_bytes())
+    position, end = 0, len(content)
+    opened = []
+    for parent in parents:
+        while content[position + 4 : position + 8] != parent:
+            position += int.from_bytes(content[position : position + 4])
+            assert position < end, f"no box {parent!r}"
+        opened.append(position)
+        end = position + int.from_bytes(content[position : position + 4])
+        position += 16 if parent == b"stsd" else 8
+    content[end:end] = box
+    for start in opened:
+        content[start : start + 4] = (int.from_bytes(content[start : start + 4]) + len(box)).to_bytes(4)
+    target.write_bytes(content)
+    return target
+
+
+def cropped(source: Path, target: Path, size: tuple[int, int], off: tuple[int, int]) -> Path:
+    """A copy of an mp4 of H.264 that says which part of the picture is to be seen: its size, its centre's distance."""
+    box = struct.pack(">I4s8i", 40, b"clap", size[0], 1, size[1], 1, off[0], 1, off[1], 1)
+    return with_box(source, target, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"), box)
 
 
 def reference_rows(

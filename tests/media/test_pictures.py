@@ -9,7 +9,7 @@ import pytest
 
 from features.frames import decode_clip
 from features.frames.decoded import ClipError
-from tests.media.render import X264, ffmpeg, film, grey, joined, reference_rows, with_sound
+from tests.media.render import X264, cropped, ffmpeg, film, grey, joined, reference_rows, with_sound
 
 SIZE = (160, 90)
 CUT = (1320, 3050)
@@ -128,6 +128,25 @@ def test_the_display_matrix_is_honoured_whole(
     path = tmp_path / "turned.mp4"
     ffmpeg(*flags, "-i", base, "-c", "copy", path)
     assert_rows_are(path, CUT, reference_rows(path, SIZE[::-1] if is_lying else SIZE, CUT))
+
+
+# size and place of what is to be seen, further arguments, displayed size: no pixels of one colour are divided
+CROPS = {
+    "narrower.mp4": ((120, 60), (0, 0), (), (120, 60)),
+    "of_odd_numbers.mp4": ((121, 61), (3, -2), (), (120, 60)),
+    "turned.mp4": ((150, 90), (5, 0), ("-display_rotation", 90), (90, 150)),
+    "pixel_crop.mkv": ((121, 61), (3, -2), (), (120, 60)),
+    "one_side.mkv": ((150, 90), (5, 0), (), (150, 90)),
+}
+
+
+@pytest.mark.parametrize("name", CROPS)
+def test_what_the_container_cuts_away_is_not_seen(name: str, tmp_path: Path, base: Path) -> None:
+    seen, off, flags, size = CROPS[name]
+    path = tmp_path / name
+    ffmpeg(*flags, "-i", cropped(base, tmp_path / "clap.mp4", seen, off), "-c", "copy", path)
+    assert_rows_are(path, CUT, reference_rows(path, size, CUT))
+    assert not np.array_equal(decode_clip(path, *CUT).frames_3d, decode_clip(base, *CUT).frames_3d)
 
 
 def test_a_matrix_that_comes_with_single_pictures_turns_those(tmp_path: Path, base: Path) -> None:
