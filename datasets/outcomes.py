@@ -1,10 +1,12 @@
 """How a row came out: ok, dropped or failed, for a reason of a closed vocabulary that says what the next run does."""
 
+import errno
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 MAX_DETAIL_CHARS = 500
+_RAN_OUT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 class Status(StrEnum):
@@ -45,6 +47,14 @@ class TransientError(RowError):
 
 class DeviceError(OSError):
     """A device of this machine fails whatever it is given to do: the run's error, never a row's outcome."""
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether this machine has no more files or no room to give: the run's error, as it says nothing of an item.
+
+    Memory is not among it, since a damaged file may ask for any amount.
+    """
+    return getattr(error, "errno", None) in _RAN_OUT
 
 
 def dropped(reason: str, detail: str = "") -> dict[str, Any]:

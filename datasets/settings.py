@@ -16,6 +16,7 @@ IN_RECIPE_WHEN_SET = object()
 
 
 _SECRET = re.compile(r"key|token|sig|auth|pass|pwd|secret|session|sid|cred|code", re.IGNORECASE)
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*:/[^\s<>\"']+")
 
 
 class Settings(BaseModel):
@@ -41,8 +42,13 @@ def outside_recipe(settings: type[Settings]) -> set[str]:
     return {name for name, field in settings.model_fields.items() if OUTSIDE_RECIPE in field.metadata}
 
 
-def without_secrets(address: str) -> str:
-    """An address without user, password and those parameters whose names say that they are a key, for what is kept."""
+def without_secrets(text: str) -> str:
+    """An address, or every address in a text, without user, password and those parameters whose names say that they are
+    a key: for what is kept."""
+    return _ADDRESS.sub(lambda found: _open_no_door(found.group()), _open_no_door(text))
+
+
+def _open_no_door(address: str) -> str:
     try:  # of an address that was taken for a path, one stroke is left
         parts = urlsplit(re.sub(r"^([A-Za-z][\w+.-]+:/)(?=[^/])", r"\1/", address))
     except ValueError:  # no address: a bracket that never closes

@@ -16,7 +16,7 @@ import av.filter
 from av.stream import Disposition
 
 from datasets.containers import SAFETY
-from datasets.outcomes import RowError
+from datasets.outcomes import RowError, ran_out
 from datasets.restarts import restarts_of
 from datasets.sound_tracks import choose_track, is_counted
 from extract.language import base_language
@@ -63,6 +63,8 @@ def open_media(path: str | Path) -> Iterator[Any]:
         with av.open(f"file:{file}", options=SAFETY, metadata_errors="replace", timeout=OPEN_TIMEOUT_S) as container:
             yield container
     except av.FFmpegError as error:
+        if ran_out(error):
+            raise
         raise MediaError("decode_failed", f"{file.name}: {error.strerror}") from error
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from datasets.outcomes import ran_out
 from datasets.settings import recipe_of
 from features.encoders.encoder import Encoder
 from features.feature_tables import ClipFeatures, Float32, Problem, build_tables, normalise_rows, spectrogram
@@ -83,6 +84,8 @@ def read_image(path: str | Path) -> UInt8:
             left, top = round((wide - CROP) / 2.0), round((high - CROP) / 2.0)
             return np.asarray(resized.crop((left, top, left + CROP, top + CROP)), np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if ran_out(error):
+            raise
         raise ClipError("decode_failed", f"{path.name} is no image that can be read: {error}") from error
 
 

@@ -1,6 +1,5 @@
 """One TOML file to one frozen configuration, composed of the settings of each stage."""
 
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -248,8 +247,7 @@ def _describe(fault: Mapping[str, Any], path: Path | None, overrides: tuple[str,
         meant = did_you_mean(by_set[-1] if by_set else field, list_fields(Config))
         return f"{field}: no such field{got}{meant or '; docs/configuration.md lists them all'}"
     told = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    told = re.sub(r"\w+:/\S+", lambda address: without_secrets(address.group()), told)  # what a message quotes, too
-    return f"{field}: {told}{where if ', got ' in told else got}"
+    return f"{field}: {without_secrets(told)}{where if ', got ' in told else got}"
 
 
 def list_fields(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -46,7 +46,7 @@ from datasets.releases.shards import (
     write_shards,
 )
 from datasets.releases.verify import verify_release
-from datasets.settings import without_secrets
+from datasets.settings import hide_secrets
 from datasets.splits.certificate import CERTIFICATE_FILE
 from datasets.tables import read_run, read_table
 
@@ -140,6 +140,7 @@ def build_release(
     Raises:
         ReleaseError: tables that do not make a release; or one that does not read back as it was written.
     """
+    settings = PublishSettings.model_validate(settings.model_dump(mode="json"))  # as it is kept: without secrets
     releases = Path(str(root)) / RELEASES
     folder = releases / _BUILDING
     metadata = read_metadata(root, settings)
@@ -204,7 +205,7 @@ def _make_manifest(
         # As they were when the stage's table was made, without paths of this machine.
         made = ((read_run(root, table) or {}).get("config") or run["config"])[stage]
         texts = {k: Path(v).name if Path(v).is_absolute() else v for k, v in made.items() if isinstance(v, str)}
-        plain = made | {name: without_secrets(text) for name, text in texts.items()}
+        plain = hide_secrets(made | texts)
         made_with[stage] = {name: value for name, value in plain.items() if name not in _LOCAL_SETTINGS}
     return {
         "release_format": RELEASE_FORMAT,

@@ -14,7 +14,7 @@ import av.sidedata.sidedata
 from av.codec.hwaccel import HWAccel
 
 from datasets.containers import SAFETY
-from datasets.outcomes import DeviceError
+from datasets.outcomes import DeviceError, ran_out
 from datasets.sound_tracks import choose_track
 from features.frames.decoded import ClipError
 from features.frames.filters import Crop, PictureKind
@@ -46,6 +46,8 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
             f"file:{path}", options=SAFETY, metadata_errors="replace", timeout=_TIMEOUT_S, hwaccel=hwaccel
         )
     except av.FFmpegError as error:
+        if ran_out(error):
+            raise
         raise ClipError("decode_failed", f"cannot open {path.name}: {error.strerror}") from error
     with container:
         try:

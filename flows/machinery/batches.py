@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import Task
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from datasets.outcomes import DeviceError, TransientError, failed
+from datasets.outcomes import DeviceError, TransientError, failed, ran_out
 from datasets.seeded_order import hash_strings
 from datasets.tables import subtract
 from datasets.wide import narrow
@@ -21,6 +21,8 @@ from flows.machinery.runners import open_runner
 
 T = TypeVar("T")
 F = TypeVar("F")
+_OF_THE_MACHINE = (DeviceError, ImportError, MemoryError)
+"""Every other row would meet these, too: no item takes away a library, or more memory than its bounds allow."""
 TASK_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
@@ -70,6 +72,7 @@ def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]],
 
     Transient trouble is tried again with growing delays; after the last try its reason becomes the row's. This holds
     the project's one broad `except`: a surprise is recorded as `unexpected`, and the run fails when there are many.
+    What this machine lacks is no row's fault: it ends the run, and the next one does what is left.
     """
     retrying = Retrying(
         retry=retry_if_exception_type(TransientError),
@@ -85,8 +88,10 @@ def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]],
         return retrying(function)
     except TransientError as error:
         return on_failure(failed(error.reason, error.detail))
-    except DeviceError:  # of the machine: every other row would meet it, too
+    except _OF_THE_MACHINE:
         raise
-    except Exception as error:  # noqa: BLE001 - no item may be lost to a surprise: it is logged whole, and counted
+    except Exception as error:
+        if ran_out(error):
+            raise
         logger.exception("unexpected")
         return on_failure(failed("unexpected", f"{type(error).__name__}: {error}"))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from flows.config import Config
+from flows.machinery.allowances import check_address_space
 from flows.machinery.checks import (
     Check,
     Finding,
@@ -58,6 +59,7 @@ def require(command: str, config: Config, is_served: bool = True) -> None:
 
 _CURATE = (
     check_runner,
+    check_address_space,
     check_root,
     check_media_folder,
     check_disk,
@@ -66,9 +68,11 @@ _CURATE = (
     check_speech_weights,
     check_clock,
 )
-_FEATURIZE = (check_runner, check_root, check_encoder_weights, check_gpu)
-_REGENERATE = tuple(check for check in _CURATE if check not in (check_runner, check_speech_weights))
-_TRAIN = (check_root, check_checkpoint, check_gpu)
+_FEATURIZE = (check_runner, check_address_space, check_root, check_encoder_weights, check_gpu)
+_REGENERATE = tuple(
+    check for check in _CURATE if check not in (check_runner, check_address_space, check_speech_weights)
+)
+_TRAIN = (check_address_space, check_root, check_checkpoint, check_gpu)
 _PUBLISH = (check_root, check_destinations, check_hub, check_s3)
 
 

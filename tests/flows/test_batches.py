@@ -1,18 +1,27 @@
 """Batches: what is left to do, and one row's failure staying one row."""
 
+import errno
+import os
+import resource
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from datasets.outcomes import OK, DeviceError, TransientError, failed
 from datasets.tables import make_table, write_part
+from extract.media import probe_media
+from features.captioned_images import read_image
+from features.frames import decode_clip
 from flows.config import Config, RunSettings
 from flows.machinery.batches import cut_batches, left_to_do, settle_row
 from flows.machinery.locks import RootBusyError, hold_root
 from flows.machinery.run import Run
+from tests.flows.test_featurize_killed import GOLDEN_CLIP
 
 QUICK = RunSettings(max_tries=3, first_retry_delay_s=0, max_retry_delay_s=0)
 
@@ -45,12 +54,44 @@ def test_a_surprise_becomes_an_unexpected_row():
     assert (outcome["reason"], outcome["detail"]) == ("unexpected", "KeyError: 'x'")
 
 
-def test_a_device_that_fails_ends_the_run_and_no_row():
+@pytest.mark.parametrize(
+    "error",
+    [DeviceError("cuda:0 has no room for one window"), ImportError("libtorch_cpu.so: failed to map"), MemoryError(),
+     OSError(errno.EMFILE, "Too many open files"), OSError(errno.ENOSPC, "No space left on device")],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_what_this_machine_lacks_ends_the_run_and_no_row(error):
     def fail():
-        raise DeviceError("cuda:0 has no room for one window")
+        raise error
 
-    with pytest.raises(DeviceError):
+    with pytest.raises(type(error)):
         settle_row(fail, lambda outcome: outcome, QUICK)
+
+
+@contextmanager
+def no_more_files():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+    opened = []
+    try:
+        with suppress(OSError):
+            while True:
+                opened.append(os.open("/", os.O_RDONLY))
+        yield
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("opens", ["extract", "features", "images"])
+def test_a_file_is_not_at_fault_where_no_more_files_can_be_opened(opens, tmp_path):
+    picture = tmp_path / "p.png"
+    Image.new("RGB", (300, 300)).save(picture)
+    doors = {"extract": probe_media, "features": lambda path: decode_clip(path, 0, 500), "images": read_image}
+    with no_more_files(), pytest.raises(OSError, match=r"[Tt]oo many open files"):
+        doors[opens](picture if opens == "images" else GOLDEN_CLIP)
 
 
 def test_an_interruption_is_not_a_row():

@@ -30,6 +30,7 @@ TEXTS = [path for kind in ("*.md", "*.yaml", "*.toml", "*.py", "Dockerfile", "Ma
 
 def test_an_address_is_kept_without_what_opens_a_door():
     assert without_secrets(WATCH_URL) == "https://example.org/watch?v={video_id}&hl=ja"
+    assert without_secrets(f"at {WATCH_URL} or here") == "at https://example.org/watch?v={video_id}&hl=ja or here"
     for plain in ("https://www.youtube.com/watch?v={video_id}", "data/root", "s3://bucket/root", "肉じゃが: key=1"):
         assert without_secrets(plain) == plain
 
