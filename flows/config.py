@@ -183,8 +183,8 @@ class Config(Settings):
         return Path(self.run.media_root or Path(self.root) / "media_files")
 
 
-REPORT_FILE, GALLERY_FILE = "report.html", "gallery.html"
-"""Pages in a root."""
+REPORT_FILE, GALLERY_FILE, SEARCH_PAGE = "report.html", "gallery.html", "search/index.html"
+"""Pages in a root; the search page where `search-page --to ROOT/search` wrote it there."""
 
 _NOT_TOML = (ValueError, RecursionError)  # tomllib lets Python's own limits through: of digits, of nesting
 

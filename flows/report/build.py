@@ -17,10 +17,12 @@ from flows.clip_choices import choose_videos, count_own_choices
 from flows.config import REPORT_FILE, Config
 from flows.machinery.roots import check_has_tables
 from flows.report.figures import count_lengths, read_provenance, sum_splits
+from flows.report.heading import read_heading
 from flows.report.links import link_media
 from flows.report.listening import draw_samples
 from flows.report.music import Comparison, sum_between_speech, sum_labels
 from flows.report.page import render_page
+from flows.report.pictures import Frame, make_pictures
 from flows.report.query_yields import group_queries
 from flows.report.release_history import read_release_figures
 from flows.report.spoken_words import read_words
@@ -62,9 +64,8 @@ def build_report(config: Config, num_videos: int = 20, num_compared: int = 0) ->
 def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, Any]:
     """Everything the page's template is filled with."""
     root = config.root
-    media = {
-        row["video_id"]: row for row in read_ok(root, "media", ["video_id", "media_path", "audio_track"]).to_pylist()
-    }
+    columns = ["video_id", "media_path", "sha256", "audio_track"]
+    media = {row["video_id"]: row for row in read_ok(root, "media", columns).to_pylist()}
     videos = read_frame(root, "videos", ["video_id", "title"])
     titles = dict(zip(videos["video_id"], videos["title"], strict=True))
     yields = {facet: read_yields(root, facet) for facet in get_args(Facet)}
@@ -75,8 +76,17 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
     kept = clips[clips["reason"] == ""]
     segmented = read_frame(root, "segmentations", ["video_id", "engine", "duration_ms"])
     samples = draw_samples(kept, links, titles)
+    strips = list(_read_strips(root, choose_videos(segmented["video_id"], links, num_videos), links, segments, clips))
+    wanted = [(sample.clip_id, sample.video_id, sample.middle_ms) for sample in samples]
+    wanted += [(strip.video_id, strip.video_id, strip.middle_ms) for strip in strips if strip.media]
+    frames = {
+        name: Frame(media_root / media[video_id]["media_path"], media[video_id]["sha256"], at_ms)
+        for name, video_id, at_ms in wanted
+    }
     compared = choose_videos((v for v in segmented["video_id"] if links.get(v)), links, num_compared)
     return {
+        "heading": read_heading(config),
+        "pictures": make_pictures(frames, Path(root) / REPORT_FILE, config.run.num_workers),
         "funnel": read_funnel(root),
         "failures": read_failures(root),
         "availability": read_availability(root),
@@ -88,9 +98,7 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
         "splits": sum_splits(kept),
         "choices": count_own_choices(config, segments, segmented),
         "num_segmented": len(segmented),
-        "strips": list(
-            _read_strips(root, choose_videos(segmented["video_id"], links, num_videos), links, segments, clips)
-        ),
+        "strips": strips,
         "samples": samples,
         "words": read_words(root, [sample.clip_id for sample in samples]),
         "precision": measure_precision(root, kept),

@@ -1,6 +1,7 @@
-"""Spoken queries and what they found, to look at and listen to: one page without server or script, hardest first."""
+"""Spoken queries and what they found, to look at and listen to: one page without server or script."""
 
 import base64
+import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -10,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from datasets.files import write_bytes
@@ -23,6 +22,7 @@ from extract.media import MediaError, encode_speech, encode_thumbnail
 from features.captioned_images import read_image
 from features.frames.decoded import ClipError
 from flows.config import GALLERY_FILE, Config
+from flows.report.heading import read_heading
 from flows.report.page import render_template
 from flows.report.query_yields import read_ranks
 from flows.report.spoken_words import read_words
@@ -75,6 +75,10 @@ class Query:
     match: Found
     best: list[Found]
 
+    def chance(self, num_queries: int) -> float:
+        """Share of random orders that put the match as high as the model did, or higher."""
+        return min(self.position / num_queries, 1.0)
+
 
 def build_gallery(config: Config, num_queries: int = NUM_QUERIES) -> str:
     """Write ROOT/gallery.html of the current evaluation of split test; nothing is done if the page is of it already.
@@ -118,8 +122,9 @@ def read_gallery_recipe(path: str) -> str | None:
 def read_gallery(config: Config, num_queries: int) -> dict[str, Any]:
     """Everything the page's template is filled with."""
     ranks = read_ranks(config.root, "test")
-    chosen = choose_queries(ranks["position"].to_numpy(), num_queries)
-    shown = [ranks.iloc[i] for i in chosen]
+    parts = choose_queries(dict(zip(ranks["clip_id"], ranks["position"], strict=True)), num_queries)
+    by_id = {row["clip_id"]: row for _, row in ranks.iterrows()}
+    shown = [by_id[clip_id] for chosen in parts.values() for clip_id in chosen]
     wanted = {clip_id for row in shown for clip_id in (row["clip_id"], *row["best"].split())}
     items = {clip_id: item for clip_id, item in _read_items(config) if clip_id in wanted}
     with ThreadPoolExecutor(config.run.num_workers) as pool:
@@ -127,28 +132,36 @@ def read_gallery(config: Config, num_queries: int) -> dict[str, Any]:
         spoken = {row["clip_id"]: items[row["clip_id"]] for row in shown if row["clip_id"] in items}
         sounds = dict(zip(spoken, pool.map(_make_sound, spoken.values()), strict=True))
     return {
+        "heading": read_heading(config),
         "recipe": shown_recipe(config.root),
         "words": read_words(config.root, [row["clip_id"] for row in shown]),
-        "queries": [_make_query(row, items, pictures, sounds) for row in shown],
+        "parts": {
+            name: [_make_query(by_id[clip_id], items, pictures, sounds) for clip_id in chosen]
+            for name, chosen in parts.items()
+        },
         "num_queries": len(ranks),
         "recalls": {k: float(ranks[f"hit_at_{k}"].mean()) for k in (1, 5, 10)},
-        "num_hardest": num_hardest(len(ranks), num_queries),
         "longest_speech_s": LONGEST_SPEECH_MS // 1000,
     }
 
 
-def num_hardest(num_all: int, num_shown: int) -> int:
-    """How many of the queries shown are the hardest ones; the others are spread evenly over the rest."""
-    return num_all if num_all <= num_shown else num_shown * 3 // 4
+def choose_queries(positions: dict[str, float], num_shown: int) -> dict[str, list[str]]:
+    """At most `num_shown` queries, none twice: half of them drawn by nobody, a fifth the best, the rest the hardest.
 
+    Args:
+        positions: clip_id to where its match stands; 1 is the best.
+        num_shown: at most so many of all parts together.
 
-def choose_queries(positions: npt.NDArray[np.float64], num_shown: int) -> list[int]:
-    """Indices of at most `num_shown` queries, the worst position first: the hardest, and a sample of the rest."""
-    order = np.argsort(-positions, kind="stable")
-    num_worst = num_hardest(len(order), num_shown)
-    rest = order[num_worst:]
-    spread = rest[np.linspace(0, len(rest) - 1, num_shown - num_worst).round().astype(int)] if len(rest) else rest
-    return [int(i) for i in (*order[:num_worst], *spread)]
+    Returns:
+        "drawn", in the order of a hash of their ids; "best", best first; "hardest", hardest first. Each without those
+        of the parts before it.
+    """
+    num_shown = min(num_shown, len(positions))
+    drawn = sorted(positions, key=lambda clip_id: hashlib.sha256(clip_id.encode()).digest())[: -(-num_shown // 2)]
+    rest = sorted(positions.keys() - set(drawn), key=lambda clip_id: (positions[clip_id], clip_id))
+    best = rest[: num_shown // 5]
+    hardest = rest[len(best) :][::-1][: num_shown - len(drawn) - len(best)]
+    return {"drawn": drawn, "best": best, "hardest": hardest}
 
 
 def _read_items(config: Config) -> Iterator[tuple[str, Item]]:

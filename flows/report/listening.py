@@ -17,6 +17,8 @@ class Sample:
     """One clip of the sheet."""
 
     clip_id: str
+    video_id: str
+    middle_ms: int
     split: str
     title: str
     text: str
@@ -42,5 +44,7 @@ def draw_samples(
     for clip_id, video_id, start_ms, end_ms, split in rows[:num_samples]:
         text = f"{format_clock(start_ms)}, {(end_ms - start_ms) / 1000:.1f} s, {split or 'in no split'}"
         href = f"{links[video_id]}{clip_fragment(start_ms, end_ms)}"
-        samples.append(Sample(clip_id, split, titles.get(video_id) or video_id, text, href))
+        samples.append(
+            Sample(clip_id, video_id, (start_ms + end_ms) // 2, split, titles.get(video_id) or video_id, text, href)
+        )
     return samples

@@ -57,6 +57,12 @@ class Strip:
         return [clip for clip in self.clips if clip.reason is None]
 
     @property
+    def middle_ms(self) -> int:
+        """A moment that shows what it is about: the middle of its first clip, else of all."""
+        start_ms, end_ms = self.kept[0].span if self.kept else (0, self.duration_ms)
+        return (start_ms + end_ms) // 2
+
+    @property
     def text(self) -> str:
         """The strip in words."""
         labels = ", ".join(f"{label.replace('_', ' ')} {format_clock(ms)}" for label, ms in self.label_ms.items())

@@ -15,7 +15,7 @@ from PIL import Image
 from datasets.outcomes import OK
 from datasets.tables import make_table, record_run, write_part
 from flows.config import Config
-from flows.report.gallery import build_gallery, choose_queries, num_hardest
+from flows.report.gallery import build_gallery, choose_queries
 from flows.stages.pairs import fill_pairs
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>'\""
@@ -79,8 +79,22 @@ class Page(HTMLParser):
         return [a for name, a in self.elements if name == tag and wanted.items() <= a.items()]
 
 
-def test_the_hardest_failure_comes_first(config):
-    assert [a["id"] for a in Page(config).all("article")] == [f"query-p{i}" for i in reversed(range(NUM_PAIRS))]
+def test_a_sample_comes_first_then_the_best_then_the_failures_each_named(config):
+    page = Page(config)
+    assert [a["id"] for a in page.all("section")] == ["drawn", "best", "hardest"]
+    assert page.text.index("A sample that nobody chose") < page.text.index("The best") < page.text.index("The hardest")
+    places = [int(place) for place in re.findall(r"match at (\d) of 7", page.text)]
+    assert sorted(places) == list(range(1, NUM_PAIRS + 1))
+    drawn, best, hardest = places[:4], places[4:5], places[5:]
+    assert best == [min(set(places) - set(drawn))] and hardest == sorted(set(places) - set(drawn + best), reverse=True)
+
+
+def test_each_query_has_the_chance_of_its_rank_beside_it(config):
+    told = re.findall(
+        r"match at (\d) of 7</b>\s*<span class=\"quiet\">chance of that or better: ([\d.]+) %", Page(config).text
+    )
+    assert len(told) == NUM_PAIRS
+    assert all(float(chance) == pytest.approx(100 * int(rank) / NUM_PAIRS, rel=0.01) for rank, chance in told)
 
 
 def test_each_query_has_its_sound_five_results_and_its_match_marked_once(config):
@@ -126,13 +140,23 @@ def test_a_page_is_made_anew_only_for_another_evaluation(config):
         build_gallery(config)
 
 
-def test_of_many_queries_the_hardest_are_shown_and_some_of_the_rest():
-    positions = np.random.default_rng(0).permutation(1000) + 1.0
-    chosen = choose_queries(positions, 40)
-    assert list(positions[chosen[:30]]) == list(range(1000, 970, -1)) and num_hardest(1000, 40) == 30
-    assert list(positions[chosen[30:]]) == sorted(positions[chosen[30:]], reverse=True)
-    assert len(set(chosen)) == 40 and positions[chosen[-1]] == 1
-    assert choose_queries(np.array([1.0, 3.0, 2.0]), 40) == [1, 2, 0]
+def test_of_many_queries_half_are_drawn_and_none_is_shown_twice():
+    positions = {f"c{i}": float(p) for i, p in enumerate(np.random.default_rng(0).permutation(1000) + 1)}
+    parts = choose_queries(positions, 40)
+    assert {name: len(chosen) for name, chosen in parts.items()} == {"drawn": 20, "best": 8, "hardest": 12}
+    assert len({clip_id for chosen in parts.values() for clip_id in chosen}) == 40
+    assert parts == choose_queries(dict(reversed(positions.items())), 40)
+    # A sample of a thousand, not its ends: its mean lies within four of its standard errors of the middle.
+    drawn = np.array([positions[clip_id] for clip_id in parts["drawn"]])
+    assert abs(drawn.mean() - 500.5) < 4 * 288.7 / 20**0.5
+    best, hardest = ([positions[clip_id] for clip_id in parts[name]] for name in ("best", "hardest"))
+    assert best == sorted(best) and best[-1] <= 8 + 20 and hardest == sorted(hardest)[::-1] and hardest[-1] >= 989 - 20
+
+
+def test_few_queries_are_all_shown():
+    assert choose_queries({"a": 2.0}, 40) == {"drawn": ["a"], "best": [], "hardest": []}
+    parts = choose_queries({"a": 1.0, "b": 3.0, "c": 2.0}, 40)
+    assert sorted(clip_id for chosen in parts.values() for clip_id in chosen) == ["a", "b", "c"]
 
 
 def test_without_an_evaluation_there_is_no_page(tmp_path):
@@ -140,7 +164,8 @@ def test_without_an_evaluation_there_is_no_page(tmp_path):
         build_gallery(Config(root=str(tmp_path)))
 
 
-def test_the_pipelines_evaluation_leaves_a_page_of_its_clips(small_root, small_config):
+def test_a_page_of_clips_has_the_picture_and_the_sound_of_each(small_config):
+    build_gallery(small_config)
     page = Page(small_config)
     assert len(page.all("article")) == small_config.splits.test == len(page.all("audio"))
     assert len(page.all("img")) == len(page.all("figure")) >= 4 * small_config.splits.test

@@ -1,23 +1,31 @@
 """The page of a root: its figures, its links, and what strangers' text may not do in it."""
 
+import base64
+import io
 import re
+import subprocess
 import wave
+from datetime import UTC, datetime
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK, dropped, failed
 from datasets.tables import make_table, record_run, write_part
+from extract.media import ffmpeg_path
 from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
 from flows.__main__ import app
 from flows.config import Config
 from flows.report.build import build_report
 from flows.report.page import SCRIPTS
+from flows.report.pictures import MOST_BYTES
 
 SCRIPT = "</h3><script>alert(1)</script><img src=x onerror=alert(2)>'\"&"
 SEGMENTS = [(0, 4000, "music"), (4000, 12000, "speech"), (12000, 15000, "music"), (15000, 24000, "speech")]
@@ -106,9 +114,112 @@ def cells(page):
 def test_every_section_is_there_and_the_navigation_reaches_it(root):
     page = Page(build(root))
     ids = {section.get("id") for section in page.all("section")}
-    names = {"funnel", "not-ok", "clips", "music", "listening", "videos", "retrieval", "queries", "provenance"}
+    names = {"funnel", "not-ok", "clips", "music", "listening", "videos", "retrieval", "provenance"}
     assert ids == names
     assert {link["href"] for link in page.all("a") if link["href"].startswith("#")} == {f"#{name}" for name in ids}
+
+
+def test_what_has_no_data_is_one_line_or_not_there(tmp_path):
+    write(tmp_path, "media", [{"video_id": "v", **failed("network")}])
+    page = build(tmp_path)
+    ids = {section.get("id") for section in Page(page).all("section")}
+    assert ids == {"funnel", "not-ok", "clips", "listening", "videos", "retrieval"}
+    assert len(Page(page).all("table")) == 2  # funnel, and the video that failed
+
+
+def test_the_page_says_whose_it_is_and_of_when(root):
+    config = {"publish": {"name": "my-kitchen"}, "selection": {"language": "ja"}}
+    record_run(root, "clips", "r", {"config": config})
+    days = ("20240105", "20231231", "<script>", None)
+    videos = [
+        {"video_id": f"v{i}", "upload_date": day, "discovered_at": datetime(2026, 11, 3 + i, tzinfo=UTC), **OK}
+        for i, day in enumerate(days)
+    ]
+    write(root, "videos", videos)
+    (root / "releases" / "1.2.0").mkdir(parents=True)
+    page = build(root)
+    assert "<title>my-kitchen 1.2.0 (ja): dataset report</title>" in page and "<h1>my-kitchen 1.2.0 (ja)</h1>" in page
+    assert "Videos found from 2026-11-03 to 2026-11-06, uploaded from 2023-12-31 to 2024-01-05." in page
+    assert "Latest release: 1.2.0." in page
+
+
+def test_pages_beside_it_are_linked_where_they_are(root):
+    assert "See also" not in build(root)
+    (root / "gallery.html").touch()
+    (root / "search").mkdir()
+    (root / "search" / "index.html").touch()
+    addresses = [link["href"] for link in Page(build(root)).all("a")]
+    assert {"gallery.html", "search/index.html"} <= set(addresses)
+
+
+def test_titles_and_words_say_their_language(root):
+    record_run(root, "clips", "r", {"config": {"selection": {"language": "ja"}}})
+    words = {"text": "味噌を溶きます", "language": "ja", "confidence": 0.9, "engine": "list"}
+    clips = [make_clip_id("-a", 4000, 12000), make_clip_id("-a", 15000, 24000)]
+    rows = [
+        {"clip_id": clips[0], "video_id": "-a", **words, **OK},
+        {"clip_id": clips[1], "video_id": "-a", **words, **OK},
+    ]
+    rows[1] |= {"text": SCRIPT, "language": '"><b>'}
+    write(root, "transcripts", rows)
+    page = Page(build(root))
+    said = [a["lang"] for a in page.all("span") if a.get("class") == "words"]
+    assert sorted(said) == ['"><b>', "ja"] and "味噌を溶きます" in "".join(page.texts)
+    assert all(title["lang"] == "ja" for title in page.all("h3") if "dir" in title)
+
+
+def test_every_table_is_within_reach_of_the_keyboard_and_named(root):
+    page = Page(build(root))
+    boxes = [a for a in page.all("div") if a.get("class") == "wide"]
+    assert len(boxes) == len(page.all("table")) > 4
+    assert all(a["tabindex"] == "0" and a["aria-label"].startswith("Table: ") for a in boxes)
+
+
+def test_headings_are_in_order(root):
+    levels = [int(tag[1]) for tag, _ in Page(build(root)).elements if tag in ("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+
+
+@pytest.fixture
+def shown(root):
+    """The root with a video that can be seen."""
+    encode_video(root / "media_files" / "0f" / "-a.mp4")
+    return root
+
+
+def encode_video(path, colour="0x0077aa"):
+    source = f"color={colour}:size=64x48:rate=5:duration=24"
+    command = [ffmpeg_path(), "-v", "error", "-y", "-f", "lavfi", "-i", source, "-c:v", "mpeg4", str(path)]
+    subprocess.run(command, check=True)
+
+
+def test_videos_and_clips_that_are_here_are_seen(shown):
+    page = Page(build(shown))
+    pictures = page.all("img")
+    assert len(pictures) == 3  # the video, and its two clips in the listening sheet
+    assert all(a["src"].startswith("data:image/jpeg;base64,") and a["alt"] for a in pictures)
+    content = base64.b64decode(pictures[0]["src"].partition(",")[2])
+    assert Image.open(io.BytesIO(content)).size[0] == 160 and len(content) <= MOST_BYTES
+
+
+def test_pictures_are_made_once_and_anew_for_another_file(shown, monkeypatch):
+    first = build(shown)
+    made = []
+    monkeypatch.setattr("extract.media.encode_thumbnail", lambda path, at_ms, width: made.append(at_ms) or b"new")
+    assert build(shown) == first and made == []
+    media = {"video_id": "-a", "media_path": "0f/-a.mp4", "sha256": "another", "duration_ms": 24000, **OK}
+    write_part(shown, "media", make_table("media", [media], recipe="r", run_id="x", attempt=1))
+    build(shown)
+    assert sorted(made) == [8000, 19500]  # the strip shows its first clip's
+
+
+def test_a_picture_that_is_too_large_is_left_out_and_so_is_the_hundred_and_first(shown, monkeypatch):
+    monkeypatch.setattr("flows.report.pictures.MOST_PICTURES", 2)
+    assert len(Page(build(shown)).all("img")) == 2
+    (shown / "report.html").unlink()
+    monkeypatch.setattr("flows.report.pictures.MOST_BYTES", 10)
+    assert not Page(build(shown)).all("img")
 
 
 def test_tables_hold_the_figures_of_the_root(root):
