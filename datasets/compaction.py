@@ -9,11 +9,11 @@ from pathlib import Path
 
 import fsspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from datasets.attempts import keep_highest_attempt
 from datasets.files import read_json, write_json
 from datasets.schemas import TABLES
-from datasets.tables import keep_highest_attempt, list_parts, part_path, write_part
+from datasets.tables import list_parts, part_path, read_part, write_part
 
 # Tables whose parts are batches. The others are small, and some write one part anew each time (requests).
 COMPACTED = (
@@ -67,10 +67,7 @@ def compact_table(root: str | Path, name: str, target_bytes: int = TARGET_BYTES)
     for paths in groups:
         if len(paths) == 1:
             continue
-        parts = []
-        for path in paths:
-            with fs.open(path, "rb") as file:
-                parts.append(pq.ParquetFile(file).read().replace_schema_metadata(None))
+        parts = [read_part(fs, path) for path in paths]
         merged = keep_highest_attempt(TABLES[name], pa.concat_tables(parts, promote_options="permissive"))
         # Named after the parts, not after their keys: a wholly retried batch's keys name one of the old parts.
         old = [Path(path).name for path in paths]

@@ -12,10 +12,13 @@ from contextlib import suppress
 import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
+from datasets.attempts import keep_highest_attempt
 from datasets.files import read_json, store_errors, write_json
 from datasets.outcomes import Status
-from datasets.tables import current_recipe, list_parts, read_table
+from datasets.schemas import TABLES
+from datasets.tables import current_recipe, list_parts, read_parts, read_table
 from datasets.wide import widen
 
 SUMMED = {
@@ -28,6 +31,8 @@ SUMMED = {
 """Columns of which the sums are told, too."""
 WORTH_KEEPING = 100_000
 """Rows; fewer are read in a quarter of a second, and nothing is kept of them."""
+ROWS_OF_A_PART = 200
+"""What a part costs to open, however few it holds."""
 
 Counts = list[dict[str, int | str | None]]
 
@@ -60,16 +65,24 @@ def count_found(root: str) -> int:
 
 def count_drawn(root: str) -> Counts:
     """Clips that came out ok of each split, {split, items, ms}."""
+    spec, fs = TABLES["clips"], fsspec.core.url_to_fs(root)[0]
 
     def count() -> tuple[int, Counts]:
-        splits = widen(read_table(root, "splits", ["clip_id", "split"]))
+        splits = read_table(root, "splits", ["clip_id", "split"])
         if splits.num_rows == 0:
             return 0, []
-        clips = read_table(root, "clips", ["clip_id", "start_ms", "end_ms", "status"])
-        is_drawn = pc.and_(pc.is_in(clips["clip_id"], splits["clip_id"]), pc.equal(clips["status"], Status.OK.value))
-        drawn = widen(clips.filter(is_drawn)).join(splits, "clip_id", join_type="inner")
+        columns = ["clip_id", "start_ms", "end_ms", "status", "attempt"]
+        is_drawn = pads.field("clip_id").isin(splits["clip_id"].combine_chunks())
+
+        def read_drawn(paths: list[str]) -> pa.Table:
+            clips = pads.dataset(paths, spec.schema, format="parquet", filesystem=fs) if paths else None
+            return clips.to_table(columns, filter=is_drawn) if clips else spec.schema.empty_table().select(columns)
+
+        clips = keep_highest_attempt(spec, read_parts(root, "clips", current_recipe(root, "clips"), read_drawn))
+        clips = clips.filter(pc.equal(clips["status"], Status.OK.value))
+        drawn = clips.join(splits, "clip_id", join_type="inner")
         drawn = drawn.append_column("ms", pc.subtract(drawn["end_ms"], drawn["start_ms"]))
-        return clips.num_rows, _sum_by(drawn, ["split"], ["ms"])
+        return sum(int(row["items"] or 0) for row in count_rows(root, "clips")), _sum_by(drawn, ["split"], ["ms"])
 
     return _keep(root, "drawn", ["splits", "clips"], count)
 
@@ -83,11 +96,13 @@ def _sum_by(table: pa.Table, by: list[str], summed: Sequence[str]) -> Counts:
 def _keep(root: str, what: str, tables: Sequence[str], count: Callable[[], tuple[int, Counts]]) -> Counts:
     """What `count`, (rows read, counts), gives, or gave when the parts of these tables were what they are."""
     path = f"{root.rstrip('/')}/{tables[0]}/_{what}.json"
-    fs, listing = fsspec.core.url_to_fs(root)[0], hashlib.sha256()
+    fs, listing, num_parts = fsspec.core.url_to_fs(root)[0], hashlib.sha256(), 0
     for name in tables:
         recipe = current_recipe(root, name)
         paths = list_parts(root, name, recipe)
-        entries = fs.find(f"{root.rstrip('/')}/{name}", detail=True) if paths else {}
+        num_parts += len(paths)
+        folders = {part.rpartition("/")[0] for part in paths}
+        entries = {entry["name"]: entry for folder in folders for entry in fs.ls(folder, detail=True)}
         facts = [[part, *map(entries.get(part, {}).get, ("size", "mtime", "created", "ETag"))] for part in paths]
         listing.update(repr([name, recipe, facts]).encode())
     with suppress(ValueError, TypeError, KeyError):  # none, or no such file of ours
@@ -96,7 +111,7 @@ def _keep(root: str, what: str, tables: Sequence[str], count: Callable[[], tuple
             counts: Counts = kept["counts"]
             return counts
     num_rows, counts = count()
-    if num_rows >= WORTH_KEEPING:
+    if num_rows + ROWS_OF_A_PART * num_parts >= WORTH_KEEPING:
         with suppress(*store_errors()):
             write_json(path, {"listing": listing.hexdigest(), "counts": counts})
     return counts

@@ -5,26 +5,26 @@ fsspec URL. `ROOT/NAME/_run.json` names the current recipe with the settings and
 keeps pyarrow and pandas from reading it as data. Nothing here knows what a stage does.
 """
 
-import glob
 import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets.array_bytes import array_bytes
+from datasets.attempts import keep_highest_attempt
 from datasets.files import read_json, write_bytes, write_json
 from datasets.outcomes import MAX_DETAIL_CHARS, Status
-from datasets.schemas import SCHEMA_VERSION, TABLES, TableSpec, is_volatile
+from datasets.schemas import SCHEMA_VERSION, TABLES, is_volatile
 from datasets.wide import narrow, widen
 
 RUN_FILE = "_run.json"
@@ -32,7 +32,9 @@ RUN_FILE = "_run.json"
 ROW_GROUP_BYTES = 2 << 20
 _DIGEST_ROWS = 4096
 # Parts are small: a thread a part is twice as fast as threads within one, and an object store answers many at once.
-_PARTS_AT_ONCE = 16
+_PARTS_AT_ONCE, _TURNS = 16, 256
+# pyarrow asks a file of Python for each column by itself, which costs a small part more than its bytes do.
+_READ_WHOLE_BYTES = 1 << 20
 _MOST_LISTINGS = 20
 
 T = TypeVar("T")
@@ -157,18 +159,27 @@ def read_table(
     recipe = recipe or current_recipe(root, name)
     fs = fsspec.core.url_to_fs(str(root))[0]
 
-    def read_part(path: str) -> pa.Table:
-        with fs.open(path, "rb") as file:
-            return pq.ParquetFile(file).read(columns=needed, use_threads=False).replace_schema_metadata(None)
+    def read_some(paths: list[str]) -> list[pa.Table]:
+        return [read_part(fs, path, needed) for path in paths]
 
     def read_all(paths: list[str]) -> pa.Table:
         if not paths:
             return spec.schema.empty_table().select(needed)
-        with ThreadPoolExecutor(min(len(paths), _PARTS_AT_ONCE)) as threads:
-            return pa.concat_tables(threads.map(read_part, paths), promote_options="permissive")
+        # A turn of several: with tens of thousands of parts, handing out each costs a tenth of reading it.
+        size = 1 + len(paths) // _TURNS
+        turns = [paths[start : start + size] for start in range(0, len(paths), size)]
+        with ThreadPoolExecutor(min(len(turns), _PARTS_AT_ONCE)) as threads:
+            return pa.concat_tables(chain.from_iterable(threads.map(read_some, turns)), promote_options="permissive")
 
     table = keep_highest_attempt(spec, read_parts(root, name, recipe, read_all))
     return complete_table(name, table, wanted)
+
+
+def read_part(fs: Any, path: str, columns: list[str] | None = None) -> pa.Table:
+    """Rows of one part, these columns or all, as they are, in a path of an fsspec file system."""
+    with fs.open(path, "rb") as file:
+        source = pa.BufferReader(file.read()) if file.size <= _READ_WHOLE_BYTES else file
+        return pq.ParquetFile(source).read(columns=columns, use_threads=False).replace_schema_metadata(None)
 
 
 def read_ok(root: str | Path, name: str, columns: Sequence[str]) -> pa.Table:
@@ -198,38 +209,23 @@ def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[s
     A listing takes a while, in which a compaction may write the part that it has not come to and delete those that it
     has: it is believed once a second one says the same.
     """
-    fs, _, _ = fsspec.get_fs_token_paths(str(root))
-    pattern = _join(glob.escape(fs._strip_protocol(str(root))), name, recipe or "*", "*.parquet")
+    fs, base = fsspec.core.url_to_fs(str(root))
+
+    def names_in(folder: str) -> list[str]:
+        try:
+            return [path for path in fs.ls(folder, detail=False) if path.rpartition("/")[0] == folder]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def list_once() -> list[str]:
         fs.invalidate_cache()  # other processes write parts, too
-        return sorted(fs.glob(pattern))
+        folders = [_join(base, name, recipe)] if recipe else names_in(_join(base, name))
+        return sorted(path for folder in folders for path in names_in(folder) if path.endswith(".parquet"))
 
     paths = list_once()
     while (again := list_once()) != paths:
         paths = again
     return paths
-
-
-def keep_highest_attempt(spec: TableSpec, table: pa.Table) -> pa.Table:
-    """One row per key: that of the highest attempt."""
-    keys = widen(table.select(spec.key))
-    columns = (keys[key].cast(pa.large_string()) for key in spec.key)
-    texts = pc.binary_join_element_wise(*columns, pa.scalar("\t", pa.large_string()))
-    if pc.count_distinct(texts).as_py() == table.num_rows:  # a sixth of the time of grouping
-        return table
-    indexed = keys.append_column("attempt", table["attempt"]).append_column("_row", pa.array(np.arange(table.num_rows)))
-    order = pc.sort_indices(
-        indexed, [*((key, "ascending") for key in spec.key), ("attempt", "descending"), ("_row", "ascending")]
-    )
-    indexed = indexed.take(order)
-    is_first = np.zeros(table.num_rows, bool)
-    is_first[0] = True
-    for key in spec.key:
-        column = indexed[key].combine_chunks()
-        is_first[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
-    kept = indexed["_row"].to_numpy()[is_first]
-    return table.filter(pa.array(np.isin(np.arange(table.num_rows), kept)))
 
 
 def subtract(

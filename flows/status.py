@@ -154,11 +154,11 @@ def _join(columns: pd.DataFrame, separator: str, num_decimals: int) -> list[str]
 
 def unexpected_share(root: str) -> float:
     """Largest share of rows that failed for reason `unexpected` among the tables of a root."""
-    failures = read_failures(root)
-    unexpected = failures[failures["reason"] == "unexpected"]
     shares = [
-        row["items"] / sum(int(counted["items"] or 0) for counted in count_rows(root, row["table"]))
-        for _, row in unexpected.iterrows()
+        sum(int(row["items"] or 0) for row in counted if row["reason"] == "unexpected")
+        / sum(int(row["items"] or 0) for row in counted)
+        for counted in (count_rows(root, name) for name in TABLES)
+        if counted
     ]
     return max(shares, default=0.0)
 

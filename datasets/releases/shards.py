@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
+from datasets.attempts import keep_highest_attempt
 from datasets.files import write_bytes
 from datasets.outcomes import Status
 from datasets.releases.settings import PublishSettings
@@ -25,7 +26,6 @@ from datasets.schemas import SCHEMA_VERSION, TABLES
 from datasets.settings import without_secrets
 from datasets.tables import (
     current_recipe,
-    keep_highest_attempt,
     parquet_bytes,
     read_ok,
     read_parts,

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
+from datasets.attempts import keep_highest_attempt
 from datasets.schemas import TABLES
 from datasets.settings import recipe_of
 from datasets.tables import (
     current_recipe,
-    keep_highest_attempt,
     make_table,
     read_ok,
     read_parts,

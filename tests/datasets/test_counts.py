@@ -98,3 +98,19 @@ def test_clips_of_a_split_are_those_that_came_out_ok(tmp_path):
     write(tmp_path, "clips", *clips[:2], {**clips[2], **dropped("clip_too_short")})
     write(tmp_path, "splits", *({"clip_id": name, "video_id": "v", "split": "val", **OK} for name in "bcd"))
     assert count_drawn(str(tmp_path)) == [{"split": "val", "items": 1, "ms": 10}]
+
+
+def test_a_clip_that_a_later_attempt_made_ok_counts_once_in_its_split(tmp_path):
+    clip = {"clip_id": "a", "video_id": "v", "start_ms": 0, "speech_ms": 1}
+    write(tmp_path, "clips", {**clip, "end_ms": 3, **dropped("clip_too_short")})
+    write(tmp_path, "clips", {**clip, "end_ms": 10, **OK}, attempt=1)
+    write(tmp_path, "splits", {"clip_id": "a", "video_id": "v", "split": "val", **OK})
+    assert count_drawn(str(tmp_path)) == [{"split": "val", "items": 1, "ms": 10}]
+
+
+def test_counts_of_many_small_parts_are_kept_however_few_rows_they_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(counts, "WORTH_KEEPING", 3 * counts.ROWS_OF_A_PART)
+    for name in "abc":
+        write(tmp_path, "media", media(name))
+    count_rows(str(tmp_path), "media")
+    assert read_json(tmp_path / "media" / "_counts.json")["counts"]

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datasets.attempts import keep_highest_attempt
 from datasets.files import read_json, write_bytes, write_json
 from datasets.outcomes import MAX_DETAIL_CHARS, OK, dropped, failed
 from datasets.schemas import SCHEMA_VERSION, TABLES, list_of_vectors
@@ -496,3 +497,33 @@ def test_a_later_column_is_null_in_older_parts_and_changes_no_digest_until_it_is
     assert table_digest(tmp_path, "media") == before
     write_part(tmp_path, "media", make_table("media", [{**row, "audio_track": 2}], recipe="r", run_id="1"))
     assert table_digest(tmp_path, "media") != before
+
+
+def test_what_lies_beside_the_parts_is_no_part(root):
+    part = Path(write_part(root, "clips", clips_table(clip_row("a"))))
+    for stray in (part.parent / "notes.txt", part.parents[1] / "stray.parquet", part.parents[1] / "_counts.json"):
+        stray.write_bytes(part.read_bytes())
+    (part.parent / "deeper").mkdir()
+    (part.parent / "deeper" / "b.parquet").write_bytes(part.read_bytes())
+    assert list_parts(root, "clips") == [str(part)]
+
+
+@given(
+    st.lists(st.tuples(st.text("ab\0é", max_size=9), st.integers(-1, 1), st.integers(0, 2), st.integers(0, 9))),
+    st.integers(1, 4),
+)
+@settings(max_examples=60, deadline=None)
+def test_of_each_key_the_first_row_of_its_highest_attempt_is_kept(rows, num_chunks):
+    columns = ("video_id", "start_ms", "attempt", "end_ms")
+    table = pa.table([*zip(*rows, strict=True)] or [[]] * 4, columns)
+    types = pa.schema(
+        [("video_id", pa.string()), ("start_ms", pa.int64()), ("attempt", pa.int32()), ("end_ms", pa.int64())]
+    )
+    size = 1 + len(rows) // num_chunks
+    table = pa.concat_tables(table.cast(types).slice(start, size) for start in range(0, max(1, len(rows)), size))
+    best = {}
+    for row in table.to_pylist():
+        if row["attempt"] > best.get((row["video_id"], row["start_ms"]), {"attempt": -1})["attempt"]:
+            best[row["video_id"], row["start_ms"]] = row
+    found = keep_highest_attempt(TABLES["segments"], table).to_pylist()
+    assert sorted(found, key=str) == sorted(best.values(), key=str)
