@@ -20,6 +20,8 @@ JUMP_S = 0.1
 """Sound that is off its time by more is moved there: the limit of ffmpeg's `aresample=async=1`."""
 LATE_START_S = 0.02
 """The same where a track begins, or changes its layout or rate: containers round the priming of codecs by less."""
+ROUNDED_S = 0.002
+"""Times of containers are rounded by no more."""
 LONGEST_JUMP_S = 3600.0
 """A time that is off by more is none: nobody's forged time stamp fills the memory with silence."""
 BLOCK_S = 1.0
@@ -136,10 +138,12 @@ class Waveform:
             return
         rate = self._block[0].sample_rate
         # Times in samples, each frame where the one before it ends. Containers round times, some to milliseconds: where
-        # reading begins, the mean over a second says it better. After a gap the first one counts, as for ffmpeg.
+        # reading begins, the mean over a second says it better, without those that libavformat guessed too early, as of
+        # frames that Matroska stores together. After a gap the first one counts, as for ffmpeg.
         if self._position is None:
             starts = np.cumsum([0, *(frame.samples for frame in self._block[:-1])])
-            self._position = round(float(np.mean(np.array(self._times_s) * rate - starts)))
+            places = np.array(self._times_s) * rate - starts
+            self._position = round(float(np.mean(places[places >= places.max() - ROUNDED_S * rate])))
         self._times_s = []
         parts, self._block = parts_by_channel(self._block, self._channel, is_end)
         self._block_s = sum(frame.samples for frame in self._block) / rate

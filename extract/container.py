@@ -16,6 +16,7 @@ import av.filter
 from av.stream import Disposition
 
 from datasets.containers import SAFETY
+from datasets.durations import duration_us, last_end_us
 from datasets.outcomes import RowError, ran_out
 from datasets.restarts import restarts_of
 from datasets.sound_tracks import choose_track, is_counted
@@ -141,12 +142,7 @@ def sound_frames(container: Any, track: int, start_ms: int, end_ms: int | None) 
     end = None if end_ms is None else round((end_ms - start_ms) * ticks_per_ms)
     restarts = restarts_of(container, read_packets)
     is_sought = start_ms > SEEK_BACK_MS and restarts is None and not is_counted(container, stream)
-    if is_sought:
-        try:
-            container.seek(int(origin_ms * 1000) + (start_ms - SEEK_BACK_MS) * 1000)
-        except av.FFmpegError:  # a file that cannot be sought in is read from its beginning
-            container.seek(container.start_time or 0)
-    packets = _packets(container, stream)
+    packets = _sought_packets(container, stream, start_ms) if is_sought else _packets(container, stream)
     for packet in packets if restarts is None else restarts.apply(packets):
         is_before = is_sought and packet.pts is not None and packet.pts * split < first
         try:
@@ -179,9 +175,12 @@ def make_graph(filters: list[str]) -> Any:
     return graph
 
 
-def read_packets(path: str) -> Iterator[Any]:
-    """All packets of a file, as far as it can be read."""
+def read_packets(path: str, near_us: int | None = None) -> Iterator[Any]:
+    """All packets of a file, as far as it can be read, or those from a key frame before a time on."""
     with open_media(path) as container:
+        if near_us is not None:
+            with suppress(av.FFmpegError):
+                container.seek(near_us)
         yield from _packets(container)
 
 
@@ -191,21 +190,36 @@ def _packets(container: Any, *streams: Any) -> Iterator[Any]:
         yield from container.demux(*streams)
 
 
+def _sought_packets(container: Any, stream: Any, start_ms: int) -> Iterator[Any]:
+    """Packets of a sound track from `SEEK_BACK_MS` before a time on; all of them where the file finds only later ones.
+
+    An index may lack its beginning: that of Matroska holds no times below 0.
+    """
+    cut_us = (container.start_time or 0) + 1000 * start_ms
+    with suppress(av.FFmpegError):
+        container.seek(cut_us - 1000 * SEEK_BACK_MS)
+        packets = _packets(container, stream)
+        first = next(packets, None)
+        if first is not None and first.size and (first.pts or 0) * stream.time_base * 1_000_000 <= cut_us:
+            yield first
+            yield from packets
+            return
+    with open_media(container.name.removeprefix("file:")) as again:
+        for packet in _packets(again, again.streams[stream.index]):
+            packet.stream = stream
+            yield packet
+
+
 def _duration_ms(container: Any, path: Path) -> int:
     if restarts := restarts_of(container, read_packets):
         return round(1000 * restarts.length_s)
-    if container.duration:
-        announced_ms: int = round(container.duration / 1000)
-        return announced_ms
-    ends_s = [
-        float((packet.pts + (packet.duration or 0)) * packet.time_base)
-        for packet in _packets(container)
-        if packet.pts is not None
-    ]
-    if not ends_s:
+    if announced_us := duration_us(container, read_packets):
+        return round(announced_us / 1000)
+    end_us = last_end_us(_packets(container))
+    if end_us is None:
         raise MediaError("decode_failed", f"no duration in {path.name}")
     start_ms: int = (container.start_time or 0) // 1000
-    return round(1000 * max(ends_s)) - start_ms
+    return round(end_us / 1000) - start_ms
 
 
 def _codec_name(stream: Any) -> str | None:

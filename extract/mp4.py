@@ -90,7 +90,7 @@ def _describe(header: memoryview) -> MediaInfo | None:
     tracks = [dict(_children(track)) for kind, track in _children(header) if kind == b"trak"]
     pictures = [track for track in tracks if _handler(track) == b"vide"]
     sounds = [track for track in tracks if _handler(track) == b"soun"]
-    if len(pictures) != 1 or len(sounds) != 1:
+    if len(pictures) != 1 or len(sounds) != 1 or len(tracks) > 2:  # the duration is that of the longest track
         return None
     timescale, duration = _times(dict(_children(header))[b"mvhd"])
     entry, num_samples = _samples(pictures[0])

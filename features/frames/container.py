@@ -62,10 +62,14 @@ def demux(container: Any, *streams: Any) -> Iterator[Any]:
         yield from container.demux(*streams)
 
 
-def read_packets(path: str) -> Iterator[Any]:
-    """All packets of a file, as far as it can be read."""
-    with open_media(Path(path)) as container, suppress(av.FFmpegError):
-        yield from demux(container)
+def read_packets(path: str, near_us: int | None = None) -> Iterator[Any]:
+    """All packets of a file, as far as it can be read, or those from a key frame before a time on."""
+    with open_media(Path(path)) as container:
+        if near_us is not None:
+            with suppress(av.FFmpegError):
+                container.seek(near_us)
+        with suppress(av.FFmpegError):
+            yield from demux(container)
 
 
 @cache

@@ -8,7 +8,6 @@ is ignored). Frames equal the reference's byte for byte on CPU; where they diffe
 from collections.abc import Iterator
 from pathlib import Path
 
-from datasets.restarts import restarts_of
 from datasets.sound_tracks import is_counted
 from features.frames.container import nvdec_lacks, open_media, pick_audio, pick_video, read_packets
 from features.frames.cropping import crop_of
@@ -61,7 +60,7 @@ def decode_pieces(
     if (start_ms or 0) < 0 or (end_ms is not None and end_ms <= (start_ms or 0)):
         raise ValueError(f"clip must be 0 <= start_ms < end_ms, got [{start_ms}, {end_ms})")
     with open_media(Path(path), decoder) as container:
-        times = ClipTimes.of(container, start_ms, end_ms, restarts_of(container, read_packets))
+        times = ClipTimes.of(container, start_ms, end_ms, read_packets)
         times.check_start()
         video, audio = pick_video(container), pick_audio(container, audio_track)
         if decoder == "nvdec" and not video.codec_context.is_hwaccel:

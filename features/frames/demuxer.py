@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from math import inf
+from pathlib import Path
 from typing import Any
 
-from features.frames.container import MediaFault, demux
+from features.frames.container import MediaFault, demux, open_media
 from features.frames.times import ClipTimes
 
 _SEEK_BACK_MS = (200, 2_000, 10_000, 60_000)
@@ -96,11 +97,15 @@ class Demuxer:
                 yield from skipped
                 yield from packets
                 return
-        if is_moved:
-            self._first_pts = None
-            if not self._seek(-_INTERLEAVED_MS):  # MPEG-TS needs a time before its start to go there, AVI knows none
-                self._seek(0)
-        yield from demux(self.container, *self.streams)
+        if not is_moved:
+            yield from demux(self.container, *self.streams)
+            return
+        self._first_pts = None
+        # Not by a seek: an index may lack its beginning, as that of Matroska below time 0.
+        with open_media(Path(self.container.name.removeprefix("file:"))) as again:
+            for packet in demux(again, *(again.streams[stream.index] for stream in self.streams)):
+                packet.stream = self.container.streams[packet.stream.index]
+                yield packet
 
     def _last_key_on(self, packets: Iterable[Any]) -> Iterator[Any]:
         """Without a seek: packets of the video from its last key frame before the cut on, and all of sound."""

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from datasets.restarts import restarts_of
 from datasets.waveforms import Waveform, trim_filters
 from features.frames.container import make_graph, open_media, pick_audio, read_packets
 from features.frames.decoded import ClipError, Float32
@@ -21,7 +20,7 @@ def read_waveform(path: str | Path) -> Float32:
         stream = pick_audio(container)
         if stream is None:
             raise ClipError("no_audio", f"{Path(path).name} has no audio stream")
-        times = ClipTimes.of(container, None, None, restarts_of(container, read_packets))
+        times = ClipTimes.of(container, None, None, read_packets)
         sound, demuxer = Sound(stream, times), Demuxer(container, [stream], times)
         for _, frame in demuxer.frames():
             sound.push(frame)

@@ -1,11 +1,13 @@
 """A clip's range on the time line of its media: where it begins, when it has passed, whether all of it was there."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
 from typing import Any, Self
 
-from datasets.restarts import Restarts
+from datasets.durations import duration_us
+from datasets.restarts import Restarts, restarts_of
 from features.frames.decoded import ClipError
 
 END_TOLERANCE_MS = 1000
@@ -23,14 +25,14 @@ def round_half_up(number: int | Fraction) -> int:
 class Clock:
     """A stream's time, counted from the cut in ticks; plain numbers, as fractions cost a twentieth of decoding."""
 
-    def __init__(self, time_base: Fraction, cut_us: int, coarse_s: Fraction) -> None:
+    def __init__(self, time_base: Fraction, cut_us: int, start_ms: int, coarse_s: Fraction) -> None:
         self._ticks_per_unit = 1000 if time_base > coarse_s else 1
         self.tick = time_base / self._ticks_per_unit
         """Seconds."""
         self.ms_per_tick = float(1000 * self.tick)
         self._shift = round_half_up(Fraction(cut_us, 1_000_000) / self.tick)
-        self.end = -self._shift
-        """Of the last frame; before any, where a file without times begins."""
+        self.end = -round_half_up(Fraction(start_ms, 1000) / self.tick)
+        """Of the last frame; before any, where the file begins: some have no times (Matroska none below 0)."""
 
     def ms(self, ticks: int) -> float:
         """Milliseconds after the cut, of a time as the file has it."""
@@ -63,9 +65,11 @@ class ClipTimes:
     _clocks: dict[int, Clock] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, container: Any, start_ms: int | None, end_ms: int | None, restarts: Restarts | None = None) -> Self:
+    def of(cls, container: Any, start_ms: int | None, end_ms: int | None, read_packets: Callable[..., Any]) -> Self:
         """The times of the clip [start_ms, end_ms) of an open container, or of all of it."""
-        announced_ms = None if container.duration is None else container.duration // 1000
+        restarts = restarts_of(container, read_packets)
+        announced_us = duration_us(container, read_packets) if restarts is None else None
+        announced_ms = None if announced_us is None else announced_us // 1000
         return cls(
             start_ms=start_ms or 0,
             clip_ms=None if end_ms is None else end_ms - (start_ms or 0),
@@ -99,7 +103,7 @@ class ClipTimes:
     def clock(self, stream: Any) -> Clock:
         """The one clock of a stream."""
         if stream.index not in self._clocks:
-            self._clocks[stream.index] = Clock(stream.time_base, self.cut_us, _COARSE_S[stream.type])
+            self._clocks[stream.index] = Clock(stream.time_base, self.cut_us, self.start_ms, _COARSE_S[stream.type])
         return self._clocks[stream.index]
 
     def to_clip_time(self, stream: Any, pts: int | None, duration: int | None) -> int:

@@ -303,6 +303,21 @@ def test_a_gap_among_moving_pictures_is_missing_and_one_between_slides_is_not(
     assert decode_clip(path, 0, 9000).missing_picture_ms == pytest.approx(missing_ms, abs=50)
 
 
+def test_a_picture_that_an_mp4_holds_stays_on_the_screen_while_its_sound_is_missing(tmp_path: Path) -> None:
+    given, path = film(tmp_path / "given.mkv", 10, *X264, "-g", 25, "-bf", 0), tmp_path / "held.mp4"
+    lost = [part for of in ("-bsf:v", "-bsf:a") for part in (of, "noise=drop='between(pts,2000,4999)'")]
+    with_sound(tmp_path / "whole.mkv", given, 10, "-c:a", "libmp3lame")
+    ffmpeg("-i", tmp_path / "whole.mkv", "-c", "copy", *lost, tmp_path / "lost.mkv")
+    ffmpeg("-i", tmp_path / "lost.mkv", "-c", "copy", path)
+    right = reference_rows(path, SIZE, (0, 9000))
+    assert_rows_are(path, (0, 9000), right)
+    assert_rows_are(path, (3000, 6000), [right[0][3:6], right[1][72:144]])
+    assert np.ptp(grey(right[1])[60:110], axis=0).max() < GREY_TOLERANCE
+    clip = decode_clip(path, 0, 9000)
+    assert clip.missing_picture_ms == 0
+    assert clip.missing_sound_ms == pytest.approx(3000, abs=60)
+
+
 def test_a_clip_before_the_first_picture_has_none(tmp_path: Path, base: Path) -> None:
     path = tmp_path / "late.mkv"
     ffmpeg("-f", "lavfi", "-i", "sine=d=9", "-itsoffset", 5, "-i", base, "-map", 1, "-map", 0, "-c:v", "copy", path)
