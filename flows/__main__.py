@@ -48,7 +48,8 @@ COMMANDS = (
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in COMMANDS:
-    app.command()(command)
+    # The id of a video may begin with a dash.
+    app.command(context_settings={"ignore_unknown_options": command is operating.inspect})(command)
 
 
 def show_version(is_asked: bool) -> None:

@@ -158,7 +158,7 @@ def diff(
     Example: python -m flows diff data/demo data/demo
     """
     from flows.machinery.roots import check_has_tables
-    from flows.report.comparison import compare_roots
+    from flows.report.comparison import compare_roots, fold_difference
 
     with one_line_errors():
         for root in (a, b):
@@ -166,6 +166,7 @@ def diff(
         found = compare_roots(a, b)
     if not json:
         print(f"A: {a}\nB: {b}")
+        found["retrieval"] = fold_difference(found["retrieval"])
         found = {title: frame for title, frame in found.items() if not frame.empty}
     show({f"difference_{title}": frame for title, frame in found.items()}, json)
 

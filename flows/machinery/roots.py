@@ -1,6 +1,7 @@
 """Is what a command was given a dataset root? If not, which one near it may have been meant."""
 
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 
 from datasets.schemas import TABLES
@@ -44,6 +45,9 @@ def list_roots_near(root: str) -> list[str]:
     found = []
     for folder in dict.fromkeys((existing, path.parent)):
         with suppress(OSError):
-            found += sorted(folder.iterdir())[:_MOST_LOOKED_AT]
+            names = sorted(entry.name for entry in folder.iterdir())
+            # Those named alike first, for a folder may hold thousands.
+            alike = get_close_matches(path.name, names, _MOST_LOOKED_AT)
+            found += [folder / name for name in (*alike, *names[:_MOST_LOOKED_AT])]
     places = dict.fromkeys([*found, *path.parents])
     return [str(p) for p in places if p != path and any((p / name / RUN_FILE).is_file() for name in TABLES)]

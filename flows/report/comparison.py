@@ -12,6 +12,7 @@ from datasets.tables import read_ok, read_run, read_table
 from flows.status import read_failures, read_funnel, read_retrieval
 
 _MOST_NAMED = 5
+_MEASURES = ("R@1", "R@5", "R@10", "MedR")
 # Where a root lies and when it runs is not what made its tables.
 _ELSEWHERE = frozenset({"root", "run", "schedules"})
 
@@ -25,9 +26,7 @@ def compare_roots(a: str, b: str) -> dict[str, pd.DataFrame]:
             _side_by_side(read_failures(a), read_failures(b), ["table", "status", "reason"], ["items"])
         ),
         "clips": compare_clips(a, b),
-        "retrieval": _side_by_side(
-            read_retrieval(a), read_retrieval(b), ["split", "direction"], ["R@1", "R@5", "R@10", "MedR"]
-        ),
+        "retrieval": _side_by_side(read_retrieval(a), read_retrieval(b), ["split", "direction"], list(_MEASURES)),
     }
 
 
@@ -37,6 +36,16 @@ def compare_settings(a: str, b: str) -> pd.DataFrame:
     names = sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
     rows = [(name, *(json.dumps(known.get(name), ensure_ascii=False) for known in (first, second))) for name in names]
     return pd.DataFrame(rows, columns=["setting", "A", "B"])
+
+
+def fold_difference(retrieval: pd.DataFrame) -> pd.DataFrame:
+    """Retrieval of both for a terminal: a row a measure."""
+    rows = [
+        (row["split"], row["direction"].replace("_", " "), measure, *(row[f"{measure} {x}"] for x in ("A", "B", "B-A")))
+        for row in retrieval.to_dict("records")
+        for measure in _MEASURES
+    ]
+    return pd.DataFrame(rows, columns=["split", "direction", "measure", "A", "B", "B-A"])
 
 
 def read_settings(root: str) -> dict[str, Any]:

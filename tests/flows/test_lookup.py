@@ -1,14 +1,18 @@
 """What is known of one video or clip, and how two roots differ."""
 
+import io
 import json
 
+import pandas as pd
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from datasets.outcomes import dropped
 from datasets.tables import make_table, record_run, write_part
 from flows.__main__ import app
-from flows.report.comparison import compare_clips, compare_settings
+from flows.report.comparison import compare_clips, compare_settings, fold_difference
+from flows.status import to_rich
 from tests.small_tables import make_root
 
 CLIP = "video-00001_000007000_000013000"
@@ -55,6 +59,20 @@ def test_on_a_screen_a_clip_is_one_line_with_split_and_features(root):
 def test_an_id_that_no_table_holds_is_told_with_the_nearest(root):
     result = CliRunner().invoke(app, ["inspect", "vidoe-00001", "--root", root])
     assert result.exit_code == 2 and result.stderr.endswith("did you mean 'video-00001'?\n")
+
+
+def test_an_id_that_begins_with_a_dash_is_no_option(root):
+    result = CliRunner().invoke(app, ["inspect", "-JQIs9TnbkI", "--root", root])
+    assert result.exit_code == 2 and "holds the id '-JQIs9TnbkI'" in result.stderr
+
+
+def test_on_a_screen_of_80_columns_retrieval_of_both_is_readable():
+    both = {"split": ["test"], "direction": ["video_clip_retrieval"]}
+    values = {f"{m} {x}": [1.5] for m in ("R@1", "R@5", "R@10", "MedR") for x in ("A", "B", "B-A")}
+    folded = fold_difference(pd.DataFrame({**both, **values}))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(to_rich(folded, "Retrieval"))
+    assert console.export_text().count("video clip retrieval") == len(folded) == 4
 
 
 @pytest.fixture

@@ -41,6 +41,13 @@ def test_a_mistyped_root_is_told_with_the_nearest_one(root, words):
     assert line == f"{typo} is no dataset root, there is no such folder; did you mean {root!r}?"
 
 
+def test_the_nearest_root_is_found_among_hundreds_of_folders(tmp_path):
+    for number in range(250):
+        (tmp_path / f"a{number}").mkdir()
+    meant = make_root(tmp_path / "cooking")
+    assert told("status", "--root", str(tmp_path / "coking"), code=2).endswith(f"did you mean {meant!r}?")
+
+
 def test_a_folder_that_holds_roots_names_them(root):
     above = str(Path(root).parent)
     assert told("status", "--root", above, code=2).endswith(f"it holds no tables; near it are {root}")
