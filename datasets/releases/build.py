@@ -21,6 +21,7 @@ from datasets.releases.bill import BILL_FILE, make_bill
 from datasets.releases.cards import write_papers
 from datasets.releases.changes import KEYS, compare_releases, is_empty
 from datasets.releases.layout import (
+    LISTS,
     MANIFEST_FILE,
     RELEASE_FORMAT,
     RELEASES,
@@ -254,12 +255,12 @@ def _write_lists(root: str | Path, folder: Path, difference: Difference) -> None
         raise ReleaseError(f"{root} has no {CERTIFICATE_FILE}: run `python -m flows curate` again")
     write_json(folder / CERTIFICATE_FILE, certificate)
     earlier = Path(release_path(root, difference.previous)) / REMOVED_FILE if difference.previous else None
-    lines = earlier.read_text().splitlines() if earlier else ["video_hash\treason\tversion"]
+    lines = earlier.read_text().splitlines() if earlier else [LISTS[REMOVED_FILE]]
     went = difference.changes["removed_videos"].items()
     lines += [f"{hashed}\t{reason}\t{difference.version}" for hashed, reason in went]
     write_bytes(folder / REMOVED_FILE, ("\n".join(lines) + "\n").encode())
     stones = read_table(root, "tombstones", ["kind", "hashed_id"]).sort_by("hashed_id").to_pylist()
-    lines = ["kind\thash", *(f"{stone['kind']}\t{stone['hashed_id']}" for stone in stones)]
+    lines = [LISTS[TOMBSTONES_FILE], *(f"{stone['kind']}\t{stone['hashed_id']}" for stone in stones)]
     write_bytes(folder / TOMBSTONES_FILE, ("\n".join(lines) + "\n").encode())
 
 

@@ -5,13 +5,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets.files import read_json
 from datasets.ids import make_clip_id
-from datasets.releases.layout import MANIFEST_FILE, TOMBSTONES_FILE, check_groups, read_manifest
+from datasets.releases.layout import (
+    LISTS,
+    MANIFEST_FILE,
+    RELEASE_FORMAT,
+    TOMBSTONES_FILE,
+    check_groups,
+    read_manifest,
+    version_key,
+)
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import TIERS, count_tiers, families_made
 from datasets.schemas import SCHEMA_VERSION
@@ -30,11 +39,14 @@ class _Shard:
     made: dict[str, str]
     """What it says of itself: table, schema version, recipe, weights."""
     num_bytes: int
+    odd: list[str]
+    """Columns of vectors of which one is missing or empty, or holds what is no finite number."""
 
 
 def check_content(release: str) -> Iterator[str]:
     """What the sums cannot know: that the shards hold what the papers say."""
     manifest = read_manifest(release)
+    yield from _check_names(manifest)
     shards = {}
     for file in manifest["files"]:
         shard = shards[file["family"], file["split"], file["path"].rpartition("/")[2]] = _read_shard(release, file)
@@ -46,6 +58,10 @@ def check_content(release: str) -> Iterator[str]:
             yield f"{path}: other columns than the manifest says"
         if shard.made != {"table": file["family"], "schema_version": SCHEMA_VERSION, **family["made"]}:
             yield f"{path}: made otherwise than the manifest says"
+        for column in shard.odd:
+            # Without a family of 3D features nothing was pooled of it.
+            if column != "pooled_3d" or "features_3d" in manifest["families"]:
+                yield f"{path}: {column} has a vector that is missing, empty or not of finite numbers"
         if file["family"] == "metadata" and set(shard.keys["split"].unique().to_pylist()) - {file["split"]}:
             yield f"{path}: holds clips of another split"
     yield from _check_families(manifest)
@@ -64,8 +80,23 @@ def check_content(release: str) -> Iterator[str]:
             rows = keys.select(["video_id", "start_ms", "end_ms", "clip_id"]).to_pylist()
             if any(make_clip_id(row["video_id"], row["start_ms"], row["end_ms"]) != row["clip_id"] for row in rows):
                 yield f"{path}: a clip_id that does not say its own video and times"
+            speech_ms, length_ms = keys["speech_ms"], pc.subtract(keys["end_ms"], keys["start_ms"])
+            if pc.any(pc.or_(pc.less(speech_ms, 0), pc.greater(speech_ms, length_ms))).as_py():
+                yield f"{path}: a clip of less than no speech, or of more than its length"
     yield from _check_numbers(manifest, shards)
     yield from _check_splits(release, {key: shard.keys for key, shard in shards.items()})
+
+
+def _check_names(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What a release says that it is: by a format that we know, and with no less in it than that format has."""
+    release_format, families = manifest["release_format"], manifest["families"].values()
+    has_format_2 = "run_sha256" in manifest or any("absent" in family for family in families)
+    if release_format not in (1, RELEASE_FORMAT) or (release_format == 1 and has_format_2):
+        yield f"{MANIFEST_FILE}: is not of the format {release_format!r} that it says"
+    for version in filter(None, (manifest["version"], manifest.get("previous"))):
+        version_key(version)
+    if manifest["name"] != manifest["publish"]["name"]:
+        yield f"{MANIFEST_FILE}: has two names, {manifest['name']!r} and {manifest['publish']['name']!r}"
 
 
 def _read_shard(release: str, file: Mapping[str, Any]) -> _Shard:
@@ -73,15 +104,32 @@ def _read_shard(release: str, file: Mapping[str, Any]) -> _Shard:
     fs, base = fsspec.core.url_to_fs(release)
     path = f"{base.rstrip('/')}/{file['path']}"
     is_metadata = file["family"] == "metadata"
-    names = ["clip_id", "video_id", *(("split", "start_ms", "end_ms", "channel_hash") if is_metadata else ())]
+    names = [
+        "clip_id",
+        "video_id",
+        *(("split", "start_ms", "end_ms", "speech_ms", "channel_hash") if is_metadata else ()),
+    ]
     with fs.open(path, "rb") as opened:
         shard = pq.ParquetFile(opened)
         check_groups(shard)
-        groups = [shard.read_row_group(group).select(names) for group in range(shard.num_row_groups)]
-        schema = shard.schema_arrow
+        groups, odd, schema = [], set[str](), shard.schema_arrow
+        for number in range(shard.num_row_groups):
+            group = shard.read_row_group(number)
+            odd |= {column for column in group.column_names if _has_odd_vectors(group[column].combine_chunks())}
+            groups.append(group.select(names))
     keys = pa.concat_tables(groups) if groups else schema.empty_table().select(names)
     made = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
-    return _Shard(keys, [(column.name, str(column.type)) for column in schema], made, fs.size(path))
+    return _Shard(keys, [(column.name, str(column.type)) for column in schema], made, fs.size(path), sorted(odd))
+
+
+def _has_odd_vectors(values: pa.Array) -> bool:
+    if not isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+        return False
+    while isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+        if values.null_count or pc.any(pc.equal(pc.list_value_length(values), 0)).as_py():
+            return True
+        values = values.flatten()
+    return bool(pa.types.is_floating(values.type) and not np.isfinite(values.to_numpy(zero_copy_only=False)).all())
 
 
 def _check_families(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -135,7 +183,7 @@ def _check_splits(release: str, keys: Mapping[tuple[str, str, str], pa.Table]) -
         [table.drop_columns("split").append_column("split", pa.repeat(split, len(table))) for split, table in shards]
     )
     certificate = read_json(f"{release}/{CERTIFICATE_FILE}")
-    if not certificate["passed"]:
+    if certificate["passed"] is not True:
         yield f"{CERTIFICATE_FILE}: says itself that the splits do not hold"
     if certificate["digests"]["splits"] != rows_digest(rows.select(["clip_id", "video_id", "split"])):
         yield f"{CERTIFICATE_FILE}: made for another assignment than that of data/metadata"
@@ -146,8 +194,14 @@ def _check_splits(release: str, keys: Mapping[tuple[str, str, str], pa.Table]) -
     for name, problem in checks.items():
         if problem:
             yield f"data/metadata: {name}: {problem}"
-    with fsspec.open(f"{release}/{TOMBSTONES_FILE}", "rt") as file:
-        stones = {line.split("\t")[-1] for line in file.read().splitlines()[1:]}
+    stones = set()
+    for name, head in LISTS.items():
+        with fsspec.open(f"{release}/{name}", "rt") as file:
+            first, *lines = file.read().splitlines() or [""]
+        if first != head or any(line.count("\t") != head.count("\t") for line in lines):
+            yield f"{name}: is no table of {head.replace(chr(9), ', ')}"
+        elif name == TOMBSTONES_FILE:
+            stones = {line.split("\t")[-1] for line in lines}
     videos = rows["video_id"].unique().to_pylist() if stones else []
     carried = sum(hash_id("video", video_id) in stones for video_id in videos)
     if carried or stones & set(rows["channel_hash"].unique().to_pylist()):

@@ -27,6 +27,8 @@ RELEASES = "releases"
 MANIFEST_FILE, RUN_JSON, SUMS_FILE, STUB_FILE = "manifest.json", "run.json", "SHA256SUMS", "WITHDRAWN.json"
 LATEST_FILE = "latest.json"  # where releases were sent: the version to take
 REMOVED_FILE, TOMBSTONES_FILE = "removed.tsv", "tombstones.tsv"
+LISTS = {REMOVED_FILE: "video_hash\treason\tversion", TOMBSTONES_FILE: "kind\thash"}
+"""Tables of tab-separated text, and their first lines."""
 CARD_FILE, CHANGELOG_FILE, CROISSANT_FILE = "README.md", "CHANGELOG.md", "croissant.json"
 SIGNATURE_FILE = f"{SUMS_FILE}.minisig"
 PAPERS = (

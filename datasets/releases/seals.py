@@ -23,7 +23,7 @@ from datasets.releases.layout import MANIFEST_FILE, PAPERS, RUN_JSON, SIGNATURE_
 
 # What the Hub, and its client beside a downloaded copy, add; no reader of a release looks at them.
 _NOT_OURS = (SUMS_FILE, SIGNATURE_FILE, ".gitattributes")
-_NOT_OUR_FOLDER = ".cache/huggingface/"
+_OF_THE_HUBS_CLIENT = re.compile(r"\.cache/huggingface/(\.gitignore|CACHEDIR\.TAG|.+\.(metadata|lock|incomplete))")
 # What papers and shards of strangers make Python and Arrow raise.
 UNFIT = (
     LookupError,
@@ -107,6 +107,8 @@ def _check_files(release: str, sums: Mapping[str, str]) -> Iterator[str]:
                     there.add(name)
                 elif not entry.is_dir():
                     strange[name] = "a pipe, socket or device"
+                elif not name.startswith(".cache") and not any(entry.iterdir()):
+                    strange[name] = "an empty folder"
     found: dict[str, str] = {}
     for path in sums:
         if path in there:
@@ -121,7 +123,7 @@ def _check_files(release: str, sums: Mapping[str, str]) -> Iterator[str]:
     for path, what in strange.items():
         yield f"{one_line(path)}: {what}, and a release has files only"
     for path in sorted(there - set(sums)):
-        if path not in _NOT_OURS and not path.startswith(_NOT_OUR_FOLDER):
+        if path not in _NOT_OURS and not _OF_THE_HUBS_CLIENT.fullmatch(path):
             yield f"{one_line(path)}: not in {SUMS_FILE}"
 
 

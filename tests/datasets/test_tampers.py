@@ -26,6 +26,8 @@ from tests.small_tables import FACTS, RUN, make_root, video_name
 SETTINGS = PublishSettings(name="small", tiny_clips=2, small_clips=4, clips_per_shard=3)
 SHARD = "data/pooled/train-00000-of-00003.parquet"
 METADATA = "data/metadata/train-00000-of-00003.parquet"
+FEATURES = "data/features_2d/train-00000-of-00003.parquet"
+LOG_MEL = "data/log_mel/train-00000-of-00003.parquet"
 KEY = minisign.KeyPair.generate()
 
 
@@ -198,6 +200,41 @@ def paper_resealed(name, edit):
     return tamper
 
 
+def spoil(number):
+    """The first number of a column's vectors, however deep they lie, in place of what it was."""
+
+    def change(values):
+        rows = inner = values.to_pylist()
+        while isinstance(inner[0], list):
+            inner = inner[0]
+        inner[0] = number
+        return pa.array(rows, values.type)
+
+    return change
+
+
+def take_first(value):
+    return lambda values: pa.array([value, *values.to_pylist()[1:]], values.type)
+
+
+def as_format_1(release):
+    edit_shard(release, SHARD, lambda table: table.slice(1))
+    edit_json(release, "manifest.json", lambda told: told.update(release_format=1))
+    reseal(release)
+
+
+def rewrite(name, change):
+    return lambda release: (release / name).write_bytes(change((release / name).read_bytes()))
+
+
+def paper_rewritten(name, text):
+    def tamper(release):
+        (release / name).write_text(text)
+        reseal(release)
+
+    return tamper
+
+
 def swap_shards(release):
     one, other = release / SHARD, release / "data/pooled/train-00001-of-00003.parquet"
     content = one.read_bytes()
@@ -249,7 +286,7 @@ TAMPERS = {
     "a pipe in a shard's place": (pipe(SHARD), f"{SHARD}: a pipe"),
     "a pipe beside": (pipe("pipe"), "pipe: a pipe"),
     "a folder in a paper's place": (
-        lambda release: ((release / "LICENSE").unlink(), (release / "LICENSE").mkdir()), "LICENSE: missing"),
+        lambda release: ((release / "LICENSE").unlink(), (release / "LICENSE").mkdir()), "LICENSE: an empty folder"),
     "a name twice": (line(lambda lines: lines.append(lines[0])), "more than once"),
     "a name twice, with another sum": (line(lambda lines: lines.insert(0, "0" * 64 + lines[0][64:])), "more than once"),
     "a line that is none": (line(lambda lines: lines.append("hello")), "not a sum and a name"),
@@ -305,6 +342,34 @@ TAMPERS = {
     "a manifest nested 200,000 deep": (
         lambda release: ((release / "manifest.json").write_text("[" * 200_000), renew_line(release, "manifest.json")),
         "manifest.json"),
+    "line ends of another system": (rewrite("SHA256SUMS", lambda text: text.replace(b"\n", b"\r\n")), "SHA256SUMS: "),
+    "sums in capitals": (rewrite("SHA256SUMS", lambda text: text[:64].upper() + text[64:]), "not a sum and a name"),
+    "a mark before the first sum": (rewrite("SHA256SUMS", lambda text: b"\xef\xbb\xbf" + text), "not a sum and a name"),
+    "a name by another way": (
+        rewrite("SHA256SUMS", lambda text: text.replace(b"  README.md", b"  ./README.md")), "not list README.md"),
+    "an empty folder": (lambda release: (release / "more").mkdir(), "more: an empty folder"),
+    "a folder in the signature's place": (
+        lambda release: ((release / "SHA256SUMS.minisig").unlink(), (release / "SHA256SUMS.minisig").mkdir()),
+        "an empty folder"),
+    "a program among what the hub's client adds": (
+        add(".cache/huggingface/download/setup.py"), "setup.py: not in SHA256SUMS"),
+    **{f"{number} in {family}": (resealed(path, replace_column(column, spoil(number))), "not of finite numbers")
+       for number in (float("nan"), float("inf"))
+       for family, path, column in (("pooled", SHARD, "pooled_2d"), ("features 2d", FEATURES, "values"),
+                                    ("log mel", LOG_MEL, "values"))},
+    "a vector missing": (resealed(SHARD, replace_column("pooled_2d", take_first(None))), "missing, empty"),
+    "a clip without a row of values": (resealed(FEATURES, replace_column("values", take_first([]))), "missing, empty"),
+    "more speech than the clip is long": (
+        resealed(METADATA, replace_column("speech_ms", take_first(10**9))), "of more than its length"),
+    "less than no speech": (resealed(METADATA, replace_column("speech_ms", take_first(-1))), "less than no speech"),
+    "said to be of the first format, to lack a clip": (as_format_1, "not of the format 1"),
+    "of a format to come": (manifest(lambda told: told.update(release_format=99)), "not of the format 99"),
+    "a version with colours": (manifest(lambda told: told.update(version="1\x1b[2J")), "a version is three numbers"),
+    "another name": (manifest(lambda told: told.update(name="other")), "has two names"),
+    "the certificate says no, in a word": (
+        paper_resealed("splits.certificate.json", lambda told: told.update(passed="no")), "do not hold"),
+    "no table of what was removed": (paper_rewritten("removed.tsv", "nothing\n"), "removed.tsv: is no table"),
+    "tombstones swept away": (paper_rewritten("tombstones.tsv", ""), "tombstones.tsv: is no table"),
     "a shard cut short": (
         lambda release: (release / SHARD).write_bytes((release / SHARD).read_bytes()[:-9]), "not the bytes"),
     "a shard of nothing, listed": (
