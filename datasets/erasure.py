@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets.files import read_json, write_json
+from datasets.releases.exports import remove_exports
 from datasets.releases.layout import STUB_FILE, SUMS_FILE, list_releases, read_shards, release_path
 from datasets.schemas import TABLES
 from datasets.settings import recipe_of
@@ -187,6 +188,7 @@ def withdraw_release(root: str | Path, version: str, why: str, use_instead: str 
     sums = folder / SUMS_FILE
     if sums.exists():
         write_json(folder / STUB_FILE, stub | {"sha256sums_sha256": hashlib.sha256(sums.read_bytes()).hexdigest()})
+    remove_exports(root, version)
     for path in sorted(folder.iterdir()):
         if path.name != STUB_FILE:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

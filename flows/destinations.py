@@ -15,7 +15,7 @@ from datasets.files import sha256_of, store_errors, write_json
 from datasets.releases.layout import LATEST_FILE, SIGNATURE_FILE, STUB_FILE, SUMS_FILE
 from datasets.releases.seals import read_sums, sum_files
 from datasets.releases.shards import ReleaseError
-from datasets.releases.verify import verify_release
+from datasets.releases.verify import verify_place
 
 _HUB = "hf://datasets/"
 _KEPT = (".gitattributes",)
@@ -23,7 +23,7 @@ _KEPT = (".gitattributes",)
 
 
 def send_release(release: Path, version: str, destination: str) -> str:
-    """Bring a release to a destination.
+    """Bring a release, or an export of one, to a destination.
 
     Args:
         release: its local folder.
@@ -37,7 +37,7 @@ def send_release(release: Path, version: str, destination: str) -> str:
         ReleaseError: what is there under this version is another release, or does not read back.
         OSError: the destination cannot be reached or written.
     """
-    problems = verify_release(release)
+    problems = verify_place(release)
     if problems:
         raise ReleaseError(f"{release} is not sent: {problems[0]}")
     if destination.startswith(_HUB):
@@ -59,7 +59,7 @@ def _send_to_files(release: Path, version: str, destination: str) -> str:
         if fs.cat_file(f"{path}/{SUMS_FILE}") != (release / SUMS_FILE).read_bytes():
             told = f"{target} is another release of that version"
             raise ReleaseError(f"{told}: releases are immutable, choose another place")
-        if problems := verify_release(target):
+        if problems := verify_place(target):
             raise ReleaseError(f"{target} is there and damaged: {problems[0]}; delete it, and publish again")
         _copy(release, fs, path)  # a signature that was made since
     elif fs.exists(f"{path}/{STUB_FILE}"):

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 TOP = Path(__file__).parents[1]
 LOCKS = sorted(TOP.glob("requirements*.lock"))
-GROUPS = ("demo", "cluster", "s3", "sign", "search", "whisper")
+GROUPS = ("demo", "cluster", "s3", "sign", "search", "export", "whisper")
 CODE = ("datasets", "extract", "features", "model", "flows")
 FOLDERS = {*CODE, "demo", "tests", "benchmarks", "docs", "configs"}
 
@@ -240,6 +240,8 @@ def test_each_package_that_an_installation_may_lack_is_brought_by_a_make_target(
     from flows.commands.shared import _BROUGHT_BY
 
     modules = importlib.metadata.packages_distributions()
-    assert {normalised(modules[name][0]) for name in _BROUGHT_BY} == declared("demo", "cluster", "s3", "search")
+    assert {normalised(modules[name][0]) for name in _BROUGHT_BY} == declared(
+        "demo", "cluster", "s3", "search", "export"
+    )
     targets = re.findall(r"^([\w-]+):", (TOP / "Makefile").read_text(), re.MULTILINE)
     assert set(_BROUGHT_BY.values()) <= set(targets)

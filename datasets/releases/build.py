@@ -61,6 +61,8 @@ _TABLE_OF_STAGE = {
     "splits": "splits",
     "features": "pooled",
 }
+_NOT_IN_IT = {"license_file", "exports"}
+"""Settings of `publish` that change nothing in a release."""
 _LOCAL_SETTINGS = frozenset({"ids_file", "folder", "cookies_file", "pinned_from"})
 
 Row = dict[str, Any]
@@ -185,7 +187,7 @@ def _write_if_new(
 
 
 def _plain(settings: PublishSettings) -> Row:
-    return settings.model_dump(mode="json", exclude={"license_file"})
+    return settings.model_dump(mode="json", exclude=_NOT_IN_IT)
 
 
 def _make_manifest(

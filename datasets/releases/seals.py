@@ -85,12 +85,18 @@ def check_seals(release: str) -> Iterator[str]:
     for paper in PAPERS:
         if paper not in sums:
             yield f"{SUMS_FILE}: does not list {paper}, which every release has"
-    problems = list(_check_files(release, sums))
+    problems = list(check_files(release, sums, _second_sums(release)))
     yield from problems or _check_second_sums(release, sums)
 
 
-def _check_files(release: str, sums: Mapping[str, str]) -> Iterator[str]:
-    """Every listed file against its sum, and what lies there without being listed."""
+def check_files(release: str, sums: Mapping[str, str], second: Mapping[str, str]) -> Iterator[str]:
+    """Every listed file against its sum, and what lies there without being listed.
+
+    Args:
+        release: folder or URL.
+        sums: {path: sha256} by its SHA256SUMS.
+        second: the same by its other papers, which tell whether a file or its sum was changed.
+    """
     fs, local = fsspec.core.url_to_fs(release)
     base = local.rstrip("/")
     there: set[str] = set()
@@ -115,7 +121,6 @@ def _check_files(release: str, sums: Mapping[str, str]) -> Iterator[str]:
             found[path] = sha256_of(f"{base}/{path}", fs)
         elif path not in strange:
             yield f"{path}: missing"
-    second = _second_sums(release)
     for path, digest in found.items():
         if digest != sums[path]:
             # Where the second list agrees with the file, the first is what changed.

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 
 from datasets.settings import Settings
 
+ExportFormat = Literal["webdataset", "lhotse", "search-page"]
+
 
 class PublishSettings(Settings):
     """How a release is made from the tables of a root."""
@@ -29,6 +31,8 @@ class PublishSettings(Settings):
     """Clips of each split in the tier `small`."""
     clips_per_shard: int = Field(default=1000, ge=1, le=100_000)
     """Most clips of one shard; 1,000 clips of 20 s are about 300 MB of log-mel."""
+    exports: tuple[ExportFormat, ...] = ()
+    """What `publish` makes of every release beside it, under ROOT/exports: webdataset, lhotse, search-page."""
 
     @model_validator(mode="after")
     def _check(self) -> "PublishSettings":

@@ -8,6 +8,7 @@ import fsspec
 from datasets.files import read_json
 from datasets.outside_text import one_line
 from datasets.releases.content import check_content
+from datasets.releases.exports import EXPORT_FILE, is_export, list_exports, verify_export
 from datasets.releases.layout import (
     LATEST_FILE,
     MANIFEST_FILE,
@@ -16,7 +17,6 @@ from datasets.releases.layout import (
     SUMS_FILE,
     is_inside,
     list_releases,
-    read_manifest,
 )
 from datasets.releases.seals import UNFIT, check_seals
 from datasets.releases.signatures import check_signature
@@ -54,8 +54,16 @@ def verify_release(release: str | Path, key: Any = None) -> list[str]:
     return [one_line(problem) for problem in problems]
 
 
+def verify_place(place: str | Path, key: Any = None) -> list[str]:
+    """What does not hold of a release, of an export (which no key signs), or of a root."""
+    if is_export(place):
+        unsigned = [f"{EXPORT_FILE}: an export has no signature: check that of its release"] if key is not None else []
+        return unsigned or verify_export(place)
+    return (verify_release if is_release(place) else verify_root)(place, key)
+
+
 def verify_root(root: str | Path, key: Any = None) -> list[str]:
-    """What does not hold in a root: the certificate of its splits from its tables, then each of its releases.
+    """What does not hold in a root: the certificate of its splits from its tables, then its releases and exports.
 
     A folder or URL that releases were sent to is checked by the version that its latest.json names.
     """
@@ -68,12 +76,17 @@ def verify_root(root: str | Path, key: Any = None) -> list[str]:
     problems = verify_certificate(root)
     for version in list_releases(root):
         problems += [f"release {version}: {problem}" for problem in _verify_named(f"{root}/{RELEASES}", version, key)]
+    for folder in list_exports(root):
+        name = f"export {folder.parent.name} {folder.name}"
+        problems += [f"{name}: {problem}" for problem in verify_export(folder)]
     return problems
 
 
 def _verify_named(place: str | Path, version: str, key: Any) -> list[str]:
-    """Check a release, and that the version it lies under is its own."""
-    problems = verify_release(f"{place}/{version}", key)
-    if not problems and read_manifest(f"{place}/{version}")["version"] != version:
-        problems = [f"{MANIFEST_FILE}: says another version than the folder {version}"]
+    """Check a release or an export, and that the version it lies under is its own."""
+    folder = f"{place}/{version}"
+    problems = verify_place(folder, key) if is_export(folder) else verify_release(folder, key)
+    said = EXPORT_FILE if is_export(folder) else MANIFEST_FILE
+    if not problems and read_json(f"{folder}/{said}")["version"] != version:
+        problems = [f"{said}: says another version than the folder {version}"]
     return problems

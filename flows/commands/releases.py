@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from datasets.releases.settings import ExportFormat
 from flows.commands.running import run_flow
 from flows.commands.shared import (
     ConfigOption,
@@ -35,6 +36,10 @@ def publish(
     measure: Annotated[
         bool, typer.Option("--measure", help="train and evaluate on each release that has no figures yet")
     ] = False,
+    form: Annotated[
+        ExportFormat | None,
+        typer.Option("--format", help="also make this of the release, under ROOT/exports; --to then sends it instead"),
+    ] = None,
     sign: Annotated[
         Path | None, typer.Option(help="file of a secret key of minisign; its password in MINISIGN_PASSWORD")
     ] = None,
@@ -46,6 +51,8 @@ def publish(
     Example: python -m flows publish --config configs/demo.toml --root data/demo --dry-run
 
     Example: python -m flows publish --config configs/demo.toml --root data/demo --to data/published
+
+    Example: python -m flows publish --config configs/demo.toml --root data/demo --format webdataset --to data/shards
     """
     settings = read_config(config, root, overrides)
     from flows.machinery.doctor import require
@@ -55,39 +62,45 @@ def publish(
         schedules = settings.schedules.model_copy(update={"publish_to": tuple(to or ())})
         require("publish-when-enough", settings.model_copy(update={"schedules": schedules}), is_served=False)
         start = None if dry_run else reserve_server()
+        from datasets.releases.exports import export_path
         from flows.stages.publish import preview, publish_root
         from flows.stages.publish import publish as publish_flow
 
         if dry_run:
-            show({"release": preview(settings, tuple(to or ()))}, json)
+            show({"release": preview(settings, tuple(to or ()), form)}, json)
             return
-        version = run_flow(start, publish_flow, publish_root, settings, measure, tuple(to or ()), sign)
+        version = run_flow(start, publish_flow, publish_root, settings, measure, tuple(to or ()), sign, form)
     out.print(f"release {version}: {settings.root}/releases/{version}")
+    for made in dict.fromkeys((*settings.publish.exports, *([form] if form else []))):
+        out.print(f"{made}: {export_path(settings.root, made, version)}")
 
 
 def verify(
-    place: Annotated[str, typer.Argument(help="a release, ours or a downloaded copy, or a dataset root")],
+    place: Annotated[str, typer.Argument(help="a release or an export, ours or a downloaded copy, or a dataset root")],
     key: Annotated[
         str | None, typer.Option(help="public key of minisign, a file or its line: releases must be signed by it")
     ] = None,
 ) -> None:
     """Check a release byte by byte and row by row; or a root: its splits from the tables alone, and all its releases.
 
+    Of an export: its bytes, the numbers of its clips, that no video is in two splits, and what was taken down.
+
     Example: python -m flows verify data/demo
 
     Example: python -m flows verify data/demo/releases/1.0.0 --key minisign.pub
     """
     from datasets.files import read_json
+    from datasets.releases.exports import is_export
     from datasets.releases.layout import LATEST_FILE
     from datasets.releases.signatures import read_public_key
-    from datasets.releases.verify import is_release, verify_release, verify_root
+    from datasets.releases.verify import is_release, verify_place
     from flows.machinery.roots import check_has_tables
 
     with one_line_errors():
         public = read_public_key(key) if key is not None else None
-        if not is_release(place) and read_json(f"{place}/{LATEST_FILE}") is None:
+        if not is_release(place) and not is_export(place) and read_json(f"{place}/{LATEST_FILE}") is None:
             check_has_tables(place)
-        problems = (verify_release if is_release(place) else verify_root)(place, public)
+        problems = verify_place(place, public)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:

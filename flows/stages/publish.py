@@ -13,18 +13,21 @@ from prefect import flow, task
 from datasets.files import read_json, write_json
 from datasets.releases.build import build_release, find_difference, is_new
 from datasets.releases.changes import describe_changes
+from datasets.releases.exports import export_path
 from datasets.releases.layout import list_releases, release_path
+from datasets.releases.settings import ExportFormat
 from datasets.releases.shards import ReleaseError, read_metadata
 from datasets.releases.signatures import check_signature, read_secret_key, sign_release
 from flows.clip_choices import read_choices
 from flows.config import Config
 from flows.destinations import send_release
+from flows.exporting.build import check_has_writers, export_release
 from flows.machinery.batches import TASK_OPTIONS
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
 from flows.machinery.run import Run, code_version, start_run
-from flows.stages.release_metrics import can_be_measured, has_figures, measure_release
+from flows.stages.release_metrics import can_be_measured, finetuned_on, has_figures, measure_release
 from flows.status import read_failures, read_funnel
 
 _LOCK = Path(__file__).parents[2] / "requirements.lock"
@@ -32,7 +35,13 @@ _LOCK = Path(__file__).parents[2] / "requirements.lock"
 
 @flow(name="publish")
 @prepared("publish")
-def publish(config: Config, measure: bool = False, to: tuple[str, ...] = (), sign: Path | None = None) -> str:
+def publish(
+    config: Config,
+    measure: bool = False,
+    to: tuple[str, ...] = (),
+    sign: Path | None = None,
+    form: ExportFormat | None = None,
+) -> str:
     """Build the next release of the root unless nothing changed since the last one, and send it to every destination.
 
     Args:
@@ -40,6 +49,7 @@ def publish(config: Config, measure: bool = False, to: tuple[str, ...] = (), sig
         measure: train and evaluate every release that has no figures; else only what needs no training.
         to: destinations: folders, s3://BUCKET/PREFIX, hf://datasets/OWNER/NAME.
         sign: file of a secret key of minisign; its password, if it has one, in MINISIGN_PASSWORD.
+        form: an export to make beside those of the settings; it is then what is sent.
 
     Returns:
         The version.
@@ -51,21 +61,29 @@ def publish(config: Config, measure: bool = False, to: tuple[str, ...] = (), sig
     check_is_local(config.root)
     run = start_run(config)
     with hold_root(config.root):
-        return publish_root(run, measure, to, sign)
+        return publish_root(run, measure, to, sign, form)
 
 
-def publish_root(run: Run, measure: bool, to: tuple[str, ...], sign: Path | None) -> str:
+def publish_root(
+    run: Run, measure: bool, to: tuple[str, ...], sign: Path | None, form: ExportFormat | None = None
+) -> str:
     """The steps of `publish`, each only if there is something to do; what is sent is read back every time."""
     check_is_local(run.root)
     key = read_secret_key(sign, os.environ.get("MINISIGN_PASSWORD")) if sign is not None else None
+    exports = tuple(dict.fromkeys((*run.config.publish.exports, *([form] if form else []))))
+    check_has_writers(exports)
     version = build_or_look(run)
     if key is not None and check_signature(release_path(run.root, version), key.get_public_key()):
         run.begin()
         sign_release(Path(release_path(run.root, version)), key)
+    measure_releases(run, measure)
+    for made in exports:
+        if not export_path(run.root, made, version).exists():
+            run.begin()
+            make_export(run, version, made)
     for destination in to:
         run.begin()
-        send(run, version, destination)
-    measure_releases(run, measure)
+        send(run, version, destination, form)
     return version
 
 
@@ -117,10 +135,19 @@ def build_next(run: Run) -> str:
     return version
 
 
+@task(name="export release", **TASK_OPTIONS)
+def make_export(run: Run, version: str, form: ExportFormat) -> None:
+    """One export of one release; a search page also finds what looks alike where `finetune` trained on its clips."""
+    checkpoint = finetuned_on(run, version) if form == "search-page" else None
+    folder = export_release(run.root, version, form, checkpoint)
+    logger.info("release %s as %s: %s", version, form, folder)
+
+
 @task(name="send release", **TASK_OPTIONS)
-def send(run: Run, version: str, destination: str) -> None:
-    """Bring one release to one destination, and remember that it is there."""
-    where = send_release(Path(release_path(run.root, version)), version, destination)
+def send(run: Run, version: str, destination: str, form: ExportFormat | None) -> None:
+    """Bring one release, or one export of it, to one destination, and remember that it is there."""
+    folder = export_path(run.root, form, version) if form else Path(release_path(run.root, version))
+    where = send_release(folder, version, destination)
     record = published_file(run.root)
     known = [entry for entry in read_json(record) or [] if (entry["version"], entry["to"]) != (version, destination)]
     sent = {"version": version, "to": destination, "at": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -151,7 +178,7 @@ def published_file(root: str) -> Path:
     return Path(root) / "releases" / "published.json"
 
 
-def preview(config: Config, to: tuple[str, ...] = ()) -> pd.DataFrame:
+def preview(config: Config, to: tuple[str, ...] = (), form: ExportFormat | None = None) -> pd.DataFrame:
     """What `publish` would do, as a table of (what, is): nothing is written."""
     check_is_local(config.root)
     metadata = read_metadata(config.root, config.publish)
@@ -162,6 +189,7 @@ def preview(config: Config, to: tuple[str, ...] = ()) -> pd.DataFrame:
         ("clips", f"{metadata.num_rows:,}"),
         *(line.split(": ", 1) for line in describe_changes(difference.changes)),
         ("values made otherwise", ", ".join(difference.new_recipes) or "none"),
+        ("exports", ", ".join(dict.fromkeys((*config.publish.exports, *([form] if form else [])))) or "none"),
         ("goes to", ", ".join([f"{config.root}/releases", *to])),
     ]
     return pd.DataFrame(rows, columns=["what", "is"])

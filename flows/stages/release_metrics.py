@@ -41,7 +41,7 @@ def has_figures(run: Run, version: str) -> bool:
 def can_be_measured(run: Run, version: str, may_train: bool) -> bool:
     """Whether a release has test clips, and a checkpoint of `finetune` counts for it, or one may be trained."""
     has_test = "test" in read_manifest(release_path(run.root, version))["splits"]
-    return has_test and (may_train or _finetuned_on(run, version) is not None)
+    return has_test and (may_train or finetuned_on(run, version) is not None)
 
 
 def measure_release(run: Run, version: str) -> None:
@@ -56,7 +56,7 @@ def measure_release(run: Run, version: str) -> None:
 
     recipe, release = fixed_recipe(run), release_path(run.root, version)
     own_cache = f"{run.config.run.cache_dir}/{version}" if run.config.run.cache_dir else None
-    checkpoint = _finetuned_on(run, version)
+    checkpoint = finetuned_on(run, version)
     if checkpoint is None:
         shards = [file["sha256"] for file in read_manifest(release)["files"]]
         folder = Path(run.root) / "checkpoints" / recipe_of("release", recipe, shards)
@@ -73,7 +73,7 @@ def measure_release(run: Run, version: str) -> None:
     logger.info("release %s measured by the recipe %s", version, recipe)
 
 
-def _finetuned_on(run: Run, version: str) -> Path | None:
+def finetuned_on(run: Run, version: str) -> Path | None:
     """What `finetune` trained by this recipe, if the working tables hold just this release's clips and features."""
     plain = replace(run, config=run.config.model_copy(update={"filters": FilterSettings()}))  # a release has no rules
     release, checkpoint = release_path(run.root, version), checkpoint_folder(plain) / MODEL_FILE

@@ -1,0 +1,114 @@
+"""Exports: the clips of a release in the layouts of other libraries, made from its shards and from nothing else.
+
+ROOT/exports/FORMAT/VERSION holds files, the release's terms, export.json and, written last, SHA256SUMS. Equal releases
+give equal exports, byte for byte, with the same version of the library. A withdrawn release takes its exports along.
+"""
+
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import fsspec
+
+from datasets.files import read_json, sha256_of, write_bytes, write_json
+from datasets.outside_text import one_line
+from datasets.releases.layout import SUMS_FILE, TOMBSTONES_FILE
+from datasets.releases.seals import UNFIT, check_files, read_sums, sum_files
+from datasets.releases.settings import ExportFormat
+from datasets.tombstones import hash_id
+
+EXPORTS, EXPORT_FILE = "exports", "export.json"
+TERMS = ("LICENSE", "LICENSE-SOFTWARE", "CITATION.cff", "RESPONSIBLE_USE.md", "removed.tsv", TOMBSTONES_FILE)
+"""Papers of the release that every export has as they are."""
+
+Row = dict[str, Any]
+
+
+def export_path(root: str | Path, form: str, version: str) -> Path:
+    """Where a root keeps an export of one of its releases."""
+    return Path(root) / EXPORTS / form / version
+
+
+def list_exports(root: str | Path) -> list[Path]:
+    """The exports of a local root."""
+    return sorted(path.parent for path in (Path(root) / EXPORTS).glob(f"*/*/{EXPORT_FILE}"))
+
+
+def remove_exports(root: str | Path, version: str) -> None:
+    """Delete what was made of a release, and what a killed export left."""
+    for form in get_args(ExportFormat):
+        for name in (version, ".building"):
+            shutil.rmtree(export_path(root, form, name), ignore_errors=True)
+
+
+def seal_export(folder: Path, told: Row) -> None:
+    """Write export.json, which names every file with its sum, and SHA256SUMS over everything, last.
+
+    Args:
+        folder: of the export, its files written.
+        told: `format`, `name`, `version` and `splits` ({split: clips}) of what it holds.
+    """
+    write_json(folder / EXPORT_FILE, told | {"files": sum_files(folder)})
+    lines = [f"{digest}  {path}\n" for path, digest in sorted(sum_files(folder).items())]
+    write_bytes(folder / SUMS_FILE, "".join(lines).encode())
+
+
+def finish_export(folder: Path, target: Path) -> None:
+    """Give a sealed export its name: until then nothing is there that looks like one."""
+    folder.rename(target)
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_export(place: str | Path) -> bool:
+    """True for a folder or URL that holds an export, whole or not."""
+    fs, base = fsspec.core.url_to_fs(str(place))
+    return bool(fs.exists(f"{base.rstrip('/')}/{EXPORT_FILE}"))
+
+
+def verify_export(place: str | Path) -> list[str]:
+    """What does not hold of an export, one line each: its bytes, that nothing lies beside, its splits and tombstones.
+
+    Values are not compared with those of the release: whoever has it makes the export anew, which gives equal bytes.
+    """
+    try:
+        sums = read_sums(place)
+        if not sums:
+            return [f"{SUMS_FILE}: missing or empty: the export is not complete"]
+        problems = list(check_files(str(place), sums, {}))
+        told = read_json(f"{place}/{EXPORT_FILE}")
+        if not problems and told["files"] | {EXPORT_FILE: sha256_of(f"{place}/{EXPORT_FILE}")} != sums:
+            problems = [f"{EXPORT_FILE}: names other files or sums than {SUMS_FILE}"]
+        return [one_line(problem) for problem in problems or _check_clips(str(place), told)]
+    except (*UNFIT, tarfile.TarError) as error:
+        return [one_line(f"{place}: its papers do not fit together: {type(error).__name__}: {error}")]
+
+
+def _check_clips(place: str, told: Row) -> Iterator[str]:
+    """By the names in its archives: clips of every split as many as told, no video in two, none that was taken down."""
+    fs, base = fsspec.core.url_to_fs(place)
+    gone = fs.cat_file(f"{base}/{TOMBSTONES_FILE}").decode()
+    clips: dict[str, set[str]] = {}
+    for name in told["files"]:
+        if name.endswith(".tar"):
+            split = name.removeprefix("data/").replace("/", "-").partition("-")[0]
+            with fs.open(f"{base}/{name}") as opened, tarfile.open(fileobj=opened, mode="r|") as archive:
+                clips.setdefault(split, set()).update(member.name.partition(".")[0] for member in archive)
+    videos = {split: {clip_id.rsplit("_", 2)[0] for clip_id in found} for split, found in clips.items()}
+    for split, count in told["splits"].items():
+        if clips and len(clips.get(split, ())) != count:
+            yield f"{EXPORT_FILE}: says {count} clips of {split}, the archives hold {len(clips.get(split, ()))}"
+    seen: set[str] = set()
+    for split, found in videos.items():
+        if both := seen & found:
+            yield f"data/{split}: has a video of another split: {min(both)}"
+        seen |= found
+    for video_id in sorted(seen):
+        if hash_id("video", video_id) in gone:
+            yield f"{video_id}: was taken down, and is in the export"
