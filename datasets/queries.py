@@ -1,35 +1,34 @@
 """Query lists: what to search for, each query with its facets, so that yield per facet can be reported.
 
-A list is a plain text file, a TSV, or a grammar: dishes, and ingredients crossed with techniques, each with the phrases
-that people use. `datasets/queries/README.md` documents the grammar and the sources of the words.
+A list is a plain text file, a TSV, or a grammar: names, and parts crossed with what is made of them, each with the
+phrases that people use. Facets are the list's own columns. `datasets/queries/README.md` documents the grammar and the
+sources of the words.
 """
 
 import csv
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
+from datasets.schemas import TABLES
 from datasets.settings import Settings
 from datasets.suggestions import did_you_mean
 
-Facet = Literal["dish", "technique", "region"]
 GRAMMARS = Path(__file__).parent / "queries"
+_NO_FACETS = frozenset(TABLES["searches"].schema.names)
 
 
 @dataclass(frozen=True)
 class Query:
-    """One query and what it is about; a facet that does not apply is None."""
+    """One query and what it is about: the list's own columns, those that apply to it."""
 
     query: str
-    dish: str | None = None
-    technique: str | None = None
-    region: str | None = None
+    facets: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Grammar(Settings):
@@ -38,37 +37,24 @@ class Grammar(Settings):
     language: str
     """ISO 639-1 code of the language of the queries."""
 
-    dishes: str
-    """TSV beside the grammar: dish, region, technique (the last two may be empty)."""
+    names: str
+    """TSV beside the grammar: its first column names something, every other one is a facet of it and may be empty."""
 
-    ingredients: str
-    """TSV beside the grammar: ingredient, kind, source."""
+    parts: str
+    """TSV beside the grammar: its first column names a part, `kind` its kind; others say where the word is from."""
 
-    dish_phrases: list[str] = Field(min_length=1)
-    """Query templates with the slot {dish}, for the dishes of the list."""
+    made_by: str
+    """The facet whose values are the keys of `kinds`."""
 
-    ingredient_phrases: list[str] = Field(min_length=1)
-    """Query templates with the slot {dish}, for dishes made of an ingredient and a technique."""
+    name_phrases: list[str] = Field(min_length=1)
+    """Query templates for what `names` names, with a slot called like its first column."""
+
+    made_phrases: list[str] = Field(min_length=1)
+    """Query templates for what is made of a part, with the same slot."""
 
     kinds: dict[str, dict[str, str]]
-    """For each kind of ingredient, technique to dish template with the slot {ingredient}."""
-
-    @field_validator("dish_phrases", "ingredient_phrases")
-    @classmethod
-    def _has_dish_slot(cls, phrases: list[str]) -> list[str]:
-        for phrase in phrases:
-            if phrase.count("{dish}") != 1:
-                raise ValueError(f"a phrase needs the slot {{dish}} once, got {phrase!r}")
-        return phrases
-
-    @field_validator("kinds")
-    @classmethod
-    def _has_ingredient_slot(cls, kinds: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-        for kind, dishes in kinds.items():
-            for technique, dish in dishes.items():
-                if dish.count("{ingredient}") != 1:
-                    raise ValueError(f"{kind}.{technique} needs the slot {{ingredient}} once, got {dish!r}")
-        return kinds
+    """For each kind of part, value of `made_by` to a name's template, with a slot called like the first column of
+    `parts`."""
 
 
 def shipped_grammars() -> list[str]:
@@ -80,8 +66,8 @@ def load_queries(path_or_name: str | Path) -> list[Query]:
     """Queries of a file or of a shipped grammar, in the order to search them, no query twice.
 
     Args:
-        path_or_name: a plain text file (one query a line, `#` starts a comment line), a TSV with a header (query and
-            any of dish, technique, region), a grammar of one's own (.toml), or a name of `shipped_grammars()`.
+        path_or_name: a plain text file (one query a line, `#` starts a comment line), a TSV with a header (query, and
+            facets of any name), a grammar of one's own (.toml), or a name of `shipped_grammars()`.
 
     Raises:
         ValueError: no such file or name, or the line or field that is wrong.
@@ -96,10 +82,8 @@ def load_queries(path_or_name: str | Path) -> list[Query]:
     if path.suffix == ".toml":
         return expand_grammar(path)
     if path.suffix == ".tsv":
-        queries = [
-            Query(row["query"], row.get("dish") or None, row.get("technique") or None, row.get("region") or None)
-            for row in _read_rows(path, ("query",))
-        ]
+        _, rows = _read_rows(path, ("query",), key="query")
+        queries = [Query(row["query"], _facets_of(path, row, leave_out=("query",))) for row in rows]
     else:
         lines = (line.strip() for line in _read_text(path).splitlines())
         queries = [Query(line) for line in lines if line and not line.startswith("#")]
@@ -108,17 +92,18 @@ def load_queries(path_or_name: str | Path) -> list[Query]:
     return _without_repeats(queries)
 
 
-def food_words() -> list[str]:
-    """Dishes and ingredients of the shipped grammars, longest first."""
+def shipped_words() -> list[str]:
+    """Names and parts of the shipped grammars, longest first."""
     words: set[str] = set()
     for name in shipped_grammars():
         grammar = _read_grammar(GRAMMARS / f"{name}.toml")
-        words |= {row["dish"] for row in _read_rows(GRAMMARS / grammar.dishes, ("dish",))}
-        words |= {row["ingredient"] for row in _read_rows(GRAMMARS / grammar.ingredients, ("ingredient",))}
+        for table in (grammar.names, grammar.parts):
+            key, rows = _read_rows(GRAMMARS / table)
+            words |= {row[key] for row in rows}
     return sorted(words, key=lambda word: (-len(word), word))
 
 
-def find_food(title: str, words: Sequence[str]) -> str | None:
+def find_word(title: str, words: Sequence[str]) -> str | None:
     """The first of `words` that a title holds; words of Latin letters as whole words."""
     folded = title.casefold()
     found = (word for word in words if re.search(rf"(?<![a-z]){re.escape(word.casefold())}(?![a-z])", folded))
@@ -126,38 +111,53 @@ def find_food(title: str, words: Sequence[str]) -> str | None:
 
 
 def expand_grammar(path: Path) -> list[Query]:
-    """All queries of a grammar; round by round over its dishes, so that every prefix is varied.
+    """All queries of a grammar; round by round over what is named, so that every prefix is varied.
 
-    The order is the same on any machine: dishes go by the hash of their name, which mixes kinds and techniques, and
-    in each round neighbouring dishes get different phrases.
+    The order is the same on any machine: names go by their hash, which mixes kinds and ways of making, and in each
+    round neighbours get different phrases.
     """
     grammar = _read_grammar(path)
-    rows = _read_rows(path.parent / grammar.dishes, ("dish", "region", "technique"))
-    named = _without_repeats(
-        Query(row["dish"], row["dish"], row["technique"] or None, row["region"] or None) for row in rows
-    )
-    # Every ingredient with every technique of its kind.
-    made, ingredients = [], path.parent / grammar.ingredients
-    for row in _read_rows(ingredients, ("ingredient", "kind")):
+    names, parts = path.parent / grammar.names, path.parent / grammar.parts
+    slot, rows = _read_rows(names)
+    _check_slots(path, slot, {"name_phrases": grammar.name_phrases, "made_phrases": grammar.made_phrases})
+    named = _without_repeats(Query(row[slot], _facets_of(names, row)) for row in rows)
+    # Every part with everything that is made of its kind.
+    made = []
+    part, rows = _read_rows(parts, ("kind",))
+    _check_slots(path, part, {f"kinds.{kind}": made_of.values() for kind, made_of in grammar.kinds.items()})
+    for row in rows:
         if row["kind"] not in grammar.kinds:
-            raise ValueError(
-                f"queries: {ingredients}: kind of {row['ingredient']} must be one of {list(grammar.kinds)}"
-            )
-        for technique, template in grammar.kinds[row["kind"]].items():
-            dish = template.format(ingredient=row["ingredient"])
-            made.append(Query(dish, dish, technique))
-    # A dish that is listed by name keeps its region and all of its phrases.
+            raise ValueError(f"queries: {parts}: kind of {row[part]} must be one of {list(grammar.kinds)}")
+        for made_by, template in grammar.kinds[row["kind"]].items():
+            name = template.replace(f"{{{part}}}", row[part])
+            made.append(Query(name, {slot: name, grammar.made_by: made_by}))
+    # What is listed by name keeps its facets and all of its phrases.
     known = {query.query for query in named}
-    items = [(query, grammar.dish_phrases) for query in named]
-    items += [(query, grammar.ingredient_phrases) for query in _without_repeats(made) if query.query not in known]
+    items = [(query, grammar.name_phrases) for query in named]
+    items += [(query, grammar.made_phrases) for query in _without_repeats(made) if query.query not in known]
     items.sort(key=lambda item: hashlib.sha256(item[0].query.encode()).digest())
-    num_rounds = max(len(grammar.dish_phrases), len(grammar.ingredient_phrases))
+    num_rounds = max(len(grammar.name_phrases), len(grammar.made_phrases))
     return _without_repeats(
-        replace(query, query=phrases[(turn + place) % len(phrases)].format(dish=query.query))
+        replace(query, query=phrases[(turn + place) % len(phrases)].replace(f"{{{slot}}}", query.query))
         for turn in range(num_rounds)
         for place, (query, phrases) in enumerate(items)
         if turn < len(phrases)
     )
+
+
+def _facets_of(path: Path, row: Mapping[str, str], leave_out: Sequence[str] = ()) -> dict[str, str]:
+    """What a row says beside its query; a column without a name says nothing."""
+    taken = sorted({*row} & _NO_FACETS - {*leave_out})
+    if taken:
+        raise ValueError(f"queries: {path}: a facet cannot be called {taken[0]!r}, a column of ours: rename it")
+    return {name: value for name, value in row.items() if name and value and name not in leave_out}
+
+
+def _check_slots(path: Path, slot: str, templates: Mapping[str, Iterable[str]]) -> None:
+    for field_, texts in templates.items():
+        for text in texts:
+            if text.count(f"{{{slot}}}") != 1:
+                raise ValueError(f"queries: {path}: {field_} needs the slot {{{slot}}} once, got {text!r}")
 
 
 def _read_grammar(path: Path) -> Grammar:
@@ -171,19 +171,19 @@ def _read_grammar(path: Path) -> Grammar:
         raise ValueError(f"queries: {path}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a TSV; lines that start with # are left out, the first column is never empty."""
+def _read_rows(path: Path, required: Sequence[str] = (), key: str | None = None) -> tuple[str, list[dict[str, str]]]:
+    """(`key`, or the first column's name; rows of a TSV, none of which has an empty key); lines with # are left out."""
     lines = [line for line in _read_text(path).splitlines() if line.strip() and not line.startswith("#")]
     reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     missing = [name for name in required if name not in (reader.fieldnames or [])]
     if missing:
         raise ValueError(f"queries: {path} needs a header with {', '.join(required)}, missing {', '.join(missing)}")
-    rows = []
+    rows, key = [], key or (reader.fieldnames or [""])[0]
     for row in reader:
-        if None in row or not (row[required[0]] or "").strip():
+        if None in row or not (row[key] or "").strip():
             raise ValueError(f"queries: {path}: bad row {list(row.values())}")
         rows.append({name: (value or "").strip() for name, value in row.items()})
-    return rows
+    return key, rows
 
 
 def _read_text(path: Path) -> str:

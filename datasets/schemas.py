@@ -46,6 +46,10 @@ class TableSpec:
     reasons: Mapping[str, Policy] = field(default_factory=dict)
     later: frozenset[str] = frozenset()
     """Columns that parts written before they came lack: null there, and no part of a digest where null throughout."""
+    has_facets: bool = False
+    """Whether rows may have further columns of text, which are named by a list of queries and not by us."""
+    once: frozenset[str] = frozenset()
+    """Columns that every part had until lists named their own; digests count them as null where there are none now."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -67,8 +71,10 @@ _evaluated = {"checkpoint": _string, "release": _string, "split": _string, "dire
 TABLES: Mapping[str, TableSpec] = {
     "searches": TableSpec(
         ("query",),
-        _columns(query=_string, dish=_string, technique=_string, region=_string, num_results=_int32, searched_at=_time),
+        _columns(query=_string, num_results=_int32, searched_at=_time),
         SEARCH_REASONS,
+        has_facets=True,
+        once=frozenset({"dish", "technique", "region"}),
     ),
     "discoveries": TableSpec(
         ("query", "video_id"),

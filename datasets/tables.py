@@ -50,7 +50,11 @@ def make_table(name: str, rows: Iterable[dict[str, Any]], *, recipe: str, run_id
     For tables without vectors; feature tables are built column by column (`add_common_columns`).
     """
     common = {"recipe": recipe, "run_id": run_id, "attempt": attempt}
-    return pa.Table.from_pylist([{**row, **common} for row in rows], schema=TABLES[name].schema)
+    made, schema = [{**row, **common} for row in rows], TABLES[name].schema
+    if TABLES[name].has_facets:
+        for facet in dict.fromkeys(column for row in made for column in row if column not in schema.names):
+            schema = schema.append(pa.field(facet, pa.string()))
+    return pa.Table.from_pylist(made, schema=schema)
 
 
 def add_common_columns(table: pa.Table, *, recipe: str, run_id: str, attempt: int = 0) -> pa.Table:
@@ -98,11 +102,17 @@ def part_path(root: str | Path, name: str, table: pa.Table, input_keys: Sequence
 
 
 def complete_table(name: str, table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
-    """Rows with these columns (all when not given), in this order: null in those that came after the rows were made."""
-    schema = TABLES[name].schema
-    for column in sorted(TABLES[name].later - {*table.column_names}):
+    """Rows with these columns (all when not given), in this order; null in those that came later and in facets that
+    their queries do not have.
+    """
+    spec, schema = TABLES[name], TABLES[name].schema
+    for column in sorted(spec.later - {*table.column_names}):
         table = table.append_column(schema.field(column), pa.nulls(table.num_rows, schema.field(column).type))
-    wanted = schema.names if columns is None else columns
+    facets = [column for column in table.column_names if column not in schema.names] if spec.has_facets else []
+    wanted = [*schema.names, *facets] if columns is None else columns
+    for facet in (column for column in wanted if spec.has_facets and column not in table.column_names):
+        if facet not in schema.names:
+            table = table.append_column(facet, pa.nulls(table.num_rows, pa.string()))
     return table.select(wanted) if {*wanted} <= {*table.column_names} else table
 
 
@@ -117,9 +127,13 @@ def parquet_bytes(table: pa.Table) -> bytes:
 def check_table(name: str, table: pa.Table) -> None:
     """Raise `TableError` unless `table` fits the schema, key and vocabulary of `name`."""
     spec = TABLES[name]
-    if table.column_names != spec.schema.names:
+    own, facets = table.column_names[: len(spec.schema)], table.column_names[len(spec.schema) :]
+    if own != spec.schema.names or (facets and not spec.has_facets):
         raise TableError(f"{name}: columns must be {spec.schema.names}, got {table.column_names}")
-    for expected, actual in zip(spec.schema, table.schema, strict=True):
+    for facet in facets:
+        if table[facet].type != pa.string():
+            raise TableError(f"{name}.{facet}: type must be {pa.string()}, got {table[facet].type}")
+    for expected, actual in zip(spec.schema, table.schema, strict=False):
         if expected.type != pa.null() and expected.type != actual.type:
             raise TableError(f"{name}.{expected.name}: type must be {expected.type}, got {actual.type}")
     for column in (*spec.key, "status", "recipe", "attempt", "run_id"):
@@ -156,15 +170,16 @@ def read_table(
     spec = TABLES[name]
     wanted = list(columns) if columns is not None else spec.schema.names
     needed = [*dict.fromkeys([*wanted, *spec.key, "attempt"])]
+    has_all = columns is None and spec.has_facets
     recipe = recipe or current_recipe(root, name)
     fs = fsspec.core.url_to_fs(str(root))[0]
 
     def read_some(paths: list[str]) -> list[pa.Table]:
-        return [read_part(fs, path, needed) for path in paths]
+        return [read_part(fs, path, None if has_all else needed) for path in paths]
 
     def read_all(paths: list[str]) -> pa.Table:
         if not paths:
-            return spec.schema.empty_table().select(needed)
+            return spec.schema.empty_table().select([column for column in needed if column in spec.schema.names])
         # A turn of several: with tens of thousands of parts, handing out each costs a tenth of reading it.
         size = 1 + len(paths) // _TURNS
         turns = [paths[start : start + size] for start in range(0, len(paths), size)]
@@ -172,7 +187,13 @@ def read_table(
             return pa.concat_tables(chain.from_iterable(threads.map(read_some, turns)), promote_options="permissive")
 
     table = keep_highest_attempt(spec, read_parts(root, name, recipe, read_all))
-    return complete_table(name, table, wanted)
+    return complete_table(name, table, None if has_all else wanted)
+
+
+def list_facets(root: str | Path) -> list[str]:
+    """The facets that the queries of a root may have, in their list's order."""
+    own = TABLES["searches"].schema.names
+    return [name for name in read_table(root, "searches").column_names if name not in own]
 
 
 def read_part(fs: Any, path: str, columns: list[str] | None = None) -> pa.Table:
@@ -278,7 +299,10 @@ def table_digest(root: str | Path, name: str, recipe: str | None = None) -> str:
 
     Independent of how rows are spread over parts and of Parquet's encoding; nulls count, bytes under nulls do not.
     """
-    table = widen(read_table(root, name, recipe=recipe)).combine_chunks()
+    table = read_table(root, name, recipe=recipe)
+    for column in sorted(TABLES[name].once - {*table.column_names}):
+        table = table.append_column(column, pa.nulls(table.num_rows, pa.string()))
+    table = widen(table).combine_chunks()
     order = pc.sort_indices(table, [(key, "ascending") for key in TABLES[name].key])
     digest = hashlib.sha256()
     unused = {column for column in TABLES[name].later if table[column].null_count == table.num_rows}

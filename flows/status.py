@@ -13,7 +13,6 @@ from rich.table import Table
 from datasets.counts import count_drawn, count_found, count_ok, count_rows
 from datasets.outcomes import VIDEO_REASONS, Policy, Status
 from datasets.outside_text import one_line
-from datasets.queries import Facet
 from datasets.schemas import TABLES
 from datasets.suggestions import did_you_mean
 from datasets.tables import list_parts, read_ok, read_run, read_table
@@ -206,7 +205,7 @@ def read_qualities(root: str) -> pd.DataFrame:
 STAGES = ("queries", "videos found", "videos selected", "videos downloaded", "clips")
 
 
-def read_yields(root: str, facet: Facet) -> pd.DataFrame:
+def read_yields(root: str, facet: str) -> pd.DataFrame:
     """Queries and what they brought, one row a value of the facet, most clips first.
 
     A video that queries of several values found counts for each of them, and once for each: columns may add up to more

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from datasets.queries import Facet
 from datasets.suggestions import did_you_mean
 from flows.commands.shared import (
     ConfigOption,
@@ -25,13 +24,18 @@ def status(
     config: ConfigOption = None,
     root: RootOption = None,
     overrides: SetOption = None,
-    by: Annotated[Facet | None, typer.Option("--by", help="show also what each dish, technique or region gave")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="a column of the list of queries: show also what each of its values gave")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show the funnel and the failures by reason; with a configuration, what its plan still takes.
 
     Example: python -m flows status --config configs/demo.toml --root data/demo --by technique
     """
+    from datasets.suggestions import did_you_mean
+    from datasets.tables import list_facets
+    from flows.config import ConfigError
     from flows.machinery.forecast import forecast_rest
     from flows.machinery.roots import check_has_tables
     from flows.status import read_yields
@@ -39,6 +43,9 @@ def status(
     settings = read_config(config, root, overrides)
     with one_line_errors():
         check_has_tables(settings.root)
+        facets = list_facets(settings.root)
+        if by and facets and by not in facets:
+            raise ConfigError(f"--by {by}: its queries have {', '.join(facets)}{did_you_mean(by, facets)}")
     more = {"yields": read_yields(settings.root, by)} if by else {}
     with one_line_errors():
         # Without a file the plan is not this root's.

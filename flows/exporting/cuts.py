@@ -5,11 +5,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lhotse import Features, SupervisionSegment
-from lhotse.array import Array
-from lhotse.cut import MonoCut
-from lhotse.shar.writers.array import ArrayTarWriter
-from lhotse.shar.writers.cut import JsonlShardWriter
 from numpy.typing import NDArray
 
 from datasets.files import write_bytes
@@ -34,6 +29,10 @@ def write_cuts(release: Path, folder: Path, splits: dict[str, int]) -> None:
 
 
 def _write_shard(release: Path, split: str, number: int, folder: Path) -> None:
+    from lhotse.array import Array
+    from lhotse.shar.writers.array import ArrayTarWriter
+    from lhotse.shar.writers.cut import JsonlShardWriter
+
     families = read_manifest(release)["families"]
     fields = {field: name for field, name in _FIELDS.items() if name in families or name.startswith("pooled")}
     cuts = folder / f"cuts.{number:06d}.jsonl.gz"
@@ -59,8 +58,11 @@ def _write_shard(release: Path, split: str, number: int, folder: Path) -> None:
     write_bytes(cuts, gzip.compress(gzip.decompress(cuts.read_bytes()), mtime=0))
 
 
-def _make_cut(sample: Sample) -> MonoCut:
+def _make_cut(sample: Sample) -> Any:
     """A cut of the clip's length, which begins at 0; where it lies in its video is in `custom`."""
+    from lhotse import SupervisionSegment
+    from lhotse.cut import MonoCut
+
     facts = {name: value for name, value in sample.facts.items() if value is not None}
     words = facts.pop("transcript", None)
     duration = (facts["end_ms"] - facts["start_ms"]) / 1000
@@ -73,8 +75,10 @@ def _make_cut(sample: Sample) -> MonoCut:
     return MonoCut(**common, supervisions=said, custom=facts)
 
 
-def _describe_frames(cut: MonoCut, frames: NDArray[Any]) -> Features:
+def _describe_frames(cut: Any, frames: NDArray[Any]) -> Any:
     """Log-mel as lhotse sees it; its length is that of its frames, of which the last begins where the clip ends."""
+    from lhotse import Features
+
     return Features(
         type="log-mel",
         num_frames=len(frames),

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import webdataset
-
 from datasets.files import open_whole
 from flows.exporting.shards import count_shards, read_samples
 
 
 def write_samples(release: Path, folder: Path, splits: dict[str, int]) -> None:
     """Write data/{split}-00000-of-000NN.tar for each shard of a release; no member has a time or an owner."""
+    import webdataset  # of the extra `export`
+
     for split in splits:
         num_shards = count_shards(release, split)
         for number in range(num_shards):

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.files import write_bytes
-from datasets.queries import Facet
-from datasets.tables import read_ok, read_table
+from datasets.tables import list_facets, read_ok, read_table
 from datasets.wide import widen
 from flows.answers import Precision, measure_precision
 from flows.clip_choices import choose_videos, count_own_choices
@@ -68,7 +67,7 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
     media = {row["video_id"]: row for row in read_ok(root, "media", columns).to_pylist()}
     videos = read_frame(root, "videos", ["video_id", "title"])
     titles = dict(zip(videos["video_id"], videos["title"], strict=True))
-    yields = {facet: read_yields(root, facet) for facet in get_args(Facet)}
+    yields = {facet: read_yields(root, facet) for facet in list_facets(root)}
     media_root = config.media_root
     links = {video_id: link_media(root, media_root, row["media_path"]) for video_id, row in media.items()}
     segments = read_frame(root, "segments", ["video_id", "start_ms", "end_ms", "label"])

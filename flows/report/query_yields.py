@@ -1,4 +1,4 @@
-"""Which spoken queries find their clip: by food, by length, by share of speech."""
+"""Which spoken queries find their clip: by topic, by length, by share of speech."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from datasets.queries import find_food, food_words
-from datasets.tables import list_parts, read_table
+from datasets.queries import find_word, shipped_words
+from datasets.tables import list_facets, list_parts, read_table
 from model.ranks import DIRECTIONS, RECALL_AT, Ranks
 
 VOICE = DIRECTIONS[0]
@@ -53,7 +53,7 @@ def group_queries(root: str, split: str = "test") -> dict[str, list[Group]]:
     """Recall of the spoken queries of a split, by what they are about; without an evaluation, nothing.
 
     Returns:
-        {"food": the words with most queries, "length": .., "speech": ..}, each without groups that are empty.
+        {"topic": the words with most queries, "length": .., "speech": ..}, each without groups that are empty.
     """
     queries = read_ranks(root, split)
     if queries.empty:
@@ -66,7 +66,7 @@ def group_queries(root: str, split: str = "test") -> dict[str, list[Group]]:
         queries = queries.assign(
             length_s=mels["num_frames"].reindex(queries["clip_id"]).to_numpy() * _FRAME_MS / 1000,
             speech_percent=np.nan,
-            food=paths.map(lambda path: PurePosixPath(path).parent.name or None, na_action="ignore").to_numpy(),
+            topic=paths.map(lambda path: PurePosixPath(path).parent.name or None, na_action="ignore").to_numpy(),
         )
     else:
         columns = ["clip_id", "start_ms", "end_ms", "speech_ms"]
@@ -75,32 +75,32 @@ def group_queries(root: str, split: str = "test") -> dict[str, list[Group]]:
         queries = queries.assign(
             length_s=length_ms / 1000,
             speech_percent=100 * own["speech_ms"].to_numpy() / length_ms,
-            food=queries["video_id"].map(_find_foods(root, set(queries["video_id"]))),
+            topic=queries["video_id"].map(_find_topics(root, set(queries["video_id"]))),
         )
-    words = queries["food"].dropna().value_counts()
+    words = queries["topic"].dropna().value_counts()
     common = [str(word) for word in words.index[words >= FEWEST_QUERIES]][:MOST_WORDS]
     groups = {
-        "food": [_sum_up(word, queries[queries["food"] == word], len(queries)) for word in common],
+        "topic": [_sum_up(word, queries[queries["topic"] == word], len(queries)) for word in common],
         "length": _cut_groups(queries, "length_s", LENGTHS_S, " s"),
         "speech": _cut_groups(queries, "speech_percent", SPEECH_PERCENT, " %"),
     }
     return {name: rows for name, rows in groups.items() if rows}
 
 
-def _find_foods(root: str, video_ids: set[str]) -> dict[str, str | None]:
-    """The food in a video's title; else the dish that was searched for when the video was best placed."""
-    words = food_words()
-    searches = read_table(root, "searches", ["query", "dish"])
-    dishes = dict(zip(searches["query"].to_pylist(), searches["dish"].to_pylist(), strict=True))
-    foods: dict[str, str | None] = {}
-    found = read_table(root, "discoveries", ["query", "video_id", "rank"]).sort_by("rank")
-    for row in found.to_pylist():
-        if row["video_id"] in video_ids and dishes.get(row["query"]):
-            foods.setdefault(row["video_id"], dishes[row["query"]])
+def _find_topics(root: str, video_ids: set[str]) -> dict[str, str | None]:
+    """A word of the shipped lists in a video's title; else the list's first facet of the query that placed it best."""
+    topics: dict[str, str | None] = {}
+    for facet in list_facets(root)[:1]:
+        searches = read_table(root, "searches", ["query", facet])
+        searched = dict(zip(searches["query"].to_pylist(), searches[facet].to_pylist(), strict=True))
+        for row in read_table(root, "discoveries", ["query", "video_id", "rank"]).sort_by("rank").to_pylist():
+            if row["video_id"] in video_ids and searched.get(row["query"]):
+                topics.setdefault(row["video_id"], searched[row["query"]])
+    words = shipped_words()
     for row in read_table(root, "videos", ["video_id", "title"]).to_pylist():
         if row["video_id"] in video_ids and row["title"]:
-            foods[row["video_id"]] = find_food(row["title"], words) or foods.get(row["video_id"])
-    return foods
+            topics[row["video_id"]] = find_word(row["title"], words) or topics.get(row["video_id"])
+    return topics
 
 
 def _cut_groups(queries: pd.DataFrame, column: str, edges: tuple[float, ...], unit: str) -> list[Group]:

@@ -1,6 +1,5 @@
 """Queries to discoveries: what each query of the list finds."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -36,7 +35,9 @@ def find_videos(run: Run) -> None:
         if len(asked_for) < len(queries):
             logger.warning("%d videos of the list were taken down and stay out", len(queries) - len(asked_for))
         queries = asked_for
-    asked = pa.Table.from_pylist([asdict(query) for query in queries], schema=_QUERY_SCHEMA)
+    facets = dict.fromkeys(facet for query in queries for facet in query.facets)
+    columns = pa.schema([(name, pa.string()) for name in ("query", *facets)])
+    asked = pa.Table.from_pylist([{"query": query.query, **query.facets} for query in queries], schema=columns)
     todo = left_to_do(asked, run, "searches", recipe)
     if config.search.again_after_days is not None:
         # Queries whose last search is old enough to be done again, as its next attempt; the oldest first.
@@ -81,6 +82,3 @@ def search_batch(batch: pa.Table, run: Run, recipe: str, pacer: Pacer) -> None:
     made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
     write_part(run.root, "discoveries", make_table("discoveries", discoveries, **made), batch["query"].to_pylist())
     write_part(run.root, "searches", make_table("searches", searches, **made))
-
-
-_QUERY_SCHEMA = pa.schema([(name, pa.string()) for name in ("query", "dish", "technique", "region")])

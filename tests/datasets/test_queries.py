@@ -33,12 +33,14 @@ def test_no_query_is_there_twice(name):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_query_has_a_dish_and_a_technique(name):
-    assert all(query.dish and query.technique for query in load_queries(name))
+    assert all({"dish", "technique"} <= {*query.facets} for query in load_queries(name))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_query_holds_its_dish_and_more(name):
-    assert all(query.dish in query.query and query.dish != query.query for query in load_queries(name))
+    assert all(
+        query.facets["dish"] in query.query and query.facets["dish"] != query.query for query in load_queries(name)
+    )
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -50,18 +52,18 @@ def test_queries_are_clean_text(name):
 
 
 def test_a_dish_keeps_its_region(japanese):
-    assert {query.region for query in japanese if query.dish == "ゴーヤーチャンプルー"} == {"沖縄"}
+    assert {query.facets["region"] for query in japanese if query.facets["dish"] == "ゴーヤーチャンプルー"} == {"沖縄"}
 
 
 def test_every_prefecture_group_is_in_the_list(japanese):
-    assert len({query.region for query in japanese if query.region}) >= 40
+    assert len({query.facets.get("region") for query in japanese} - {None}) >= 40
 
 
 def test_the_order_starts_varied(japanese):
     first = japanese[:100]
-    assert len({query.dish for query in first}) == 100
-    assert len({query.technique for query in first}) >= 6
-    assert len({query.query.removeprefix(query.dish) for query in first}) >= 5
+    assert len({query.facets["dish"] for query in first}) == 100
+    assert len({query.facets["technique"] for query in first}) >= 6
+    assert len({query.query.removeprefix(query.facets["dish"]) for query in first}) >= 5
 
 
 def test_the_order_is_the_same_each_time(japanese):
@@ -93,14 +95,38 @@ def test_a_text_file_gives_a_query_a_line(tmp_path):
 def test_a_tsv_gives_facets(tmp_path):
     path = tmp_path / "mine.tsv"
     path.write_text("region\tquery\tdish\n沖縄\tゴーヤー レシピ\t\n\tおでん\tおでん\n")
-    assert load_queries(str(path)) == [Query("ゴーヤー レシピ", region="沖縄"), Query("おでん", dish="おでん")]
+    assert load_queries(str(path)) == [
+        Query("ゴーヤー レシピ", {"region": "沖縄"}),
+        Query("おでん", {"dish": "おでん"}),
+    ]
+
+
+def test_facets_of_a_list_are_its_own_columns(tmp_path):
+    path = tmp_path / "climbing.tsv"
+    path.write_text("query\tsport\tlevel\t\nクライミング 入門\tboulder\tbeginner\tx\nアルパイン\talpine\t\t\n")
+    assert load_queries(path) == [
+        Query("クライミング 入門", {"sport": "boulder", "level": "beginner"}),
+        Query("アルパイン", {"sport": "alpine"}),
+    ]
+
+
+def test_a_grammar_of_another_topic_needs_no_word_of_cooking(tmp_path):
+    (tmp_path / "knots.tsv").write_text("knot\tuse\nbowline\trescue\n")
+    (tmp_path / "ropes.tsv").write_text("rope\tkind\nhemp\tlaid\n")
+    path = tmp_path / "knots.toml"
+    path.write_text("""language = "en"\nnames = "knots.tsv"\nparts = "ropes.tsv"\nmade_by = "way"
+name_phrases = ["how to tie a {knot}"]\nmade_phrases = ["{knot} tutorial"]\n[kinds.laid]\nsplice = "{rope} splice"\n""")
+    assert set(load_queries(path)) == {
+        Query("how to tie a bowline", {"knot": "bowline", "use": "rescue"}),
+        Query("hemp splice tutorial", {"knot": "hemp splice", "way": "splice"}),
+    }
 
 
 def write_grammar(folder, dish_rows="dish\tregion\ttechnique\n", ingredient_rows="ingredient\tkind\n", **changes):
     (folder / "dishes.tsv").write_text(dish_rows)
     (folder / "ingredients.tsv").write_text(ingredient_rows)
-    fields = {"language": '"xx"', "dish_phrases": '["{dish} a", "{dish} b"]', "ingredient_phrases": '["{dish} c"]'}
-    fields |= {"dishes": '"dishes.tsv"', "ingredients": '"ingredients.tsv"', **changes}
+    fields = {"language": '"xx"', "name_phrases": '["{dish} a", "{dish} b"]', "made_phrases": '["{dish} c"]'}
+    fields |= {"names": '"dishes.tsv"', "parts": '"ingredients.tsv"', "made_by": '"technique"', **changes}
     text = "".join(f"{name} = {value}\n" for name, value in fields.items())
     path = folder / "grammar.toml"
     path.write_text(text + '[kinds.root]\nboil = "boiled {ingredient}"\nfry = "fried {ingredient}"\n')
@@ -110,29 +136,29 @@ def write_grammar(folder, dish_rows="dish\tregion\ttechnique\n", ingredient_rows
 def test_a_grammar_crosses_words_with_phrases(tmp_path):
     path = write_grammar(tmp_path, "dish\tregion\ttechnique\nstew\tnorth\tboil\n", "ingredient\tkind\nturnip\troot\n")
     assert set(load_queries(path)) == {
-        Query("stew a", "stew", "boil", "north"),
-        Query("stew b", "stew", "boil", "north"),
-        Query("boiled turnip c", "boiled turnip", "boil"),
-        Query("fried turnip c", "fried turnip", "fry"),
+        Query("stew a", {"dish": "stew", "technique": "boil", "region": "north"}),
+        Query("stew b", {"dish": "stew", "technique": "boil", "region": "north"}),
+        Query("boiled turnip c", {"dish": "boiled turnip", "technique": "boil"}),
+        Query("fried turnip c", {"dish": "fried turnip", "technique": "fry"}),
     }
 
 
 def test_a_made_dish_that_is_named_too_keeps_its_region(tmp_path):
     dish_rows = "dish\tregion\ttechnique\nfried turnip\tnorth\tfry\n"
     queries = expand_grammar(write_grammar(tmp_path, dish_rows, "ingredient\tkind\nturnip\troot\n"))
-    assert {query.region for query in queries if query.dish == "fried turnip"} == {"north"}
+    assert {query.facets["region"] for query in queries if query.facets["dish"] == "fried turnip"} == {"north"}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dish_phrases": "[]"}, "dish_phrases"),
-        ({"dish_phrases": '["recipe"]'}, "slot"),
+        ({"name_phrases": "[]"}, "name_phrases"),
+        ({"name_phrases": '["recipe"]'}, "slot {dish} once"),
         ({"colour": '"red"'}, "colour"),
         ({"language": "5"}, "language"),
-        ({"dishes": '"absent.tsv"'}, "absent.tsv"),
+        ({"names": '"absent.tsv"'}, "absent.tsv"),
         ({"language": ""}, "not TOML"),
-        ({"ingredients": '"dishes.tsv"'}, "missing ingredient, kind"),
+        ({"parts": '"dishes.tsv"'}, "missing kind"),
     ],
 )
 def test_a_bad_grammar_is_refused_in_one_line(tmp_path, changes, message):
@@ -149,6 +175,7 @@ def test_a_bad_grammar_is_refused_in_one_line(tmp_path, changes, message):
         ("headless.tsv", "おでん\tおでん\n".encode(), "missing query"),
         ("wide.tsv", b"query\na\tb\n", "bad row"),
         ("hollow.tsv", b"dish\tquery\nx\t\n", "bad row"),
+        ("taken.tsv", b"query\tstatus\na\tb\n", "a facet cannot be called 'status'"),
     ],
 )
 def test_a_bad_file_is_refused_in_one_line(tmp_path, name, content, message):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK
-from datasets.queries import find_food, food_words
+from datasets.queries import find_word, shipped_words
 from datasets.tables import make_table, write_part
 from flows.config import Config
 from flows.report.build import build_report
@@ -46,7 +46,7 @@ def root(tmp_path):
 
 
 def test_queries_are_grouped_by_the_food_in_the_title_or_the_dish_searched_for(root):
-    food = {group.name: group for group in group_queries(str(root))["food"]}
+    food = {group.name: group for group in group_queries(str(root))["topic"]}
     assert {name: (group.num_queries, group.recall) for name, group in food.items()} == {
         "トマト": (10, 1.0), "たまねぎ": (10, 0.0), "肉じゃが": (10, 0.5),
     }  # fmt: skip
@@ -68,13 +68,13 @@ def test_pairs_are_grouped_by_the_folder_of_their_image(tmp_path):
     pairs = [{"pair_id": f"p{i}", "image_path": f"test/{'apple' if i % 2 else 'pear'}/{i}.jpg"} for i in range(8)]
     write(tmp_path, "pairs", [{**pair, "audio_path": "x", "language": "ja", "split": "test"} for pair in pairs])
     write(tmp_path, "ranks", [rank(f"p{i}", f"p{i}", 20 * (i % 2)) for i in range(8)])
-    food = group_queries(str(tmp_path))["food"]
+    food = group_queries(str(tmp_path))["topic"]
     assert {group.name: group.recall for group in food} == {"apple": 0.0, "pear": 1.0}
 
 
 def test_the_report_shows_the_groups(root):
     page = (root / "report.html").read_text(encoding="utf-8") if build_report(Config(root=str(root))) else ""
-    assert "By food" in page and "トマト" in page and 'aria-label="50 %, interval 24 to 76 %"' in page
+    assert "By topic" in page and "トマト" in page and 'aria-label="50 %, interval 24 to 76 %"' in page
 
 
 @given(st.integers(1, 500), st.floats(0, 1))
@@ -93,4 +93,4 @@ def test_the_interval_is_wilsons():
     [("Easy carrots soup", "carrots"), ("veggieseggs", None), ("春のたまねぎのマリネ", "たまねぎ"), ("", None)],
 )
 def test_foods_are_found_in_titles(title, food):
-    assert find_food(title, food_words()) == food
+    assert find_word(title, shipped_words()) == food
