@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from datasets.attempts import keep_highest_attempt
-from datasets.files import read_json, store_errors, write_json
+from datasets.files import describe_files, read_json, store_errors, write_json
 from datasets.outcomes import Status
 from datasets.schemas import TABLES
 from datasets.tables import current_recipe, list_parts, read_parts, read_table
@@ -102,8 +102,8 @@ def _keep(root: str, what: str, tables: Sequence[str], count: Callable[[], tuple
         paths = list_parts(root, name, recipe)
         num_parts += len(paths)
         folders = {part.rpartition("/")[0] for part in paths}
-        entries = {entry["name"]: entry for folder in folders for entry in fs.ls(folder, detail=True)}
-        facts = [[part, *map(entries.get(part, {}).get, ("size", "mtime", "created", "ETag"))] for part in paths]
+        there = {path: facts for folder in folders for path, facts in describe_files(fs, folder).items()}
+        facts = [[part, *there.get(part, ())] for part in paths]
         listing.update(repr([name, recipe, facts]).encode())
     with suppress(ValueError, TypeError, KeyError):  # none, or no such file of ours
         kept = read_json(path)

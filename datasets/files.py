@@ -37,10 +37,39 @@ def open_whole(path: str | Path) -> Iterator[IO[bytes]]:
     Path(name).replace(path)
 
 
+def is_local(fs: Any) -> bool:
+    """Whether an fsspec file system is this machine's."""
+    return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+
+
+def list_folder(fs: Any, folder: str) -> list[str]:
+    """Paths of what a folder holds, in no order; none where there is no such folder.
+
+    Of this machine's folders the system is asked, not fsspec, which takes ten times as long over a name.
+    """
+    try:
+        if is_local(fs):
+            with os.scandir(folder) as entries:
+                return [entry.path for entry in entries]
+        return [path for path in fs.ls(folder, detail=False) if path.rpartition("/")[0] == folder]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def describe_files(fs: Any, folder: str) -> dict[str, tuple[Any, ...]]:
+    """What tells a file from the one that takes its place, of each path of `list_folder`; the folder must be there."""
+    if is_local(fs):
+        with os.scandir(folder) as entries:
+            facts = ((entry.path, entry.stat()) for entry in entries)
+            return {path: (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in facts}
+    names = ("size", "mtime", "created", "ETag")
+    return {entry["name"]: tuple(map(entry.get, names)) for entry in fs.ls(folder, detail=True)}
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a file whole or not at all: `open_whole`; on object stores one PUT."""
     fs, local = fsspec.core.url_to_fs(str(path))
-    if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
+    if not is_local(fs):
         fs.pipe_file(local, data)
         return
     with open_whole(local) as file:

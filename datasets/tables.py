@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from datasets.array_bytes import array_bytes
 from datasets.attempts import keep_highest_attempt
-from datasets.files import read_json, write_bytes, write_json
+from datasets.files import list_folder, read_json, write_bytes, write_json
 from datasets.outcomes import MAX_DETAIL_CHARS, Status
 from datasets.schemas import SCHEMA_VERSION, TABLES, is_volatile
 from datasets.wide import narrow, widen
@@ -232,16 +232,10 @@ def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[s
     """
     fs, base = fsspec.core.url_to_fs(str(root))
 
-    def names_in(folder: str) -> list[str]:
-        try:
-            return [path for path in fs.ls(folder, detail=False) if path.rpartition("/")[0] == folder]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-
     def list_once() -> list[str]:
         fs.invalidate_cache()  # other processes write parts, too
-        folders = [_join(base, name, recipe)] if recipe else names_in(_join(base, name))
-        return sorted(path for folder in folders for path in names_in(folder) if path.endswith(".parquet"))
+        folders = [_join(base, name, recipe)] if recipe else list_folder(fs, _join(base, name))
+        return sorted(path for folder in folders for path in list_folder(fs, folder) if path.endswith(".parquet"))
 
     paths = list_once()
     while (again := list_once()) != paths:
