@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from benchmarks.limits import tell
 from model.available import Rivals, estimate_whole
 from model.metrics import rank_embeddings
 
@@ -93,7 +94,7 @@ def measure(share_gone: float, by_channel: bool, draws: int, worlds: list[World]
 
 
 def main() -> None:
-    """Print a line a setting."""
+    """Print a line a setting, and each coverage beside its limit."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--draws", type=int, default=1000)
     draws = parser.parse_args().draws
@@ -104,6 +105,7 @@ def main() -> None:
             found = measure(share, by_channel, draws, worlds)
             how = "by channel" if by_channel else "at random"
             print(f"{share:4.0%} gone {how:10}", ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
+            tell(f"the interval covers, {share:.0%} gone {how}", 100 * found["covered"], "% of draws", at_least=95)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ COMMANDS = (
     training.finetune,
     training.evaluate,
     training.experiment,
+    training.ablate,
     training.import_original,
     training.export_original,
     releases.publish,

@@ -186,6 +186,9 @@ class Config(Settings):
 REPORT_FILE, GALLERY_FILE, SEARCH_PAGE = "report.html", "gallery.html", "search/index.html"
 """Pages in a root; the search page where `search-page --to ROOT/search` wrote it there."""
 
+RULES_FILE = "rules.html"
+"""Of a root where rules were applied, beside its report."""
+
 _NOT_TOML = (ValueError, RecursionError)  # tomllib lets Python's own limits through: of digits, of nesting
 
 

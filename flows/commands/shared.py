@@ -156,6 +156,7 @@ _TITLES = {
     "machine": "What this machine has and lacks",
     "qualities": "Qualities of the clips: how many have a figure, and its quantiles",
     "rules": "What the rules would do to training",
+    "ablation": "What is off, and R@10 in percent; points that it brings, with its interval",
     "yields": "What the queries gave",
     "release": "What publish would do",
     "takedown": "Taken down",

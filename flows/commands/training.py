@@ -163,6 +163,40 @@ def experiment(
     print(f"results: {fill_root(settings.experiments.out, settings)}/{which.value}.json and .csv")
 
 
+def ablate(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="trainings of each line (experiments.seeds): of the draw of clips, too")
+    ] = 3,
+    json: JsonOption = False,
+) -> None:
+    """Say what each rule of [filters] is worth: trainings without it, on equally many clips, with paired intervals.
+
+    Example: python -m flows ablate --config configs/youcook_japanese.toml --root data/youcook_japanese
+
+    Example: python -m flows ablate --root data/mine --seeds 5 --set filters.rules.still="qualities.still_share <= 0.5"
+    """
+    settings = read_config(config, root, [*(overrides or []), f"experiments.seeds={seeds}"])
+    start_server()
+    from flows.experiments.ablate import run_ablation
+    from flows.experiments.ablation_results import ENDINGS, to_frame
+    from flows.experiments.measure import fill_root
+    from flows.machinery.doctor import require
+
+    with one_line_errors():
+        require("ablate", settings)
+        document = run_ablation(settings)
+    if json:
+        print(json_module.dumps(document, ensure_ascii=False))
+        return
+    show({"ablation": to_frame(document)}, as_json=False)
+    size, all_ = document["clips_trained_on"], document["clips"]
+    print(f"every line trains on {size:,} of {all_:,} clips; {seeds} seeds, {document['num_queries']:,} test clips")
+    print(f"results: {fill_root(settings.experiments.out, settings)}/ablation: .{', .'.join(ENDINGS)}")
+
+
 def import_original(
     files: Annotated[list[str], typer.Argument(help="the authors' pickles: PATH, or SPLIT=PATH")],
     config: ConfigOption = None,

@@ -101,14 +101,19 @@ def measure_table(config: Config, table: str) -> TableResult:
     return result
 
 
-def draw_clips(clips: ClipSet, num_clips: int | None) -> ClipSet:
-    """At most `num_clips`, the first in the order of a hash of their ids, so that growth changes few; all for None."""
-    if num_clips is None or len(clips) <= num_clips:
+def draw_clips(clips: ClipSet, num_clips: int | None, salt: str = "experiment") -> ClipSet:
+    """At most `num_clips`, the first in the order of a hash of their ids, so that growth changes few; all for None.
+
+    Clips with weights count as much as their weights: what is drawn is so many an epoch.
+    """
+    weights = np.ones(len(clips)) if clips.weights is None else clips.weights
+    if num_clips is None or weights.sum() <= num_clips:
         return clips
     import pyarrow as pa
 
-    order = np.argsort(unique_hashes(pa.chunked_array([clips.clip_ids]), "experiment"))
-    return clips.subset(np.sort(order[:num_clips]))
+    order = np.argsort(unique_hashes(pa.chunked_array([clips.clip_ids]), salt))
+    num_first = int(np.searchsorted(np.cumsum(weights[order]).round(9), num_clips)) + 1
+    return clips.subset(np.sort(order[:num_first]))
 
 
 def fill_root(name: str, config: Config) -> str:

@@ -94,6 +94,7 @@ _OWN: dict[str, tuple[Check, ...]] = {
     "finetune": _TRAIN,
     "evaluate": (check_root, check_gpu),
     "experiment": (check_gpu,),
+    "ablate": (check_root, check_gpu),
     "publish": (check_root,),
     "publish-when-enough": _PUBLISH,
     "takedown": (check_root,),

@@ -24,6 +24,7 @@ from flows.report.page import render_page
 from flows.report.pictures import Frame, make_pictures
 from flows.report.query_yields import group_queries
 from flows.report.release_history import read_release_figures
+from flows.report.rules import build_rules_page
 from flows.report.spoken_words import read_words
 from flows.report.video_lengths import Strip, make_strip
 from flows.status import (
@@ -55,6 +56,7 @@ def build_report(config: Config, num_videos: int = 20, num_compared: int = 0) ->
         ConfigError: the root holds no tables.
     """
     check_has_tables(config.root)
+    build_rules_page(config)
     path = f"{config.root.rstrip('/')}/{REPORT_FILE}"
     write_bytes(path, render_page(read_page(config, num_videos, num_compared)).encode())
     return path

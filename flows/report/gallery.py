@@ -126,11 +126,11 @@ def read_gallery(config: Config, num_queries: int) -> dict[str, Any]:
     by_id = {row["clip_id"]: row for _, row in ranks.iterrows()}
     shown = [by_id[clip_id] for chosen in parts.values() for clip_id in chosen]
     wanted = {clip_id for row in shown for clip_id in (row["clip_id"], *row["best"].split())}
-    items = {clip_id: item for clip_id, item in _read_items(config) if clip_id in wanted}
+    items = {clip_id: item for clip_id, item in read_items(config) if clip_id in wanted}
     with ThreadPoolExecutor(config.run.num_workers) as pool:
-        pictures = dict(zip(items, pool.map(_make_picture, items.values()), strict=True))
+        pictures = dict(zip(items, pool.map(make_picture, items.values()), strict=True))
         spoken = {row["clip_id"]: items[row["clip_id"]] for row in shown if row["clip_id"] in items}
-        sounds = dict(zip(spoken, pool.map(_make_sound, spoken.values()), strict=True))
+        sounds = dict(zip(spoken, pool.map(make_sound, spoken.values()), strict=True))
     return {
         "heading": read_heading(config),
         "recipe": shown_recipe(config.root),
@@ -164,7 +164,7 @@ def choose_queries(positions: dict[str, float], num_shown: int) -> dict[str, lis
     return {"drawn": drawn, "best": best, "hardest": hardest}
 
 
-def _read_items(config: Config) -> Iterator[tuple[str, Item]]:
+def read_items(config: Config) -> Iterator[tuple[str, Item]]:
     """Every clip, or pair, of the root."""
     if list_parts(config.root, "pairs"):
         for row in locate_pairs(config.root).to_pylist():
@@ -187,7 +187,7 @@ def _read_items(config: Config) -> Iterator[tuple[str, Item]]:
         yield row["clip_id"], Item(title, format_clock(start_ms), path, middle_ms, path, start_ms, end_ms, track)
 
 
-def _make_picture(item: Item) -> str | None:
+def make_picture(item: Item) -> str | None:
     """JPEG as a data: address; None where it cannot be had."""
     try:
         if item.picture is None:
@@ -201,7 +201,8 @@ def _make_picture(item: Item) -> str | None:
         return None
 
 
-def _make_sound(item: Item) -> str | None:
+def make_sound(item: Item) -> str | None:
+    """MP3 of at most `LONGEST_SPEECH_MS` as a data: address; None where it cannot be had."""
     end_ms = min(item.end_ms, item.start_ms + LONGEST_SPEECH_MS)
     try:
         if item.sound is None:

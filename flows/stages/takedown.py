@@ -37,7 +37,7 @@ from datasets.tables import list_parts, read_run, read_table
 from datasets.tombstones import Kind, add_tombstones, hash_id, read_tombstones
 from extract.media_store import remove_media
 from flows.answers import forget_answers
-from flows.config import GALLERY_FILE, REPORT_FILE, SEARCH_PAGE, Config
+from flows.config import GALLERY_FILE, REPORT_FILE, RULES_FILE, SEARCH_PAGE, Config
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
@@ -148,7 +148,7 @@ def _erase(run: Run, videos: set[str], others: set[str], why: str) -> tuple[Coun
             remove_media(media_root, video_id)
     rows = rewrite_tables(run.root, videos, others)
     renew_splits(run.root, {"run_id": run.run_id, "code_version": code_version()})
-    for page in (REPORT_FILE, GALLERY_FILE, SEARCH_PAGE):
+    for page in (REPORT_FILE, GALLERY_FILE, RULES_FILE, SEARCH_PAGE):
         (Path(run.root) / page).unlink(missing_ok=True)
     forget_answers(run.root, videos)
     for cached in Path(run.config.run.cache_dir or run.root).rglob("*.arrow"):
