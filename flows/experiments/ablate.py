@@ -156,7 +156,7 @@ def _compare(config: Config, without: Hits, base: Hits, clips: ClipSet, base_cli
         direction: paired_difference_of_seeds(without[:, i], base[:, i], *chance)
         for i, direction in enumerate(DIRECTIONS)
     }
-    is_same = clips.clip_ids == base_clips.clip_ids and np.array_equal(*map(_weights_of, (clips, base_clips)))
+    is_same = clips.clip_ids == base_clips.clip_ids and np.array_equal(_weights_of(clips), _weights_of(base_clips))
     verdict = "does nothing" if is_same else "helps" if gain.low > 0 else "harms" if gain.high < 0 else "not told apart"
     return {
         "gain": vars(gain),

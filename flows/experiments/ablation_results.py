@@ -67,8 +67,10 @@ def to_frame(document: Row) -> pd.DataFrame:
 
 def scale_of(document: Row) -> float:
     """Points of recall from the middle of the picture to its edge."""
-    ends = [abs(100 * arm["gain"][end]) for arm in document["arms"] if "gain" in arm for end in ("low", "high")]
-    return max(1.0, *ends) * 1.1
+    ends: list[float] = [
+        abs(100 * arm["gain"][end]) for arm in document["arms"] if "gain" in arm for end in ("low", "high")
+    ]
+    return 1.1 * max([1.0, *ends])
 
 
 def draw_rows(document: Row) -> list[Row]:

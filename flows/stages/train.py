@@ -92,7 +92,7 @@ def train_model(run: Run) -> Path:
     if is_trained(folder, run.config.train):
         return folder / MODEL_FILE
     run.begin()
-    _record_training(run, folder, TABLES_READ)
+    _record_training(run, folder, (*TABLES_READ, "filtered") if run.config.filters.rules else TABLES_READ)
     made_from = recipe_of(*_made_from(run, TABLES_READ), *filter_recipe(run))
     cache_dir = run.config.run.cache_dir
     return train_on(run.root, run.config.train, folder, "train AVLnet", made_from, cache_dir, choose_by_rules(run))
