@@ -79,14 +79,16 @@ def hold_lease(root: str, part: str | None = None) -> Iterator[None]:
     keeper = threading.Thread(target=_keep, args=(lease, ended), name="lease", daemon=True)
     keeper.start()
     try:
-        yield
+        try:
+            yield
+        finally:  # the keeper's signal may come as late as here
+            ended.set()
+            keeper.join()
     except KeyboardInterrupt as error:
         if lease.is_lost:
             raise RootBusyError(lease.explain("has taken the root, as this one did not renew its lease")) from error
         raise
     finally:
-        ended.set()
-        keeper.join()
         lease.give_back()
 
 

@@ -1,5 +1,6 @@
 """One run per root on an object store: who holds it, who may take it, and what becomes of one that lost it."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -121,8 +122,23 @@ def test_a_run_whose_lease_ended_stops_when_another_takes_the_root(root, monkeyp
     with pytest.raises(RootBusyError, match="has taken the root"), hold_root(root):
         monkeypatch.setattr(lease, "LEASE", timedelta(minutes=5))
         other.take()
-        threading.Event().wait(30)
+        threading.Event().wait(120)
         pytest.fail("it went on")
+
+
+def test_a_lease_lost_as_the_work_ends_is_told_as_a_lost_lease(root, monkeypatch):
+    lost = threading.Event()
+
+    def _lose_once_the_work_has_ended(held, ended):
+        ended.wait()
+        held.is_lost = True
+        lost.set()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    monkeypatch.setattr(lease, "_keep", _lose_once_the_work_has_ended)
+    with pytest.raises(RootBusyError, match="has taken the root"), hold_root(root):
+        pass
+    assert lost.is_set()
 
 
 def test_a_run_whose_grant_was_not_answered_does_not_refuse_itself(root, store):
