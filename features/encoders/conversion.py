@@ -3,8 +3,6 @@
 python -m features.encoders.conversion '["resnet152", "untrained", "FOLDER"]'
 """
 
-import fcntl
-import hashlib
 import json
 import os
 import subprocess
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from features.encoders.shapes import NetworkShape
+from features.kept_networks import keep_network
 
 _FILE, _ANSWER = "network.xml", "network.json"
 _TIMEOUT_S = 3600
@@ -53,18 +52,8 @@ def _keep(name: str, weights: str | None) -> Path:
     given = Path(weights).stat() if weights and Path(weights).is_file() else None
     facts: list[Any] = [name, str(Path(weights).resolve()) if weights and given else weights]
     facts += [given.st_size, given.st_mtime_ns] if given else []
-    made_by = [(library, _version(library)) for library in _MADE_BY]
-    code = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
-    key = hashlib.sha256(json.dumps([facts, made_by]).encode() + code).hexdigest()[:20]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curation-networks"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / key).is_dir():
-            with tempfile.TemporaryDirectory(dir=folder) as new:
-                convert(name, weights, Path(new))
-                Path(new).rename(folder / key)
-    return folder / key
+    facts.append([(library, _version(library)) for library in _MADE_BY])
+    return keep_network(facts, Path(__file__).parent, lambda folder: convert(name, weights, folder))
 
 
 def _version(library: str) -> str | None:

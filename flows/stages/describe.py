@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from functools import partial
+from functools import lru_cache, partial
 from math import ceil
 from typing import Any
 
@@ -17,11 +17,15 @@ from datasets.tables import current_recipe, make_table, read_ok, read_table, wri
 from datasets.wide import widen
 from features.encoders.engines import num_cores
 from features.frames.decoding import decode_pieces
-from features.quality import CODE_VERSION, measure_clip, share_labels
+from features.quality.figures import CODE_VERSION, measure_clip, share_labels
+from features.quality.packaged import MODELS, find_models
+from features.quality.watching import CODE_VERSION as WATCHING_VERSION
+from features.quality.watching import Network, Watched, load_networks
 from flows.config import Config
 from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
+from flows.machinery.progress import logger
 from flows.machinery.run import Run, media_table, start_run
 
 Row = dict[str, Any]
@@ -45,16 +49,24 @@ def describe(config: Config, retry: tuple[str, ...] = ()) -> None:
 
 def describe_clips(run: Run) -> None:
     """Measure the clips that the table qualities lacks."""
-    recipe = recipe_of("qualities", CODE_VERSION, [current_recipe(run.root, table) for table in _READS])
+    models = {name: MODELS[name].sha256 for name in find_models()}
+    if missing := [name for name in MODELS if name not in models]:
+        logger.info("described without the models %s; make weights-describe fetches them", ", ".join(missing))
+    by_models = [models, WATCHING_VERSION] if models else []  # tables without models have no such part
+    recipe = recipe_of("qualities", CODE_VERSION, [current_recipe(run.root, table) for table in _READS], *by_models)
     clips = widen(read_ok(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]))
     clips = clips.join(widen(media_table(run)), keys="video_id", join_type="left outer").sort_by("clip_id")
     todo = left_to_do(clips, run, "qualities", recipe)
     size = min(run.config.run.clips_per_batch, max(1, ceil(todo.num_rows / num_cores())))
+    if todo.num_rows:
+        run.begin()
+        load_models()  # before the threads ask for it
     began = time.process_time()
     run_batches(describe_batch, cut_batches(todo, size), run, recipe, description="describe clips")
     # What `ablate` tells as the price of rules over these figures; a run that found nothing to do records nothing.
     cost = {"cpu_s_a_clip": (time.process_time() - began) / todo.num_rows} if todo.num_rows else {}
-    run.record("qualities", recipe, **cost)
+    run.record("qualities", recipe, models={name: [MODELS[name].wheel, models[name]] for name in models}, **cost)
+    load_models.cache_clear()
 
 
 @task(name="describe", **TASK_OPTIONS)
@@ -65,23 +77,29 @@ def describe_batch(batch: pa.Table, run: Run, recipe: str) -> None:
     own = pc.is_in(widen(segments)["video_id"], batch["video_id"].combine_chunks())
     for row in segments.filter(own).to_pylist():
         labelled[row["video_id"]].append((row["label"], row["start_ms"], row["end_ms"]))
-    rows = []
+    networks, rows = load_models(), []
     for clip in batch.to_pylist():
         shares = share_labels(labelled[clip["video_id"]], clip["start_ms"], clip["end_ms"], ("speech", "music"))
         keys = {"clip_id": clip["clip_id"], "video_id": clip["video_id"]}
         keys |= {f"{label}_share": share for label, share in shares.items()}
-        rows.append({**keys, **settle_row(partial(_measure, clip), lambda outcome: outcome, run.config.run)})
+        rows.append({**keys, **settle_row(partial(_measure, clip, networks), lambda outcome: outcome, run.config.run)})
     made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
     write_part(run.root, "qualities", make_table("qualities", rows, **made))
 
 
-def _measure(clip: Row) -> Row:
+@lru_cache(maxsize=1)  # a process loads its models once
+def load_models() -> dict[str, Network]:
+    """The models that are here, by name."""
+    return load_networks(find_models())
+
+
+def _measure(clip: Row, networks: dict[str, Network]) -> Row:
     """Figures and outcome of a clip; why not, where its media cannot be decoded."""
     if clip["media_path"] is None:
         return failed("media_missing", "no media row")
     times = clip["start_ms"], clip["end_ms"], _FRAMES_PER_PIECE
     try:
-        pieces = decode_pieces(clip["media_path"], *times, audio_track=clip["audio_track"])
-        return {**measure_clip(pieces).columns(), **OK}
+        pieces = Watched(decode_pieces(clip["media_path"], *times, audio_track=clip["audio_track"]), networks)
+        return {**measure_clip(pieces).columns(), **OK, **pieces.columns()}
     except RowError as error:
         return failed(error.reason, error.detail)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.frames.decoded import DecodedClip
-from features.quality import measure_clip, share_labels
+from features.quality.figures import measure_clip, share_labels
 
 RNG = np.random.default_rng(4)
 SIZE = (64, 96)

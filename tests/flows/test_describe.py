@@ -1,18 +1,27 @@
 """Every clip gets its figures, or the reason why it has none; once."""
 
+import shutil
 import subprocess
 
 import pytest
 
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK
-from datasets.tables import list_parts, make_table, read_table, write_part
+from datasets.schemas import TABLES
+from datasets.settings import recipe_of
+from datasets.tables import current_recipe, list_parts, make_table, read_run, read_table, write_part
+from datasets.wheels import WEIGHTS_DIR
 from extract.media import ffmpeg_path
-from flows.config import Config
-from flows.stages.describe import describe
+from features.quality.figures import CODE_VERSION
+from features.quality.packaged import MODELS
+from flows.config import Config, RunSettings
+from flows.stages.describe import describe, load_models
 from flows.status import read_qualities
 from tests.extract.data_channel import make_video
 
+needs_models = pytest.mark.skipif(
+    not all(model.path_in(WEIGHTS_DIR).is_file() for model in MODELS.values()), reason="needs `make weights-describe`"
+)
 MADE = {"recipe": "r", "run_id": "x"}
 CLIPS = {"moves": (0, 6000), "stands": (1000, 9000), "lost": (0, 6000)}
 
@@ -68,5 +77,33 @@ def test_a_second_run_does_nothing(config):
 
 def test_what_is_shown_counts_clips_that_have_a_figure(config):
     frame = read_qualities(config.root).set_index("quality")
-    assert frame["clips"].to_dict() == dict.fromkeys(frame.index, 2)
+    clips = frame["clips"].to_dict()
+    assert {clips[name] for name in ("still_share", "level_db", "speech_share")} == {2}
     assert frame.loc["still_share", "50%"] == "0.50"
+
+
+def test_without_models_the_figures_and_the_digest_are_what_they_were(config, monkeypatch, tmp_path, caplog):
+    shutil.copytree(config.root, tmp_path / "root")
+    plain = Config(root=str(tmp_path / "root"), run=RunSettings(media_root=f"{config.root}/media_files"))
+    monkeypatch.setattr("flows.stages.describe.find_models", dict)
+    load_models.cache_clear()
+    with caplog.at_level("INFO", "curation"):
+        describe(plain)
+    assert "without the models shots, faces, voice, text; make weights-describe" in caplog.text
+    table = read_table(plain.root, "qualities")
+    without = table.drop_columns(sorted(TABLES["qualities"].later))
+    assert all(table[name].null_count == table.num_rows for name in TABLES["qualities"].later)
+    recipe = recipe_of(
+        "qualities", CODE_VERSION, [current_recipe(plain.root, t) for t in ("clips", "segments", "media")]
+    )
+    assert set(without["recipe"].to_pylist()) == {recipe}
+
+
+@needs_models
+def test_models_say_their_part(config):
+    rows = {row["video_id"]: row for row in read_table(config.root, "qualities").to_pylist()}
+    assert rows["stands"]["cuts_per_minute"] == 0 and rows["stands"]["longest_shot_share"] == 1
+    assert rows["moves"]["face_share"] == rows["stands"]["num_faces"] == 0
+    assert 1 <= rows["moves"]["overall_mos"] <= 5
+    assert rows["moves"]["text_share"] is not None and rows["moves"]["detail"] is None
+    assert read_run(config.root, "qualities")["models"]["voice"][0] == "speechmos==0.0.1.1"

@@ -1,0 +1,36 @@
+"""Networks converted for OpenVINO, kept for the next process of this machine."""
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def keep_network(facts: list[Any], code: Path, write: Callable[[Path], object]) -> Path:
+    """The folder of a network in $XDG_CACHE_HOME/curation-networks (~/.cache), whole or not at all.
+
+    Of processes that start together one writes, and the others wait for it.
+
+    Args:
+        facts: all that makes the network; JSON-able.
+        code: a folder of Python files that make it, too.
+        write: puts the network into a folder.
+
+    Raises:
+        OSError: nothing can be kept there.
+    """
+    made_by = b"".join(file.read_bytes() for file in sorted(code.glob("*.py")))
+    key = hashlib.sha256(json.dumps(facts).encode() + made_by).hexdigest()[:20]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curation-networks"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / f"{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / key).is_dir():
+            with tempfile.TemporaryDirectory(dir=folder) as new:
+                write(Path(new))
+                Path(new).rename(folder / key)
+    return folder / key
