@@ -4,7 +4,7 @@ Media come from strangers: only plain files of known containers are opened (no n
 files, no keys), and whatever a file says is a number with a unit, never text to be searched.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +17,7 @@ from av.stream import Disposition
 
 from datasets.containers import SAFETY
 from datasets.durations import duration_us, last_end_us
+from datasets.late_streams import options_for_late_streams
 from datasets.outcomes import RowError, ran_out
 from datasets.restarts import restarts_of
 from datasets.sound_tracks import choose_track, is_counted
@@ -61,12 +62,22 @@ def open_media(path: str | Path) -> Iterator[Any]:
     """
     file = existing_file(path)
     try:
-        with av.open(f"file:{file}", options=SAFETY, metadata_errors="replace", timeout=OPEN_TIMEOUT_S) as container:
+        container = _open(str(file), SAFETY)
+        if options := options_for_late_streams(container, _open):
+            with suppress(av.FFmpegError):
+                whole = _open(str(file), options)
+                container.close()
+                container = whole
+        with container:
             yield container
     except av.FFmpegError as error:
         if ran_out(error):
             raise
         raise MediaError("decode_failed", f"{file.name}: {error.strerror}") from error
+
+
+def _open(path: str, options: Mapping[str, str]) -> Any:
+    return av.open(f"file:{path}", options=dict(options), metadata_errors="replace", timeout=OPEN_TIMEOUT_S)
 
 
 def probe_media(path: str | Path, language: str | None = None) -> MediaInfo:
@@ -210,11 +221,18 @@ def _sought_packets(container: Any, stream: Any, start_ms: int) -> Iterator[Any]
             yield packet
 
 
-def _duration_ms(container: Any, path: Path) -> int:
+def announced_ms(container: Any) -> float | None:
+    """How long picture and sound of an open file last, as far as it says so."""
     if restarts := restarts_of(container, read_packets):
-        return round(1000 * restarts.length_s)
-    if announced_us := duration_us(container, read_packets):
-        return round(announced_us / 1000)
+        return 1000 * restarts.length_s
+    announced_us = duration_us(container, read_packets)
+    return announced_us / 1000 if announced_us else None
+
+
+def _duration_ms(container: Any, path: Path) -> int:
+    announced = announced_ms(container)
+    if announced is not None:
+        return round(announced)
     end_us = last_end_us(_packets(container))
     if end_us is None:
         raise MediaError("decode_failed", f"no duration in {path.name}")

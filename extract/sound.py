@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from datasets.sound_tracks import choose_track
 from datasets.waveforms import SAMPLING_RATE, Waveform, trim_filters
-from extract.container import MediaError, make_graph, open_media, sound_frames
+from extract.container import MediaError, announced_ms, make_graph, open_media, sound_frames
 
 DEFAULT_TIMEOUT_S = 3600.0
+SHORT_S = 1.0
+"""Sound that ends before the picture by more is told."""
 
 
 def read_audio(
@@ -90,11 +92,18 @@ class SoundChunks(Iterator[NDArray[np.float32]]):
         length_ms = None if end_ms is None else end_ms - (start_ms or 0)
         self.waveform = Waveform(make_graph, "s16", [] if is_whole else trim_filters(length_ms))
         """Complete, with what is missing in it, once all pieces were taken."""
+        self._announced_ms = announced_ms(container) if is_whole else None
         frames = sound_frames(container, track, start_ms or 0, end_ms)
         self._chunks = self._read(frames, chunk_samples, deadline_s, Path(container.name).name)
 
     def __next__(self) -> NDArray[np.float32]:
         return next(self._chunks).astype(np.float32) / np.float32(32768)
+
+    def describe(self) -> str | None:
+        """What people should know of the sound, once all pieces were taken; None of ordinary sound."""
+        length_s, film_s = self.waveform.num_samples / SAMPLING_RATE, (self._announced_ms or 0) / 1000
+        told = f"the sound ends at {length_s:.1f} of {film_s:.1f} s" if length_s < film_s - SHORT_S else None
+        return "; ".join(filter(None, [self.waveform.describe(), told])) or None
 
     def _read(
         self, frames: Iterator[Any], chunk_samples: int, deadline_s: float, name: str

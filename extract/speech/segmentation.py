@@ -156,7 +156,7 @@ def _decode_features(media_path: str | Path, audio_track: int | None, settings: 
     if settings.fingerprint_ms:
         channel = chunks.waveform.lone_channel
         fingerprint = make_fingerprint(media_path, settings.fingerprint_ms, chunks.track, channel)
-    return _Sound(features, fingerprint, chunks.waveform.describe())
+    return _Sound(features, fingerprint, chunks.describe())
 
 
 def _weights_of(settings: SpeechSettings) -> tuple[Path, str]:

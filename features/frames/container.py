@@ -2,7 +2,7 @@
 
 import io
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ import av.sidedata.sidedata
 from av.codec.hwaccel import HWAccel
 
 from datasets.containers import SAFETY
+from datasets.late_streams import options_for_late_streams
 from datasets.outcomes import DeviceError, ran_out
 from datasets.sound_tracks import choose_track
 from features.frames.decoded import ClipError
@@ -42,9 +43,12 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
         check_nvdec()
     hwaccel = HWAccel("cuda", allow_software_fallback=False) if decoder == "nvdec" else None
     try:
-        container = av.open(
-            f"file:{path}", options=SAFETY, metadata_errors="replace", timeout=_TIMEOUT_S, hwaccel=hwaccel
-        )
+        container = _open(str(path), SAFETY, hwaccel)
+        if options := options_for_late_streams(container, _open):
+            with suppress(av.FFmpegError):
+                whole = _open(str(path), options, hwaccel)
+                container.close()
+                container = whole
     except av.FFmpegError as error:
         if ran_out(error):
             raise
@@ -54,6 +58,12 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
             yield container
         except av.FFmpegError as error:
             raise ClipError("decode_failed", f"{path.name}: {error.strerror}") from error
+
+
+def _open(path: str, options: Mapping[str, str], hwaccel: HWAccel | None = None) -> Any:
+    return av.open(
+        f"file:{path}", options=dict(options), metadata_errors="replace", timeout=_TIMEOUT_S, hwaccel=hwaccel
+    )
 
 
 def demux(container: Any, *streams: Any) -> Iterator[Any]:
