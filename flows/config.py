@@ -52,7 +52,8 @@ class RunSettings(Settings):
     max_videos: int | None = Field(default=None, ge=1)
     """Decide at most so many videos in this root, best-ranked first; the rest stays for when it is raised."""
     part: str | None = Field(None, pattern=r"^[1-9]\d{0,3}/[1-9]\d{0,3}$")
-    """3/16: only that sixteenth of the videos, beside runs over the others (`featurize --part`); all when not set."""
+    """3/16: only that sixteenth of the videos, beside runs over the others (`--part` of featurize and transcribe);
+    all when not set."""
     num_workers: int = Field(default=2, ge=1)
     """Batches done at once."""
     runner: Literal["local", "ray"] = "local"
@@ -64,8 +65,9 @@ class RunSettings(Settings):
     """CPUs of a batch of segmentation on Ray: so many files at once."""
     segment_gpus: float | None = Field(default=None, ge=0)
     """GPUs of one; when not set, 1 if speech.device is a GPU."""
-    featurize_cpus: int = Field(default=1, ge=1)
-    """CPUs of a batch of features on Ray; beside a GPU so many processes decode for it: cores of a node / its GPUs."""
+    featurize_cpus: int | None = Field(default=None, ge=1)
+    """CPUs of a batch of features on Ray; beside a GPU so many processes decode for it: cores of a node / its GPUs.
+    When not set, features.decode_processes and one more, else 1."""
     featurize_gpus: float | None = Field(default=None, ge=0)
     """GPUs of one; when not set, 1 if features.device is a GPU."""
     queries_per_batch: int = Field(default=20, ge=1)

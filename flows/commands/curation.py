@@ -9,6 +9,7 @@ from flows.commands.running import run_flow
 from flows.commands.shared import (
     ConfigOption,
     JsonOption,
+    PartOption,
     RetryOption,
     RootOption,
     SetOption,
@@ -99,13 +100,15 @@ def pairs(
     finish(settings, json)
 
 
+def _within_part(overrides: list[str] | None, part: str | None) -> list[str]:
+    return [*(overrides or []), *([f"run.part={part}"] if part else [])]
+
+
 def featurize(
     config: ConfigOption = None,
     root: RootOption = None,
     overrides: SetOption = None,
-    part: Annotated[
-        str | None, typer.Option(help="only this part of the videos, 3/16; other parts may run beside it")
-    ] = None,
+    part: PartOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compute 2D, 3D and audio features of the clips in the splits.
@@ -114,7 +117,7 @@ def featurize(
 
     Example: python -m flows featurize --config configs/youcook_japanese.toml --part 3/16
     """
-    settings = read_config(config, root, [*(overrides or []), *([f"run.part={part}"] if part else [])])
+    settings = read_config(config, root, _within_part(overrides, part))
     start = reserve_server()
     from flows.stages.featurize import compute_features
     from flows.stages.featurize import featurize as featurize_flow
@@ -129,13 +132,14 @@ def transcribe(
     root: RootOption = None,
     overrides: SetOption = None,
     retry: Annotated[str, typer.Option(help="reasons to do again: media_missing")] = "",
+    part: PartOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write down what is said in the clips of the splits, by a Whisper model of yours (optional).
 
     Example: python -m flows transcribe --config configs/demo.toml --set transcripts.model=models/whisper-base
     """
-    settings = read_config(config, root, overrides)
+    settings = read_config(config, root, _within_part(overrides, part))
     reasons = read_retry(retry)
     start = reserve_server()
     from flows.stages.transcribe import transcribe as transcribe_flow

@@ -32,6 +32,9 @@ RecipeOption = Annotated[
         "--recipe", help="scratch, finetune, howto100m: the original's; upstream, proper: its batch norm, ours"
     ),
 ]
+PartOption = Annotated[
+    str | None, typer.Option("--part", help="only this part of the videos, 3/16; other parts may run beside it")
+]
 RetryOption = Annotated[str, typer.Option("--retry", help='reasons to do again, separated by commas, or "transient"')]
 JsonOption = Annotated[bool, typer.Option("--json", help="print machine-readable results")]
 

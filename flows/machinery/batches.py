@@ -33,17 +33,34 @@ def left_to_do(keys: pa.Table, run: Run, table: str, recipe: str) -> pa.Table:
     return pa.concat_tables([new.append_column("attempt", first), again], promote_options="permissive")
 
 
-def keep_part(rows: pa.Table, column: str, part: str) -> pa.Table:
-    """The rows of one part of a root, "3/16": videos are dealt by a hash of their ids, so that runs on machines that
-    know nothing of each other never do the same, also while the root grows.
+def keep_part(rows: pa.Table, column: str, part: str | None) -> pa.Table:
+    """The rows of one part of a root, "3/16", or all: videos are dealt by a hash of their ids, so that runs on machines
+    that know nothing of each other never do the same, also while the root grows.
 
     Raises:
         ValueError: there is no such part.
     """
+    if part is None:
+        return rows
     number, count = map(int, part.split("/"))
     if number > count:
         raise ValueError(f"run.part: there is no part {part}; the last is {count}/{count}")
     return rows.filter(pa.array(hash_strings(rows[column], "part") % np.uint64(count) == number - 1))
+
+
+def may_record(run: Run, rows: pa.Table, recipes: dict[str, str]) -> bool:
+    """Whether a run that is done may make recipes current: that over the last part of the rows, or over all of them.
+
+    Args:
+        run: the run.
+        rows: of the whole root, as given to `keep_part`.
+        recipes: of the tables that the run has filled.
+    """
+    part = run.config.run.part
+    if part and any(subtract(rows, run.root, *table)[0].num_rows for table in recipes.items()):
+        logger.info("part %s is done; the part that ends last makes what all have done current", part)
+        return False
+    return True
 
 
 def cut_batches(todo: pa.Table, batch_size: int) -> list[pa.Table]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flows.config import Config
+from flows.config import Config, ConfigError
 from flows.machinery.allowances import check_address_space
 from flows.machinery.checks import (
     Check,
@@ -27,6 +27,8 @@ from flows.machinery.checks import (
     check_speech_weights,
 )
 
+DIVIDED = ("featurize", "transcribe")
+"""Commands that may do one part of a root."""
 _passed: set[tuple[str, str]] = set()
 """Checks and configurations that came out well in this process: a flow need not ask again what its command asked."""
 
@@ -45,8 +47,12 @@ def require(command: str, config: Config, is_served: bool = True) -> None:
         is_served: False where no Prefect server was started yet.
 
     Raises:
+        ConfigError: a part of a root is asked of a command that goes over the whole.
         MachineError: names each fault and what mends it; warnings are `doctor`'s alone.
     """
+    if config.run.part and command not in DIVIDED:
+        told = f"run.part = {config.run.part!r}: {command} goes over the whole root; parts are for"
+        raise ConfigError(f"{told} {' and '.join(DIVIDED)}, so leave it out")
     settings = config.model_dump_json()
     checks = CHECKS[command] if is_served else _OWN[command]
     new = [check for check in checks if (check.__name__, settings) not in _passed]

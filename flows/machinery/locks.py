@@ -226,7 +226,7 @@ def _lock_folder(folder: str, what: str, kind: int) -> Iterator[None]:
         os.close(descriptor)
 
 
-def check_root_is_free(root: str) -> None:
-    """Raise RootBusyError if another run holds the root."""
-    with hold_root(root):
+def check_root_is_free(root: str, part: str | None = None) -> None:
+    """Raise RootBusyError if another run holds the root, or this part of it."""
+    with hold_root(root, part):
         pass

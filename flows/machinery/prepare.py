@@ -57,7 +57,7 @@ def prepared(command: str) -> Callable[[F], F]:
                     if late_s > config.schedules.max_late_s:
                         late = f"missed by {late_s / 60:.0f} min, more than schedules.max_late_s"
                         raise NothingToDoError(f"{late} = {config.schedules.max_late_s}; the next run does its work")
-                    check_root_is_free(config.root)
+                    check_root_is_free(config.root, config.run.part)
                 require(command, config)
                 result = function(config, *args, **kwargs)
                 _tell(f"went well in {time.monotonic() - began:,.0f} s; {_describe(config.root)}")

@@ -91,7 +91,8 @@ def look(work: Callable[..., T], config: Config, *args: Any, retry: tuple[str, .
     logger.addFilter(keep)
     try:
         # A root that is not there is nobody's, and looking makes none.
-        with hold_root(config.root) if "://" in config.root or Path(config.root).is_dir() else nullcontext():
+        is_there = "://" in config.root or Path(config.root).is_dir()
+        with hold_root(config.root, config.run.part) if is_there else nullcontext():
             result = work(Run(_on_any_node(config), "looks", retry, only_looks=True), *args)
     finally:
         logger.removeFilter(keep)

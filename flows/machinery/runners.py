@@ -26,9 +26,11 @@ def stages_on_ray(config: Config) -> dict[str, dict[str, float]]:
     if config.run.runner == "local":
         return {}
     run = config.run
+    # Of features without a number: as many as decode, and one that feeds the network.
+    featurize_cpus = run.featurize_cpus or (config.features.decode_processes or 0) + 1
     return {
         "segment": {"num_cpus": run.segment_cpus, "num_gpus": _gpus(run.segment_gpus, config.speech.device)},
-        "featurize": {"num_cpus": run.featurize_cpus, "num_gpus": _gpus(run.featurize_gpus, config.features.device)},
+        "featurize": {"num_cpus": featurize_cpus, "num_gpus": _gpus(run.featurize_gpus, config.features.device)},
     }
 
 

@@ -13,7 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.places_audio import locate_pairs
 from datasets.settings import recipe_of
-from datasets.tables import add_common_columns, current_recipe, list_parts, read_table, subtract, write_part
+from datasets.tables import add_common_columns, current_recipe, list_parts, read_table, write_part
 from datasets.wide import widen
 from features.captioned_images import fail_pairs, featurize_pairs, pair_recipes
 from features.clip_features import fail_clips, feature_recipes, featurize_clips, load_encoder_2d, load_encoders
@@ -22,10 +22,17 @@ from features.encoders.engines import num_cores
 from features.feature_tables import Problem
 from features.settings import FeatureSettings
 from flows.config import Config
-from flows.machinery.batches import TASK_OPTIONS, cut_batches, keep_part, left_to_do, run_batches, settle_row
+from flows.machinery.batches import (
+    TASK_OPTIONS,
+    cut_batches,
+    keep_part,
+    left_to_do,
+    may_record,
+    run_batches,
+    settle_row,
+)
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
-from flows.machinery.progress import logger
 from flows.machinery.run import Run, media_table, start_run
 from flows.machinery.runners import open_runner, stages_on_ray
 
@@ -70,9 +77,7 @@ def compute_features(run: Run) -> None:
             clips = clips.sort_by("clip_id")
         # The recipes are the tables' own settings' and that of the table that names the files.
         recipes = {table: recipe_of(recipe, current_recipe(run.root, source)) for table, recipe in own.items()}
-        part, whole = run.config.run.part, clips
-        if part:
-            clips = keep_part(clips, "pair_id" if has_pairs else "video_id", part)
+        whole, clips = clips, keep_part(clips, "pair_id" if has_pairs else "video_id", run.config.run.part)
         missing = pa.concat_tables([left_to_do(clips, run, table, recipe) for table, recipe in recipes.items()])
         attempts = missing.group_by("clip_id").aggregate([("attempt", "max")]).rename_columns(["clip_id", "attempt"])
         todo = clips.join(attempts, keys="clip_id", join_type="inner").sort_by("clip_id")
@@ -81,9 +86,7 @@ def compute_features(run: Run) -> None:
         size = most if stages_on_ray(run.config) else min(most, max(1, ceil(todo.num_rows / num_cores())))
         batches = cut_batches(todo, size)
         run_batches(featurize_batch, batches, run, source, own, recipes, description="featurize")
-        if part and any(subtract(whole, run.root, *table)[0].num_rows for table in recipes.items()):
-            logger.info("part %s is done; the part that ends last makes the features current", part)
-        else:
+        if may_record(run, whole, recipes):
             for table, recipe in recipes.items():
                 encoder = {"encoder": used[table]} if table in used else {}
                 run.record(table, recipe, feature_recipe=own[table], **encoder)
@@ -137,7 +140,7 @@ def _settings_of_worker(config: Config) -> FeatureSettings:
     settings = config.features
     if settings.num_threads is not None or not stages_on_ray(config):
         return settings
-    return settings.model_copy(update={"num_threads": config.run.featurize_cpus})
+    return settings.model_copy(update={"num_threads": stages_on_ray(config)["featurize"]["num_cpus"]})
 
 
 @task(name="featurize", **TASK_OPTIONS)

@@ -17,7 +17,15 @@ from extract.transcripts import transcribe_clip
 from extract.whisper import describe_whisper, make_transcriber
 from features.encoders.engines import num_cores
 from flows.config import Config, ConfigError
-from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
+from flows.machinery.batches import (
+    TASK_OPTIONS,
+    cut_batches,
+    keep_part,
+    left_to_do,
+    may_record,
+    run_batches,
+    settle_row,
+)
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.run import Run, media_table, start_run
@@ -35,7 +43,7 @@ def transcribe(config: Config, retry: tuple[str, ...] = ()) -> None:
         retry: reasons whose rows are done again.
     """
     run = start_run(config, retry)
-    with hold_root(config.root):
+    with hold_root(config.root, config.run.part):
         transcribe_root(run)
 
 
@@ -58,8 +66,11 @@ def transcribe_root(run: Run) -> None:
     clips = read_ok(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"])
     clips = clips.filter(pc.is_in(clips["clip_id"], drawn))
     clips = clips.join(media_table(run), keys="video_id", join_type="left outer").sort_by("clip_id")
-    batches = cut_batches(left_to_do(clips, run, "transcripts", recipe), run.config.run.clips_per_batch)
+    todo = left_to_do(keep_part(clips, "video_id", run.config.run.part), run, "transcripts", recipe)
+    batches = cut_batches(todo, run.config.run.clips_per_batch)
     run_batches(transcribe_batch, batches, run, recipe, language, encoder["engine"], description="transcribe")
+    if not may_record(run, clips, {"transcripts": recipe}):
+        return
     # Of the settings and weights alone, as for features: a release made anew from other media has the same.
     made = {"name": "whisper", "trained": True, "weights": "trained", "precision": "int8", **encoder}
     run.record("transcripts", recipe, feature_recipe=recipe_of(settings, encoder, language), encoder=made)

@@ -10,13 +10,15 @@ import pyarrow as pa
 import pytest
 
 import flows.stages.featurize as featurize
+import flows.stages.transcribe as transcribe
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK
 from datasets.tables import current_recipe, list_parts, make_table, record_run, table_digest, write_part
 from flows.config import ConfigError, load_config
 from flows.machinery.batches import keep_part
+from flows.machinery.doctor import require
 from flows.machinery.locks import RootBusyError, hold_root
-from flows.machinery.run import Run
+from flows.machinery.run import Run, WorkLeftError, look
 from tests.flows.featurize_and_die import NAMES, load_small, run_here, run_in_order
 
 GOLDEN_CLIP = Path(__file__).parents[1] / "golden" / "features" / "g1_426x240_2997.mp4"
@@ -102,3 +104,42 @@ def test_a_run_over_the_whole_root_and_one_over_a_part_keep_each_other_off(tmp_p
         hold_root(str(tmp_path), second).__enter__()
     with hold_root(str(tmp_path), second):
         pass
+
+
+@pytest.mark.parametrize("other", ["2/2", None])
+def test_a_look_at_a_part_needs_the_root_no_more_than_the_run_does(tmp_path, other):
+    root = prepare(tmp_path / "root")
+    config = load_config(None, root, ("run.part=1/2",))
+    expected = pytest.raises(WorkLeftError) if other else pytest.raises(RootBusyError)
+    with hold_root(root, other), expected:
+        look(featurize.compute_features, config)
+
+
+@pytest.mark.parametrize("command", ["curate", "pipeline", "publish", "finetune", "describe"])
+def test_a_part_asked_of_a_command_that_goes_over_the_whole_root_is_refused(tmp_path, command):
+    config = load_config(None, str(tmp_path), ("run.part=1/2",))
+    with pytest.raises(ConfigError, match=f"run.part = '1/2': {command} goes over the whole root"):
+        require(command, config)
+
+
+def test_words_become_current_with_the_part_that_ends_last(tmp_path, monkeypatch):
+    whole, divided = prepare(tmp_path / "whole"), prepare(tmp_path / "divided")
+    monkeypatch.setattr(transcribe, "run_batches", run_in_order)
+    monkeypatch.setattr(transcribe, "describe_whisper", lambda model: {"engine": "e", "weights_sha256": "s"})
+    monkeypatch.setattr(transcribe, "make_transcriber", lambda *_: None)
+    monkeypatch.setattr(transcribe, "transcribe_clip", say)
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("model.bin", "tokenizer.json", "config.json"):
+        (model / name).touch()
+    for root, part in ((whole, None), (divided, "1/2"), (divided, "2/2")):
+        assert current_recipe(divided, "transcripts") is None
+        config = load_config(None, root, (f"transcripts.model={model}", *([f"run.part={part}"] if part else [])))
+        with hold_root(root, part):
+            transcribe.transcribe_root(Run(config, "test"))
+    assert table_digest(divided, "transcripts") == table_digest(whole, "transcripts")
+    assert current_recipe(divided, "transcripts") == current_recipe(whole, "transcripts")
+
+
+def say(clip, *_):
+    return {"clip_id": clip["clip_id"], "video_id": clip["video_id"], "text": clip["video_id"], **OK}

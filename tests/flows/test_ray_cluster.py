@@ -44,7 +44,7 @@ def server(site, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(server, store, tmp_path_factory):
-    """Environment of a driver for two nodes of one CPU each, started after the store so that they know it."""
+    """Environment of a driver for two nodes of two workers each, started after the store so that they know it."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -53,8 +53,8 @@ def cluster(server, store, tmp_path_factory):
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.chdir(tmp_path_factory.mktemp("elsewhere"))
-        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        nodes.add_node(num_cpus=1)
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+        nodes.add_node(num_cpus=2)
         nodes.wait_for_nodes()
         yield {**server, "RAY_ADDRESS": nodes.address}
         nodes.shutdown()
@@ -136,17 +136,27 @@ def test_two_nodes_and_a_store_that_throttles_end_with_the_digests_of_one_machin
     assert store.throttle(every=0) > 10, "the store refused requests"
 
 
-def test_a_worker_killed_in_the_middle_of_a_batch_changes_no_row(local, cut, cluster, site):
-    process = start(cluster, command("featurize", cut, site, *ON_RAY))
-    killed = None
-    while process.poll() is None and killed is None:
-        if list_parts(cut, "features_2d") and (doing := workers("featurize")):
+@pytest.mark.parametrize(
+    ("verb", "stage", "first", "tables"),
+    [("curate", "segment", "segmentations", CUT), ("featurize", "featurize", "features_2d", FEATURES)],
+)
+def test_one_worker_of_four_killed_in_the_middle_of_a_batch_changes_no_row(
+    local, cut, cluster, site, verb, stage, first, tables
+):
+    if stage == "segment":
+        for name in CUT:
+            shutil.rmtree(Path(cut) / name)
+    process, seen, killed = start(cluster, command(verb, cut, site, *ON_RAY)), set(), None
+    while process.poll() is None:
+        seen |= set(doing := workers(stage))
+        if killed is None and doing and list_parts(cut, first):
             killed = next(iter(doing))
             os.kill(killed, signal.SIGKILL)
         time.sleep(0.02)
     finish(process)
-    assert killed is not None
-    assert digests(cut, FEATURES) == digests(local, FEATURES)
+    assert killed is not None and len(seen) >= 2
+    print(stage, len(seen), "workers")
+    assert digests(cut, tables) == digests(local, tables)
 
 
 def test_a_batch_done_twice_leaves_the_same_parts(local, cut, cluster, site):

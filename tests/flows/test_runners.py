@@ -24,6 +24,8 @@ def test_stages_that_compute_go_to_ray_and_asking_the_site_stays_here():
     [
         ((), 1, 0),
         (("features.device=cuda",), 1, 1),
+        (("features.device=cuda", "features.decode_processes=15"), 16, 1),
+        (("features.decode_processes=3",), 4, 0),
         (("features.device=cuda", "run.featurize_gpus=0.5", "run.featurize_cpus=4"), 4, 0.5),
     ],
 )
