@@ -18,7 +18,7 @@ from datasets.ids import make_clip_id
 from datasets.numbers import describe, read_number
 from datasets.outcomes import OK, Status, dropped
 from datasets.releases.layout import shards_of
-from extract.lists.entries import Entry, EntryReader, role_of
+from extract.lists.entries import Entry, EntryReader, listed, role_of
 from extract.lists.pickles import read_plain_pickle
 from extract.lists.tables import read_rows
 from extract.lists.trees import SPLITS as SPLITS
@@ -88,7 +88,17 @@ class ClipList:
 
 
 MAX_CAPTION_CHARS = 10_000
-CAPTION_NAMES = ("caption", "sentence", "text", "transcript", "transcription", "subtitle", "description")
+CAPTION_NAMES = (
+    "caption",
+    "sentence",
+    "text",
+    "transcript",
+    "transcription",
+    "subtitle",
+    "description",
+    "desc",
+    "query",
+)
 TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".pkl", ".pickle")
 LIST_SUFFIXES = (*TABLE_SUFFIXES, ".txt")
 
@@ -207,7 +217,10 @@ def _settle(path: str, entries: list[Entry], layout: str, reader: EntryReader, s
     said = next((name for wanted in CAPTION_NAMES for name in reader.seen if name.lower() == wanted), None)
     for number, entry in timed:
         row = _make_row(f"{path}: entry {number}", entry, split)
-        if isinstance(caption := entry.more.get(said), str) and caption.strip():
+        caption = entry.more.get(said)
+        if (each := listed(caption)) is not None and entry.number < len(each):
+            caption = each[entry.number]
+        if isinstance(caption, str) and caption.strip():
             captions.setdefault(row["clip_id"], caption.strip()[:MAX_CAPTION_CHARS])
         known = rows.setdefault(row["clip_id"], row)
         if known["split"] != row["split"]:

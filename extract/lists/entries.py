@@ -1,5 +1,6 @@
 """What the names in a list's entries mean: the video, a clip's times, its split. All others are named as ignored."""
 
+import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,12 @@ THE_KEY = "the key"
 _SEGMENT = re.compile(r"(?P<video>[A-Za-z0-9_-]{11})_(?P<start_ms>[0-9]{1,8})")
 # Charades: a class, its start and its end, and so on in one cell.
 _SPANS_IN_TEXT = re.compile(r"(?:\w+ [0-9]+\.[0-9]+ [0-9]+\.[0-9]+;?)+")
+# QVHighlights: what its clips hold that a query asks for.
+_WINDOWS = "relevantwindows"
+# WavCaps: sounds of FreeSound, BBC and SoundBible, whose numbers look like ids of videos.
+_DOWNLOAD = "downloadlink"
 _MOST_SHOWN = 4
+_MOST_CHARS = 1_000_000
 _LABELS = frozenset({"label", "labels", "class"})
 
 
@@ -52,6 +58,9 @@ class Entry:
     """A video that stands among others with clips and has an empty list of them."""
     more: Mapping[Any, Any] = field(default_factory=dict)
     """All that the entry says."""
+
+    number: int = 0
+    """Place among the clips of an entry."""
 
     def moved(self, by_ms: int) -> "Entry":
         """The same, later."""
@@ -103,6 +112,17 @@ def holds_times(value: Any) -> bool:
     return False
 
 
+def listed(value: Any) -> list[Any] | None:
+    """The list that a cell of a table holds as text, in Python's words (Panda-70M) or JSON's; None for all else."""
+    if not isinstance(value, str) or not value.lstrip().startswith("[") or len(value) > _MOST_CHARS:
+        return None
+    try:
+        found = ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError, MemoryError):
+        return None
+    return found if isinstance(found, list) else None
+
+
 class EntryReader:
     """Reads entries, and remembers which names it took and which it left."""
 
@@ -145,18 +165,18 @@ class EntryReader:
         named = _SEGMENT.fullmatch(str(segment.value).strip()) if segment else None
         if segment and named:
             self._take("video", segment.name)
-            video_id, seconds, origin_ms = named["video"], None, int(named["start_ms"])
+            video_id, span, origin_ms = named["video"], None, int(named["start_ms"])
         else:
-            (video_id, seconds), origin_ms = self._find_video(found, key, item), 0
+            (video_id, span), origin_ms = self._find_video(found, key, item), 0
         if "split" in found:
             split = found["split"].value
             self._take("split", found["split"].name)
         outer = Entry(video_id, split=split, more=item)
         if found.keys() & {"start", "end", "clips"}:
-            for clip in self._read_clips(found, outer, item):
-                yield clip.moved(origin_ms) if origin_ms else clip
-        elif seconds is not None:
-            yield replace(outer, start_ms=seconds[0] * 1000, end_ms=seconds[1] * 1000)
+            for number, clip in enumerate(self._read_clips(found, outer, item)):
+                yield replace(clip.moved(origin_ms), number=number)
+        elif span is not None:
+            yield from self._read_windows(span, outer, item)
         elif unknown := [str(name)[:40] for name, v in item.items() if is_timelike(str(name)) or holds_times(v)]:
             raise ValueError(f"has times that are not understood: {', '.join(unknown)[:200]}")
         else:
@@ -181,11 +201,16 @@ class EntryReader:
         places = [(place.name, place.value) for place in (column, address) if place]
         if key is not None:
             places.insert(0, (THE_KEY, key))
+        is_sound = any(squeeze(str(name)) == _DOWNLOAD for name in item)
         for name, value in places:
-            if known := youtube_id(value):
+            if not is_sound and (known := youtube_id(value)):
                 self._take("video", name)
                 return known
         name, value = (column.name, column.value) if column else (THE_KEY, key)
+        if is_sound:
+            raise ValueError(
+                f"names a sound of another site, with the address of its file, and no video: {describe(value)}"
+            )
         if value is None:
             raise ValueError(f"names no video; it has {', '.join(str(name)[:40] for name in item)[:200]}")
         self._take("video", name)
@@ -220,8 +245,21 @@ class EntryReader:
             there, lacks = (start, "end") if start else (end, "start")
             raise ValueError(f"has {there.name if there else ''} but no {lacks} that is understood")
 
+    def _read_windows(self, span: tuple[int, int], outer: Entry, item: Mapping[Any, Any]) -> Iterator[Entry]:
+        """The clip that a name such as ID_60.0_210.0 holds, or the windows in it, counted from its start."""
+        name = next((str(name) for name in item if squeeze(str(name)) == _WINDOWS), None)
+        if name is None:
+            yield replace(outer, start_ms=span[0], end_ms=span[1])
+            return
+        for clip in self._read_inner(item[name], outer, (name,)):
+            if (clip.end_ms or 0) > span[1] - span[0]:
+                raise ValueError(f"has {name} beyond the {(span[1] - span[0]) / 1000:g} seconds of {outer.video_id}")
+            yield clip.moved(span[0])
+
     def _read_inner(self, value: Any, outer: Entry, within: tuple[str, ...]) -> Iterator[Entry]:
         """Clips that lie in a video's entry: [start, end], "start-end", entries with times, or lists of these."""
+        if (written := listed(value)) is not None:
+            value = written
         if isinstance(value, Mapping):
             found = self._find_roles(value)
             if not found.keys() & {"start", "end", "clips"}:

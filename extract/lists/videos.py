@@ -5,10 +5,13 @@ from typing import Any
 
 from datasets.ids import check_video_id
 from datasets.numbers import describe
+from extract.lists.times import read_time
 from extract.sources import video_id_of
 
-# ActivityNet writes v_ID, Kinetics and VATEX ID_000010_000020, all of them files such as class/ID.mp4; WavCaps YID.wav.
-_YOUTUBE = re.compile(r"(?:v_)?(?P<id>[A-Za-z0-9_-]{11})(?:_(?P<start>[0-9]{6})_(?P<end>[0-9]{6}))?")
+# ActivityNet writes v_ID, Kinetics and VATEX ID_000010_000020, VALOR and QVHighlights ID_30.000_40.000, all of them
+# files such as class/ID.mp4; WavCaps YID.wav.
+_SECONDS = r"[0-9]{6}|[0-9]{1,6}\.[0-9]{1,6}"
+_YOUTUBE = re.compile(rf"(?:v_)?(?P<id>[A-Za-z0-9_-]{{11}})(?:_(?P<start>{_SECONDS})_(?P<end>{_SECONDS}))?")
 _FILE = re.compile(r"(?:.*[/\\])?(?P<stem>[^/\\]+)\.(?:mp4|mkv|webm|avi|mov|m4a|wav|flac)")
 _AUDIOSET_FILE = re.compile(r"Y(?P<stem>[A-Za-z0-9_-]{11})\.(?:wav|flac)")
 _ADDRESS = re.compile(r"(?:https?:)?//|(?:www\.|m\.)?youtu(?:be\.com|\.be)/", re.IGNORECASE)
@@ -16,7 +19,7 @@ _OWN_NUMBER = re.compile(r"video[0-9]{1,5}")
 
 
 def youtube_id(text: Any) -> tuple[str, tuple[int, int] | None] | None:
-    """(id, seconds of the clip where the name holds them) of what can only mean a video of YouTube; else None."""
+    """(id, [start_ms, end_ms] where the name holds a clip) of what can only be a video of YouTube; else None."""
     if not isinstance(text, str):
         return None
     if _ADDRESS.match(text.strip()):
@@ -27,7 +30,7 @@ def youtube_id(text: Any) -> tuple[str, tuple[int, int] | None] | None:
     found = _YOUTUBE.fullmatch(file["stem"] if file else text.strip())
     if found is None:
         return None
-    return found["id"], (int(found["start"]), int(found["end"])) if found["start"] else None
+    return found["id"], (read_time(found["start"]), read_time(found["end"])) if found["start"] else None
 
 
 def video_named(text: Any) -> tuple[str, tuple[int, int] | None]:

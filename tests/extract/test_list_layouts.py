@@ -98,6 +98,30 @@ CLIPS: dict[str, tuple[str, Any, list[tuple[str, int, int]]]] = {
         [(A, 33_000, 46_000)],
     ),
     "VATEX": ("vatex.json", [{"videoID": f"{A}_000122_000132", "enCap": ["x"]}], [(A, 122_000, 132_000)]),
+    "Panda-70M": (
+        "panda70m_testing.csv",
+        "videoID,url,timestamp,caption,matching_score\n"
+        f"{A},{ADDRESS}{A},\"[['0:00:05.000', '0:00:10.400'], ['0:01:00.000', '0:01:09.500']]\","
+        '"[\'a man cooks\', ""a pan\'s lid""]","[0.5, 0.4]"\n',
+        [(A, 5000, 10_400), (A, 60_000, 69_500)],
+    ),
+    "VALOR": (
+        "desc_train.json",
+        [{"video_id": f"{A}_30.000_40.000", "desc": "a man cooks"}, {"video_id": f"{B}_0.000_9.500", "desc": "x"}],
+        [(A, 30_000, 40_000), (B, 0, 9500)],
+    ),
+    "QVHighlights": (
+        "highlight_train_release.jsonl",
+        f'{{"qid": 1, "query": "a pan", "vid": "{A}_60.0_210.0", "relevant_windows": [[0, 16], [30, 32]], '
+        f'"relevant_clip_ids": [0, 1], "saliency_scores": [[4, 1, 1]]}}\n'
+        f'{{"qid": 2, "query": "a lid", "duration": 150, "vid": "{B}_0.0_150.0", "relevant_windows": [[2, 150]]}}\n',
+        [(A, 60_000, 76_000), (A, 90_000, 92_000), (B, 2000, 150_000)],
+    ),
+    "QVHighlights without its windows": (
+        "highlight_test_release.jsonl",
+        f'{{"qid": 1, "query": "a pan", "duration": 150, "vid": "{A}_60.0_210.0"}}\n',
+        [(A, 60_000, 210_000)],
+    ),
     "InternVid": (
         "part.jsonl",
         f'{{"YoutubeID": "{A}", "Start_timestamp": "00:00:17.867", "End_timestamp": "00:01:03.400"}}\n',
@@ -173,6 +197,11 @@ def test_a_list_of_videos_names_videos_and_no_clips(layout: str, tmp_path: Path)
     assert read_clip_list(path) == []
 
 
+def test_a_cell_with_a_list_of_captions_gives_each_clip_its_own(tmp_path: Path) -> None:
+    found = read_list(write(tmp_path, *CLIPS["Panda-70M"][:2]), "train")
+    assert list(found.captions.values()) == ["a man cooks", "a pan's lid"]
+
+
 REFUSED: dict[str, tuple[str, Any, str]] = {
     "times under a name within": ("a.json", [{"video_id": A, "captions": [{"timestamp": [1, 11]}]}], "captions"),
     "two numbers under a name within": ("a.json", [{"video_id": A, "moments": [[1, 11]]}], "moments"),
@@ -182,6 +211,26 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "times of another name": ("a.csv", f"video_id,onset,offset\n{A},1,2\n", "not understood: onset, offset"),
     "frames": ("a.csv", f"video_id,start_frame,end_frame\n{A},1,2\n", "not understood: start_frame, end_frame"),
     "windows": ("a.json", {A: {"relevant_windows": [[1, 2]]}}, "not understood: relevant_windows"),
+    "windows beyond their clip": (
+        "a.jsonl",
+        f'{{"vid": "{A}_60.0_80.0", "relevant_windows": [[1, 21]]}}\n',
+        "beyond the 20 seconds",
+    ),
+    "WavCaps of FreeSound": (
+        "fsd_final.json",
+        {
+            "data": [
+                {"id": "180913", "href": "/people/x/180913/", "download_link": "https://x.org/180913", "caption": "x"}
+            ]
+        },
+        "a sound of another site, .*'180913'",
+    ),
+    "WavCaps of the BBC": (
+        "bbc_final.json",
+        {"data": [{"id": "NHU05010057", "category": "x", "download_link": "https://x.org/NHU05010057.wav.zip"}]},
+        "a sound of another site, .*'NHU05010057'",
+    ),
+    "a list in text cut short": ("a.csv", f"videoID,timestamp\n{A},\"[['0:00:05.000', '0:0\"\n", "a clip must be"),
     "a start alone": ("a.csv", f"video_id,start\n{A},1\n", "has start but no end"),
     "an end alone": ("a.csv", f"video_id,end\n{A},1\n", "has end but no start"),
     "AudioSet-strong without its times": ("a.tsv", f"segment_id\tlabel\n{A}_30000\t/m/03\n", "segment_id"),
