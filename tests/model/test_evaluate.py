@@ -12,7 +12,8 @@ from model.avlnet import AVLNet
 from model.data import MAX_FRAMES, padded_length
 from model.evaluate import embed_clips, evaluate, evaluation_rows
 from model.ranks import DIRECTIONS
-from model.settings import EvaluateSettings
+from model.settings import EvaluateSettings, TrainSettings
+from model.train import train
 
 
 def narrow_model() -> AVLNet:
@@ -39,6 +40,23 @@ def test_embeddings_do_not_depend_on_the_batch(clips):
     one, many = (embed_clips(model, clips, EvaluateSettings(batch_size=size, device="cpu")) for size in (1, 16))
     for a, b in zip(one, many, strict=True):
         assert closeness(a, b) < 5e-6
+
+
+def test_what_is_called_fp32_has_no_tf32_in_its_convolutions(clips, tmp_path, monkeypatch):
+    seen = []
+    forward = torch.nn.Conv2d.forward
+
+    def watched(layer, values):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return forward(layer, values)
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    embed_clips(narrow_model(), clips, EvaluateSettings(device="cpu"))
+    torch.backends.cudnn.allow_tf32 = True
+    given = {"epochs": 1, "batch_size": 8, "embedding_dim": 16, "widths": small.NARROW, "device": "cpu"}
+    train(clips, None, TrainSettings(**given), tmp_path)
+    assert set(seen) == {False}
 
 
 def test_a_clip_comes_out_in_its_own_row(clips):
