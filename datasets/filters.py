@@ -32,6 +32,8 @@ _LARGEST = 1e18
 _RULE = re.compile(r"([a-z0-9_]+)\.([a-z0-9_]+) *(<=|>=|==|!=|<|>) *([-+.0-9eE]+)(?: +else +([-+.0-9eE]+))?")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _KEYS = ("clip_id",), ("video_id",)
+_FILLED_BY = {"qualities": "describe", "agreements": "agree"}
+"""Commands that fill tables which are off by default."""
 COMPARISONS: Mapping[str, Callable[..., Any]] = {
     "<=": pc.less_equal,
     ">=": pc.greater_equal,
@@ -163,7 +165,8 @@ def read_figures(root: str | Path, settings: FilterSettings) -> Figures:
         key = TABLES[rule.table].key[0]
         table = widen(read_ok(root, rule.table, [key, rule.column]))
         if not table.num_rows:
-            mend = "run `python -m flows describe` first" if rule.table == "qualities" else "nothing has filled it"
+            command = _FILLED_BY.get(rule.table)
+            mend = f"run `python -m flows {command}` first" if command else "nothing has filled it"
             raise ValueError(f"filters.rules.{rule.name}: the table {rule.table} of {root} is empty: {mend}")
         rows = pc.index_in(clips[key], table[key].combine_chunks())
         values[rule.name] = table[rule.column].cast(pa.float64()).take(rows).combine_chunks()

@@ -146,5 +146,6 @@ TRANSCRIPT_REASONS: Mapping[str, Policy] = {
     **_UNEXPECTED,
 }
 FILTER_REASONS: Mapping[str, Policy] = {"rule_not_fulfilled": NEVER, "figure_missing": NEVER}
+AGREEMENT_REASONS: Mapping[str, Policy] = {"no_features": LATER}
 PAIR_REASONS: Mapping[str, Policy] = {"media_missing": LATER, "decode_failed": NEVER, **_UNEXPECTED}
 SEARCH_REASONS: Mapping[str, Policy] = {"rate_limited": LATER, "bot_check": LATER, "network": LATER, **_UNEXPECTED}

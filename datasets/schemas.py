@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from datasets.outcomes import (
+    AGREEMENT_REASONS,
     CLIP_REASONS,
     FEATURE_REASONS,
     FILTER_REASONS,
@@ -195,6 +196,9 @@ TABLES: Mapping[str, TableSpec] = {
         ("clip_id", "rule"),
         _columns(**_of_clip, split=_string, rule=_string, value=_float64, weight=_float64),
         FILTER_REASONS,
+    ),
+    "agreements": TableSpec(
+        ("clip_id",), _columns(**_of_clip, score=_float64, probability=_float64, fold=_int32), AGREEMENT_REASONS
     ),
     "pairs": TableSpec(
         ("pair_id",),

@@ -23,6 +23,7 @@ COMMANDS = (
     curation.featurize,
     curation.transcribe,
     curation.describe,
+    curation.agree,
     curation.pipeline,
     training.pretrain,
     training.finetune,

@@ -24,7 +24,7 @@ from extract.speech.settings import SpeechSettings
 from extract.transcripts import TranscriptSettings
 from features.settings import FeatureSettings
 from flows.experiments.settings import ExperimentSettings
-from model.settings import RECIPES, EvaluateSettings, TrainSettings, WindowSettings
+from model.settings import RECIPES, AgreeSettings, EvaluateSettings, TrainSettings, WindowSettings
 
 
 class SearchSettings(Settings):
@@ -171,6 +171,7 @@ class Config(Settings):
     pairs: PairSettings = PairSettings()
     features: FeatureSettings = FeatureSettings()
     filters: FilterSettings = FilterSettings()
+    agree: AgreeSettings = AgreeSettings()
     windows: WindowSettings = WindowSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -202,6 +202,13 @@ def read_qualities(root: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def read_agreements(root: str) -> pd.DataFrame:
+    """Clips of each tenth of probability that what is said belongs to what is seen."""
+    found = read_ok(root, "agreements", ["probability"])["probability"].to_numpy()
+    counts, edges = np.histogram(found, bins=10, range=(0, 1))
+    return pd.DataFrame({"probability": [f"{low:.1f} to {low + 0.1:.1f}" for low in edges[:-1]], "clips": counts})
+
+
 STAGES = ("queries", "videos found", "videos selected", "videos downloaded", "clips")
 
 

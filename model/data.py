@@ -132,14 +132,14 @@ def round_up_to_16(num_frames: int) -> int:
 
 
 def load_clips(
-    root: str | Path, split: str, features: Sequence[str] = FAMILIES, cache_dir: str | Path | None = None
+    root: str | Path, split: str | None, features: Sequence[str] = FAMILIES, cache_dir: str | Path | None = None
 ) -> ClipSet:
     """Clips of a split that have log-mel and pooled features.
 
     Args:
         root: dataset root with the tables splits (or pairs: images with spoken captions), log_mel and pooled, or a
             release with shards of them.
-        split: train, val or test.
+        split: train, val or test; None for the drawn clips of all, of a root.
         features: families of the video feature, in order; ("2d",) for the image variant.
         cache_dir: local folder for memory-mapped copies of the log-mel parts; in memory when not given.
 
@@ -150,8 +150,8 @@ def load_clips(
     if unknown or not features:
         raise ValueError(f"features must be some of {list(FAMILIES)}, got {list(features)}")
     columns = ["clip_id", "video_id", *(f"pooled_{family}" for family in features)]
-    shards = shards_of(root, "log_mel", split, bare=True)
-    if shards:
+    shards = shards_of(root, "log_mel", split, bare=True) if split is not None else []
+    if split is not None and shards:
         parts = []
         for path in shards_of(root, "pooled", split, bare=True):
             with fsspec.open(path, "rb") as opened:
@@ -167,9 +167,9 @@ def load_clips(
     return _join(root, split, widen(wanted).sort_by("clip_id"), pooled, frames)
 
 
-def _in_split(root: str | Path, split: str) -> pa.Table:
+def _in_split(root: str | Path, split: str | None) -> pa.Table:
     drawn = read_drawn(root)
-    return drawn.filter(pc.equal(drawn["split"], split))
+    return drawn if split is None else drawn.filter(pc.equal(drawn["split"], split))
 
 
 def has_split(root: str | Path, split: str) -> bool:
@@ -177,11 +177,11 @@ def has_split(root: str | Path, split: str) -> bool:
     return bool(shards_of(root, "log_mel", split, bare=True)) or _in_split(root, split).num_rows > 0
 
 
-def _join(root: str | Path, split: str, wanted: pa.Table, pooled: pa.Table, frames: Frames) -> ClipSet:
+def _join(root: str | Path, split: str | None, wanted: pa.Table, pooled: pa.Table, frames: Frames) -> ClipSet:
     has_both = pc.and_(pc.is_in(wanted["clip_id"], frames.clip_ids), pc.is_in(wanted["clip_id"], _ids(pooled)))
     clips = wanted.filter(has_both)
     if clips.num_rows == 0:
-        raise ValueError(f"{root} has no features for split {split!r} ({wanted.num_rows} clips): run featurize first")
+        raise ValueError(f"{root} has no features for split {split or 'any'!r} ({wanted.num_rows} clips): run featurize first")
     audio_rows, video_rows = (pc.index_in(clips["clip_id"], ids).to_numpy() for ids in (frames.clip_ids, _ids(pooled)))
     halves = [_normalised(pooled[name], name) for name in pooled.column_names if name.startswith("pooled_")]
     return ClipSet(

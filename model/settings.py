@@ -131,3 +131,18 @@ class EvaluateSettings(Settings):
     """auto, cpu, cuda."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the network."""
+
+
+class AgreeSettings(Settings):
+    """How it is scored whether what is said belongs to what is seen; the picture is what `train.features` names."""
+
+    num_folds: int = Field(default=5, ge=2, le=50)
+    """Heads, each of which scores what it did not learn from."""
+    num_templates: int = Field(default=512, ge=8, le=8192)
+    """Stretches of sound, of each of two lengths, that clips are compared with."""
+    num_components: int = Field(default=64, ge=1, le=1024)
+    """Principal components of the picture that a sound foretells."""
+    ridge: float = Field(default=1.0, gt=0)
+    """Of the regression, a feature's worth of it."""
+    seed: int = Field(default=1, ge=0)
+    """Of templates, folds and shuffled pairs."""

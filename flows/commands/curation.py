@@ -1,4 +1,4 @@
-"""Commands that fill a root: curate, pairs, featurize, transcribe, describe, pipeline."""
+"""Commands that fill a root: curate, pairs, featurize, transcribe, describe, agree, pipeline."""
 
 from typing import Annotated, Literal
 
@@ -174,6 +174,28 @@ def describe(
 
     more = {"rules": forecast_rules(settings)} if settings.filters.rules else {}
     finish(settings, json, qualities=read_qualities(settings.root), **more)
+
+
+def agree(
+    config: ConfigOption = None,
+    root: RootOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Score whether what is said in each clip belongs to what is seen, by its features (optional).
+
+    Example: python -m flows agree --config configs/demo.toml --root data/demo
+    """
+    settings = read_config(config, root, overrides)
+    start = reserve_server()
+    from flows.stages.agree import agree as agree_flow
+    from flows.stages.agree import score_clips
+
+    with one_line_errors():
+        run_flow(start, agree_flow, score_clips, settings)
+    from flows.status import read_agreements
+
+    finish(settings, json, agreements=read_agreements(settings.root))
 
 
 def pipeline(

@@ -160,6 +160,7 @@ _TITLES = {
     "qualities": "Qualities of the clips: how many have a figure, and its quantiles",
     "rules": "What the rules would do to training",
     "ablation": "What is off, and R@10 in percent; points that it brings, with its interval",
+    "agreements": "Clips by how likely what is said belongs to what is seen",
     "yields": "What the queries gave",
     "release": "What publish would do",
     "takedown": "Taken down",

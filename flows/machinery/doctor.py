@@ -96,6 +96,7 @@ _OWN: dict[str, tuple[Check, ...]] = {
     "featurize": _FEATURIZE,
     "transcribe": (check_root, check_media_folder),
     "describe": (check_root, check_media_folder),
+    "agree": (check_root,),
     "pretrain": _TRAIN,
     "finetune": _TRAIN,
     "evaluate": (check_root, check_gpu),

@@ -5,6 +5,7 @@ from prefect import flow
 from flows.config import Config
 from flows.machinery.prepare import prepared
 from flows.machinery.run import Run
+from flows.stages.agree import agree, score_clips
 from flows.stages.curate import curate, curate_root
 from flows.stages.describe import describe, describe_clips
 from flows.stages.evaluate import evaluate, evaluate_checkpoint
@@ -28,6 +29,8 @@ def pipeline(config: Config, retry: tuple[str, ...] = ()) -> None:
         transcribe(config, retry)
     if "qualities" in config.filters.tables:
         describe(config, retry)
+    if "agreements" in config.filters.tables:
+        agree(config, retry)
     finetune(config)
     evaluate(config)
 
@@ -40,5 +43,7 @@ def do_all(run: Run) -> None:
         transcribe_root(run)
     if "qualities" in run.config.filters.tables:
         describe_clips(run)
+    if "agreements" in run.config.filters.tables:
+        score_clips(run)
     train_model(run)
     evaluate_checkpoint(run)

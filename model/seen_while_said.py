@@ -1,0 +1,210 @@
+"""Does what is said belong to what is seen? A score for every clip, of a head that never heard it or its video.
+
+Sound: stretches of a clip are compared with stretches drawn from other clips, by which a word is known again in another
+mouth. Picture: the pooled features. Ridge regression foretells the picture from the sound; the score is how much
+likelier the two are as a pair than apart, all being Gaussian. Everything is in closed form and on one thread's scale:
+no learning rate, no epochs. Clips are said to be apart by their fold: those of one video have one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model.calibration import Booleans, Floats, fit_platt
+from model.data import ClipSet
+from model.settings import AgreeSettings
+
+CODE_VERSION = 1
+"""Part of the recipe: raise it when the code changes what comes out."""
+Float32 = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+_STRETCHES = (16, 32)
+"""Steps of 20 ms that a template lasts: about a syllable or two, and a word."""
+_NUM_CEPSTRA, _NUM_OVER_TIME = 16, 6
+_HOP = 2
+_SHARPNESS = 12.0
+_LEAST_SPREAD = 1e-3
+_SHRINKAGE = 0.01
+_EPSILON = 1e-6
+
+
+def _cosines(length: int, count: int) -> Float32:
+    """The first `count` rows of the orthonormal DCT-II, [count, length]."""
+    angles = np.pi * np.outer(np.arange(count), np.arange(length) + 0.5) / length
+    rows = np.cos(angles)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def cut_stretches(frames: Float32, length: int) -> Float32:
+    """Log-mel frames [T, 40] -> one row for every stretch of `length` steps of 20 ms, [P, 96]; at least one.
+
+    Cepstra of pairs of frames without the clip's mean, which is much of a voice and of a room, smoothed over time.
+    """
+    pairs = frames[: max(2, len(frames) // 2 * 2)]
+    pairs = np.pad(pairs, ((0, -len(pairs) % 2), (0, 0)), mode="edge").reshape(-1, 2, frames.shape[1]).mean(axis=1)
+    cepstra = pairs @ _cosines(frames.shape[1], _NUM_CEPSTRA).T
+    cepstra = cepstra - cepstra.mean(axis=0)
+    cepstra = np.pad(cepstra, ((0, max(0, length - len(cepstra))), (0, 0)))
+    stretches = np.lib.stride_tricks.sliding_window_view(cepstra, length, axis=0)[::_HOP]
+    smooth = stretches @ _cosines(length, _NUM_OVER_TIME).T
+    return np.asarray(smooth.reshape(len(smooth), -1), np.float32)
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Stretches of some clips that others are compared with."""
+
+    lengths: tuple[int, ...]
+    spread: tuple[Float32, ...]
+    """Of each length [96]."""
+    directions: tuple[Float32, ...]
+    """Of each length [K, 96], rows of length 1."""
+
+    def compare(self, frames: Float32) -> Float32:
+        """Log-mel [T, 40] -> how well each template is met, at best and all in all: [2 K for each length]."""
+        found = []
+        for length, spread, directions in zip(self.lengths, self.spread, self.directions, strict=True):
+            rows = cut_stretches(frames, length) / spread
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True) + _EPSILON
+            likeness = rows @ directions.T
+            all_in_all = np.log(np.exp(_SHARPNESS * likeness).mean(axis=0)) / _SHARPNESS
+            found += [likeness.max(axis=0), all_in_all]
+        return np.concatenate(found).astype(np.float32)
+
+
+def draw_templates(clips: ClipSet, indices: Integers, count: int, rng: np.random.Generator) -> Templates:
+    """`count` stretches of each length from clips at `indices`, by chance, the quiet ones left out."""
+    spread, directions = [], []
+    for length in _STRETCHES:
+        drawn = rng.permutation(np.resize(indices, max(len(indices), count)))[: 2 * count]
+        several = [cut_stretches(clips.frames(index), length) for index in drawn]
+        pool = np.concatenate([rows[rng.choice(len(rows), min(len(rows), 8), replace=False)] for rows in several])
+        spread.append(np.maximum(pool.std(axis=0), _LEAST_SPREAD))
+        units = pool / spread[-1]
+        loudness = np.linalg.norm(units, axis=1)
+        loud = np.flatnonzero(loudness >= np.quantile(loudness, 0.3))
+        chosen = units[rng.permutation(loud)[:count]]
+        directions.append(chosen / (np.linalg.norm(chosen, axis=1, keepdims=True) + _EPSILON))
+    return Templates(_STRETCHES, tuple(spread), tuple(directions))
+
+
+@dataclass(frozen=True)
+class Head:
+    """What has been learned of sounds and pictures that belong together. F of a sound, D of a picture, C components."""
+
+    sound_mean: Floats
+    sound_spread: Floats
+    weights: Floats
+    """[F, C] from a sound to the picture that it foretells."""
+    picture_mean: Floats
+    components: Floats
+    """[D, C]."""
+    mean: Floats
+    """[2 C] of (foretold, seen)."""
+    precision: Floats
+    """[2 C, 2 C]: precision of the two apart, less that of the pair."""
+
+    def score(self, sounds: Float32, pictures: Float32) -> Floats:
+        """[N, F] and [M, D] -> [N, M] log-likelihood ratios, each of one sound and one picture."""
+        size = self.weights.shape[1]
+        foretold = ((sounds - self.sound_mean) / self.sound_spread) @ self.weights - self.mean[:size]
+        seen = (pictures - self.picture_mean) @ self.components - self.mean[size:]
+        ours, crossed, theirs = (
+            self.precision[:size, :size],
+            self.precision[:size, size:],
+            self.precision[size:, size:],
+        )
+        alone = ((foretold @ ours) * foretold).sum(1)[:, None] + ((seen @ theirs) * seen).sum(1)[None]
+        return np.asarray(0.5 * alone + foretold @ crossed @ seen.T, np.float64)
+
+
+def fit_head(sounds: Float32, pictures: Float32, settings: AgreeSettings) -> Head:
+    """A head from sounds [N, F] and pictures [N, D] of the same clips.
+
+    Each clip's picture is foretold as if the clip had not been learned from (leave-one-out, exact for ridge
+    regression), so that the Gaussian of the pairs is that of clips to come.
+    """
+    sound_mean, sound_spread = sounds.mean(0, dtype=np.float64), np.maximum(sounds.std(0, dtype=np.float64), _EPSILON)
+    rows = (sounds - sound_mean) / sound_spread
+    picture_mean = pictures.mean(0, dtype=np.float64)
+    centred = pictures - picture_mean
+    _, spread, directions = np.linalg.svd(centred, full_matrices=False)
+    size = min(settings.num_components, len(pictures) - 1)
+    components = directions[:size].T * (np.sqrt(len(pictures)) / np.maximum(spread[:size], _EPSILON))
+    seen = centred @ components
+    num_clips, num_features = rows.shape
+    ridge = settings.ridge * num_features
+    if num_clips < num_features:  # the same by either way; the smaller matrix is inverted
+        inverse = np.linalg.inv(rows @ rows.T + ridge * np.eye(num_clips))
+        weights, kept = rows.T @ (inverse @ seen), 1 - ridge * np.diag(inverse)
+    else:
+        inverse = np.linalg.inv(rows.T @ rows + ridge * np.eye(num_features))
+        weights = inverse @ (rows.T @ seen)
+        kept = ((rows @ inverse) * rows).sum(1)
+    unseen = seen - (seen - rows @ weights) / np.maximum(1 - kept, _EPSILON)[:, None]
+    both = np.concatenate([unseen, seen], axis=1)
+    together = np.cov(both, rowvar=False)
+    together += _SHRINKAGE * np.trace(together) / len(together) * np.eye(len(together))
+    apart = together.copy()
+    apart[:size, size:] = apart[size:, :size] = 0
+    precision = np.linalg.inv(apart) - np.linalg.inv(together)
+    return Head(sound_mean, sound_spread, weights, picture_mean, components, both.mean(0), precision)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What cross-fitting gives for N clips."""
+
+    scores: Floats
+    """[N] log-likelihood ratio of the clip's own sound and picture."""
+    probabilities: Floats
+    """[N] of belonging together, where as many do as do not."""
+    shuffled_scores: Floats
+    """[N] with the sound of another video of the same fold."""
+    shuffled_probabilities: Floats
+    """[N]."""
+
+
+def cross_fit(clips: ClipSet, folds: Integers, is_learned_from: Booleans, settings: AgreeSettings) -> Agreement:
+    """Score every clip by a head that learned from other folds only, and calibrate by the scores of other folds only.
+
+    Args:
+        clips: N of them.
+        folds: [N] from 0 on; clips that know of each other have the same.
+        is_learned_from: [N]; others are scored only.
+        settings: of the heads.
+
+    Raises:
+        ValueError: a fold is empty, or all of it is one video, or there is nothing to learn from outside of one.
+    """
+    own, shuffled = np.zeros(len(clips)), np.zeros(len(clips))
+    videos = np.array(clips.video_ids)
+    for fold in range(settings.num_folds):
+        rng = np.random.default_rng([settings.seed, fold])
+        learned, held = np.flatnonzero((folds != fold) & is_learned_from), np.flatnonzero(folds == fold)
+        if len(learned) < 2 or len(np.unique(videos[held])) < 2:
+            raise ValueError(
+                f"fold {fold} of {settings.num_folds} has clips of {len(np.unique(videos[held]))} videos and {len(learned)} "
+                "clips to learn from: it takes 2 of each; set agree.num_folds lower or curate more"
+            )
+        templates = draw_templates(clips, learned, settings.num_templates, rng)
+        sounds = np.stack([templates.compare(clips.frames(index)) for index in np.r_[learned, held]])
+        head = fit_head(sounds[: len(learned)], clips.video[learned], settings)
+        scores = head.score(sounds[len(learned) :], clips.video[held])
+        own[held] = np.diag(scores)
+        shuffled[held] = scores[_others(videos[held], rng), np.arange(len(held))]
+    probabilities, shuffled_probabilities = np.zeros(len(clips)), np.zeros(len(clips))
+    for fold in range(settings.num_folds):
+        known, held = (folds != fold) & is_learned_from, folds == fold
+        answers = np.r_[np.ones(known.sum(), bool), np.zeros(known.sum(), bool)]
+        calibrate = fit_platt(np.r_[own[known], shuffled[known]], answers)
+        probabilities[held], shuffled_probabilities[held] = calibrate(own[held]), calibrate(shuffled[held])
+    return Agreement(own, probabilities, shuffled, shuffled_probabilities)
+
+
+def _others(videos: Sequence[str] | npt.NDArray[np.str_], rng: np.random.Generator) -> Integers:
+    """For each clip one of another video, by chance."""
+    names = np.asarray(videos)
+    return np.array([rng.choice(np.flatnonzero(names != name)) for name in names], np.int64)

@@ -1,0 +1,67 @@
+"""`agree` fills the table agreements once, and rules may name it."""
+
+import json
+
+import pytest
+from retrieval_roots import COMMON, clip_ids_of, write_retrieval_root
+
+from datasets.outcomes import OK
+from datasets.tables import current_recipe, list_parts, make_table, read_run, read_table, write_part
+from flows.config import load_config
+from flows.machinery.run import Run
+from flows.stages.agree import score_clips
+from flows.stages.filter import filter_clips
+from flows.status import read_agreements
+
+SIZES = {"train": 24, "val": 6, "test": 8}
+WORDS = ("agree.num_folds=2", "agree.num_templates=16", "agree.num_components=4")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("agreed")
+    write_retrieval_root(root, SIZES, ids=clip_ids_of(SIZES))
+    lost = [{"clip_id": "lost_000000000_000006000", "video_id": "lost", "split": "train", **OK}]
+    write_part(root, "splits", make_table("splits", lost, **COMMON))
+    score_clips(run_of(root))
+    return str(root)
+
+
+def run_of(root, *words):
+    return Run(load_config(None, str(root), (*WORDS, *words)), "run")
+
+
+def test_every_drawn_clip_has_a_probability_or_a_reason(root):
+    rows = read_table(root, "agreements").to_pylist()
+    assert len(rows) == sum(SIZES.values()) + 1
+    assert {row["clip_id"]: row["reason"] for row in rows if row["status"] != "ok"} == {
+        "lost_000000000_000006000": "no_features"
+    }
+    assert all(0 <= row["probability"] <= 1 for row in rows if row["status"] == "ok")
+
+
+def test_the_record_has_the_curve_and_the_settings(root):
+    record = read_run(root, "agreements")
+    assert record["figures"]["num_clips"] == sum(SIZES.values()) and record["settings"]["num_folds"] == 2
+    assert sum(point["count"] for point in record["figures"]["reliability"]) == 2 * sum(SIZES.values())
+    json.dumps(record)
+
+
+def test_a_second_run_does_nothing_and_another_seed_does_all(root):
+    before, recipe = list_parts(root, "agreements"), current_recipe(root, "agreements")
+    score_clips(run_of(root))
+    assert list_parts(root, "agreements") == before
+    score_clips(run_of(root, "agree.seed=5"))
+    assert current_recipe(root, "agreements") != recipe
+    score_clips(run_of(root))
+
+
+def test_a_rule_may_name_the_probability(root):
+    run = run_of(root, "filters.rules.seen=agreements.probability >= 0.5")
+    filter_clips(run)
+    fallen = read_table(root, "filtered").to_pylist()
+    assert fallen and all(row["value"] < 0.5 and row["split"] == "train" for row in fallen)
+
+
+def test_clips_are_counted_by_tenths(root):
+    assert read_agreements(root)["clips"].sum() == sum(SIZES.values())
