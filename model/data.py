@@ -181,7 +181,8 @@ def _join(root: str | Path, split: str | None, wanted: pa.Table, pooled: pa.Tabl
     has_both = pc.and_(pc.is_in(wanted["clip_id"], frames.clip_ids), pc.is_in(wanted["clip_id"], _ids(pooled)))
     clips = wanted.filter(has_both)
     if clips.num_rows == 0:
-        raise ValueError(f"{root} has no features for split {split or 'any'!r} ({wanted.num_rows} clips): run featurize first")
+        of = "its clips" if split is None else f"split {split!r}"
+        raise ValueError(f"{root} has no features for {of} ({wanted.num_rows} clips): run featurize first")
     audio_rows, video_rows = (pc.index_in(clips["clip_id"], ids).to_numpy() for ids in (frames.clip_ids, _ids(pooled)))
     halves = [_normalised(pooled[name], name) for name in pooled.column_names if name.startswith("pooled_")]
     return ClipSet(

@@ -2,8 +2,8 @@
 
 Sound: stretches of a clip are compared with stretches drawn from other clips, by which a word is known again in another
 mouth. Picture: the pooled features. Ridge regression foretells the picture from the sound; the score is how much
-likelier the two are as a pair than apart, all being Gaussian. Everything is in closed form and on one thread's scale:
-no learning rate, no epochs. Clips are said to be apart by their fold: those of one video have one.
+likelier the two are as a pair than apart, all being Gaussian. All of it is in closed form: there are no
+epochs and no learning rate. Clips are said to be apart by their fold: those of one video have one.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _NUM_CEPSTRA, _NUM_OVER_TIME = 16, 6
 _HOP = 2
 _SHARPNESS = 12.0
 _LEAST_SPREAD = 1e-3
-_SHRINKAGE = 0.01
+_MOST_CORRELATED = 0.99
 _EPSILON = 1e-6
 
 
@@ -100,31 +100,32 @@ class Head:
     """[F, C] from a sound to the picture that it foretells."""
     picture_mean: Floats
     components: Floats
-    """[D, C]."""
-    mean: Floats
-    """[2 C] of (foretold, seen)."""
-    precision: Floats
-    """[2 C, 2 C]: precision of the two apart, less that of the pair."""
+    """[D, C], uncorrelated and of spread 1 over the pictures learned from."""
+    foretold_mean: Floats
+    foretold_spread: Floats
+    correlation: Floats
+    """[C] of what a sound foretells with what is seen; 0 of a component that no sound tells of."""
 
     def score(self, sounds: Float32, pictures: Float32) -> Floats:
         """[N, F] and [M, D] -> [N, M] log-likelihood ratios, each of one sound and one picture."""
-        size = self.weights.shape[1]
-        foretold = ((sounds - self.sound_mean) / self.sound_spread) @ self.weights - self.mean[:size]
-        seen = (pictures - self.picture_mean) @ self.components - self.mean[size:]
-        ours, crossed, theirs = (
-            self.precision[:size, :size],
-            self.precision[:size, size:],
-            self.precision[size:, size:],
-        )
-        alone = ((foretold @ ours) * foretold).sum(1)[:, None] + ((seen @ theirs) * seen).sum(1)[None]
-        return np.asarray(0.5 * alone + foretold @ crossed @ seen.T, np.float64)
+        foretold = ((sounds - self.sound_mean) / self.sound_spread) @ self.weights
+        return self.compare(foretold, (pictures - self.picture_mean) @ self.components)
+
+    def compare(self, foretold: Floats, seen: Floats) -> Floats:
+        """The same of components, [N, C] and [M, C]: of two Gaussians that are correlated, over two that are not."""
+        units = (foretold - self.foretold_mean) / self.foretold_spread
+        gain = self.correlation / (1 - self.correlation**2)
+        alone = [(self.correlation * gain * each**2).sum(axis=1) for each in (units, seen)]
+        together = units @ (gain[:, None] * seen.T)
+        constant = np.log1p(-(self.correlation**2)).sum()
+        return np.asarray(together - 0.5 * (alone[0][:, None] + alone[1][None] + constant), np.float64)
 
 
 def fit_head(sounds: Float32, pictures: Float32, settings: AgreeSettings) -> Head:
     """A head from sounds [N, F] and pictures [N, D] of the same clips.
 
-    Each clip's picture is foretold as if the clip had not been learned from (leave-one-out, exact for ridge
-    regression), so that the Gaussian of the pairs is that of clips to come.
+    For the correlations each clip's picture is foretold as if the clip had not been learned from (leave-one-out, exact
+    for ridge regression): they are those of clips to come.
     """
     sound_mean, sound_spread = sounds.mean(0, dtype=np.float64), np.maximum(sounds.std(0, dtype=np.float64), _EPSILON)
     rows = (sounds - sound_mean) / sound_spread
@@ -142,15 +143,12 @@ def fit_head(sounds: Float32, pictures: Float32, settings: AgreeSettings) -> Hea
     else:
         inverse = np.linalg.inv(rows.T @ rows + ridge * np.eye(num_features))
         weights = inverse @ (rows.T @ seen)
-        kept = ((rows @ inverse) * rows).sum(1)
-    unseen = seen - (seen - rows @ weights) / np.maximum(1 - kept, _EPSILON)[:, None]
-    both = np.concatenate([unseen, seen], axis=1)
-    together = np.cov(both, rowvar=False)
-    together += _SHRINKAGE * np.trace(together) / len(together) * np.eye(len(together))
-    apart = together.copy()
-    apart[:size, size:] = apart[size:, :size] = 0
-    precision = np.linalg.inv(apart) - np.linalg.inv(together)
-    return Head(sound_mean, sound_spread, weights, picture_mean, components, both.mean(0), precision)
+        kept = ((rows @ inverse) * rows).sum(axis=1)
+    foretold = seen - (seen - rows @ weights) / np.maximum(1 - kept, _EPSILON)[:, None]
+    mean, deviation = foretold.mean(axis=0), np.maximum(foretold.std(axis=0), _EPSILON)
+    correlation = ((foretold - mean) / deviation * (seen - seen.mean(axis=0))).mean(axis=0)
+    correlation = np.clip(correlation, 0, _MOST_CORRELATED)
+    return Head(sound_mean, sound_spread, weights, picture_mean, components, mean, deviation, correlation)
 
 
 @dataclass(frozen=True)
@@ -184,11 +182,10 @@ def cross_fit(clips: ClipSet, folds: Integers, is_learned_from: Booleans, settin
     for fold in range(settings.num_folds):
         rng = np.random.default_rng([settings.seed, fold])
         learned, held = np.flatnonzero((folds != fold) & is_learned_from), np.flatnonzero(folds == fold)
-        if len(learned) < 2 or len(np.unique(videos[held])) < 2:
-            raise ValueError(
-                f"fold {fold} of {settings.num_folds} has clips of {len(np.unique(videos[held]))} videos and {len(learned)} "
-                "clips to learn from: it takes 2 of each; set agree.num_folds lower or curate more"
-            )
+        num_videos = len(np.unique(videos[held]))
+        if len(learned) < 2 or num_videos < 2:
+            told = f"fold {fold} of {settings.num_folds} has clips of {num_videos} videos, {len(learned)} to learn from"
+            raise ValueError(f"{told}: it takes 2 of each; set agree.num_folds lower or curate more")
         templates = draw_templates(clips, learned, settings.num_templates, rng)
         sounds = np.stack([templates.compare(clips.frames(index)) for index in np.r_[learned, held]])
         head = fit_head(sounds[: len(learned)], clips.video[learned], settings)

@@ -15,6 +15,7 @@ from flows.answers import Precision, measure_precision
 from flows.clip_choices import choose_videos, count_own_choices
 from flows.config import REPORT_FILE, Config
 from flows.machinery.roots import check_has_tables
+from flows.report.agreement import read_agreement
 from flows.report.figures import count_lengths, read_provenance, sum_splits
 from flows.report.heading import read_heading
 from flows.report.links import link_media
@@ -108,6 +109,7 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
         "comparison": _compare(
             config, media_root, [media[video_id] for video_id in compared], segments, segmented["engine"]
         ),
+        "agreement": read_agreement(root, links, titles),
         "retrieval": read_retrieval(root),
         "releases": read_release_figures(root),
         "query_groups": group_queries(root),

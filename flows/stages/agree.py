@@ -62,8 +62,9 @@ def score_clips(run: Run) -> None:
     run.begin()
     clips = load_clips(run.root, None, families, run.config.run.cache_dir)
     own = drawn.take(pc.index_in(pa.array(clips.clip_ids, pa.large_string()), drawn["clip_id"]))
-    folds = draw_folds(own.select(["clip_id", "video_id"]), settings.num_folds, settings.seed, groups)
     is_train = np.asarray(pc.equal(own["split"], "train"))
+    weights = 1 + is_train.astype(np.int64) * len(clips)  # what is learned from is spread first
+    folds = draw_folds(own.select(["clip_id", "video_id"]), settings.num_folds, settings.seed, groups, weights)
     found = cross_fit(clips, folds, is_train, settings)
     columns = zip(clips.clip_ids, clips.video_ids, found.scores, found.probabilities, folds, strict=True)
     rows: list[dict[str, Any]] = [

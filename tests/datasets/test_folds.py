@@ -29,3 +29,9 @@ def test_videos_that_hang_together_have_one_fold():
 def test_fewer_groups_than_folds_are_refused():
     with pytest.raises(SplitError, match="5 folds need as many videos, got 3"):
         draw_folds(make_clips(3), 5, 1)
+
+
+def test_what_weighs_most_is_spread_first():
+    weights = np.where(np.arange(16) < 8, 100, 1)  # of four videos, two
+    folds = draw_folds(make_clips(4), 2, 1, weights=weights)[::4]
+    assert folds[0] != folds[1] and folds[2] != folds[3]

@@ -1,6 +1,8 @@
 """`agree` fills the table agreements once, and rules may name it."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from retrieval_roots import COMMON, clip_ids_of, write_retrieval_root
@@ -9,6 +11,7 @@ from datasets.outcomes import OK
 from datasets.tables import current_recipe, list_parts, make_table, read_run, read_table, write_part
 from flows.config import load_config
 from flows.machinery.run import Run
+from flows.report.build import build_report
 from flows.stages.agree import score_clips
 from flows.stages.filter import filter_clips
 from flows.status import read_agreements
@@ -65,3 +68,12 @@ def test_a_rule_may_name_the_probability(root):
 
 def test_clips_are_counted_by_tenths(root):
     assert read_agreements(root)["clips"].sum() == sum(SIZES.values())
+
+
+def test_the_report_shows_the_curve_and_the_least_likely_clips_first(root):
+    page = Path(build_report(load_config(None, root))).read_text(encoding="utf-8")
+    section = page[page.index('<section id="agreement">') :].partition("</section>")[0]
+    shown = re.findall(r'<th scope="row">([^<]+)</th>', section)
+    rows = [row for row in read_table(root, "agreements").to_pylist() if row["status"] == "ok"]
+    assert shown == [row["clip_id"] for row in sorted(rows, key=lambda row: (row["probability"], row["clip_id"]))[:10]]
+    assert section.count("<rect") == len(read_run(root, "agreements")["figures"]["reliability"])

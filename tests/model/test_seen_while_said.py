@@ -93,7 +93,7 @@ def test_the_curve_of_the_probabilities_is_near_the_diagonal(found):
 def test_a_fold_of_one_video_is_refused_in_a_line_that_says_what_to_do(world):
     clips, _, _ = world
     folds = np.where(np.array(clips.video_ids) == "video000", 0, 1)
-    with pytest.raises(ValueError, match="clips of 1 videos .* set agree.num_folds lower"):
+    with pytest.raises(ValueError, match=r"clips of 1 videos.* set agree.num_folds lower"):
         cross_fit(clips, folds, np.ones(NUM_CLIPS, bool), SETTINGS.model_copy(update={"num_folds": 2}))
 
 
