@@ -13,7 +13,7 @@ import av.filter
 import av.sidedata.sidedata
 from av.codec.hwaccel import HWAccel
 
-from datasets.containers import SAFETY
+from datasets.containers import NOT_OPENED, SAFETY
 from datasets.late_streams import options_for_late_streams
 from datasets.outcomes import DeviceError, ran_out
 from datasets.sound_tracks import choose_track
@@ -61,9 +61,12 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
 
 
 def _open(path: str, options: Mapping[str, str], hwaccel: HWAccel | None = None) -> Any:
-    return av.open(
-        f"file:{path}", options=dict(options), metadata_errors="replace", timeout=_TIMEOUT_S, hwaccel=hwaccel
-    )
+    try:
+        return av.open(
+            f"file:{path}", options=dict(options), metadata_errors="replace", timeout=_TIMEOUT_S, hwaccel=hwaccel
+        )
+    except av.ArgumentError as error:
+        raise ClipError("decode_failed", f"{Path(path).name} {NOT_OPENED}") from error
 
 
 def demux(container: Any, *streams: Any) -> Iterator[Any]:

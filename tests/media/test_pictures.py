@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from extract.container import MediaError, probe_media
 from features.frames import decode_clip
 from features.frames.decoded import ClipError
 from tests.media.render import X264, cropped, ffmpeg, film, grey, joined, reference_rows, with_sound
@@ -60,6 +61,7 @@ ENCODED = {
     "grey_ten_bit.mkv": (("-vf", "format=gray10le", "-c:v", "ffv1"), SIZE),
     "full_range.avi": (("-c:v", "mjpeg", "-pix_fmt", "yuvj420p"), SIZE),
     "palette.gif": (("-vf", "fps=25"), SIZE),
+    "moving.apng": (("-vf", "fps=25"), SIZE),
     "alpha.webm": (
         ("-vf", "format=yuva420p,colorchannelmixer=aa=0.5", "-pix_fmt", "yuva420p", "-c:v", "libvpx-vp9", *WEBM),
         SIZE,
@@ -283,6 +285,15 @@ def test_a_picture_that_changes_size_is_upright_and_whole(
     assert np.array_equal(clip.frames_3d, again.frames_3d)
     assert [len(clip.frames_2d), len(clip.frames_3d)] == [len(frames) for frames in squares]
     assert np.abs(grey(clip.frames_2d) - grey(squares[0])).mean(axis=(1, 2)).max() <= GREY_TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["moving.webp", "still.png"])
+def test_what_is_in_no_container_that_is_opened_is_refused_by_name(name: str, tmp_path: Path, base: Path) -> None:
+    ffmpeg("-t", 0.5 if name == "moving.webp" else 0.03, "-i", base, tmp_path / name)
+    with pytest.raises(ClipError, match=f"{name} is in no container that is opened"):
+        decode_clip(tmp_path / name)
+    with pytest.raises(MediaError, match=f"{name} is in no container that is opened"):
+        probe_media(tmp_path / name)
 
 
 def test_a_clip_after_the_last_moving_picture_has_none(tmp_path: Path) -> None:
