@@ -79,11 +79,14 @@ types: setup-dev
 contract: setup-dev
 	$(BIN)/lint-imports
 
+# Two at a time, a file in one process: each process makes its fixtures and has a Prefect server of its own.
+TESTS = $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+
 test: weights weights-describe lint types contract ## lint, types, import contract and the fast tests (15 minutes at most)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(TESTS) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: weights weights-describe setup-dev setup-tensorflow setup-readers ## kills, whole demo runs, the library's own engine (40 minutes at most)
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(TESTS) -m slow $(PYTEST_ARGS)
 
 bench: setup-dev ## every benchmark in one go, into benchmarks/results.md (QUICK=1: small sizes; MEDIA=../shared/media: those that need recordings)
 	$(BIN)/python -m benchmarks.run_all $(if $(QUICK),--quick) $(if $(MEDIA),--media $(MEDIA))
