@@ -167,8 +167,7 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
             case ".json":
                 return "JSON", read_tree(_parse_json(content), reader)
             case ".jsonl" | ".ndjson":
-                lines = [_parse_json(line) for line in content.splitlines() if line.strip()]
-                return "lines of JSON", read_tree(lines, reader)
+                return "lines of JSON", read_tree(_parse_lines(content), reader)
             case ".parquet":
                 return "a Parquet table", _read_all(pq.read_table(path).to_pylist(), reader)
             case ".pkl" | ".pickle":
@@ -180,6 +179,17 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
     except (OSError, pa.ArrowException, ValueError) as error:
         raise ClipListError(f"{path}: cannot be read: {str(error)[:300]}: docs/lists.md shows what is read") from error
     raise ClipListError(f"{path}: must end in one of {', '.join(LIST_SUFFIXES)}, or be the folder of a release")
+
+
+def _parse_lines(content: bytes) -> list[Any]:
+    parsed = []
+    for number, line in enumerate(content.splitlines(), start=1):
+        if line.strip():
+            try:
+                parsed.append(_parse_json(line))
+            except ValueError as error:
+                raise ValueError(f"line {number}: {str(error).partition(': line 1')[0]}") from error
+    return parsed
 
 
 def _parse_json(content: bytes) -> Any:

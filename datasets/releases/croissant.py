@@ -84,7 +84,9 @@ def _responsible_use(content: Row, fetched_from: datetime | None, fetched_until:
     config, facts = content["config"], content["facts"]
     encoders = [row["encoder"] for row in content["families"].values() if row["encoder"]]
     networks = [
-        f"{e['name']} ({'trained' if e['trained'] else 'UNTRAINED'}, sha256 {e['weights_sha256']})" for e in encoders
+        f"{e['name']} ({'trained' if e['trained'] else 'UNTRAINED'}, sha256 {e['weights_sha256']})"
+        for e in encoders
+        if e["weights_sha256"]
     ]
     lost = [f"{row['items']} rows of {row['table']} {row['status']}: {row['reason']}" for row in facts["losses"]]
     certificate = content["certificate"]

@@ -59,6 +59,8 @@ def plan_queries(config: Config) -> list[Query]:
         addresses = list(read_list(path, video_column=config.source.column).video_ids)
     else:
         addresses = read_ids_file(path)
+    if not addresses:
+        raise ConfigError(f"source.ids_file: {path} names no video")
     return [Query(address) for address in addresses][: config.search.max_queries]
 
 

@@ -38,18 +38,24 @@ ODD = 'He said: "</script>"\n玉ねぎ\tを\\切る \U0001f9c5 \x07'
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """A released root with words of two clips, one clip without 3D features, and its exports."""
-    root = make_root(tmp_path_factory.mktemp("exports") / "root")
-    clips = read_table(root, "clips", ["clip_id", "video_id"]).sort_by("clip_id").to_pylist()
-    said = {"language": "ja", "confidence": 0.5, "engine": "list"}
-    words = [{**clips[0], "text": ODD, **said, **OK}, {**clips[4], "text": "切る", **said, **OK}]
-    write_part(root, "transcripts", make_table("transcripts", words, recipe="words", run_id="test"))
+    root = make_spoken_root(tmp_path_factory.mktemp("exports") / "root")
+    clip_ids = sorted(read_table(root, "clips", ["clip_id"])["clip_id"].to_pylist())
     paths, rows = list_parts(root, "features_3d"), read_table(root, "features_3d")
-    write_part(root, "features_3d", rows.filter(pc.not_equal(rows["clip_id"], clips[1]["clip_id"])))
+    write_part(root, "features_3d", rows.filter(pc.not_equal(rows["clip_id"], clip_ids[1])))
     for path in paths:
         Path(path).unlink()
     build(root)
     for form in FORMATS:
         export_release(root, "1.0.0", form)
+    return root
+
+
+def make_spoken_root(folder):
+    root = make_root(folder)
+    clips = read_table(root, "clips", ["clip_id", "video_id"]).sort_by("clip_id").to_pylist()
+    said = {"language": "ja", "confidence": 0.5, "engine": "list"}
+    words = [{**clips[0], "text": ODD, **said, **OK}, {**clips[4], "text": "切る", **said, **OK}]
+    write_part(root, "transcripts", make_table("transcripts", words, recipe="words", run_id="test"))
     return root
 
 
@@ -199,18 +205,18 @@ def test_an_export_is_sent_and_a_place_holds_either_it_or_the_release(root, tmp_
 
 
 def test_publish_makes_the_format_that_is_asked_for_and_those_of_its_settings(tmp_path, prefect_server):
-    root, away = make_root(tmp_path / "root"), tmp_path / "away"
-    command = ["publish", "--root", root, "--set", 'publish.exports=["lhotse"]', "--format", "webdataset"]
+    root, away = make_spoken_root(tmp_path / "root"), tmp_path / "away"
+    command = ["publish", "--root", root, "--set", 'publish.exports=["webdataset"]', "--format", "search-page"]
     asked = CliRunner().invoke(app, [*command, "--dry-run"])
-    assert "lhotse, webdataset" in asked.output and not (tmp_path / "root" / "exports").exists()
+    assert "webdataset, search-page" in asked.output and not (tmp_path / "root" / "exports").exists()
     done = CliRunner().invoke(app, [*command, "--to", str(away)])
     assert done.exit_code == 0, done.output
-    assert f"webdataset:{root}/exports/webdataset/1.0.0" in "".join(done.output.split())
-    assert verify_root(root) == [] and export_path(root, "lhotse", "1.0.0").is_dir()
-    for place in (away, away / "1.0.0", export_path(root, "lhotse", "1.0.0")):
+    assert f"search-page:{root}/exports/search-page/1.0.0" in "".join(done.output.split())
+    assert verify_root(root) == [] and export_path(root, "webdataset", "1.0.0").is_dir()
+    for place in (away, away / "1.0.0", export_path(root, "webdataset", "1.0.0")):
         checked = CliRunner().invoke(app, ["verify", str(place)])
         assert checked.exit_code == 0, checked.output
-    assert (away / "1.0.0" / "export.json").is_file()
+    assert (away / "1.0.0" / "index.html").is_file()
 
 
 def test_a_format_whose_library_is_not_installed_is_one_line_before_anything_is_built(

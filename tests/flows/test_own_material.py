@@ -180,6 +180,21 @@ def test_a_list_is_read_by_its_suffix_and_its_videos_by_the_columns_name(suffix,
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("empty.csv", "", "empty.csv names no video"),
+        ("header.tsv", "url\ttitle\n", "header.tsv names no video"),
+        ("notes.txt", "# nothing yet\n", "notes.txt names no video"),
+        ("torn.jsonl", '{"url": "abcdefghij1"}\n{"url": \n', "torn.jsonl: cannot be read: line 2: "),
+    ],
+)
+def test_a_list_that_names_nothing_or_is_torn_is_told(name, content, told, tmp_path):
+    (tmp_path / name).write_text(content)
+    result = CliRunner().invoke(app, ["curate", "--from", str(tmp_path / name), "--dry-run"])
+    assert result.exit_code in (2, 3) and told in " ".join(result.stderr.split()) and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("place", "told"),
     [
         ("my film", "did you mean"),
