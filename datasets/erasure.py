@@ -119,8 +119,8 @@ def rewrite_tables(root: str | Path, video_ids: Collection[str], others: Collect
 
 def _is_about(rows: pa.Table, video_ids: Collection[str], others: Collection[str]) -> pa.ChunkedArray:
     about = pa.chunked_array([pa.repeat(False, rows.num_rows)])
-    if "video_id" in rows.column_names:
-        about = pc.or_(about, pc.is_in(rows["video_id"], pa.array(list(video_ids), pa.string())))
+    for name in {"video_id", "copy_id"}.intersection(rows.column_names):
+        about = pc.or_(about, pc.is_in(rows[name], pa.array(list(video_ids), pa.string())))
     if "query" in rows.column_names:
         about = pc.or_(about, _names_any(rows["query"], {*video_ids, *others}))
     return about

@@ -148,6 +148,10 @@ TABLES: Mapping[str, TableSpec] = {
         ("video_id", "start_ms"), _columns(video_id=_string, start_ms=_int64, end_ms=_int64, label=_string)
     ),
     "duplicates": TableSpec(("video_id", "copy_id"), _columns(video_id=_string, copy_id=_string)),
+    "content_duplicates": TableSpec(
+        ("video_id", "copy_id"),
+        _columns(video_id=_string, copy_id=_string, clip_id=_string, copy_clip_id=_string, similarity=_float64),
+    ),
     "clips": TableSpec(
         ("clip_id",),
         _columns(**_of_clip, start_ms=_int64, end_ms=_int64, speech_ms=_int64),

@@ -20,7 +20,7 @@ from datasets.wide import widen
 
 CERTIFICATE_FILE = "splits.certificate.json"
 CERTIFICATE_VERSION = 2
-GROUPINGS = ("channel", "duplicate")
+GROUPINGS = ("channel", "duplicate", "content")
 """What `read_groups` keeps together."""
 
 
@@ -36,7 +36,8 @@ def read_groups(
         root: the dataset root.
         group_by: names of `GROUPINGS`; none gives None.
         duplicates: when two videos count as one; only for the grouping `duplicate`.
-        copies: pairs that `search_duplicates` found before; searched for anew when not given.
+        copies: pairs that `search_duplicates` found before; searched for anew when not given. The pairs of the grouping
+            `content` are always those of the table that holds them: features come later than a draw.
 
     Raises:
         SplitError: an unknown way of grouping.
@@ -49,7 +50,10 @@ def read_groups(
             rows = read_table(root, "videos", ["video_id", "channel_id"])
             tables.append(rows.filter(pc.is_valid(rows["channel_id"])).rename_columns(["video_id", name]))
             continue
-        pairs = copies if copies is not None else search_duplicates(root, duplicates or DuplicateSettings())
+        if name == "content":
+            pairs = read_table(root, "content_duplicates", ["video_id", "copy_id"])
+        else:
+            pairs = copies if copies is not None else search_duplicates(root, duplicates or DuplicateSettings())
         # Each pair is a group of its own, so that a new video like two pinned ones does not make those two one group.
         both = pc.binary_join_element_wise(pairs["video_id"], pairs["copy_id"], " ")
         tables += [pa.table({"video_id": pairs[side], name: both}) for side in ("video_id", "copy_id")]

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from datasets.settings import OUTSIDE_RECIPE, Settings
+from datasets.settings import IN_RECIPE_WHEN_SET, OUTSIDE_RECIPE, Settings
+from datasets.splits.content import ContentSettings
 from datasets.splits.duplicates import DuplicateSettings
 from datasets.splits.pool import FREE, DrawRequest, Integers, Pool, SplitError, make_pool
 from datasets.wide import widen
@@ -49,6 +50,13 @@ class SplitSettings(Settings):
     duplicates: DuplicateSettings = DuplicateSettings()
     """When two videos count as one, for `group_by_duplicates`."""
 
+    group_by_content: Annotated[bool, IN_RECIPE_WHEN_SET] = False
+    """No video that looks like a copy of another in another split, as far as stored 2D features tell: draw, featurize,
+    and draw again. Needs `make setup-duplicates`."""
+
+    content: Annotated[ContentSettings, IN_RECIPE_WHEN_SET] = ContentSettings()
+    """When two videos look alike, for `group_by_content`."""
+
     max_per_video: int | None = Field(default=None, ge=1)
     """At most so many clips of one video; the paper has no such limit."""
 
@@ -67,7 +75,11 @@ class SplitSettings(Settings):
     @property
     def group_by(self) -> tuple[str, ...]:
         """What is never divided besides videos: names of `datasets.splits.certificate.GROUPINGS`."""
-        chosen = {"channel": self.group_by_channel, "duplicate": self.group_by_duplicates}
+        chosen = {
+            "channel": self.group_by_channel,
+            "duplicate": self.group_by_duplicates,
+            "content": self.group_by_content,
+        }
         return tuple(name for name, is_chosen in chosen.items() if is_chosen)
 
 

@@ -20,6 +20,7 @@ from flows.report.figures import count_lengths, read_provenance, sum_splits
 from flows.report.heading import read_heading
 from flows.report.links import link_media
 from flows.report.listening import draw_samples
+from flows.report.look_alikes import find_look_alikes
 from flows.report.music import Comparison, sum_between_speech, sum_labels
 from flows.report.page import render_page
 from flows.report.pictures import Frame, make_pictures
@@ -80,6 +81,9 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
     samples = draw_samples(kept, links, titles)
     strips = list(_read_strips(root, choose_videos(segmented["video_id"], links, num_videos), links, segments, clips))
     wanted = [(sample.clip_id, sample.video_id, sample.middle_ms) for sample in samples]
+    look_alikes = find_look_alikes(root)
+    sides = [side for pair in look_alikes for side in pair.sides if links.get(side.video_id)]
+    wanted += [(side.clip_id, side.video_id, side.middle_ms) for side in sides]
     wanted += [(strip.video_id, strip.video_id, strip.middle_ms) for strip in strips if strip.media]
     frames = {
         name: Frame(media_root / media[video_id]["media_path"], media[video_id]["sha256"], at_ms)
@@ -88,6 +92,7 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
     compared = choose_videos((v for v in segmented["video_id"] if links.get(v)), links, num_compared)
     return {
         "heading": read_heading(config),
+        "look_alikes": look_alikes,
         "pictures": make_pictures(frames, Path(root) / REPORT_FILE, config.run.num_workers),
         "funnel": read_funnel(root),
         "failures": read_failures(root),

@@ -17,11 +17,13 @@ from datasets.splits.certificate import (
     split_certificate,
     write_certificate,
 )
+from datasets.splits.content import find_content_copies
 from datasets.splits.draw import draw_exactly, draw_to_fit
 from datasets.splits.pins import read_assignment, read_pins, write_pins
 from datasets.splits.pool import DrawRequest, SplitError, group_pairs
 from datasets.tables import add_common_columns, current_recipe, list_parts, read_ok, read_table, write_part
 from datasets.wide import widen
+from flows.machinery.progress import logger
 from flows.machinery.run import Run
 
 
@@ -37,6 +39,8 @@ def assign_splits(run: Run) -> None:
     settings = run.config.splits
     clips = widen(read_ok(run.root, "clips", ["clip_id", "video_id"])).sort_by("clip_id")
     copies = find_copies(run) if settings.group_by_duplicates else None
+    if settings.group_by_content:
+        find_content(run)
     groups = read_groups(run.root, settings.group_by, settings.duplicates, copies)
     pairs = group_pairs(groups) if groups is not None else ()
     inputs = (settings, rows_digest(clips.select(["clip_id", "video_id"])), [rows_digest(rows) for rows in pairs])
@@ -80,6 +84,22 @@ def find_copies(run: Run) -> pa.Table:
         write_part(run.root, "duplicates", add_common_columns(pairs, recipe=recipe, run_id=run.run_id))
         run.record("duplicates", recipe)
     return read_table(run.root, "duplicates", ["video_id", "copy_id"], recipe=recipe)
+
+
+def find_content(run: Run) -> None:
+    """Pairs of videos that look alike: table content_duplicates, searched anew when features or settings changed."""
+    settings, featurized = run.config.splits.content, current_recipe(run.root, "features_2d")
+    parts = [Path(path).name for path in list_parts(run.root, "features_2d", featurized)]
+    recipe = recipe_of("content", settings, featurized, parts)
+    if current_recipe(run.root, "content_duplicates") == recipe:
+        return
+    run.begin()
+    if not parts:
+        logger.warning("splits.group_by_content: there are no 2D features yet: featurize, then run this again")
+    pairs = find_content_copies(read_table(run.root, "features_2d", ["clip_id", "video_id", "values"]), settings)
+    made = add_common_columns(_with_outcome(pairs), recipe=recipe, run_id=run.run_id)
+    write_part(run.root, "content_duplicates", made)
+    run.record("content_duplicates", recipe)
 
 
 def _choose_pins(run: Run, inputs: tuple[Any, ...]) -> tuple[pa.Table | None, str]:

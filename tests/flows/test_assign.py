@@ -1,17 +1,19 @@
 """Splits from the tables of a root: pins survive growth, copies stay together, and the root proves it."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from datasets.files import read_json
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK
+from datasets.schemas import list_of_vectors
 from datasets.splits.certificate import search_duplicates, verify_certificate
 from datasets.splits.draw import SplitError, SplitSettings, draw_splits
 from datasets.splits.duplicates import DuplicateSettings
 from datasets.splits.pins import read_assignment
-from datasets.tables import current_recipe, make_table, write_part
+from datasets.tables import add_common_columns, current_recipe, make_table, write_part
 from flows.__main__ import app
 from flows.config import Config
 from flows.machinery.run import Run
@@ -64,6 +66,43 @@ def test_copies_are_never_divided(tmp_path):
     for clip, split in drawn.items():
         by_sound.setdefault(int(clip[1:3]) % 15, set()).add(split)
     assert all(len(splits) == 1 for splits in by_sound.values())
+
+
+def add_features(root, numbers, looks_like):
+    """Features of every clip that drift at random, by the number of the picture that a video shows."""
+    rows = []
+    for number in numbers:
+        for start in (0, 9000):
+            rng = np.random.default_rng([looks_like(number), start])
+            values = np.cumsum(rng.normal(0, 1, (6, 32)), axis=0) + 3
+            values = (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float16)
+            keys = {"clip_id": make_clip_id(f"v{number:02d}", start, start + 6000), "video_id": f"v{number:02d}"}
+            rows.append({**keys, "values": values.tolist(), "row_start_ms": [1000 * row for row in range(6)], **OK})
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["values"] = pa.array(columns["values"], list_of_vectors(32, pa.float16()))
+    columns["reason"] = columns["detail"] = pa.nulls(len(rows), pa.string())
+    write_part(root, "features_2d", add_common_columns(pa.table(columns), recipe="r", run_id="run"))
+
+
+def test_videos_that_look_alike_are_never_divided_once_there_are_features(tmp_path, caplog):
+    pytest.importorskip("faiss", reason="needs `make setup-duplicates`")
+    add_videos(tmp_path, range(30))
+    plain = assign(tmp_path)
+    assert assign(tmp_path, group_by_content=True).keys() == plain.keys()
+    assert "there are no 2D features yet" in caplog.text
+    add_features(tmp_path, range(30), lambda number: number % 15)
+    drawn, by_look = assign(tmp_path, group_by_content=True), {}
+    for clip, split in drawn.items():
+        by_look.setdefault(int(clip[1:3]) % 15, set()).add(split)
+    assert all(len(splits) == 1 for splits in by_look.values())
+    certificate = read_json(tmp_path / "splits.certificate.json")
+    assert certificate["checks"]["no content in two splits"]["passed"]
+    assert certificate["pool"]["groups"]["content"] == {"groups": 15, "videos": 30}
+    assert verify_certificate(tmp_path) == []
+
+
+def test_content_is_no_part_of_a_recipe_that_does_not_ask_for_it():
+    assert not [name for name in SplitSettings().recipe_fields() if "content" in name]
 
 
 def test_copies_are_searched_again_only_when_the_fingerprints_or_the_settings_change(tmp_path, monkeypatch):
