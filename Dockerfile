@@ -1,5 +1,9 @@
 # ffmpeg (imageio-ffmpeg) and a JavaScript runtime for yt-dlp (deno) come with the pinned packages.
-FROM python:3.11.7-slim-bookworm
+# By version and not by digest, since no image registry can be asked where this is written. Public repositories pin this
+# name as python@sha256:53d6284a40eae6b625f22870f5faba6c54f2a28db9027408f4dee111f1e885a2; ask your registry
+# (docker buildx imagetools inspect python:3.11.7-slim-bookworm), then build with --build-arg BASE=python@sha256:...
+ARG BASE=python:3.11.7-slim-bookworm
+FROM ${BASE}
 
 RUN useradd --create-home --uid 10001 curator
 WORKDIR /app

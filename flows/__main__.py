@@ -82,6 +82,8 @@ COMPLETION_VARIABLE = "_FLOWS_COMPLETE"
 
 def main() -> None:
     """Run a command, or say how a line of a shell may go on."""
+    if sys.getfilesystemencoding() != "utf-8":  # LC_ALL=C and PYTHONUTF8=0: no file could be named in Japanese
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, "PYTHONUTF8": "1"})
     if COMPLETION_VARIABLE in os.environ:
         # Typer's own options for it need an installed program, and this is `python -m flows`.
         completion_init()

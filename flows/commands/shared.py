@@ -16,7 +16,7 @@ from rich.console import Console
 from datasets.files import store_errors
 from datasets.outside_text import one_line
 from flows.config import Config, ConfigError, load_config
-from flows.machinery.stopping import describe_interruption
+from flows.machinery.stopping import tell_interruption
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +75,9 @@ def one_line_errors() -> Iterator[None]:
     run_loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
 
     def is_news(record: logging.LogRecord) -> bool:
-        """Prefect logs with its traceback what is about to be told in one line."""
+        """Prefect logs with its traceback, and once for each task, what is about to be told in one line."""
+        if record.levelno >= logging.ERROR and str(record.msg).startswith("Finished in state"):
+            return False
         return not (record.exc_info and isinstance(record.exc_info[1], (*expected, ImportError, *store_errors())))
 
     for run_logger in run_loggers:
@@ -96,7 +98,8 @@ def one_line_errors() -> Iterator[None]:
     except store_errors() as error:
         _stop(str(error), ExitCode.STOPPED)
     except KeyboardInterrupt:
-        _stop(describe_interruption(), ExitCode.INTERRUPTED)
+        tell_interruption()
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     finally:
         for run_logger in run_loggers:
             run_logger.removeFilter(is_news)

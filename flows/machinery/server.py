@@ -6,6 +6,7 @@ once; and it ends when its standard input does, which the kernel sees to however
 """
 
 import atexit
+import logging
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _CHEAP = {
@@ -95,21 +97,24 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
 
 def _serve(descriptor: int) -> None:
     """Be the server, until standard input ends."""
-    import uvicorn
-
-    app = "prefect.server.api.server:create_app"
-    server = uvicorn.Server(uvicorn.Config(app, factory=True, log_level="error", lifespan="on"))
+    serving: list[Any] = []
 
     def end_with_command() -> None:
         sys.stdin.buffer.read()
-        if not server.started:
+        logging.disable()  # it would tell with tracebacks what it no longer writes, below the command's own last line
+        if not serving or not serving[0].started:
             os._exit(0)
-        server.should_exit = True
+        serving[0].should_exit = True
         # It waits for the answers under way, and for services that may hang.
         threading.Timer(_END_S, os._exit, [0]).start()
 
+    # Before anything is loaded: on a busy machine that takes longer than a command that is killed.
     threading.Thread(target=end_with_command, daemon=True).start()
-    server.run([socket.socket(fileno=descriptor)])
+    import uvicorn
+
+    app = "prefect.server.api.server:create_app"
+    serving.append(uvicorn.Server(uvicorn.Config(app, factory=True, log_level="error", lifespan="on")))
+    serving[0].run([socket.socket(fileno=descriptor)])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ flow_runs: list[str] = []
 """Prefect's runs of this process, oldest first: they are marked, as nobody else could."""
 _left = [""]
 """What is left to do, as the line that an interrupted command ends with says it."""
+_is_told = threading.Event()
 
 
 def tell_left(description: str, done: int, total: int) -> None:
@@ -26,9 +27,12 @@ def tell_left(description: str, done: int, total: int) -> None:
     _left[0] = f", {total - done:,} of {total:,} left to {description}"
 
 
-def describe_interruption() -> str:
-    """The line that an interrupted command ends with."""
-    return f"interrupted{_left[0]}; the same command goes on where this one stopped"
+def tell_interruption() -> None:
+    """Say once what an interrupted command ends with, be it that it ends by itself or is ended."""
+    if not _is_told.is_set():
+        _is_told.set()
+        told = f"error: interrupted{_left[0]}; the same command goes on where this one stopped"
+        print(told, file=sys.stderr, flush=True)
 
 
 def end_soon_when_told() -> None:
@@ -45,7 +49,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _end() -> None:
-    print(f"error: {describe_interruption()}", file=sys.stderr, flush=True)
+    tell_interruption()
     if flow_runs:
         marking = threading.Thread(target=_mark_runs, daemon=True)
         marking.start()
@@ -60,9 +64,11 @@ def _end() -> None:
 
 
 def _mark_runs() -> None:
+    import httpx
     from prefect.client.orchestration import get_client
     from prefect.states import Crashed
 
-    with get_client(sync_client=True) as client:
+    # The command's own server may have ended by now.
+    with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
         for run_id in reversed(flow_runs):
             client.set_flow_run_state(UUID(run_id), Crashed(message="interrupted"), force=True)

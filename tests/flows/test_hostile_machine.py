@@ -4,41 +4,39 @@ Disks are real: small file systems in memory, mounted where only the commands of
 """
 
 import os
+import re
+import shlex
 import signal
 import subprocess
-import sys
+import threading
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL
 
 from datasets.tables import table_digest
-from tests.flows.conftest import CONFIGS, SMALL
 from tests.flows.test_pipeline import WORKING_TABLES
+from tests.flows.typed import TOP, differing, error_lines, own_environment, run_typed, typed
 
-TOP = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ONE_BY_ONE = ("run.queries_per_batch=1", "run.videos_per_batch=1", "run.clips_per_batch=4", "download.min_free_bytes=0")
 # So many per cent of what the pipeline needs, so that a download, the features and the checkpoint find no room.
 PERCENTS = (30, 80, 90)
-FILL_AND_GROW = """
-mount -t tmpfs -o size=${1}k tmpfs "$ROOT"
-for size in "${@:2}"; do
-  code=0
-  "${PIPELINE[@]}" >"$LOGS/$size.log" 2>&1 || code=$?
-  echo "$code" >"$LOGS/$size.code"
-  find "$ROOT" -name '*.tmp' >"$LOGS/$size.leftovers"
-  mount -o remount,size=${size}k "$ROOT"
-done
-"${PIPELINE[@]}" >"$LOGS/last.log" 2>&1
-cp -a "$ROOT/." "$KEPT"
-"""
-READ_ONLY = """
-mount --bind -o ro "$ROOT" "$ROOT"
-mount -o remount,bind,ro "$ROOT"
-"${PIPELINE[@]}"
-"""
+WITH_3D = "features.encoder_3d=resnext101_3d"
+# A table that each command has begun to fill when something happens to it.
+BEGUN = {"curate": "media", "featurize": "log_mel"}
+PLENTY = "nr_inodes=100k"
+# Per command of one root: how its disk is mounted, what it ends with, and what the one line says.
+SHORT_OF = (
+    ("curate", "ro", 2, "cannot be written"),
+    ("curate", "rw,nr_inodes=$((USED + 30))", 3, "No space left on device"),
+    ("curate", PLENTY, 0, ""),
+    ("featurize", "ro", 2, "cannot be written"),
+    ("featurize", "rw,nr_inodes=$((USED + 4))", 3, "No space left on device"),
+    ("featurize", PLENTY, 0, ""),
+)
 
 
 @cache
@@ -51,80 +49,123 @@ def own_mounts() -> list[str]:
     pytest.skip("needs the right to mount a file system in memory, which many containers deny: unshare --mount")
 
 
-def command_of(name, root, config):
-    overrides = [f"--set={value}" for value in (*SMALL, *ONE_BY_ONE, f"source.watch_url={config.source.watch_url}")]
-    return [sys.executable, "-m", "flows", name, f"--config={CONFIGS / 'demo.toml'}", f"--root={root}", *overrides]
+def run_on_disks(steps, folder, changes=None):
+    """(code, log, temporary files left) of each command, over `folder/root` mounted as its options say.
 
-
-def run_mounted(script, command, sizes, **places):
-    """A bash script with its own mounts; $PIPELINE is the command, and `places` are folders that it names."""
-    words = " ".join(f"'{word}'" for word in command)
-    text = f"set -euo pipefail\nPIPELINE=({words})\n{script}"
-    environment = {**os.environ, **{name: str(place) for name, place in places.items()}}
-    return subprocess.run(
-        [*own_mounts(), "bash", "-c", text, "bash", *map(str, sizes)],
-        cwd=TOP, env=environment, capture_output=True, text=True, check=False,
+    The root is copied to `folder/kept` at the end, since the mount ends with the shell.
+    """
+    root, kept = folder / "root", folder / "kept"
+    root.mkdir()
+    lines = ["set -u", f"mount -t tmpfs -o size=2g tmpfs {root}"]
+    for number, (options, command) in enumerate(steps):
+        lines += [
+            f"USED=$(df --output=iused {root} | tail -1)",
+            f"mount -o remount,{options} {root} || exit 9",
+            f"{shlex.join(command)} >{folder}/{number}.log 2>&1 </dev/null",
+            f"echo $? >{folder}/{number}.code",
+            f"find {root} -name '*.tmp' >{folder}/{number}.left",
+        ]
+    script = "\n".join([*lines, f"cp -a {root} {kept}"])
+    done = subprocess.run(
+        [*own_mounts(), "bash", "-c", script],
+        cwd=TOP, env=own_environment(folder / "prefect", changes), capture_output=True, text=True, check=False,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = [
+        [(folder / f"{number}.{end}").read_text() for end in ("code", "log", "left")] for number in range(len(steps))
+    ]
+    return [(int(code), log, left) for code, log, left in found]
 
 
-def kilobytes(root):
-    return sum(path.stat().st_blocks for path in Path(root).rglob("*")) // 2
+def assert_told_in_one_line(code, log, left):
+    assert len(error_lines(log)) == 1 and "Traceback" not in log, (code, log[-3000:])
+    assert left == ""
 
 
-def error_lines(log):
-    return [line for line in log.splitlines() if line.startswith("error: ")]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_a_disk_that_fills_in_every_stage_loses_nothing(tmp_path, small_root, small_config, monkeypatch):
-    monkeypatch.setitem(os.environ, "PREFECT_API_URL", PREFECT_API_URL.value())
-    folders = {name: tmp_path / name.lower() for name in ("ROOT", "LOGS", "KEPT")}
-    for folder in folders.values():
-        folder.mkdir()
-    first, *sizes = [kilobytes(small_root) * percent // 100 for percent in (*PERCENTS, 1000)]
+def test_a_disk_that_fills_in_every_stage_loses_nothing(tmp_path, small_root, small_config):
+    needed = sum(path.stat().st_blocks for path in Path(small_root).rglob("*")) // 2
     # A download that found no room is a row, done again when it is asked for; any other write ends the run.
-    command = [*command_of("pipeline", folders["ROOT"], small_config), "--retry=disk_full"]
-    done = run_mounted(FILL_AND_GROW, command, [first, *sizes], **folders)
-    logs = folders["LOGS"]
-    print(*(f"{size} KB: {error_lines((logs / f'{size}.log').read_text())}" for size in sizes), sep="\n")
-    assert done.returncode == 0, (done.stderr, (logs / "last.log").read_text()[-3000:])
-    for size in sizes:
-        log = (logs / f"{size}.log").read_text()
-        assert (logs / f"{size}.code").read_text().strip() == "3", log[-3000:]
-        assert len(error_lines(log)) == 1 and "Traceback" not in log, log[-3000:]
-        assert not (logs / f"{size}.leftovers").read_text()
+    command = [*typed("pipeline", tmp_path / "root", small_config, *ONE_BY_ONE, WITH_3D), "--retry=disk_full"]
+    *full, last = run_on_disks(
+        [(f"size={needed * percent // 100}k", command) for percent in (*PERCENTS, 1000)], tmp_path
+    )
+    for code, log, left in full:
+        assert code == 3, log[-3000:]
+        assert_told_in_one_line(code, log, left)
+    assert last[0] == 0, last[1][-3000:]
     for name in WORKING_TABLES:
-        assert table_digest(folders["KEPT"], name) == table_digest(small_root, name), name
-    assert not list(folders["KEPT"].rglob("*.tmp")) and not list(folders["KEPT"].rglob("*.part"))
+        assert table_digest(tmp_path / "kept", name) == table_digest(small_root, name), name
+    assert differing(tmp_path / "kept", small_root) == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", ["curate", "finetune"])
-def test_a_root_on_a_read_only_disk_is_refused_in_one_line_before_prefect_is_asked(command, tmp_path, monkeypatch):
-    monkeypatch.setitem(os.environ, "PREFECT_API_URL", "http://127.0.0.1:9/api")  # nothing answers there
-    words = [sys.executable, "-m", "flows", command, f"--config={CONFIGS / 'demo.toml'}", f"--root={tmp_path}"]
-    done = run_mounted(READ_ONLY, words, [], ROOT=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert f"root: {tmp_path} cannot be written" in done.stderr
-    assert all("Traceback" not in line for line in done.stderr.splitlines())
-    assert list(tmp_path.iterdir()) == []
+def test_a_disk_that_is_read_only_or_has_no_room_for_names_loses_nothing(tmp_path, small_root, small_config):
+    steps = [(options, typed(name, tmp_path / "root", small_config, *ONE_BY_ONE)) for name, options, *_ in SHORT_OF]
+    for (name, options, code, told), seen in zip(SHORT_OF, run_on_disks(steps, tmp_path), strict=True):
+        assert seen[0] == code, (name, options, seen[1][-3000:])
+        if code:
+            assert_told_in_one_line(*seen)
+            assert told in error_lines(seen[1])[0]
+    assert differing(tmp_path / "kept", small_root) == []
 
 
-@pytest.mark.slow
-def test_of_two_runs_on_one_root_the_second_refuses_and_says_so(tmp_path, small_root, small_config, monkeypatch):
-    monkeypatch.setitem(os.environ, "PREFECT_API_URL", PREFECT_API_URL.value())
-    command = command_of("curate", tmp_path, small_config)
-    first = subprocess.Popen(command, cwd=TOP)
-    while not (tmp_path / "discoveries").exists():
-        assert first.poll() is None
+def test_a_read_only_root_is_refused_before_prefect_is_asked(tmp_path, small_config):
+    steps = [("ro", typed("finetune", tmp_path / "root", small_config))]
+    nobody = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    [(code, log, left)] = run_on_disks(steps, tmp_path, nobody)
+    assert code == 2 and "cannot be written" in log
+    assert_told_in_one_line(code, log, left)
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_of_two_runs_typed_at_once_the_second_refuses_and_says_so(tmp_path, small_root, small_config):
+    root, home = tmp_path / "root", tmp_path / "prefect"
+    for name, begun in BEGUN.items():
+        command = typed(name, root, small_config, *ONE_BY_ONE)
+        first = subprocess.Popen(command, cwd=TOP, env=own_environment(home), stdout=subprocess.DEVNULL)
+        wait_for_part(root / begun, first)
+        first.send_signal(signal.SIGSTOP)  # so that it cannot end while the second one starts
+        second = run_typed(command, home)
+        first.send_signal(signal.SIGCONT)
+        assert second.returncode == 3
+        busy = f"error: another run works on the root {root}: wait for it to end, or stop it"
+        assert error_lines(second.stderr) == [busy]
+        assert first.wait() == 0
+    assert differing(root, small_root) == []
+
+
+def test_ctrl_c_in_a_terminal_ends_a_run_in_one_line_and_the_next_one_ends_as_ever(tmp_path, small_root, small_config):
+    root, home = tmp_path / "root", tmp_path / "prefect"
+    for name, begun in BEGUN.items():
+        command = typed(name, root, small_config, *ONE_BY_ONE)
+        ours, its = os.openpty()
+        process = subprocess.Popen(
+            command, cwd=TOP, env=own_environment(home), preexec_fn=lambda its=its: os.login_tty(its)
+        )
+        os.close(its)
+        shown = []
+        reader = threading.Thread(target=read_terminal, args=(ours, shown))
+        reader.start()
+        wait_for_part(root / begun, process)
+        os.write(ours, b"\x03")
+        assert process.wait(60) == 130
+        reader.join()
+        os.close(ours)
+        log = b"".join(shown).decode()
+        assert_told_in_one_line(130, log, "")
+        assert re.search(r"interrupted, \d+ of \d+ left to", error_lines(log)[0]), log
+        done = run_typed(command, home)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert differing(root, small_root) == []
+
+
+def wait_for_part(folder, process):
+    """Until a run has written a part of a table."""
+    while not list(folder.rglob("*.parquet")):
+        assert process.poll() is None, "it ended before"
         time.sleep(0.05)
-    first.send_signal(signal.SIGSTOP)  # so that it cannot end while the second one starts
-    second = subprocess.run(command, cwd=TOP, stderr=subprocess.PIPE, text=True)
-    first.send_signal(signal.SIGCONT)
-    assert second.returncode == 3
-    busy = f"error: another run works on the root {tmp_path}: wait for it to end, or stop it"
-    assert error_lines(second.stderr) == [busy]
-    assert first.wait() == 0
-    for name in ("videos", "media", "segments", "clips", "splits"):
-        assert table_digest(tmp_path, name) == table_digest(small_root, name), name
+
+
+def read_terminal(descriptor, shown):
+    with suppress(OSError):  # EIO: nobody has the other end any more
+        while data := os.read(descriptor, 65536):
+            shown.append(data)

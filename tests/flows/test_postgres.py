@@ -13,6 +13,7 @@ import pytest
 
 from tests.flows.real_server import TOP, free_port, run_server
 
+PASSWORD = "planted-postgres-4711"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
 RUN_A_FLOW = """
@@ -33,16 +34,19 @@ def database():
     if as_user:
         shutil.chown(folder, user)
     port = free_port()
+    (folder / "password").write_text(PASSWORD)
 
     def run(program, *options):
-        subprocess.run([PROGRAMS[-1] / program, *options], cwd=folder, check=True, stdout=subprocess.DEVNULL, **as_user)
+        subprocess.run([PROGRAMS[-1] / program, *options], cwd=folder, check=True, stdout=subprocess.DEVNULL, **as_user,
+                       env={**os.environ, "PGPASSWORD": PASSWORD})  # fmt: skip
 
-    run("initdb", "--pgdata", folder / "data", "--auth", "trust", "--username", "prefect", "--no-sync")
+    asked = ["--auth", "scram-sha-256", "--pwfile", folder / "password"]
+    run("initdb", "--pgdata", folder / "data", *asked, "--username", "prefect", "--no-sync")
     options = f"-p {port} -k {folder} -h 127.0.0.1"
     run("pg_ctl", "--pgdata", folder / "data", "--log", folder / "log", "-o", options, "start")
     try:
         run("createdb", "--host", "127.0.0.1", "--port", str(port), "--username", "prefect", "prefect")
-        yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/prefect"
+        yield f"postgresql+asyncpg://prefect:{PASSWORD}@127.0.0.1:{port}/prefect"
     finally:
         run("pg_ctl", "--pgdata", folder / "data", "--mode", "immediate", "stop")
         shutil.rmtree(folder, ignore_errors=True)

@@ -41,7 +41,7 @@ def test_a_stubborn_batch_and_its_child_end_within_ten_seconds_in_one_line(numbe
     began = time.monotonic()
     process.send_signal(number)
     _, told = process.communicate(timeout=30)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < min(10 * slowdown(), 29)
     assert process.returncode == 130
     assert told == (
         "error: interrupted, 37 of 40 left to featurize clips; the same command goes on where this one stopped\n"
@@ -85,6 +85,14 @@ def wait_for_child(pid):
     raise AssertionError("the process that converts did not start")
 
 
+def slowdown():
+    """How many times as long as on an idle machine a piece of work takes just now: 1 where nobody else is at work."""
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < 0.5:
+        pass
+    return (time.monotonic() - began) / 0.5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_featurize_that_is_told_to_stop_ends_with_its_children_keeps_what_is_done_and_says_what_is_left(
@@ -106,7 +114,8 @@ def test_featurize_that_is_told_to_stop_ends_with_its_children_keeps_what_is_don
     began = time.monotonic()
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
-    assert time.monotonic() - began < 30  # 10 s, and of a machine with much else to do three times that
+    took_s = time.monotonic() - began
+    assert took_s < min(10 * slowdown(), 29), (took_s, slowdown())
     assert process.returncode == 130
     errors = [line for line in told.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and re.search(r"interrupted, \d of 6 left to featurize", errors[0]), told
