@@ -71,7 +71,6 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
     media = {row["video_id"]: row for row in read_ok(root, "media", columns).to_pylist()}
     videos = read_frame(root, "videos", ["video_id", "title"])
     titles = dict(zip(videos["video_id"], videos["title"], strict=True))
-    yields = {facet: read_yields(root, facet) for facet in list_facets(root)}
     media_root = config.media_root
     links = {video_id: link_media(root, media_root, row["media_path"]) for video_id, row in media.items()}
     segments = read_frame(root, "segments", ["video_id", "start_ms", "end_ms", "label"])
@@ -94,12 +93,7 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
         "heading": read_heading(config),
         "look_alikes": look_alikes,
         "pictures": make_pictures(frames, Path(root) / REPORT_FILE, config.run.num_workers),
-        "funnel": read_funnel(root),
-        "failures": read_failures(root),
-        "availability": read_availability(root),
-        "notes": read_notes(root),
-        "yields": {facet: f.head(_MOST_YIELDS).to_dict("records") for facet, f in yields.items() if any(f[facet])},
-        "most_yields": _MOST_YIELDS,
+        **_read_figures(root),
         "bars": count_lengths(kept["length_ms"]),
         "kept_ms": int(kept["length_ms"].sum()),
         "splits": sum_splits(kept),
@@ -115,6 +109,19 @@ def read_page(config: Config, num_videos: int, num_compared: int) -> dict[str, A
             config, media_root, [media[video_id] for video_id in compared], segments, segmented["engine"]
         ),
         "agreement": read_agreement(root, links, titles),
+    }
+
+
+def _read_figures(root: str) -> dict[str, Any]:
+    """What the page shows as the tables, runs and releases have it."""
+    yields = {facet: read_yields(root, facet) for facet in list_facets(root)}
+    return {
+        "funnel": read_funnel(root),
+        "failures": read_failures(root),
+        "availability": read_availability(root),
+        "notes": read_notes(root),
+        "yields": {facet: f.head(_MOST_YIELDS).to_dict("records") for facet, f in yields.items() if any(f[facet])},
+        "most_yields": _MOST_YIELDS,
         "retrieval": read_retrieval(root),
         "releases": read_release_figures(root),
         "query_groups": group_queries(root),

@@ -1,106 +1,30 @@
 """The page of a root: its figures, its links, and what strangers' text may not do in it."""
 
-import base64
-import io
 import re
-import subprocess
 import wave
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from datasets.ids import make_clip_id
-from datasets.outcomes import OK, dropped, failed
-from datasets.tables import make_table, record_run, write_part
-from extract.media import ffmpeg_path
+from datasets.outcomes import OK, failed
+from datasets.tables import record_run
 from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
 from flows.__main__ import app
 from flows.config import Config
 from flows.report.build import build_report
 from flows.report.page import SCRIPTS
-from flows.report.pictures import MOST_BYTES
-
-SCRIPT = "</h3><script>alert(1)</script><img src=x onerror=alert(2)>'\"&"
-SEGMENTS = [(0, 4000, "music"), (4000, 12000, "speech"), (12000, 15000, "music"), (15000, 24000, "speech")]
-
-
-def write(root, name, rows):
-    write_part(root, name, make_table(name, rows, recipe="r", run_id="x"))
+from tests.flows.report_roots import SCRIPT, Page, build, make_report_root, write
 
 
 @pytest.fixture
 def root(tmp_path):
-    """A root of three videos: one with media and two clips, one whose title is an attack, one that is gone."""
-    root = tmp_path / "root"
-    titles = {"-a": "みそ汁", "bad": SCRIPT, "gone": "gone"}
-    urls = {"-a": "https://example.org/watch?v=-a&x=1", "bad": "javascript:alert(3)", "gone": None}
-    outcome = {"gone": failed("removed", "<b>HTTP 410</b>")}
-    videos = [{"video_id": v, "title": t, "url": urls[v], **outcome.get(v, OK)} for v, t in titles.items()]
-    write(root, "videos", videos)
-    write(
-        root, "media", [{"video_id": v, "media_path": f"0f/{v}.mp4", "duration_ms": 24000, **OK} for v in ("-a", "bad")]
-    )
-    write(
-        root,
-        "segmentations",
-        [{"video_id": v, "engine": "fast-smn", "duration_ms": 24000, "speech_ms": 17000, **OK} for v in ("-a", "bad")],
-    )
-    write(
-        root,
-        "segments",
-        [
-            {"video_id": v, "start_ms": start, "end_ms": end, "label": label, **OK}
-            for v in ("-a", "bad")
-            for start, end, label in SEGMENTS
-        ],
-    )
-    spans = [(4000, 12000, OK), (15000, 24000, OK), (12000, 12500, dropped("clip_too_short"))]
-    clips = [
-        {"clip_id": make_clip_id("-a", start, end), "video_id": "-a", "start_ms": start, "end_ms": end, **outcome}
-        for start, end, outcome in spans
-    ]
-    write(root, "clips", clips)
-    write(root, "splits", [{"clip_id": clips[0]["clip_id"], "video_id": "-a", "split": "test", **OK}])
-    encoder = {
-        "name": "resnext101_3d",
-        "engine": "torch",
-        "precision": "fp32",
-        "trained": False,
-        "weights_sha256": "ab",
-    }
-    record_run(root, "features_3d", "cafe", {"encoder": encoder, "code_version": "v1"})
-    (root / "media_files" / "0f").mkdir(parents=True)
-    (root / "media_files" / "0f" / "-a.mp4").touch()
-    return root
-
-
-class Page(HTMLParser):
-    """Elements with their attributes, and the text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.elements, self.texts = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def build(root, **options):
-    return Path(build_report(Config(root=str(root)), **options)).read_text(encoding="utf-8")
+    return make_report_root(tmp_path / "root")
 
 
 def cells(page):
@@ -179,47 +103,6 @@ def test_headings_are_in_order(root):
     levels = [int(tag[1]) for tag, _ in Page(build(root)).elements if tag in ("h1", "h2", "h3", "h4")]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(b - a <= 1 for a, b in pairwise(levels))
-
-
-@pytest.fixture
-def shown(root):
-    """The root with a video that can be seen."""
-    encode_video(root / "media_files" / "0f" / "-a.mp4")
-    return root
-
-
-def encode_video(path, colour="0x0077aa"):
-    source = f"color={colour}:size=64x48:rate=5:duration=24"
-    command = [ffmpeg_path(), "-v", "error", "-y", "-f", "lavfi", "-i", source, "-c:v", "mpeg4", str(path)]
-    subprocess.run(command, check=True)
-
-
-def test_videos_and_clips_that_are_here_are_seen(shown):
-    page = Page(build(shown))
-    pictures = page.all("img")
-    assert len(pictures) == 3  # the video, and its two clips in the listening sheet
-    assert all(a["src"].startswith("data:image/jpeg;base64,") and a["alt"] for a in pictures)
-    content = base64.b64decode(pictures[0]["src"].partition(",")[2])
-    assert Image.open(io.BytesIO(content)).size[0] == 160 and len(content) <= MOST_BYTES
-
-
-def test_pictures_are_made_once_and_anew_for_another_file(shown, monkeypatch):
-    first = build(shown)
-    made = []
-    monkeypatch.setattr("extract.media.encode_thumbnail", lambda path, at_ms, width: made.append(at_ms) or b"new")
-    assert build(shown) == first and made == []
-    media = {"video_id": "-a", "media_path": "0f/-a.mp4", "sha256": "another", "duration_ms": 24000, **OK}
-    write_part(shown, "media", make_table("media", [media], recipe="r", run_id="x", attempt=1))
-    build(shown)
-    assert sorted(made) == [8000, 19500]  # the strip shows its first clip's
-
-
-def test_a_picture_that_is_too_large_is_left_out_and_so_is_the_hundred_and_first(shown, monkeypatch):
-    monkeypatch.setattr("flows.report.pictures.MOST_PICTURES", 2)
-    assert len(Page(build(shown)).all("img")) == 2
-    (shown / "report.html").unlink()
-    monkeypatch.setattr("flows.report.pictures.MOST_BYTES", 10)
-    assert not Page(build(shown)).all("img")
 
 
 def test_tables_hold_the_figures_of_the_root(root):
