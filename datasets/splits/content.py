@@ -36,7 +36,7 @@ _CANDIDATE_SHARE = 0.85
 class ContentSettings(Settings):
     """When two videos look like copies."""
 
-    min_similarity: float = Field(default=0.8, gt=0, le=1)
+    min_similarity: float = Field(default=0.75, gt=0, le=1)
     """Mean cosine of the features, second by second (benchmarks/bench_duplicates.py); for features of an encoder
     other than efficientnet_lite0 measure it anew."""
 
