@@ -11,6 +11,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from datasets import counts
+from datasets.counts import count_ok
+from datasets.outcomes import OK
+from datasets.tables import list_parts, make_table, read_table, record_run, write_part
 from flows.machinery import locks as lease
 from flows.machinery.locks import RootBusyError, hold_root
 from tests.flows.object_store import serve_bucket
@@ -201,3 +205,18 @@ def test_parts_of_a_root_have_leases_of_their_own(root):
         hold_root(root, "1/2").__enter__()
     with hold_root(root, "1/2"):
         pass
+
+
+def test_the_parts_of_a_root_on_an_object_store_are_listed_read_and_counted(root, monkeypatch):
+    assert list_parts(root, "media") == [] and read_table(root, "media").num_rows == 0
+    for recipe in "qr":
+        for video_id in "ab":
+            row = {"video_id": video_id, "num_bytes": 7, **OK}
+            write_part(root, "media", make_table("media", [row], recipe=recipe, run_id="x"))
+    assert len(list_parts(root, "media")) == 4
+    assert list_parts(root, "media", "r") == [path for path in list_parts(root, "media") if "/media/r/" in path]
+    monkeypatch.setattr(counts, "WORTH_KEEPING", 1)
+    record_run(root, "media", "r", {})
+    assert count_ok(root, "media")["num_bytes"] == 14
+    monkeypatch.setattr(counts, "read_table", None)  # kept
+    assert count_ok(root, "media")["num_bytes"] == 14

@@ -144,7 +144,7 @@ def test_one_worker_of_four_killed_in_the_middle_of_a_batch_changes_no_row(
     local, cut, cluster, site, verb, stage, first, tables
 ):
     if stage == "segment":
-        for name in CUT:
+        for name in ("segmentations", "segments"):
             shutil.rmtree(Path(cut) / name)
     process, seen, killed = start(cluster, command(verb, cut, site, *ON_RAY)), set(), None
     while process.poll() is None:
