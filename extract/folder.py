@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 from functools import lru_cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
@@ -35,7 +35,13 @@ def list_media(folder: str) -> list[str]:
         told = "is a file: name its folder" if fs.exists(base) else "there is no such folder"
         raise ValueError(f"source.folder: {folder}: {told}")
     read_rows(folder)  # what cannot be read stops a run, not its first file
-    names = [PurePosixPath(path).relative_to(base).as_posix() for path in fs.find(base)]
+    # Links and what is no file are "other"; who opened a pipe would wait without an end.
+    found = [
+        path
+        for path, about in fs.find(base, detail=True).items()
+        if about["type"] != "other" or Path(path).is_file() or not Path(path).exists()
+    ]
+    names = [PurePosixPath(path).relative_to(base).as_posix() for path in found]
     media = [name for name in sorted(names) if _is_media(name)]
     if not media:
         kinds = "mp4, mkv, webm, mov, wav, mp3, flac, m4a ..."

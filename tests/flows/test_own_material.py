@@ -211,6 +211,25 @@ def test_what_is_no_source_is_told_with_what_to_do(tmp_path, place, told):
     assert "\n" not in str(error.value)
 
 
+def test_odd_entries_of_a_folder_neither_hang_nor_lead_out_of_it_by_folders(tmp_path):
+    import os
+
+    mine, other = tmp_path / "撮影 2024" / "子 供", tmp_path / "other"
+    mine.mkdir(parents=True)
+    other.mkdir()
+    for path in (mine / "料理 ①.WAV", other / "theirs.wav"):
+        write_silence(path, 1)
+    os.mkfifo(mine / "pipe.wav")
+    (mine / "folder.mp4").mkdir()
+    (mine / "link.wav").symlink_to(other / "theirs.wav")
+    (mine / "gone.mp4").symlink_to("nowhere")
+    (mine / "all of theirs").symlink_to(other)
+    (mine / "round").symlink_to(mine)
+    found = list_media(str(tmp_path / "撮影 2024"))
+    assert [name for name in found if name != "子 供/gone.mp4"] == ["子 供/link.wav", "子 供/料理 ①.WAV"]
+    assert find_file("子 供/料理 ①.WAV", str(tmp_path / "撮影 2024"))
+
+
 def test_a_folder_without_media_says_what_it_looked_for(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(ValueError, match=r"no media file among its 1 files \(mp4"):
