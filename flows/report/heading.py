@@ -44,8 +44,11 @@ def read_heading(config: Config) -> Heading:
     videos = read_ok(config.root, "videos", ["discovered_at", "upload_date"])
     found = pc.min_max(videos["discovered_at"]).as_py()
     releases = list_releases(config.root)
-    pages = {"spoken queries and what they found": GALLERY_FILE, "what the rules leave out": RULES_FILE}
-    pages["search page"] = SEARCH_PAGE
+    pages = {
+        "spoken queries and what they found": GALLERY_FILE,
+        "what the rules leave out": RULES_FILE,
+        "search page": SEARCH_PAGE,
+    }
     return Heading(
         name=made.get("publish", {}).get("name", config.publish.name),
         release=releases[-1] if releases else None,
