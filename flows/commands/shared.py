@@ -15,6 +15,7 @@ from rich.console import Console
 
 from datasets.files import store_errors
 from datasets.outside_text import one_line
+from datasets.settings import without_secrets
 from flows.config import Config, ConfigError, load_config
 from flows.machinery.stopping import tell_interruption
 
@@ -107,7 +108,8 @@ def one_line_errors() -> Iterator[None]:
 
 def _stop(message: str, code: ExitCode) -> None:
     # Some of it may be a stranger's text; a line end in our own messages stays one.
-    print(f"error: {chr(10).join(one_line(line, 2000) for line in message.splitlines())}", file=sys.stderr)
+    lines = [one_line(without_secrets(line), 2000) for line in message.splitlines()]
+    print(f"error: {chr(10).join(lines)}", file=sys.stderr)
     raise typer.Exit(code)
 
 
