@@ -25,6 +25,9 @@ SUITES = {
     "test_hostile_machine": "A hostile machine",
     "test_full_disk": "A full disk",
     "test_odd_environment": "Odd environments",
+    "test_kill": "Killed in every stage",
+    "test_random_kills": "Killed and stopped at random",
+    "test_compose": "The composed services, as processes",
 }
 HEAD = """# What was tried against it
 
