@@ -24,13 +24,13 @@ PLANTED = {
 USED = {
     "root", "search.queries", "source.search_prefix", "source.extractors", "source.watch_url", "source.allowed_hosts",
     "source.ids_file", "source.folder", "source.column", "selection.language", "selection.spoken_model",
-    "selection.known_lists",
-    "download.cookies_file", "speech.weights_dir", "speech.device", "splits.pinned_from", "transcripts.model",
-    "features.encoder_2d", "features.encoder_3d", "features.device", "features.weights_2d", "features.weights_3d",
-    "train.recipe", "train.init_checkpoint", "evaluate.metrics", "publish.name",
-    "publish.license", "publish.license_file", "run.media_root", "run.cache_dir", "run.part", "schedules.timezone", "schedules.curate_daily", "schedules.regenerate",
-    "schedules.publish", "schedules.pipeline", "schedules.refresh_availability", "schedules.housekeeping",
-    "experiments.youcook_japanese.rows", "experiments.places_japanese.rows", "experiments.places_hindi.rows",
+    "selection.known_lists", "download.cookies_file", "speech.weights_dir", "speech.device", "splits.pinned_from",
+    "transcripts.model", "features.encoder_2d", "features.encoder_3d", "features.device", "features.weights_2d",
+    "features.weights_3d", "train.recipe", "train.init_checkpoint", "evaluate.metrics", "publish.name",
+    "publish.license", "publish.license_file", "run.media_root", "run.cache_dir", "run.part", "schedules.timezone",
+    "schedules.curate_daily", "schedules.regenerate", "schedules.publish", "schedules.pipeline",
+    "schedules.refresh_availability", "schedules.housekeeping", "experiments.youcook_japanese.rows",
+    "experiments.places_japanese.rows", "experiments.places_hindi.rows",
 }  # fmt: skip
 FREE = [(".".join(path), is_many) for path, is_many in FIELDS if ".".join(path) not in USED]
 
