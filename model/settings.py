@@ -138,7 +138,7 @@ class AgreeSettings(Settings):
 
     num_folds: int = Field(default=5, ge=2, le=50)
     """Heads, each of which scores what it did not learn from."""
-    num_templates: int = Field(default=512, ge=8, le=8192)
+    num_templates: int = Field(default=1024, ge=8, le=8192)
     """Stretches of sound, of each of two lengths, that clips are compared with."""
     num_components: int = Field(default=64, ge=1, le=1024)
     """Principal components of the picture that a sound foretells."""
