@@ -1,7 +1,8 @@
-"""Cuts between shots, by TransNet V2 on eight small frames a second.
+"""Cuts between shots, by TransNet V2 on twelve small frames a second.
 
-Frames are every third of those for the 3D features, so that nothing is decoded or scaled for it. Eight a second instead
-of 24 are a third of the work.
+Frames are every second one of those for the 3D features, so that nothing is decoded or scaled for it, and half the
+work of all 24. On pans over photographs, joined at known times, it found 36 of 37 cuts and 22 of 23 dissolves of half
+a second, and nothing else; at eight frames a second 25 of 25 cuts, but 12 of 19 dissolves.
 """
 
 from collections.abc import Callable
@@ -13,11 +14,11 @@ import numpy.typing as npt
 from features.frames.decoded import DecodedClip, UInt8
 from features.frames.filters import FPS_3D
 
-_EVERY = 3
+_EVERY = 2
 _FPS = FPS_3D / _EVERY
 _MOST_FRAMES = 100
 """At once; TransNet V2 was trained on so many."""
-_MARGIN = 10
+_MARGIN = 5
 """Frames that two windows share at each side, of which only the inner one's word counts."""
 _CHANCE = 0.5
 
