@@ -120,7 +120,9 @@ def parquet_bytes(table: pa.Table) -> bytes:
     """One Parquet file in memory: no dictionaries, row groups of at most 2 MB so that a random row is cheap."""
     rows_per_group = max(1, min(table.num_rows, table.num_rows * ROW_GROUP_BYTES // max(1, table.nbytes)))
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, row_group_size=rows_per_group, use_dictionary=False, compression="zstd")
+    with pq.ParquetWriter(buffer, table.schema, use_dictionary=False, compression="zstd") as writer:
+        if table.num_rows:  # Hugging Face takes the rows of the first group for its batches, and fails on an empty one
+            writer.write_table(table, row_group_size=rows_per_group)
     return buffer.getvalue()
 
 

@@ -242,3 +242,4 @@ def test_the_hubs_viewer_opens_and_streams_a_release_and_its_webdataset(root, tm
     families = ("metadata", "pooled", "features_2d", "log_mel")
     assert {name: found[name] for name in (*families, "default")} == dict.fromkeys((*families, "default"), of_split)
     assert found["features_3d"] == {"train": 5, "val": 3, "test": 3}
+    assert found["transcripts"] == {"train": 2}  # two clips of six have words, and none of another split
