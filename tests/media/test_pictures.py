@@ -77,6 +77,9 @@ ENCODED = {
     "edit_list.mp4": (("-ss", 0.5, "-c", "copy"), SIZE),
     "negative_start.mkv": (("-c", "copy", "-output_ts_offset", -0.5, "-avoid_negative_ts", "disabled"), SIZE),
     "from_ten_hours.mkv": (("-c", "copy", "-output_ts_offset", 36_000), SIZE),
+    "smooth_streaming.ismv": (("-c", "copy"), SIZE),
+    "broadcast.mxf": (("-c:v", "mpeg2video", "-q:v", 3, "-pix_fmt", "yuv422p"), SIZE),
+    "studio.mov": (("-c:v", "prores_ks"), SIZE),
     "live.webm": (("-c:v", "libvpx", *WEBM, "-f", "webm", "-live", 1), SIZE),
 }
 
@@ -97,6 +100,7 @@ STREAMED = {
     "clock_wraps.ts": ("-c", "copy", "-output_ts_offset", 2**33 / 90_000 - 3.4),
     "interlaced.ts": ("-vf", "tinterlace=interleave_top", "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-q:v", 3),
     "open_gop.ts": ("-c:v", "libx264", "-x264opts", OPEN_GOP),
+    "camera.m2ts": ("-c", "copy", "-mpegts_m2ts_mode", 1),
     "program.mpg": ("-c:v", "mpeg2video", "-g", 15, "-bf", 2, "-q:v", 3),
 }
 
