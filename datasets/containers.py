@@ -10,4 +10,4 @@ CONTAINERS = (
 """Of libavformat: what a video site serves, moving pictures of the web, and bare streams."""
 SAFETY = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 """Options of libavformat."""
-NOT_OPENED = "is in no container that is opened; docs/media.md says which are"
+NOT_OPENED = "no container that is opened; docs/media.md says which are"

@@ -80,7 +80,7 @@ def _open(path: str, options: Mapping[str, str]) -> Any:
     try:
         return av.open(f"file:{path}", options=dict(options), metadata_errors="replace", timeout=OPEN_TIMEOUT_S)
     except av.ArgumentError as error:
-        raise MediaError("decode_failed", f"{Path(path).name} {NOT_OPENED}") from error
+        raise MediaError("decode_failed", f"cannot open {Path(path).name}: {NOT_OPENED}") from error
 
 
 def probe_media(path: str | Path, language: str | None = None) -> MediaInfo:

@@ -66,7 +66,7 @@ def _open(path: str, options: Mapping[str, str], hwaccel: HWAccel | None = None)
             f"file:{path}", options=dict(options), metadata_errors="replace", timeout=_TIMEOUT_S, hwaccel=hwaccel
         )
     except av.ArgumentError as error:
-        raise ClipError("decode_failed", f"{Path(path).name} {NOT_OPENED}") from error
+        raise ClipError("decode_failed", f"cannot open {Path(path).name}: {NOT_OPENED}") from error
 
 
 def demux(container: Any, *streams: Any) -> Iterator[Any]:

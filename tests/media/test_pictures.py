@@ -294,9 +294,9 @@ def test_a_picture_that_changes_size_is_upright_and_whole(
 @pytest.mark.parametrize("name", ["moving.webp", "still.png"])
 def test_what_is_in_no_container_that_is_opened_is_refused_by_name(name: str, tmp_path: Path, base: Path) -> None:
     ffmpeg("-t", 0.5 if name == "moving.webp" else 0.03, "-i", base, tmp_path / name)
-    with pytest.raises(ClipError, match=f"{name} is in no container that is opened"):
+    with pytest.raises(ClipError, match=f"cannot open {name}: no container that is opened"):
         decode_clip(tmp_path / name)
-    with pytest.raises(MediaError, match=f"{name} is in no container that is opened"):
+    with pytest.raises(MediaError, match=f"cannot open {name}: no container that is opened"):
         probe_media(tmp_path / name)
 
 
