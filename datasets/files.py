@@ -37,6 +37,16 @@ def open_whole(path: str | Path) -> Iterator[IO[bytes]]:
     Path(name).replace(path)
 
 
+def name_folder(folder: Path, target: Path) -> None:
+    """Give a finished folder its name, for good: until then nothing is there that looks like it."""
+    folder.rename(target)
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def is_local(fs: Any) -> bool:
     """Whether an fsspec file system is this machine's."""
     return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))

@@ -4,7 +4,6 @@ A kill at any time leaves the earlier releases whole, and of the new one a hidde
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets.files import read_json, write_bytes, write_json
+from datasets.files import name_folder, read_json, write_bytes, write_json
 from datasets.releases.bill import BILL_FILE, make_bill
 from datasets.releases.cards import write_papers
 from datasets.releases.changes import KEYS, compare_releases, is_empty
@@ -163,12 +162,7 @@ def build_release(
     if problems:
         raise ReleaseError(f"the release does not read back as it was written: {problems[0]}")
     version = str(manifest["version"])
-    folder.rename(releases / version)
-    descriptor = os.open(releases, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    name_folder(folder, releases / version)
     return version
 
 

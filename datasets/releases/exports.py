@@ -4,7 +4,6 @@ ROOT/exports/FORMAT/VERSION holds files, the release's terms, export.json and, w
 give equal exports, byte for byte, with the same version of the library. A withdrawn release takes its exports along.
 """
 
-import os
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -54,16 +53,6 @@ def seal_export(folder: Path, told: Row) -> None:
     write_json(folder / EXPORT_FILE, told | {"files": sum_files(folder)})
     lines = [f"{digest}  {path}\n" for path, digest in sorted(sum_files(folder).items())]
     write_bytes(folder / SUMS_FILE, "".join(lines).encode())
-
-
-def finish_export(folder: Path, target: Path) -> None:
-    """Give a sealed export its name: until then nothing is there that looks like one."""
-    folder.rename(target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def is_export(place: str | Path) -> bool:

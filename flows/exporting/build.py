@@ -9,8 +9,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from datasets.files import sha256_of, write_bytes
-from datasets.releases.exports import TERMS, export_path, finish_export, seal_export, verify_export
+from datasets.files import name_folder, sha256_of, write_bytes
+from datasets.releases.exports import TERMS, export_path, seal_export, verify_export
 from datasets.releases.layout import CARD_FILE, SUMS_FILE, read_manifest, release_path
 from datasets.releases.settings import ExportFormat
 from datasets.releases.shards import ReleaseError
@@ -71,5 +71,5 @@ def export_release(root: str, version: str, form: ExportFormat, checkpoint: Path
     write_bytes(folder / CARD_FILE, card.encode())
     told = {"format": form, "name": manifest["name"], "version": version, "splits": splits, "made_with": library}
     seal_export(folder, told | {"release_sums_sha256": sha256_of(release / SUMS_FILE)})
-    finish_export(folder, target)
+    name_folder(folder, target)
     return target
