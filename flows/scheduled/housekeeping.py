@@ -21,6 +21,8 @@ from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
 
 FLOW_NAMES = (
+    "ablate",
+    "agree",
     "check-availability",
     "curate",
     "curate-daily",

@@ -19,6 +19,7 @@ TOP = Path(__file__).parents[2]
 STUBBORN = """
 import subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
+import typer
 from flows.commands.shared import one_line_errors
 from flows.machinery.stopping import end_soon_when_told, tell_left
 end_soon_when_told()
@@ -27,8 +28,11 @@ def batch():
     child = subprocess.Popen(["sleep", "70"])
     print(child.pid, flush=True)
     time.sleep(60)
-with one_line_errors(), ThreadPoolExecutor() as threads:
-    threads.submit(batch).result()
+try:
+    with one_line_errors(), ThreadPoolExecutor() as threads:
+        threads.submit(batch).result()
+except typer.Exit as told:  # as typer does; told while the thread began, the pool does not wait for it
+    sys.exit(told.exit_code)
 """
 
 
