@@ -11,6 +11,7 @@ from typer.completion import completion_init  # type: ignore[attr-defined]
 
 from flows.commands import curation, finding, operating, releases, training
 from flows.commands.demo import demo
+from flows.commands.usage import OneLineGroup
 from flows.machinery.console import show_everything
 from flows.machinery.run import code_version
 from flows.machinery.server import CHECKOUT
@@ -48,7 +49,7 @@ COMMANDS = (
     operating.serve,
 )
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=OneLineGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in COMMANDS:
     # The id of a video may begin with a dash.
     app.command(context_settings={"ignore_unknown_options": command is operating.inspect})(command)

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -32,16 +33,28 @@ def track(futures: list[PrefectFuture[Any]], description: str, sizes: list[int])
         description: what is done, with the plural of the item: "segment videos".
         sizes: items of each batch.
     """
-    size_of = {future.task_run_id: size for future, size in zip(futures, sizes, strict=True)}
-    done = 0
-    tell_left(description, done, sum(sizes))
+    ended: set[UUID] = set()
+
+    def count_done() -> int:
+        pairs = zip(futures, sizes, strict=True)
+        return sum(size for future, size in pairs if future.task_run_id in ended or _ended_well(future))
+
+    tell_left(description, count_done, sum(sizes))
     with show_steps(description) as show:
         for future in as_completed(futures):
             result = future.result()
-            done += size_of[future.task_run_id]
-            tell_left(description, done, sum(sizes))
-            show(done, sum(sizes))
+            ended.add(future.task_run_id)
+            show(count_done(), sum(sizes))
             yield result
+    tell_left(description, lambda: sum(sizes), sum(sizes))
+
+
+def _ended_well(future: PrefectFuture[Any]) -> bool:
+    """Whether a batch of this process is done, also one that nobody waits for any more; a cluster's is not asked."""
+    inner = getattr(future, "wrapped_future", None)
+    if not isinstance(inner, Future) or not inner.done() or inner.cancelled() or inner.exception() is not None:
+        return False
+    return bool(inner.result().is_completed())
 
 
 @contextmanager

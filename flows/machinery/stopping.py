@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -17,21 +18,26 @@ _GRACE_S = 6.0
 _MARK_S = 2.0
 flow_runs: list[str] = []
 """Prefect's runs of this process, oldest first: they are marked, as nobody else could."""
-_left = [""]
-"""What is left to do, as the line that an interrupted command ends with says it."""
+_left: list[Callable[[], str]] = [lambda: ""]
+"""Says what is left to do, for the line that an interrupted command ends with."""
 _is_told = threading.Event()
 
 
-def tell_left(description: str, done: int, total: int) -> None:
-    """Remember what is left to do, for the line that an interrupted command ends with."""
-    _left[0] = f", {total - done:,} of {total:,} left to {description}"
+def tell_left(description: str, count_done: Callable[[], int], total: int) -> None:
+    """Remember what to ask for what is left to do: after an interruption, as batches that run then may still end."""
+
+    def say() -> str:
+        left = total - count_done()
+        return f", {left:,} of {total:,} left to {description}" if left else ""
+
+    _left[0] = say
 
 
 def tell_interruption() -> None:
     """Say once what an interrupted command ends with, be it that it ends by itself or is ended."""
     if not _is_told.is_set():
         _is_told.set()
-        told = f"error: interrupted{_left[0]}; the same command goes on where this one stopped"
+        told = f"error: interrupted{_left[0]()}; the same command goes on where this one stopped"
         print(told, file=sys.stderr, flush=True)
 
 

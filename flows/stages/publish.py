@@ -8,16 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.compute as pc
 from prefect import flow, task
 
 from datasets.files import read_json, write_json
 from datasets.releases.build import build_release, find_difference, is_new
 from datasets.releases.changes import describe_changes
-from datasets.releases.exports import export_path
+from datasets.releases.exports import EXPORT_FILE, export_path
 from datasets.releases.layout import list_releases, release_path
 from datasets.releases.settings import ExportFormat
 from datasets.releases.shards import ReleaseError, read_metadata
 from datasets.releases.signatures import check_signature, read_secret_key, sign_release
+from datasets.tables import read_ok
 from flows.clip_choices import read_choices
 from flows.config import Config
 from flows.destinations import send_release
@@ -27,7 +29,7 @@ from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
 from flows.machinery.run import Run, code_version, start_run
-from flows.stages.release_metrics import can_be_measured, finetuned_on, has_figures, measure_release
+from flows.stages.release_metrics import can_be_measured, finetuned_on, finetuned_on_clips, has_figures, measure_release
 from flows.status import read_failures, read_funnel
 
 _LOCK = Path(__file__).parents[2] / "requirements.lock"
@@ -71,7 +73,7 @@ def publish_root(
     check_is_local(run.root)
     key = read_secret_key(sign, os.environ.get("MINISIGN_PASSWORD")) if sign is not None else None
     exports = tuple(dict.fromkeys((*run.config.publish.exports, *([form] if form else []))))
-    check_has_writers(exports)
+    check_exports(run, exports)
     version = build_or_look(run)
     if key is not None and check_signature(release_path(run.root, version), key.get_public_key()):
         run.begin()
@@ -91,6 +93,31 @@ def check_is_local(root: str) -> None:
     """Raise ReleaseError for a root that is not a local folder: a release is named by renaming a folder."""
     if "://" in root:
         raise ReleaseError(f"releases are made under a local root, got {root}: copy its tables to a folder first")
+
+
+def check_exports(run: Run, exports: tuple[ExportFormat, ...]) -> None:
+    """Raise what would stop an export of the next release, before that is built.
+
+    Raises:
+        ModuleNotFoundError: a library that is not installed.
+        ReleaseError: a search page would have nothing to search by: no words, no shown title, no checkpoint.
+    """
+    check_has_writers(exports)
+    if "search-page" not in exports:
+        return
+    clips = read_metadata(run.root, run.config.publish)
+    said = read_ok(run.root, "transcripts", ["clip_id", "text"])
+    texts = [said.filter(pc.is_in(said["clip_id"], clips["clip_id"].unique()))["text"]]
+    texts += [clips["title"]] if "title" in clips.column_names else []
+    if any(pc.any(pc.greater(pc.utf8_length(text), 0)).as_py() for text in texts) or finetuned_on_clips(run, clips):
+        return
+    # A page that is there stays, also when what it was made by is gone.
+    is_made = export_path(run.root, "search-page", (list_releases(run.root) or [""])[-1]).joinpath(EXPORT_FILE).exists()
+    if not is_made or is_new(run.root, run.config.publish):
+        told = (
+            "a search page needs words or a checkpoint: run `python -m flows transcribe` or `python -m flows finetune`"
+        )
+        raise ReleaseError(f"{run.root}: {told} first, or leave search-page out of publish.exports and --format")
 
 
 def build_or_look(run: Run) -> str:
@@ -181,6 +208,8 @@ def published_file(root: str) -> Path:
 def preview(config: Config, to: tuple[str, ...] = (), form: ExportFormat | None = None) -> pd.DataFrame:
     """What `publish` would do, as a table of (what, is): nothing is written."""
     check_is_local(config.root)
+    exports = tuple(dict.fromkeys((*config.publish.exports, *([form] if form else []))))
+    check_exports(Run(config, "looks", only_looks=True), exports)
     metadata = read_metadata(config.root, config.publish)
     difference = find_difference(config.root, metadata)
     rows = [
@@ -189,7 +218,7 @@ def preview(config: Config, to: tuple[str, ...] = (), form: ExportFormat | None 
         ("clips", f"{metadata.num_rows:,}"),
         *(line.split(": ", 1) for line in describe_changes(difference.changes)),
         ("values made otherwise", ", ".join(difference.new_recipes) or "none"),
-        ("exports", ", ".join(dict.fromkeys((*config.publish.exports, *([form] if form else [])))) or "none"),
+        ("exports", ", ".join(exports) or "none"),
         ("goes to", ", ".join([f"{config.root}/releases", *to])),
     ]
     return pd.DataFrame(rows, columns=["what", "is"])

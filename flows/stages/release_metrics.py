@@ -75,10 +75,18 @@ def measure_release(run: Run, version: str) -> None:
 
 def finetuned_on(run: Run, version: str) -> Path | None:
     """What `finetune` trained by this recipe, if the working tables hold just this release's clips and features."""
-    plain = replace(run, config=run.config.model_copy(update={"filters": FilterSettings()}))  # a release has no rules
-    release, checkpoint = release_path(run.root, version), checkpoint_folder(plain) / MODEL_FILE
+    release = release_path(run.root, version)
     made = {name: row["made"] for name, row in read_manifest(release)["families"].items()}
-    is_same = made == {name: describe_family(run.root, name) for name in families_of(run.root)}
-    working, published = read_table(run.root, "splits", _KEYS), read_shards(release, columns=_KEYS)
-    is_own = checkpoint.is_file() and is_same and rows_digest(working) == rows_digest(published)
-    return checkpoint if is_own else None
+    if made != {name: describe_family(run.root, name) for name in families_of(run.root)}:
+        return None
+    return finetuned_on_clips(run, read_shards(release, columns=_KEYS))
+
+
+def finetuned_on_clips(run: Run, clips: pa.Table) -> Path | None:
+    """What `finetune` trained by this recipe, if the splits hold just these clips, a table with video_id and split."""
+    plain = replace(run, config=run.config.model_copy(update={"filters": FilterSettings()}))  # a release has no rules
+    checkpoint = checkpoint_folder(plain) / MODEL_FILE
+    if not checkpoint.is_file():
+        return None
+    working = read_table(run.root, "splits", _KEYS)
+    return checkpoint if rows_digest(working) == rows_digest(clips.select(_KEYS)) else None

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from datasets.erasure import withdraw_release
+from datasets.files import write_json
 from datasets.outcomes import OK
 from datasets.releases.build import build_release, is_new
 from datasets.releases.exports import export_path, seal_export, verify_export
@@ -23,8 +25,11 @@ from datasets.releases.settings import PublishSettings
 from datasets.releases.verify import verify_place, verify_root
 from datasets.tables import list_parts, make_table, read_table, write_part
 from flows.__main__ import app
+from flows.config import Config
 from flows.destinations import send_release
 from flows.exporting.build import export_release
+from flows.machinery.run import Run
+from flows.stages.publish import check_exports
 from tests.flows.open_exports import digest
 from tests.small_tables import FACTS, RUN, make_root
 
@@ -225,6 +230,26 @@ def test_a_format_whose_library_is_not_installed_is_one_line_before_anything_is_
     monkeypatch.setattr("flows.exporting.build.find_spec", lambda name: None)
     done = CliRunner().invoke(app, ["publish", "--root", copy, "--format", "lhotse"])
     assert done.exit_code == 3 and "make setup-export" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("more", [["--dry-run"], []])
+def test_a_search_page_with_nothing_to_search_by_is_one_line_before_anything_is_built(tmp_path, prefect_server, more):
+    root = make_root(tmp_path / "root")
+    command = ["publish", "--root", root, "--set", 'publish.exports=["search-page"]', *more]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 3 and "transcribe" in done.stderr and done.stderr.count("\n") == 1, done.output
+    assert not (tmp_path / "root" / "releases").exists()
+
+
+def test_a_search_page_that_is_there_needs_nothing_until_another_release_does(tmp_path):
+    root = make_root(tmp_path / "root")
+    build(root)
+    write_json(export_path(root, "search-page", "1.0.0") / "export.json", {})
+    run = Run(Config(root=root, publish=SETTINGS), "test", only_looks=True)
+    check_exports(run, ("search-page",))
+    changed = run.config.model_copy(update={"publish": SETTINGS.model_copy(update={"clips_per_shard": 2})})
+    with pytest.raises(ValueError, match="needs words or a checkpoint"):
+        check_exports(replace(run, config=changed), ("search-page",))
 
 
 @pytest.mark.slow

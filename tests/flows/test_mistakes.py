@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from demo.__main__ import app as demo_app
@@ -118,6 +119,29 @@ def test_a_mistyped_reason_is_told_before_any_work(words):
 def test_a_dry_run_of_publish_looks_at_its_destination(root, place, why, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "planted")
     assert why in told("publish", "--root", root, "--to", place, "--dry-run", code=2)
+
+
+def test_what_every_command_cannot_do_without_is_told_in_one_line():
+    commands = get_command(app).commands
+    lacking = {name for name, command in commands.items() if any(param.required for param in command.params)}
+    assert lacking > {"verify", "takedown", "regenerate", "search", "inspect", "diff", "am-i-in"}
+    for name in lacking:
+        line = told(name, code=2)
+        assert line.startswith("Missing ") and line.endswith(f" {name} --help`"), line
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["status", "--nope"], "No such option: --nope"),
+        (["stat"], "No such command 'stat'. Did you mean 'status'?"),
+        (["verify", "here", "there"], "Got unexpected extra argument(s) (there)"),
+        (["publish", "--format", "zip"], "Invalid value for '--format': 'zip' is not one of 'webdataset'"),
+        (["status", "--root"], "Option '--root' requires an argument"),
+    ],
+)
+def test_a_wrong_line_of_the_shell_is_told_in_one_line(words, why):
+    assert told(*words, code=2).startswith(why)
 
 
 def test_a_port_in_use_is_named(tmp_path):
