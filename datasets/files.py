@@ -102,9 +102,10 @@ def read_json(path: str | Path) -> Any:
 
 
 def store_errors() -> tuple[type[Exception], ...]:
-    """What reading and writing a root raises: OSError, and where a client of S3 is loaded also its own."""
-    botocore = sys.modules.get("botocore.exceptions")
-    return (OSError, botocore.BotoCoreError) if botocore else (OSError,)
+    """What reading and writing a place raises: OSError, and where a client of S3 or of the Hub is loaded its own."""
+    clients = {"botocore.exceptions": "BotoCoreError", "huggingface_hub.errors": "HTTPError"}
+    loaded = [(sys.modules[module], name) for module, name in clients.items() if module in sys.modules]
+    return (OSError, *(getattr(module, name) for module, name in loaded))
 
 
 def sha256_of(path: str | Path, fs: Any = None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import fsspec
 
+from datasets.files import store_errors
 from datasets.outcomes import TransientError
 from datasets.outside_text import one_line
 
@@ -29,18 +30,22 @@ def list_media(folder: str) -> list[str]:
 
     Raises:
         ValueError: no such folder, no media file in it, or a metadata.csv that cannot be read.
+        OSError: the place where it lies does not answer.
     """
-    fs, base = open_folder(folder)
-    if not fs.isdir(base):
-        told = "is a file: name its folder" if fs.exists(base) else "there is no such folder"
-        raise ValueError(f"source.folder: {folder}: {told}")
-    read_rows(folder)  # what cannot be read stops a run, not its first file
-    # Links and what is no file are "other"; who opened a pipe would wait without an end.
-    found = [
-        path
-        for path, about in fs.find(base, detail=True).items()
-        if about["type"] != "other" or Path(path).is_file() or not Path(path).exists()
-    ]
+    try:
+        fs, base = open_folder(folder)
+        if not fs.isdir(base):
+            told = "is a file: name its folder" if fs.exists(base) else "there is no such folder"
+            raise ValueError(f"source.folder: {folder}: {told}")
+        read_rows(folder)  # what cannot be read stops a run, not its first file
+        # Links and what is no file are "other"; who opened a pipe would wait without an end.
+        found = [
+            path
+            for path, about in fs.find(base, detail=True).items()
+            if about["type"] != "other" or Path(path).is_file() or not Path(path).exists()
+        ]
+    except store_errors() as error:
+        raise OSError(f"source.folder: {folder}: {one_line(str(error))}") from error
     names = [PurePosixPath(path).relative_to(base).as_posix() for path in found]
     media = [name for name in sorted(names) if _is_media(name)]
     if not media:
@@ -73,8 +78,8 @@ def find_file(name: str, folder: str) -> list[dict[str, Any]]:
     try:
         with fs.open(f"{base}/{name}", "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise TransientError("network", f"{name}: {error.strerror or error}") from error
+    except store_errors() as error:
+        raise TransientError("network", f"{name}: {getattr(error, 'strerror', None) or error}") from error
     return [{"id": digest[:_ID_DIGITS], "title": name}]
 
 

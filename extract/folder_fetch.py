@@ -9,8 +9,8 @@ from typing import Any
 
 import fsspec
 
-from datasets.files import sha256_of
-from datasets.outcomes import OK, failed
+from datasets.files import sha256_of, store_errors
+from datasets.outcomes import OK, TransientError, failed, ran_out
 from extract.container import MediaError, probe_media
 from extract.folder import open_folder, read_rows
 from extract.media_store import DiskFullError, check_room, media_path, prepare_media_root, remove_media
@@ -39,6 +39,9 @@ def fetch_file(
 
     Returns:
         (row of `videos`, row of `media` or None).
+
+    Raises:
+        TransientError: network: the place where it lies does not answer. OSError: this machine has no room.
     """
     prepare_media_root(media_root)
     path, identity = media_path(media_root, video_id), {"video_id": video_id, "source": source.name}
@@ -52,9 +55,14 @@ def fetch_file(
         return {**identity, **failed("bad_answer", str(error))}, None
     except DiskFullError as error:
         return {**identity, **failed("disk_full", str(error))}, None
-    except OSError as error:
+    except store_errors() as error:
         remove_media(media_root, video_id)
-        return {**identity, **failed("unavailable", f"{name}: {error.strerror or error}")}, None
+        if ran_out(error):
+            raise
+        told = f"{name}: {getattr(error, 'strerror', None) or error}"
+        if "://" in (source.folder or "") and not isinstance(error, FileNotFoundError):
+            raise TransientError("network", told) from error
+        return {**identity, **failed("unavailable", told)}, None
     try:
         video, media = _judge(video_id, metadata, path, digest, source, selection)
     except MediaError as error:

@@ -140,7 +140,8 @@ def check_encoder_weights(config: Config) -> Finding:
     told = []
     for field, name in ((f"weights_{kind}", getattr(config.features, f"encoder_{kind}")) for kind in kinds):
         weights = getattr(config.features, field)
-        mend = f'--set features.{field}=FILE, or "untrained" for a trial'
+        without = ", --set features.encoder_3d=none to go without" if field == "weights_3d" else ""
+        mend = f'--set features.{field}=FILE{without}, or "untrained" for a trial'
         if weights is None and name in UNPUBLISHED:
             return found(Severity.ERROR, f"{name} has no published download and features.{field} names no file", mend)
         if weights not in (None, UNTRAINED) and not Path(weights).is_file():

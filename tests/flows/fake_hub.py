@@ -1,4 +1,4 @@
-"""The part of the Hub's HTTP interface that publishing uses, in memory: repositories of files, commits and tags."""
+"""What publishing and reading use of the Hub's HTTP interface, in memory: repositories of files, commits and tags."""
 
 import base64
 import hashlib
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 
 class Hub(ThreadingHTTPServer):
@@ -35,17 +36,26 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        path, _, _ = self.path.partition("?")
-        if found := re.fullmatch(r"/api/datasets/(\w+/\w+)/refs", path):
-            self.answer(self.describe_refs(found[1]))
-        elif found := re.fullmatch(r"/api/datasets/(\w+/\w+)/tree/([^/]+)", path):
-            self.answer([describe(name, data) for name, data in self.server.files(found[1], found[2]).items()])
-        elif found := re.fullmatch(r"/api/datasets/(\w+/\w+)", path):
-            repo = self.server.repos[found[1]]
-            siblings = [{"rfilename": name} for name in self.server.files(found[1])]
-            self.answer({"id": found[1], "sha": repo["commits"][-1][0], "siblings": siblings, "tags": []})
+        path, _, query = self.path.partition("?")
+        kind = re.fullmatch(
+            r"(?:/api)?/datasets/(\w+/\w+)(?:/(refs|tree|revision|resolve))?(?:/(\w[^/]*))?(?:/(.*))?", path
+        )
+        if kind is None or kind[1] not in self.server.repos:
+            self.answer({"error": path}, 404, {"X-Error-Code": "RepoNotFound"})
+            return
+        repo_id, asked, revision, name = kind[1], kind[2], kind[3], unquote(kind[4] or "")
+        files = self.server.files(repo_id, revision or "main")
+        if asked == "refs":
+            self.answer(self.describe_refs(repo_id))
+        elif asked == "tree":
+            found = list_tree(files, name, "recursive=true" in query.lower())
+            self.answer(found, 200 if found else 404, {} if found else {"X-Error-Code": "EntryNotFound"})
+        elif asked == "resolve":
+            self.answer_bytes(files[name])
         else:
-            self.answer({"error": path}, 404)
+            siblings = [{"rfilename": name} for name in files]
+            sha = self.server.repos[repo_id]["commits"][-1][0]
+            self.answer({"id": repo_id, "sha": sha, "siblings": siblings, "tags": []})
 
     def do_PUT(self):
         content = self.read()
@@ -125,11 +135,21 @@ class Handler(BaseHTTPRequestHandler):
             return b"".join(parts)
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-    def answer(self, value, status=200):
-        body = json.dumps(value).encode()
+    def answer(self, value, status=200, headers=None):
+        self.send(json.dumps(value).encode(), status, {"Content-Type": "application/json", **(headers or {})})
+
+    def answer_bytes(self, content):
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
+        if asked is None:
+            self.send(content, 200, {})
+            return
+        first, last = int(asked[1]), min(int(asked[2]), len(content) - 1)
+        self.send(content[first : last + 1], 206, {"Content-Range": f"bytes {first}-{last}/{len(content)}"})
+
+    def send(self, body, status, headers):
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        for name, value in {**headers, "Content-Length": len(body)}.items():
+            self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(body)
 
@@ -139,6 +159,17 @@ class Handler(BaseHTTPRequestHandler):
 
 def choose_mode(path):
     return {"path": path, "uploadMode": "lfs" if path.endswith(".parquet") else "regular", "shouldIgnore": False}
+
+
+def list_tree(files, folder, is_recursive):
+    """Entries of a folder, and of all folders below it."""
+    below = f"{folder}/" if folder else ""
+    own = {name: data for name, data in files.items() if name.startswith(below)}
+    parts = [name.removeprefix(below).split("/")[:-1] for name in own]
+    folders = sorted({below + "/".join(part[:depth]) for part in parts for depth in range(1, len(part) + 1)})
+    entries = [{"type": "directory", "path": name, "oid": "0" * 40} for name in folders]
+    entries += [describe(name, data) for name, data in own.items()]
+    return [entry for entry in entries if is_recursive or "/" not in entry["path"].removeprefix(below)]
 
 
 def describe(name, data):

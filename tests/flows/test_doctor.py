@@ -78,7 +78,8 @@ def test_the_library_engine_without_its_environment_is_an_error(config, monkeypa
 
 def test_an_encoder_without_published_weights_needs_a_file(tmp_path):
     finding = checks.check_encoder_weights(load_config(None, str(tmp_path)))
-    assert finding.severity is Severity.ERROR and "features.weights_3d" in finding.mend
+    assert finding.severity is Severity.ERROR
+    assert "features.weights_3d=FILE" in finding.mend and "features.encoder_3d=none" in finding.mend
 
 
 def test_a_first_checkpoint_that_is_not_there_is_an_error(config):
