@@ -4,9 +4,11 @@ Every clip gives the mean of each four seconds of its rows; a library for neares
 other videos that look alike, exactly among few and approximately among many. Each two clips that hold such windows are
 then laid over one another along straight lines of time, at several speeds, and the features along the best line are
 compared second by second. All features are taken relative to their mean over the root, so that what every
-picture has in common counts for nothing.
+picture has in common counts for nothing. What the two videos show before and after must then agree, too: the same
+dish in other hands looks like a copy for one clip, and not for a minute.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +33,14 @@ _MOST_EXACT = 20_000
 _SPEEDS = (1.0, 0.8, 0.9, 1.1, 1.25)
 _CANDIDATE_SHARE = 0.85
 """Of `min_similarity`: windows that are less alike are no reason to look closer."""
+_AROUND_S = 60
+"""Before and after the middle of two clips that are alike, where their videos are laid over one another."""
+_COVERED = 0.5
+"""Of what the one shows there that shows less: so much must lie on one straight line of time."""
+_LONG_S, _LONG_SHARE = 20, 0.8
+"""A line of so many seconds need only be so much of `min_similarity` alike: chance makes short ones."""
+Shown = tuple[npt.NDArray[np.float64], Float32]
+"""Seconds in a video [T] and rows of unit length [T, D]."""
 
 
 class ContentSettings(Settings):
@@ -62,12 +72,14 @@ def find_content_copies(features: pa.Table, settings: ContentSettings) -> pa.Tab
     clips, videos = features["clip_id"].to_pylist(), features["video_id"].to_pylist()
     rows = list(_relative(features["values"]))
     number = {video: place for place, video in enumerate(dict.fromkeys(videos))}
+    shown = _place_in_time(clips, videos, rows)
     found: dict[tuple[str, str], tuple[float, str, str]] = {}
     for one, other in _find_alike(rows, np.array([number[video] for video in videos]), settings):
         similarity = compare_over_time(rows[one], rows[other], settings.min_overlap_s)
         if similarity >= settings.min_similarity:
             (video, clip), (copy, copy_clip) = sorted([(videos[one], clips[one]), (videos[other], clips[other])])
             found[video, copy] = max(found.get((video, copy), (0.0, "", "")), (similarity, clip, copy_clip))
+    found = {pair: best for pair, best in found.items() if _is_confirmed(pair, best[1:], shown, settings)}
     columns: dict[str, list[Any]] = {
         "video_id": [pair[0] for pair in sorted(found)],
         "copy_id": [pair[1] for pair in sorted(found)],
@@ -91,6 +103,45 @@ def compare_over_time(one: Float32, other: Float32, min_rows: int) -> float:
             if len(inside) >= min_rows:
                 best = max(best, float(alike[inside, there[inside]].mean()))
     return best
+
+
+def _place_in_time(clips: list[str], videos: list[str], rows: list[Float32]) -> dict[str, dict[str, Shown]]:
+    """{video: {clip: what it shows, when}}; ids that name no start are of images or others that are alone."""
+    shown: dict[str, dict[str, Shown]] = {}
+    for clip, video, of_clip in zip(clips, videos, rows, strict=True):
+        times = re.search(r"_(\d{9,})_\d{9,}$", clip)
+        start_s = int(times[1]) / 1000 if times else 0.0
+        shown.setdefault(video, {})[clip] = start_s + np.arange(len(of_clip), dtype=np.float64), of_clip
+    return shown
+
+
+def _is_confirmed(
+    pair: tuple[str, str], best: tuple[str, str], shown: dict[str, dict[str, Shown]], settings: ContentSettings
+) -> bool:
+    """Do two videos agree around the clips that are most alike? Yes where each has that one clip only."""
+    if all(len(shown[video]) == 1 for video in pair):
+        return True
+    around = []
+    for video, clip in zip(pair, best, strict=True):
+        middle = shown[video][clip][0].mean()
+        times, rows = (np.concatenate(parts) for parts in zip(*shown[video].values(), strict=True))
+        is_near = np.abs(times - middle) <= _AROUND_S
+        around.append((times[is_near], rows[is_near]))
+    return share_a_line(around[0], around[1], settings)
+
+
+def share_a_line(one: Shown, other: Shown, settings: ContentSettings) -> bool:
+    """Is there a straight line of time along which enough of what both show is alike, on the average?"""
+    least = max(settings.min_overlap_s, _COVERED * min(len(one[1]), len(other[1])))
+    alike = (one[1] @ other[1].T).ravel()
+    for speed in _SPEEDS:
+        offsets = np.round(other[0][None, :] - speed * one[0][:, None]).astype(np.int64).ravel()
+        offsets -= offsets.min()
+        seconds, total = np.bincount(offsets), np.bincount(offsets, weights=alike)
+        limit = settings.min_similarity * np.where(seconds >= _LONG_S, _LONG_SHARE, 1)
+        if np.any((seconds >= least) & (total >= limit * seconds)):
+            return True
+    return False
 
 
 def _relative(values: pa.ChunkedArray) -> Iterator[Float32]:

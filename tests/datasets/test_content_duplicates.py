@@ -44,6 +44,47 @@ def test_a_copy_is_found_though_it_is_noisy_cut_or_faster(change):
     assert found[0]["similarity"] > 0.8
 
 
+def film(*scenes, gap_s=3):
+    """{clip_id suffix: rows} of scenes one after the other, as `make_clips` takes them."""
+    starts = np.cumsum([0, *(len(scene) + gap_s for scene in scenes[:-1])]) * 1000
+    return {f"_{start:09d}_{start + 1000 * len(scene):09d}": scene for start, scene in zip(starts, scenes, strict=True)}
+
+
+def find_in_films(films):
+    clips = [(name, name + end, rows) for name, scenes in films.items() for end, rows in scenes.items()]
+    table = make_features({clip: rows for _, clip, rows in clips})
+    named = pa.table(
+        {"clip_id": [c for _, c, _ in clips], "video_id": [name for name, _, _ in clips], "values": table["values"]}
+    )
+    found = find_content_copies(named, ContentSettings()).to_pylist()
+    return [(row["video_id"], row["copy_id"]) for row in found]
+
+
+SCENES = [make_video(100 + seed) for seed in range(16)]
+
+
+def test_one_scene_that_looks_alike_makes_no_copy_of_a_video_that_shows_others_around_it():
+    films = {"a": film(*SCENES[:4]), "b": film(*SCENES[4:6], SCENES[1], *SCENES[6:8]), "c": film(*SCENES[8:12])}
+    assert find_in_films(films) == []
+
+
+def test_a_whole_copy_is_found_though_it_is_noisier_cut_elsewhere_and_faster():
+    clean = np.concatenate(SCENES[:4])
+    recut = [
+        unit(part + np.random.default_rng(2).normal(0, 0.03, part.shape))
+        for part in (clean[2:13], clean[13:22], clean[22:34], clean[34:])
+    ]
+    films = {"a": film(*SCENES[:4], gap_s=0), "b": film(*SCENES[4:8]), "copy": film(*recut, gap_s=0)}
+    assert find_in_films(films) == [("a", "copy")]
+    fast = clean[np.round(np.arange(0, len(clean) - 1, 1.15)).astype(int)]
+    films["copy"] = film(*np.array_split(unit(fast), 4), gap_s=0)
+    assert find_in_films(films) == [("a", "copy")]
+
+
+def test_an_excerpt_of_one_scene_is_a_copy():
+    assert find_in_films({"a": film(*SCENES[:4]), "b": film(*SCENES[4:8]), "cut": film(SCENES[2])}) == [("a", "cut")]
+
+
 def test_the_order_of_rows_changes_nothing():
     videos = {**ORIGINALS, "copy": unit(ORIGINALS["v03"] + NOISE)}
     assert find(videos) == find(dict(reversed(videos.items())))
