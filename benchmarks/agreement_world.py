@@ -34,8 +34,10 @@ SECONDS, CANVAS, FRAME = 5.5, (900, 506), (398, 224)
 MADE = {"recipe": "agreement", "run_id": "agreement"}
 
 
-def build_world(root: Path, num_videos: int, seed: int = 5) -> dict[str, str]:
-    """Write a root of `num_videos` videos of eight clips, all of split train; done once.
+def build_world(root: Path, num_videos: int, num_test: int = 0, seed: int = 5) -> dict[str, str]:
+    """Write a root of `num_videos` videos of eight clips; done once.
+
+    The last `num_test` are of split test, and nothing is planted in them; the others are of train.
 
     Returns:
         {clip_id: one of `KINDS`}
@@ -45,15 +47,20 @@ def build_world(root: Path, num_videos: int, seed: int = 5) -> dict[str, str]:
     clips: list[ClipFeatures] = []
     for number, plan in enumerate(plans):
         rng = np.random.default_rng([seed, number])
-        for place, step in enumerate(plan.steps):
-            kind = str(rng.choice(KINDS, p=SHARES))
+        # Before anything else is drawn: a second call makes no clip, and must say the same of those that are there.
+        drawn = rng.choice(KINDS, len(plan.steps), p=SHARES if number < num_videos - num_test else (1, 0, 0, 0))
+        for place, (step, kind) in enumerate(zip(plan.steps, map(str, drawn), strict=True)):
             clip_id = f"{plan.video_id}_{place * 10_000:09d}_{place * 10_000 + 8000:09d}"
             kinds[clip_id] = kind
             if not (root / "splits" / "_run.json").exists():
                 clips.append(_make_clip(clip_id, plan, step, kind, plans, encoder, rng))
     if clips:
         tables = build_tables(clips, (encoder.dim, None), lambda _, num_rows: [1000 * row for row in range(num_rows)])
-        rows = [{"clip_id": clip.clip_id, "video_id": clip.video_id, "split": "train", **OK} for clip in clips]
+        test = {plan.video_id for plan in plans[num_videos - num_test :]}
+        rows = [
+            {"clip_id": c.clip_id, "video_id": c.video_id, "split": "test" if c.video_id in test else "train", **OK}
+            for c in clips
+        ]
         parts = {name: add_common_columns(table, **MADE) for name, table in tables.items()}
         for name, part in (parts | {"splits": make_table("splits", rows, **MADE)}).items():
             write_part(root, name, part)

@@ -17,7 +17,7 @@ from datasets.splits.certificate import (
     split_certificate,
     write_certificate,
 )
-from datasets.splits.content import find_content_copies
+from datasets.splits.content import CODE_VERSION, find_content_copies
 from datasets.splits.draw import draw_exactly, draw_to_fit
 from datasets.splits.pins import read_assignment, read_pins, write_pins
 from datasets.splits.pool import DrawRequest, SplitError, group_pairs
@@ -90,7 +90,7 @@ def find_content(run: Run) -> None:
     """Pairs of videos that look alike: table content_duplicates, searched anew when features or settings changed."""
     settings, featurized = run.config.splits.content, current_recipe(run.root, "features_2d")
     parts = [Path(path).name for path in list_parts(run.root, "features_2d", featurized)]
-    recipe = recipe_of("content", settings, featurized, parts)
+    recipe = recipe_of("content", CODE_VERSION, settings, featurized, parts)
     if current_recipe(run.root, "content_duplicates") == recipe:
         return
     run.begin()
