@@ -18,6 +18,7 @@ from datasets.erasure import PENDING_FILE
 from datasets.files import read_json, write_json
 from datasets.mentions import find_mentions
 from datasets.outcomes import OK
+from datasets.releases.exports import export_path
 from datasets.releases.layout import find_video, list_releases, read_manifest, read_shards, release_path
 from datasets.releases.verify import verify_release, verify_root
 from datasets.schemas import TABLES
@@ -62,7 +63,8 @@ def fill_root(folder, clips_per_video=3):
     ]
     write_part(root, "searches", make_table("searches", searches, recipe="searches-recipe", run_id="test"))
     write_json(f"{root}/checkpoints/old/trained_on.json", {"recipes": {"splits": "splits-recipe"}})
-    for page in ("report.html", "gallery.html"):
+    for page in ("report.html", "gallery.html", "rules.html", "search/index.html"):
+        (Path(root) / page).parent.mkdir(exist_ok=True)
         (Path(root) / page).write_text(GONE)
     return Config(root=root, publish=SETTINGS)
 
@@ -71,6 +73,9 @@ def make_config(folder):
     """Such a root, with a release that was sent away."""
     config = fill_root(folder)
     publish(config, to=(str(folder / "away"),))
+    export = export_path(config.root, "search-page", "1.0.0")
+    write_json(export / "export.json", {})
+    (export / "index.html").write_text(GONE)
     assert GONE in str(list(files_that_hold(config.root, GONE)))
     return config
 
@@ -98,6 +103,12 @@ def test_no_file_under_the_root_holds_the_id_afterwards(taken):
     assert found.left == ()
     assert not media_path(f"{root}/media_files", GONE).exists()
     assert media_path(f"{root}/media_files", KEPT).exists()
+
+
+def test_no_page_of_the_root_or_of_its_release_finds_it_afterwards(taken):
+    root, _, _ = taken
+    pages = [Path(root, name) for name in ("report.html", "gallery.html", "rules.html", "search/index.html")]
+    assert [page for page in (*pages, export_path(root, "search-page", "1.0.0")) if page.exists()] == []
 
 
 def test_all_others_stay_and_keep_their_split(taken):
