@@ -48,6 +48,11 @@ def test_commands_in_the_documentation_run(page, command, small_root, small_word
     assert result.exit_code == 0, f"{page}: {command}\n{result.output}\n{result.exception}"
 
 
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_every_page_stands_in_the_list_of_pages(page):
+    assert f"| [docs/{page.name}](docs/{page.name}) |" in (TOP / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("page", "command"), [c[:2] for c in commands() if c[1].startswith("python -m flows doctor")])
 def test_doctor_answers_for_any_machine(page, command, monkeypatch):
     monkeypatch.chdir(TOP)
