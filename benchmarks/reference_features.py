@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.cpu_time import cpu_seconds
 from features.audio import log_mel
-from features.encoders.libraries import without_head
-from features.encoders.networks import ENCODERS
+from features.encoders.libraries import LIBRARIES, without_head
+from features.encoders.table import ENCODERS
 from features.encoders.weights import untrained_weights
 from features.frames.filters import scaled_size
 
@@ -35,7 +35,7 @@ was busy, where threads that wait spin; then one thread in batches of 4 (2D scal
 
 def load_eager(name: str, device: str) -> torch.nn.Module:
     """The network as the reference runs it: nothing folded, plain layout."""
-    network = ENCODERS[name].build()
+    network = LIBRARIES[ENCODERS[name].library].build(ENCODERS[name].model)
     network.load_state_dict(untrained_weights({key: value.shape for key, value in network.state_dict().items()}))
     if name == "resnet152":
         network = without_head(network)

@@ -97,7 +97,12 @@ def _gather(
     families = {name: {"encoder": None, **row} for name, row in manifest["families"].items()}
     for row in families.values():
         # Captions of a list were made by no network: there are no weights, and nothing was computed.
-        row["encoder"] = row["encoder"] and {"engine": None, "weights_sha256": None, **row["encoder"]}
+        row["encoder"] = row["encoder"] and {
+            "engine": None,
+            "weights_sha256": None,
+            "license": "not stated",
+            **row["encoder"],
+        }
     language = manifest["config"]["selection"]["language"]
     videos = read_table(root, "videos", ["video_id", "license"])
     drawn = read_table(root, "splits", ["video_id"])["video_id"]

@@ -84,7 +84,8 @@ def _responsible_use(content: Row, fetched_from: datetime | None, fetched_until:
     config, facts = content["config"], content["facts"]
     encoders = [row["encoder"] for row in content["families"].values() if row["encoder"]]
     networks = [
-        f"{e['name']} ({'trained' if e['trained'] else 'UNTRAINED'}, sha256 {e['weights_sha256']})"
+        f"{e['name']} ({'trained' if e['trained'] else 'UNTRAINED'}, sha256 {e['weights_sha256']}"
+        + (f", licence of the weights: {e['license']})" if e["license"] else ")")
         for e in encoders
         if e["weights_sha256"]
     ]

@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def main(name: str, weights: str | None, folder: str) -> None:
             converted = openvino.convert_model(trace(network, window, check_trace=False), example_input=window)
         converted.reshape([1, *window.shape[1:-3], -1, -1, 3])
         openvino.save_model(converted, Path(folder) / _FILE, compress_to_fp16=False)
-        shape = {"dim": spec.dim, "num_frames": spec.num_frames, "crop": spec.crop}
+        shape = {field.name: getattr(spec, field.name) for field in fields(NetworkShape)}
         answer: dict[str, Any] = {"shape": shape, "sha256": sha256}
     except ValueError as error:
         answer = {"error": str(error)}

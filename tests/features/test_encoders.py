@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from features.encoders.encoder import Encoder, load_encoder
-from features.encoders.networks import ENCODERS, LITE0_SHA256
 from features.encoders.resnext3d import ResNeXt3D
+from features.encoders.table import ENCODERS, LITE0_SHA256
 from features.encoders.weights import load_into, read_weights, tensors_sha256, untrained_weights
-from features.settings import UNPUBLISHED
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features"
 FEATURES = np.load(GOLDEN / "features.npz")
@@ -241,7 +240,3 @@ def test_a_timm_encoder_is_timms_own_network(tmp_path: Path) -> None:
 
 def test_the_table_has_the_networks_of_the_paper() -> None:
     assert {"resnet152", "resnext101_3d", "efficientnet_lite0"} <= set(ENCODERS)
-
-
-def test_the_doctor_knows_which_networks_have_no_published_weights() -> None:
-    assert {name for name, spec in ENCODERS.items() if spec.default_weights is None} == UNPUBLISHED

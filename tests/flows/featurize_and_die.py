@@ -23,7 +23,7 @@ from datasets import files, tables
 from datasets.tables import table_digest
 from features.clip_features import Encoders
 from features.encoders.encoder import Encoder
-from features.encoders.networks import ENCODERS
+from features.encoders.table import ENCODERS
 from flows.config import load_config
 from flows.machinery.locks import hold_root
 from flows.machinery.run import Run
