@@ -35,7 +35,8 @@ def list_media(folder: str) -> list[str]:
     try:
         fs, base = open_folder(folder)
         if not fs.isdir(base):
-            told = "is a file: name its folder" if fs.exists(base) else "there is no such folder"
+            closed = ", or none that this machine's key opens" if "://" in folder else ""
+            told = "is a file: name its folder" if fs.exists(base) else f"there is no such folder{closed}"
             raise ValueError(f"source.folder: {folder}: {told}")
         read_rows(folder)  # what cannot be read stops a run, not its first file
         # Links and what is no file are "other"; who opened a pipe would wait without an end.
