@@ -75,9 +75,7 @@ BENCHMARKS = {
     "bench_startup": Benchmark("2 s for an error, 3 s for status, 6 s with nothing to do, 10 s to the first task (J)"),
     "bench_search": Benchmark("an answer in 1 s, an index of 4 MB, Python's results in 99 % (O)", (), ("300",)),
     "bench_available": Benchmark("the interval covers in 95 % of 1,000 draws (P)", (), ("--draws=100",)),
-    "bench_agreement": Benchmark(
-        "90 % of what is planted found where 5 % of the good are lost (P)", (), ("--videos=8",)
-    ),
+    "bench_agreement": Benchmark("90 % of what is planted found where 5 % of the good are lost (P)"),
     "bench_encoded_copies": Benchmark("95 % of copies found, false groups at most 1 % (P)", (), ("1",)),
     "bench_kills": Benchmark("50 kills leave no trace (I)", ("--kills", "50")),
 }
