@@ -524,7 +524,7 @@ TARGETS: dict[str, Target] = {
         (),
         (
             "datasets/releases/verify.py:verify_release",
-            "datasets/releases/seals.py:check_seals,_check_files,_read_lines",
+            "datasets/releases/seals.py:check_seals,check_files,_read_lines",
             "datasets/releases/content.py:check_content,_read_shard,_check_families,_check_splits",
         ),
     ),
