@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from flows.commands.demo import point_at, render_channel, serve_channel
+from flows.commands.demo import SITE_VARIABLE, point_at, render_channel, serve_channel
 from flows.config import Config, load_config
 from tests.kills import SMALL
 from tests.watch import Seen, watch
@@ -47,6 +47,13 @@ def small_config(site: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
     return point_at(load_config(CONFIGS / "demo.toml", str(root), SMALL), site)
 
 
+@pytest.fixture(autouse=True)
+def search_where_the_channel_is(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The site's search extractor reads an environment variable, which another test's demo may have left elsewhere."""
+    if "small_config" in request.fixturenames:
+        monkeypatch.setenv(SITE_VARIABLE, request.getfixturevalue("site"))
+
+
 @pytest.fixture(scope="session")
 def small_words(small_config: Config) -> list[str]:
     """What makes the demo's configuration the small one, as words of the command line."""
@@ -58,7 +65,9 @@ def watched_pipeline(small_config: Config, prefect_server: None) -> Seen:
     """What the whole pipeline did to the world outside while it ran over the small root."""
     from flows.stages.pipeline import pipeline
 
-    with watch() as seen:
+    address = small_config.source.watch_url.removesuffix("/watch?v={video_id}")
+    with watch() as seen, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SITE_VARIABLE, address)
         pipeline(small_config)
     return seen
 
