@@ -87,7 +87,7 @@ test: weights weights-describe lint types contract ## lint, types, import contra
 	$(TESTS) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: weights weights-describe setup-dev setup-tensorflow setup-readers ## kills, whole demo runs, the library's own engine (40 minutes at most)
-	$(TESTS) -m slow $(PYTEST_ARGS)
+	$(TESTS) -m slow --timeout=900 $(PYTEST_ARGS)
 
 bench: setup-dev ## every benchmark in one go, into benchmarks/results.md (QUICK=1: small sizes; MEDIA=../shared/media: those that need recordings)
 	$(BIN)/python -m benchmarks.run_all $(if $(QUICK),--quick) $(if $(MEDIA),--media $(MEDIA))
