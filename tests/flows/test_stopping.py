@@ -53,41 +53,6 @@ def test_a_stubborn_batch_and_its_child_end_within_ten_seconds_in_one_line(numbe
     assert not runs(child)
 
 
-# The second of three batches is at work when the command is told to stop, and ends after that.
-LATE = """
-import os, signal, threading
-from concurrent.futures import ThreadPoolExecutor
-from uuid import uuid4
-from prefect.futures import PrefectConcurrentFuture
-from prefect.states import Completed
-from flows.commands.shared import one_line_errors
-from flows.machinery.progress import track
-from flows.machinery.stopping import end_soon_when_told
-end_soon_when_told()
-is_first_seen, is_ending, threads = threading.Event(), threading.Event(), ThreadPoolExecutor(1)
-def batch(number):
-    if number == 1:
-        is_first_seen.wait()
-        os.kill(os.getpid(), signal.SIGINT)
-        is_ending.wait()
-    return Completed(data=number)
-with one_line_errors():
-    futures = [PrefectConcurrentFuture(uuid4(), threads.submit(batch, number)) for number in range(3)]
-    try:
-        for _ in track(futures, "transcribe", [20, 15, 10]):
-            is_first_seen.set()
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
-        is_ending.set()
-        threads.shutdown()
-"""
-
-
-def test_a_batch_that_ends_after_the_interruption_is_not_counted_as_left():
-    done = subprocess.run([sys.executable, "-c", LATE], cwd=TOP, capture_output=True, text=True, check=False)
-    assert "error: interrupted, 10 of 45 left to transcribe; the same command" in done.stderr, done.stderr
-
-
 def test_the_process_that_converts_networks_ends_with_its_parent(tmp_path):
     script = (
         "import sys, threading, pathlib\n"
