@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from datasets.attempts import keep_highest_attempt
 from datasets.files import read_json, write_json
+from datasets.parts import read_part
 from datasets.schemas import TABLES
-from datasets.tables import list_parts, part_path, read_part, write_part
+from datasets.tables import list_parts, part_path, write_part
 
 # Tables whose parts are batches. The others are small, and some write one part anew each time (requests).
 COMPACTED = (

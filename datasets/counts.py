@@ -68,7 +68,7 @@ def count_drawn(root: str) -> Counts:
     spec, fs = TABLES["clips"], fsspec.core.url_to_fs(root)[0]
 
     def count() -> tuple[int, Counts]:
-        splits = read_table(root, "splits", ["clip_id", "split"])
+        splits = widen(read_table(root, "splits", ["clip_id", "split"]))
         if splits.num_rows == 0:
             return 0, []
         columns = ["clip_id", "start_ms", "end_ms", "status", "attempt"]
@@ -80,7 +80,7 @@ def count_drawn(root: str) -> Counts:
 
         clips = keep_highest_attempt(spec, read_parts(root, "clips", current_recipe(root, "clips"), read_drawn))
         clips = clips.filter(pc.equal(clips["status"], Status.OK.value))
-        drawn = clips.join(splits, "clip_id", join_type="inner")
+        drawn = widen(clips).join(splits, "clip_id", join_type="inner")
         drawn = drawn.append_column("ms", pc.subtract(drawn["end_ms"], drawn["start_ms"]))
         return sum(int(row["items"] or 0) for row in count_rows(root, "clips")), _sum_by(drawn, ["split"], ["ms"])
 

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -67,13 +67,18 @@ def list_folder(fs: Any, folder: str) -> list[str]:
 
 
 def describe_files(fs: Any, folder: str) -> dict[str, tuple[Any, ...]]:
-    """What tells a file from the one that takes its place, of each path of `list_folder`; the folder must be there."""
-    if is_local(fs):
+    """What tells a file from the one that takes its place, of each path of `list_folder` that stays there meanwhile."""
+    facts: dict[str, tuple[Any, ...]] = {}
+    with suppress(FileNotFoundError):
+        if not is_local(fs):
+            names = ("size", "mtime", "created", "ETag")
+            return {entry["name"]: tuple(map(entry.get, names)) for entry in fs.ls(folder, detail=True)}
         with os.scandir(folder) as entries:
-            facts = ((entry.path, entry.stat()) for entry in entries)
-            return {path: (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in facts}
-    names = ("size", "mtime", "created", "ETag")
-    return {entry["name"]: tuple(map(entry.get, names)) for entry in fs.ls(folder, detail=True)}
+            for entry in entries:
+                with suppress(FileNotFoundError):  # a part that is merged away, a temporary name
+                    stat = entry.stat()
+                    facts[entry.path] = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return facts
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from datasets.schemas import TABLES
 from datasets.settings import Settings
 from datasets.suggestions import did_you_mean
+from datasets.tables import read_table
 
 GRAMMARS = Path(__file__).parent / "queries"
 _NO_FACETS = frozenset(TABLES["searches"].schema.names)
@@ -130,7 +131,7 @@ def expand_grammar(path: Path) -> list[Query]:
             raise ValueError(f"queries: {parts}: kind of {row[part]} must be one of {list(grammar.kinds)}")
         for made_by, template in grammar.kinds[row["kind"]].items():
             name = template.replace(f"{{{part}}}", row[part])
-            made.append(Query(name, {slot: name, grammar.made_by: made_by}))
+            made.append(Query(name, _facets_of(path, {slot: name, grammar.made_by: made_by})))
     # What is listed by name keeps its facets and all of its phrases.
     known = {query.query for query in named}
     items = [(query, grammar.name_phrases) for query in named]
@@ -143,6 +144,12 @@ def expand_grammar(path: Path) -> list[Query]:
         for place, (query, phrases) in enumerate(items)
         if turn < len(phrases)
     )
+
+
+def list_facets(root: str | Path) -> list[str]:
+    """The facets that the queries of a root may have, in their list's order."""
+    own = TABLES["searches"].schema.names
+    return [name for name in read_table(root, "searches").column_names if name not in own]
 
 
 def _facets_of(path: Path, row: Mapping[str, str], leave_out: Sequence[str] = ()) -> dict[str, str]:

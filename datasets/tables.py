@@ -6,7 +6,6 @@ keeps pyarrow and pandas from reading it as data. Nothing here knows what a stag
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,23 +17,19 @@ from typing import Any, TypeVar
 import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from datasets.array_bytes import array_bytes
 from datasets.attempts import keep_highest_attempt
 from datasets.files import list_folder, read_json, write_bytes, write_json
 from datasets.outcomes import MAX_DETAIL_CHARS, Status
+from datasets.parts import parquet_bytes, read_part
 from datasets.schemas import SCHEMA_VERSION, TABLES, is_volatile
 from datasets.wide import narrow, widen
 
 RUN_FILE = "_run.json"
-# A random row costs the reading of its group: 10 ms of CPU at 2 MB, 42 ms at 8 MB (benchmarks/bench_tables.py).
-ROW_GROUP_BYTES = 2 << 20
 _DIGEST_ROWS = 4096
 # Parts are small: a thread a part is twice as fast as threads within one, and an object store answers many at once.
 _PARTS_AT_ONCE, _TURNS = 16, 256
-# pyarrow asks a file of Python for each column by itself, which costs a small part more than its bytes do.
-_READ_WHOLE_BYTES = 1 << 20
 _MOST_LISTINGS = 20
 
 T = TypeVar("T")
@@ -106,24 +101,13 @@ def complete_table(name: str, table: pa.Table, columns: Sequence[str] | None = N
     their queries do not have.
     """
     spec, schema = TABLES[name], TABLES[name].schema
-    for column in sorted(spec.later - {*table.column_names}):
-        table = table.append_column(schema.field(column), pa.nulls(table.num_rows, schema.field(column).type))
     facets = [column for column in table.column_names if column not in schema.names] if spec.has_facets else []
     wanted = [*schema.names, *facets] if columns is None else columns
-    for facet in (column for column in wanted if spec.has_facets and column not in table.column_names):
-        if facet not in schema.names:
-            table = table.append_column(facet, pa.nulls(table.num_rows, pa.string()))
+    lacking = spec.later | ({*wanted} - {*schema.names} if spec.has_facets else set())
+    for column in sorted(lacking - {*table.column_names}):
+        field = schema.field(column) if column in schema.names else pa.field(column, pa.string())
+        table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     return table.select(wanted) if {*wanted} <= {*table.column_names} else table
-
-
-def parquet_bytes(table: pa.Table) -> bytes:
-    """One Parquet file in memory: no dictionaries, row groups of at most 2 MB so that a random row is cheap."""
-    rows_per_group = max(1, min(table.num_rows, table.num_rows * ROW_GROUP_BYTES // max(1, table.nbytes)))
-    buffer = io.BytesIO()
-    with pq.ParquetWriter(buffer, table.schema, use_dictionary=False, compression="zstd") as writer:
-        if table.num_rows:  # Hugging Face takes the rows of the first group for its batches, and fails on an empty one
-            writer.write_table(table, row_group_size=rows_per_group)
-    return buffer.getvalue()
 
 
 def check_table(name: str, table: pa.Table) -> None:
@@ -132,12 +116,11 @@ def check_table(name: str, table: pa.Table) -> None:
     own, facets = table.column_names[: len(spec.schema)], table.column_names[len(spec.schema) :]
     if own != spec.schema.names or (facets and not spec.has_facets):
         raise TableError(f"{name}: columns must be {spec.schema.names}, got {table.column_names}")
-    for facet in facets:
-        if table[facet].type != pa.string():
-            raise TableError(f"{name}.{facet}: type must be {pa.string()}, got {table[facet].type}")
-    for expected, actual in zip(spec.schema, table.schema, strict=False):
-        if expected.type != pa.null() and expected.type != actual.type:
-            raise TableError(f"{name}.{expected.name}: type must be {expected.type}, got {actual.type}")
+    types = dict(zip(spec.schema.names, spec.schema.types, strict=True))
+    for column in table.schema:
+        expected = types.get(column.name, pa.string())
+        if expected not in (pa.null(), column.type):
+            raise TableError(f"{name}.{column.name}: type must be {expected}, got {column.type}")
     for column in (*spec.key, "status", "recipe", "attempt", "run_id"):
         if table[column].null_count:
             raise TableError(f"{name}.{column}: must not be null")
@@ -190,19 +173,6 @@ def read_table(
 
     table = keep_highest_attempt(spec, read_parts(root, name, recipe, read_all))
     return complete_table(name, table, None if has_all else wanted)
-
-
-def list_facets(root: str | Path) -> list[str]:
-    """The facets that the queries of a root may have, in their list's order."""
-    own = TABLES["searches"].schema.names
-    return [name for name in read_table(root, "searches").column_names if name not in own]
-
-
-def read_part(fs: Any, path: str, columns: list[str] | None = None) -> pa.Table:
-    """Rows of one part, these columns or all, as they are, in a path of an fsspec file system."""
-    with fs.open(path, "rb") as file:
-        source = pa.BufferReader(file.read()) if file.size <= _READ_WHOLE_BYTES else file
-        return pq.ParquetFile(source).read(columns=columns, use_threads=False).replace_schema_metadata(None)
 
 
 def read_ok(root: str | Path, name: str, columns: Sequence[str]) -> pa.Table:

@@ -10,7 +10,7 @@ from typing import Any
 import fsspec
 
 from datasets.files import store_errors
-from datasets.outcomes import TransientError
+from datasets.outcomes import TransientError, ran_out
 from datasets.outside_text import one_line
 
 MEDIA_SUFFIXES = frozenset(
@@ -80,6 +80,8 @@ def find_file(name: str, folder: str) -> list[dict[str, Any]]:
         with fs.open(f"{base}/{name}", "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except store_errors() as error:
+        if ran_out(error):
+            raise
         raise TransientError("network", f"{name}: {getattr(error, 'strerror', None) or error}") from error
     return [{"id": digest[:_ID_DIGITS], "title": name}]
 

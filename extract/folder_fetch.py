@@ -9,7 +9,7 @@ from typing import Any
 
 import fsspec
 
-from datasets.files import sha256_of, store_errors
+from datasets.files import is_local, sha256_of, store_errors
 from datasets.outcomes import OK, TransientError, failed, ran_out
 from extract.container import MediaError, probe_media
 from extract.folder import open_folder, read_rows
@@ -66,11 +66,8 @@ def fetch_file(
     try:
         video, media = _judge(video_id, metadata, path, digest, source, selection)
     except MediaError as error:
-        failure = {
-            "video_id": video_id,
-            **failed(error.reason, f"{name}: {error.detail}"),
-            "fetched_at": datetime.now(UTC),
-        }
+        why = failed(error.reason, f"{name}: {error.detail}")
+        failure = {"video_id": video_id, **why, "fetched_at": datetime.now(UTC)}
         video, media = {**make_video(video_id, metadata, source, selection), **OK}, failure
     if media is None or media["status"] != "ok":
         remove_media(media_root, video_id)
@@ -103,10 +100,9 @@ def _bring(name: str, path: Path, source: SourceSettings, download: DownloadSett
     fs, base = fsspec.core.url_to_fs(source.folder or "")
     original = f"{str(base).rstrip('/')}/{name}"
     path.parent.mkdir(exist_ok=True)
-    is_local = "file" in fs.protocol
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         partial = Path(folder, path.name)
-        if is_local and not source.copy_files:
+        if is_local(fs) and not source.copy_files:
             partial.symlink_to(Path(original).resolve(strict=True))
         else:
             limits = (download.min_free_bytes, download.max_total_bytes)

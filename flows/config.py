@@ -186,11 +186,8 @@ class Config(Settings):
         return Path(self.run.media_root or Path(self.root) / "media_files")
 
 
-REPORT_FILE, GALLERY_FILE, SEARCH_PAGE = "report.html", "gallery.html", "search/index.html"
-"""Pages in a root; the search page where `search-page --to ROOT/search` wrote it there."""
-
-RULES_FILE = "rules.html"
-"""Of a root where rules were applied, beside its report."""
+REPORT_FILE, GALLERY_FILE, RULES_FILE, SEARCH_PAGE = "report.html", "gallery.html", "rules.html", "search/index.html"
+"""Pages in a root: that of rules where there are some, that of search where `search-page --to ROOT/search` wrote it."""
 
 _NOT_TOML = (ValueError, RecursionError)  # tomllib lets Python's own limits through: of digits, of nesting
 

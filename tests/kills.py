@@ -133,7 +133,7 @@ def kill_repeatedly(folder: Path, channel: Path, num_kills: int, seed: int) -> O
     undisturbed, roots = folder / "undisturbed", [folder / "killed_0"]
     with serve_logged(channel) as site:
         began = time.monotonic()
-        if start_pipeline(undisturbed, site).wait() != 0:
+        if start_pipeline(undisturbed, site).wait(LONGEST_RUN_S) != 0:
             raise RuntimeError(f"the pipeline failed undisturbed, see {folder / 'log.txt'}")
         longest_s, again, is_whole = time.monotonic() - began, set[str](), False
         while kinds or not is_whole:

@@ -26,7 +26,6 @@ from datasets.releases.layout import (
     RELEASES,
     REMOVED_FILE,
     RUN_JSON,
-    SUMS_FILE,
     TOMBSTONES_FILE,
     list_releases,
     read_manifest,
@@ -34,7 +33,7 @@ from datasets.releases.layout import (
     release_path,
     version_key,
 )
-from datasets.releases.seals import sum_facts, sum_files
+from datasets.releases.seals import sum_facts, sum_files, write_sums
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import (
     ReleaseError,
@@ -267,5 +266,4 @@ def _seal(folder: Path, run: Mapping[str, Any]) -> None:
     papers = sum_files(folder, leave_out=shards)
     write_json(folder / RUN_JSON, {**{k: v for k, v in run.items() if k != "config"}, "papers": papers})
     sums = shards | papers | sum_files(folder, leave_out={**shards, **papers})
-    lines = [f"{digest}  {path}\n" for path, digest in sorted(sums.items())]
-    write_bytes(folder / SUMS_FILE, "".join(lines).encode())
+    write_sums(folder, sums)

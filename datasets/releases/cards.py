@@ -85,6 +85,10 @@ def write_papers(
     write_json(folder / CROISSANT_FILE, describe_croissant(content, fetched["min"], fetched["max"]))
 
 
+# Captions of a list were made by no network: there are no weights, and nothing was computed.
+_UNSAID = {"engine": None, "weights_sha256": None, "license": "not stated"}
+
+
 def _gather(
     root: str | Path,
     folder: Path,
@@ -94,15 +98,11 @@ def _gather(
     facts: Mapping[str, Any],
 ) -> Row:
     """Everything the papers are filled with."""
-    families = {name: {"encoder": None, **row} for name, row in manifest["families"].items()}
-    for row in families.values():
-        # Captions of a list were made by no network: there are no weights, and nothing was computed.
-        row["encoder"] = row["encoder"] and {
-            "engine": None,
-            "weights_sha256": None,
-            "license": "not stated",
-            **row["encoder"],
-        }
+    families = {
+        name: {**row, "encoder": row.get("encoder") and {**_UNSAID, **row["encoder"]}}
+        for name, row in manifest["families"].items()
+    }
+    encoders = {name: row["encoder"] for name, row in families.items() if row["encoder"]}
     language = manifest["config"]["selection"]["language"]
     videos = read_table(root, "videos", ["video_id", "license"])
     drawn = read_table(root, "splits", ["video_id"])["video_id"]
@@ -119,9 +119,7 @@ def _gather(
         "families": families,
         "num_clips": sum(row["clips"] for row in manifest["splits"].values()),
         "num_videos": sum(row["videos"] for row in manifest["splits"].values()),
-        "untrained": {
-            n: row["encoder"] for n, row in families.items() if row["encoder"] and not row["encoder"]["trained"]
-        },
+        "untrained": {name: made_by for name, made_by in encoders.items() if not made_by["trained"]},
         "certificate": read_json(folder / CERTIFICATE_FILE),
         "meaning": MEANING,
         "tiers": {"tiny": settings.tiny_clips, "small": settings.small_clips},

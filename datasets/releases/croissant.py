@@ -79,16 +79,18 @@ _TYPES = {
 }
 
 
+def _name_network(encoder: Row) -> str:
+    """A network in words: trained or not, its weights, their licence."""
+    state = "trained" if encoder["trained"] else "UNTRAINED"
+    terms = f", licence of the weights: {encoder['license']}" if encoder["license"] else ""
+    return f"{encoder['name']} ({state}, sha256 {encoder['weights_sha256']}{terms})"
+
+
 def _responsible_use(content: Row, fetched_from: datetime | None, fetched_until: datetime | None) -> Row:
     """The RAI vocabulary, filled from settings and tables."""
     config, facts = content["config"], content["facts"]
     encoders = [row["encoder"] for row in content["families"].values() if row["encoder"]]
-    networks = [
-        f"{e['name']} ({'trained' if e['trained'] else 'UNTRAINED'}, sha256 {e['weights_sha256']}"
-        + (f", licence of the weights: {e['license']})" if e["license"] else ")")
-        for e in encoders
-        if e["weights_sha256"]
-    ]
+    networks = [_name_network(encoder) for encoder in encoders if encoder["weights_sha256"]]
     lost = [f"{row['items']} rows of {row['table']} {row['status']}: {row['reason']}" for row in facts["losses"]]
     certificate = content["certificate"]
     return {

@@ -12,10 +12,10 @@ from typing import Any, get_args
 
 import fsspec
 
-from datasets.files import read_json, sha256_of, write_bytes, write_json
+from datasets.files import read_json, sha256_of, write_json
 from datasets.outside_text import one_line
 from datasets.releases.layout import SUMS_FILE, TOMBSTONES_FILE
-from datasets.releases.seals import UNFIT, check_files, read_sums, sum_files
+from datasets.releases.seals import UNFIT, check_files, read_sums, sum_files, write_sums
 from datasets.releases.settings import ExportFormat
 from datasets.tombstones import hash_id
 
@@ -40,7 +40,8 @@ def remove_exports(root: str | Path, version: str) -> None:
     """Delete what was made of a release, and what a killed export left."""
     for form in get_args(ExportFormat):
         for name in (version, ".building"):
-            shutil.rmtree(export_path(root, form, name), ignore_errors=True)
+            if (folder := export_path(root, form, name)).is_dir():
+                shutil.rmtree(folder)
 
 
 def seal_export(folder: Path, told: Row) -> None:
@@ -50,9 +51,9 @@ def seal_export(folder: Path, told: Row) -> None:
         folder: of the export, its files written.
         told: `format`, `name`, `version` and `splits` ({split: clips}) of what it holds.
     """
-    write_json(folder / EXPORT_FILE, told | {"files": sum_files(folder)})
-    lines = [f"{digest}  {path}\n" for path, digest in sorted(sum_files(folder).items())]
-    write_bytes(folder / SUMS_FILE, "".join(lines).encode())
+    files = sum_files(folder)
+    write_json(folder / EXPORT_FILE, told | {"files": files})
+    write_sums(folder, files | {EXPORT_FILE: sha256_of(folder / EXPORT_FILE)})
 
 
 def is_export(place: str | Path) -> bool:
@@ -82,7 +83,7 @@ def verify_export(place: str | Path) -> list[str]:
 def _check_clips(place: str, told: Row) -> Iterator[str]:
     """By the names in its archives: clips of every split as many as told, no video in two, none that was taken down."""
     fs, base = fsspec.core.url_to_fs(place)
-    gone = fs.cat_file(f"{base}/{TOMBSTONES_FILE}").decode()
+    gone = {line.rpartition("\t")[2] for line in fs.cat_file(f"{base}/{TOMBSTONES_FILE}").decode().splitlines()}
     clips: dict[str, set[str]] = {}
     for name in told["files"]:
         if name.endswith(".tar"):

@@ -48,7 +48,7 @@ PAPERS = (
 """What every release holds beside its shards and their sums."""
 RELEASE_FORMAT = 2
 """Since 2 the manifest names the clips that a family lacks; in a release of 1 a family may lack any."""
-# Ours are 2 MB (datasets.tables.ROW_GROUP_BYTES); a file of a stranger may claim what fills the memory.
+# Ours are 2 MB (datasets.parts.ROW_GROUP_BYTES); a file of a stranger may claim what fills the memory.
 MAX_GROUP_BYTES, MAX_GROUP_VALUES = 64 << 20, 16 << 20
 # What is looked into; of another type it would fail far from here.
 _TYPES = {name: pa.string() for name in ("clip_id", "video_id", "split", "channel_hash")}

@@ -17,7 +17,7 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 
-from datasets.files import read_json, sha256_of
+from datasets.files import is_local, read_json, sha256_of, write_bytes
 from datasets.outside_text import one_line
 from datasets.releases.layout import MANIFEST_FILE, PAPERS, RUN_JSON, SIGNATURE_FILE, SUMS_FILE, is_inside
 
@@ -43,6 +43,12 @@ def sum_files(folder: Path, leave_out: Container[str] = ()) -> dict[str, str]:
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     hidden = {name for name in paths if name.startswith(".") or name == SIGNATURE_FILE}
     return {name: sha256_of(path) for name, path in paths.items() if name not in leave_out and name not in hidden}
+
+
+def write_sums(folder: Path, sums: Mapping[str, str]) -> None:
+    """Write SHA256SUMS: a line a file, sorted by path."""
+    lines = [f"{digest}  {path}\n" for path, digest in sorted(sums.items())]
+    write_bytes(folder / SUMS_FILE, "".join(lines).encode())
 
 
 def sum_facts(run: Mapping[str, Any]) -> str:
@@ -101,7 +107,7 @@ def check_files(release: str, sums: Mapping[str, str], second: Mapping[str, str]
     base = local.rstrip("/")
     there: set[str] = set()
     strange: dict[str, str] = {}  # what is neither file nor folder, and what it is; nothing is opened
-    if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
+    if not is_local(fs):
         there = {path.removeprefix(base).lstrip("/") for path in fs.find(base)}
     else:
         for folder, folders, names in os.walk(base):

@@ -21,12 +21,12 @@ import pyarrow.dataset as pads
 from datasets.attempts import keep_highest_attempt
 from datasets.files import write_bytes
 from datasets.outcomes import Status
+from datasets.parts import parquet_bytes
 from datasets.releases.settings import PublishSettings
 from datasets.schemas import SCHEMA_VERSION, TABLES
 from datasets.settings import without_secrets
 from datasets.tables import (
     current_recipe,
-    parquet_bytes,
     read_ok,
     read_parts,
     read_run,

@@ -163,14 +163,11 @@ def _find_alike(rows: list[Float32], video: Integers, settings: ContentSettings)
         import faiss
     except ModuleNotFoundError:
         raise ValueError("splits.group_by_content needs faiss: make setup-duplicates") from None
-    pooled = [
-        clip[start : start + _WINDOW].mean(axis=0)
-        for clip in rows
-        for start in range(0, max(1, len(clip) - _WINDOW + 1), _STEP)
-    ]
+    starts = [range(0, max(1, len(clip) - _WINDOW + 1), _STEP) for clip in rows]
+    pooled = [clip[s : s + _WINDOW].mean(axis=0) for clip, own in zip(rows, starts, strict=True) for s in own]
     if not pooled:
         return []
-    owner = np.repeat(np.arange(len(rows)), [len(range(0, max(1, len(c) - _WINDOW + 1), _STEP)) for c in rows])
+    owner = np.repeat(np.arange(len(rows)), list(map(len, starts)))
     windows = np.stack(pooled)
     windows /= np.maximum(np.linalg.norm(windows, axis=1, keepdims=True), 1e-6)
     faiss.omp_set_num_threads(1)  # threads would build another graph every time

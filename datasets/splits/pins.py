@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 
 from datasets.files import write_bytes
 from datasets.outcomes import Status
+from datasets.parts import parquet_bytes
 from datasets.splits.pool import SplitError
-from datasets.tables import list_parts, parquet_bytes, read_table
+from datasets.tables import list_parts, read_table
 from datasets.wide import narrow, widen
 
 PINS_FILE = "splits.pinned.parquet"

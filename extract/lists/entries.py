@@ -1,8 +1,10 @@
 """What the names in a list's entries mean: the video, a clip's times, its split. All others are named as ignored."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -116,11 +118,11 @@ def listed(value: Any) -> list[Any] | None:
     """The list that a cell of a table holds as text, in Python's words (Panda-70M) or JSON's; None for all else."""
     if not isinstance(value, str) or not value.lstrip().startswith("[") or len(value) > _MOST_CHARS:
         return None
-    try:
-        found = ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError, MemoryError):
-        return None
-    return found if isinstance(found, list) else None
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            found = read(value.strip())
+            return found if isinstance(found, list) else None
+    return None
 
 
 class EntryReader:
@@ -198,19 +200,17 @@ class EntryReader:
     ) -> tuple[str, tuple[int, int] | None]:
         """What can only be a video of YouTube says it best; else a column, and at last the key, as it stands."""
         column, address = found.get("video"), found.get("address")
+        if any(squeeze(str(name)) == _DOWNLOAD for name in item):
+            told = describe(column.value if column else key)
+            raise ValueError(f"names a sound of another site, with the address of its file, and no video: {told}")
         places = [(place.name, place.value) for place in (column, address) if place]
         if key is not None:
             places.insert(0, (THE_KEY, key))
-        is_sound = any(squeeze(str(name)) == _DOWNLOAD for name in item)
         for name, value in places:
-            if not is_sound and (known := youtube_id(value)):
+            if known := youtube_id(value):
                 self._take("video", name)
                 return known
         name, value = (column.name, column.value) if column else (THE_KEY, key)
-        if is_sound:
-            raise ValueError(
-                f"names a sound of another site, with the address of its file, and no video: {describe(value)}"
-            )
         if value is None:
             raise ValueError(f"names no video; it has {', '.join(str(name)[:40] for name in item)[:200]}")
         self._take("video", name)

@@ -33,8 +33,7 @@ def status(
 
     Example: python -m flows status --config configs/demo.toml --root data/demo --by technique
     """
-    from datasets.suggestions import did_you_mean
-    from datasets.tables import list_facets
+    from datasets.queries import list_facets
     from flows.config import ConfigError
     from flows.machinery.forecast import forecast_rest
     from flows.machinery.roots import check_has_tables

@@ -63,7 +63,7 @@ def publish(
         require("publish-when-enough", settings.model_copy(update={"schedules": schedules}), is_served=False)
         start = None if dry_run else reserve_server()
         from datasets.releases.exports import export_path
-        from flows.stages.publish import preview, publish_root
+        from flows.stages.publish import exports_of, preview, publish_root
         from flows.stages.publish import publish as publish_flow
 
         if dry_run:
@@ -71,7 +71,7 @@ def publish(
             return
         version = run_flow(start, publish_flow, publish_root, settings, measure, tuple(to or ()), sign, form)
     out.print(f"release {version}: {settings.root}/releases/{version}")
-    for made in dict.fromkeys((*settings.publish.exports, *([form] if form else []))):
+    for made in exports_of(settings, form):
         out.print(f"{made}: {export_path(settings.root, made, version)}")
 
 

@@ -1,6 +1,5 @@
 """The commands that train and evaluate, and those for the authors' own files."""
 
-import json as json_module
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from flows.commands.shared import (
     SetOption,
     one_line_errors,
     out,
+    print_json,
     read_config,
     show,
 )
@@ -155,7 +155,7 @@ def experiment(
         require("experiment", settings)
         document = run_experiment(settings, which)
     if json:
-        print(json_module.dumps(document, ensure_ascii=False))
+        print_json(document)
         return
     show(to_frames(document), as_json=False)
     for line in list_lacking(document):
@@ -168,8 +168,9 @@ def ablate(
     root: RootOption = None,
     overrides: SetOption = None,
     seeds: Annotated[
-        int, typer.Option(min=1, help="trainings of each line (experiments.seeds): of the draw of clips, too")
-    ] = 3,
+        int | None,
+        typer.Option(min=1, help="trainings of each line: of the draw of clips, too (experiments.seeds; else 3)"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Say what each rule of [filters] is worth: trainings without it, on equally many clips, with paired intervals.
@@ -178,7 +179,8 @@ def ablate(
 
     Example: python -m flows ablate --root data/mine --seeds 5 --set filters.rules.still="qualities.still_share <= 0.5"
     """
-    settings = read_config(config, root, [*(overrides or []), f"experiments.seeds={seeds}"])
+    words = [*(overrides or []), *([f"experiments.seeds={seeds}"] if seeds else [])]
+    settings = read_config(config, root, words, beneath={"experiments": {"seeds": 3}})
     start_server()
     from flows.experiments.ablate import run_ablation
     from flows.experiments.ablation_results import ENDINGS, to_frame
@@ -189,11 +191,11 @@ def ablate(
         require("ablate", settings)
         document = run_ablation(settings)
     if json:
-        print(json_module.dumps(document, ensure_ascii=False))
+        print_json(document)
         return
     show({"ablation": to_frame(document)}, as_json=False)
-    size, all_ = document["clips_trained_on"], document["clips"]
-    print(f"every line trains on {size:,} of {all_:,} clips; {seeds} seeds, {document['num_queries']:,} test clips")
+    size, all_, num_seeds = document["clips_trained_on"], document["clips"], len(document["seeds"])
+    print(f"every line trains on {size:,} of {all_:,} clips; {num_seeds} seeds, {document['num_queries']:,} test clips")
     print(f"results: {fill_root(settings.experiments.out, settings)}/ablation: .{', .'.join(ENDINGS)}")
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from prefect import flow
 
 from datasets.files import sha256_of
-from datasets.filters import Figures, FilterSettings, read_figures
+from datasets.filters import FilterSettings, read_figures
 from datasets.settings import recipe_of
 from datasets.tables import read_run
 from flows.config import Config, ConfigError
@@ -27,9 +27,9 @@ from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
 from flows.machinery.run import code_version
 from flows.stages.filter import keep_by_rules
-from flows.stages.train import train_on
+from flows.stages.train import train_clips
 from model.checkpoints import load_avlnet
-from model.data import ClipSet, load_clips
+from model.data import ClipSet, has_split, load_clips
 from model.evaluate import embed_clips
 from model.metrics import paired_difference_of_seeds, rank_embeddings
 from model.ranks import DIRECTIONS
@@ -59,18 +59,14 @@ def list_arms(settings: FilterSettings) -> list[Arm]:
     """
     if not settings.rules:
         raise ConfigError("filters.rules: nothing to ablate, no rule is configured; docs/quality.md shows some")
-    arms = [Arm("all", "", settings)]
-    candidates = [
-        *(Arm("rule", rule.name, settings.without(rule.name)) for rule in settings.parsed),
+    rules = settings.parsed
+    arms = [Arm("all", "", settings), *(Arm("rule", rule.name, settings.without(rule.name)) for rule in rules)]
+    over = {table: [rule.name for rule in rules if rule.table == table] for table in settings.tables}
+    for arm in (
         Arm("none", "", settings.without(*settings.rules)),
-        *(
-            Arm("stage", table, settings.without(*(rule.name for rule in settings.parsed if rule.table == table)))
-            for table in settings.tables
-        ),
-    ]
-    for arm in candidates:
-        is_new = all(arm.filters.rules != other.filters.rules for other in arms)
-        if is_new or arm.kind == "rule":
+        *(Arm("stage", table, settings.without(*names)) for table, names in over.items()),
+    ):
+        if all(arm.filters.rules != other.filters.rules for other in arms):
             arms.append(arm)
     return arms
 
@@ -95,13 +91,18 @@ def measure_arms(config: Config) -> dict[str, Any]:
     settings, families = config.filters, config.train.families
     arms, figures = list_arms(settings), read_figures(config.root, settings)
     everything = load_clips(config.root, "train", families, config.run.cache_dir)
+    val = load_clips(config.root, "val", families, config.run.cache_dir) if has_split(config.root, "val") else None
     test = keep_by_rules(load_clips(config.root, "test", families), "test", settings, figures)
     kept = [keep_by_rules(everything, "train", arm.filters, figures) for arm in arms]
     size = min(map(clips_per_epoch, kept))
     seeds = range(config.train.seed, config.train.seed + config.experiments.seeds)
+    init = config.train.init_checkpoint
+    digests = {split: digest_data(config.root, split) for split in ("train", "val")}
+    made_of = (sha256_of(Path(init)) if init else None, digests)
     base, rows = None, []
     for arm, clips in zip(arms, kept, strict=True):
-        hits = np.array(list(_measure_seeds(config, arm, clips, size, seeds, test, figures)))
+        val_set = None if val is None else keep_by_rules(val, "val", arm.filters, figures)
+        hits = np.array(list(_measure_seeds(config, arm, (clips, val_set, test), size, seeds, made_of)))
         base = hits if base is None else base
         cost = _cost_of_figures(config.root, arm.filters)
         rows.append({
@@ -122,26 +123,20 @@ def measure_arms(config: Config) -> dict[str, Any]:
 
 
 def _measure_seeds(
-    config: Config, arm: Arm, clips: ClipSet, size: int, seeds: range, test: ClipSet, figures: Figures
+    config: Config, arm: Arm, sets: tuple[ClipSet, ClipSet | None, ClipSet], size: int, seeds: range, made_of: Any
 ) -> Iterator[Hits]:
-    """[2, num_queries] hits of the test clips in both directions, a training a seed."""
-    init = config.train.init_checkpoint
-    init_sha256 = sha256_of(Path(init)) if init else None
-    digests = {split: digest_data(config.root, split) for split in ("train", "val")}
+    """[2, num_queries] hits of the test clips in both directions, a training a seed; `sets` are train, val and test."""
+    clips, val_set, test = sets
+    val_rules = arm.filters.written if "val" in arm.filters.splits else None
     for seed in seeds:
         drawn = draw_clips(clips, size, f"ablation/{seed}")
-        val_rules = arm.filters.written if "val" in arm.filters.splits else None
         weights = None if drawn.weights is None else drawn.weights.tolist()
-        made_from = recipe_of(init_sha256, digests, weights, val_rules)
+        made_from = recipe_of(*made_of, weights, val_rules)
         seeded = config.train.model_copy(update={"seed": seed})
         name = recipe_of("ablation", seeded, made_from, drawn.clip_ids)
         folder = Path(fill_root(config.experiments.out, config)) / "checkpoints" / name
         title = f"without {arm.name or 'any rule'}" if arm.kind != "all" else "all rules"
-
-        def choose(loaded: ClipSet, split: str, drawn: ClipSet = drawn) -> ClipSet:
-            return drawn if split == "train" else keep_by_rules(loaded, split, arm.filters, figures)
-
-        path = train_on(config.root, seeded, folder, f"{title}, seed {seed}", made_from, config.run.cache_dir, choose)
+        path = train_clips(drawn, val_set, seeded, folder, f"{title}, seed {seed}", made_from)
         audio, video = embed_clips(load_avlnet(path), test, config.evaluate)
         found = np.array([rank_embeddings(*pair).hits(K) for pair in ((audio, video), (video, audio))])
         logger.info("%s, seed %d: R@10 %.1f %%", title, seed, 100 * found.mean())

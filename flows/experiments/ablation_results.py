@@ -23,7 +23,7 @@ Row = dict[str, Any]
 def write_ablation(out: str, document: Row) -> None:
     """Write OUT/ablation.json, .csv, .svg and .html."""
     rows = to_rows(document)
-    picture = {"rows": draw_rows(document), "ticks": draw_ticks(document), "row": _ROW, "top": _TOP, "left": _LEFT}
+    picture = {"rows": draw_rows(document), "ticks": draw_ticks(document), "top": _TOP, "left": _LEFT}
     picture |= {"width": _WIDTH, "height": _TOP + _ROW * (len(document["arms"]) - 1) + 40, "document": document}
     folder, names = Path(__file__).parent, ("ablation.svg.jinja", "ablation.html.jinja")
     svg, page = (render_template(name, folder, **picture, table=rows, meaning=_MEANING) for name in names)

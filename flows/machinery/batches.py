@@ -107,7 +107,7 @@ def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]],
         return on_failure(failed(error.reason, error.detail))
     except _OF_THE_MACHINE:
         raise
-    except Exception as error:
+    except Exception as error:  # no item is lost to a surprise: it is a row, and the log has all of it
         if ran_out(error):
             raise
         logger.exception("unexpected")

@@ -75,9 +75,7 @@ _CURATE = (
     check_clock,
 )
 _FEATURIZE = (check_runner, check_address_space, check_root, check_encoder_weights, check_gpu)
-_REGENERATE = tuple(
-    check for check in _CURATE if check not in (check_runner, check_address_space, check_speech_weights)
-)
+_REGENERATE = (check_root, check_media_folder, check_disk, check_ffmpeg, check_javascript, check_clock)
 _TRAIN = (check_address_space, check_root, check_checkpoint, check_gpu)
 _PUBLISH = (check_root, check_destinations, check_hub, check_s3)
 

@@ -33,20 +33,23 @@ def track(futures: list[PrefectFuture[Any]], description: str, sizes: list[int])
         description: what is done, with the plural of the item: "segment videos".
         sizes: items of each batch.
     """
+    size_of = {future.task_run_id: size for future, size in zip(futures, sizes, strict=True)}
     ended: set[UUID] = set()
+    done, total = 0, sum(sizes)
 
     def count_done() -> int:
-        pairs = zip(futures, sizes, strict=True)
-        return sum(size for future, size in pairs if future.task_run_id in ended or _ended_well(future))
+        is_done = (future.task_run_id in ended or _ended_well(future) for future in futures)
+        return sum(size for size, is_one in zip(sizes, is_done, strict=True) if is_one)
 
-    tell_left(description, count_done, sum(sizes))
+    tell_left(description, count_done, total)
     with show_steps(description) as show:
         for future in as_completed(futures):
             result = future.result()
             ended.add(future.task_run_id)
-            show(count_done(), sum(sizes))
+            done += size_of[future.task_run_id]
+            show(done, total)
             yield result
-    tell_left(description, lambda: sum(sizes), sum(sizes))
+    tell_left(description, lambda: total, total)
 
 
 def _ended_well(future: PrefectFuture[Any]) -> bool:

@@ -28,5 +28,5 @@ def read_agreement(root: str, links: Mapping[str, str | None], titles: Mapping[s
     for row in table.take(order).to_pylist():
         media, times = links.get(row["video_id"]), row["clip_id"].rsplit("_", 2)[1:]
         href = media + clip_fragment(*map(int, times)) if media else None  # pairs have no media, and other ids
-        examples.append({**row, "title": titles.get(row["video_id"], row["video_id"]), "href": href})
+        examples.append({**row, "title": titles.get(row["video_id"]) or row["video_id"], "href": href})
     return {**record["figures"], "examples": examples}

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.files import write_bytes
-from datasets.tables import list_facets, read_ok, read_table
+from datasets.queries import list_facets
+from datasets.tables import read_ok, read_table
 from datasets.wide import widen
 from flows.answers import Precision, measure_precision
 from flows.clip_choices import choose_videos, count_own_choices

@@ -32,9 +32,7 @@ class Heading:
     @property
     def title(self) -> str:
         """Dataset, release and language in one line."""
-        return " ".join([self.name, *([self.release] if self.release else [])]) + (
-            f" ({self.language})" if self.language else ""
-        )
+        return " ".join(filter(None, (self.name, self.release, self.language and f"({self.language})")))
 
 
 def read_heading(config: Config) -> Heading:

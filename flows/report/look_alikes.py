@@ -51,10 +51,10 @@ def find_look_alikes(root: str, num_pairs: int = NUM_PAIRS) -> list[LookAlike]:
     sides = [
         Side(row["clip_id"], row["video_id"], row["split"], (row["start_ms"] + row["end_ms"]) // 2) for row in rows
     ]
-    found: dict[tuple[str, str], LookAlike] = {}
+    found: dict[frozenset[str], LookAlike] = {}
     for similarity, one, other in sorted(_nearest(_relative(vectors), sides), reverse=True):
         pair = LookAlike(similarity, (sides[one], sides[other]))
-        found.setdefault((sides[one].video_id, sides[other].video_id), pair)
+        found.setdefault(frozenset((sides[one].video_id, sides[other].video_id)), pair)
         if len(found) == num_pairs:
             break
     return list(found.values())

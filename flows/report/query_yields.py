@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from datasets.queries import find_word, shipped_words
-from datasets.tables import list_facets, list_parts, read_table
+from datasets.queries import find_word, list_facets, shipped_words
+from datasets.tables import list_parts, read_table
 from model.ranks import DIRECTIONS, RECALL_AT, Ranks
 
 VOICE = DIRECTIONS[0]

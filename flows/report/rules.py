@@ -51,9 +51,9 @@ def read_rules_page(config: Config, rules: list[dict[str, Any]]) -> dict[str, An
         rules: of `datasets.filters.count_rules`.
     """
     rows = read_table(config.root, "filtered", ["clip_id", "rule", "value"]).to_pylist()
-    fallen = {
-        rule["rule"]: {row["clip_id"]: row["value"] for row in rows if row["rule"] == rule["rule"]} for rule in rules
-    }
+    fallen: dict[str, dict[str, float | None]] = {rule["rule"]: {} for rule in rules}
+    for row in rows:
+        fallen[row["rule"]][row["clip_id"]] = row["value"]
     number = min(NUM_EXAMPLES, max(1, MOST_EXAMPLES // len(rules)))
     # The first in the order of a hash of their ids: nobody chose them.
     chosen = {

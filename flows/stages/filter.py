@@ -27,8 +27,8 @@ def filter_clips(run: Run) -> None:
     counts = count_rules(settings, figures, judged)
     for row in counts:
         missing = f"; {row['without_figure']:,} have no figure: {settings.missing}" if row["without_figure"] else ""
-        told = "rule %(rule)s (%(text)s) %(does)s %(falls)d of %(clips)d clips"
-        logger.info(f"{told}%(missing)s", {**row, "missing": missing})
+        told = "rule %(rule)s (%(text)s) %(does)s %(falls)d of %(clips)d clips%(missing)s"
+        logger.info(told, {**row, "missing": missing})
     run.record("filtered", figures.recipe, rules=counts)
 
 

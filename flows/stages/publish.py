@@ -72,7 +72,7 @@ def publish_root(
     """The steps of `publish`, each only if there is something to do; what is sent is read back every time."""
     check_is_local(run.root)
     key = read_secret_key(sign, os.environ.get("MINISIGN_PASSWORD")) if sign is not None else None
-    exports = tuple(dict.fromkeys((*run.config.publish.exports, *([form] if form else []))))
+    exports = exports_of(run.config, form)
     check_exports(run, exports)
     version = build_or_look(run)
     if key is not None and check_signature(release_path(run.root, version), key.get_public_key()):
@@ -87,6 +87,11 @@ def publish_root(
         run.begin()
         send(run, version, destination, form)
     return version
+
+
+def exports_of(config: Config, form: ExportFormat | None) -> tuple[ExportFormat, ...]:
+    """What is made of a release: the exports of the settings, and the one asked for beside them."""
+    return tuple(dict.fromkeys((*config.publish.exports, *([form] if form else []))))
 
 
 def check_is_local(root: str) -> None:
@@ -208,7 +213,7 @@ def published_file(root: str) -> Path:
 def preview(config: Config, to: tuple[str, ...] = (), form: ExportFormat | None = None) -> pd.DataFrame:
     """What `publish` would do, as a table of (what, is): nothing is written."""
     check_is_local(config.root)
-    exports = tuple(dict.fromkeys((*config.publish.exports, *([form] if form else []))))
+    exports = exports_of(config, form)
     check_exports(Run(config, "looks", only_looks=True), exports)
     metadata = read_metadata(config.root, config.publish)
     difference = find_difference(config.root, metadata)

@@ -1,8 +1,7 @@
 """Features to checkpoints: pre-train or fine-tune AVLnet."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from model.data import ClipSet
 
 # The rest of `model` loads torch, which takes seconds: it is imported where it is known that a model is to be trained.
-Choose: TypeAlias = "Callable[[ClipSet, str], ClipSet]"
 TABLES_READ = ("splits", "pairs", "pooled", "log_mel")
 PRETRAINING_READS = ("splits", "clips", "segments", "features_2d", "features_3d", "log_mel")
 TRAINED_ON_FILE = "trained_on.json"
@@ -94,18 +92,14 @@ def train_model(run: Run) -> Path:
     run.begin()
     _record_training(run, folder, (*TABLES_READ, "filtered") if run.config.filters.rules else TABLES_READ)
     made_from = recipe_of(*_made_from(run, TABLES_READ), *filter_recipe(run))
-    cache_dir = run.config.run.cache_dir
-    return train_on(run.root, run.config.train, folder, "train AVLnet", made_from, cache_dir, choose_by_rules(run))
+    from model.data import has_split
+
+    train_set, val_set = load_split(run, "train"), load_split(run, "val") if has_split(run.root, "val") else None
+    return train_clips(train_set, val_set, run.config.train, folder, "train AVLnet", made_from)
 
 
 def train_on(
-    place: str,
-    settings: TrainSettings,
-    folder: Path,
-    title: str,
-    made_from: str,
-    cache_dir: str | Path | None = None,
-    choose: Choose = lambda clips, _: clips,
+    place: str, settings: TrainSettings, folder: Path, title: str, made_from: str, cache_dir: str | Path | None = None
 ) -> Path:
     """The checkpoint in a folder, trained on a root's or a release's train clips; val clips select where there are any.
 
@@ -116,14 +110,20 @@ def train_on(
         title: of the progress bar.
         made_from: names the values of the clips and of the first weights.
         cache_dir: see `load_clips`.
-        choose: of a split's clips, given with its name, those that are used.
     """
     from model.data import has_split, load_clips
-    from model.train import train
 
     splits = [split for split in ("train", "val") if split == "train" or has_split(place, split)]
-    train_set, *val_sets = (choose(load_clips(place, split, settings.families, cache_dir), split) for split in splits)
-    val_set = val_sets[0] if val_sets else None
+    train_set, *val_sets = (load_clips(place, split, settings.families, cache_dir) for split in splits)
+    return train_clips(train_set, val_sets[0] if val_sets else None, settings, folder, title, made_from)
+
+
+def train_clips(
+    train_set: "ClipSet", val_set: "ClipSet | None", settings: TrainSettings, folder: Path, title: str, made_from: str
+) -> Path:
+    """The checkpoint in a folder, trained on some clips and selected by others: see `train_on`."""
+    from model.train import train
+
     with show_steps(title) as on_step:
         return train(train_set, val_set, settings, folder, on_step=on_step, made_from=made_from).checkpoint
 
@@ -132,17 +132,8 @@ def load_split(run: Run, split: str) -> "ClipSet":
     """The clips of one split that rules leave in, with the features that the configuration trains on."""
     from model.data import load_clips
 
-    clips = load_clips(run.root, split, run.config.train.families, run.config.run.cache_dir)
-    return choose_by_rules(run)(clips, split)
-
-
-def choose_by_rules(run: Run) -> Choose:
-    """What the configuration's rules leave of a split's clips; all of them where there are no rules."""
-    settings = run.config.filters
-    if not settings.rules:
-        return lambda clips, _: clips
-    figures = read_figures(run.root, settings)
-    return lambda clips, split: keep_by_rules(clips, split, settings, figures)
+    clips, rules = load_clips(run.root, split, run.config.train.families, run.config.run.cache_dir), run.config.filters
+    return keep_by_rules(clips, split, rules, read_figures(run.root, rules)) if rules.rules else clips
 
 
 def _record_training(run: Run, folder: Path, tables: tuple[str, ...]) -> None:

@@ -1,8 +1,12 @@
 """A file is there whole or not at all, and an error says what it is of."""
 
-import pytest
+import os
+from contextlib import contextmanager
 
-from datasets.files import open_whole
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+
+from datasets.files import describe_files, open_whole
 
 
 def test_a_file_that_fails_while_it_is_written_leaves_the_old_one_and_nothing_else(tmp_path):
@@ -20,3 +24,22 @@ def test_an_error_of_what_is_read_meanwhile_keeps_its_words(tmp_path, error):
     with pytest.raises(OSError) as raised, open_whole(tmp_path / "copy"):
         raise error
     assert str(raised.value) == said
+
+
+def test_a_listing_with_facts_leaves_out_what_goes_meanwhile(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+
+    class Gone:
+        path = str(tmp_path / "gone.tmp")
+
+        def stat(self):
+            raise FileNotFoundError(self.path)
+
+    @contextmanager
+    def scan(folder):
+        yield [*list(real(folder)), Gone()]
+
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", scan)
+    assert {*describe_files(LocalFileSystem(), str(tmp_path))} == {str(tmp_path / name) for name in ("a", "b")}

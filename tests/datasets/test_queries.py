@@ -149,6 +149,12 @@ def test_a_made_dish_that_is_named_too_keeps_its_region(tmp_path):
     assert {query.facets["region"] for query in queries if query.facets["dish"] == "fried turnip"} == {"north"}
 
 
+def test_a_way_of_making_cannot_be_a_column_of_ours(tmp_path):
+    path = write_grammar(tmp_path, ingredient_rows="ingredient\tkind\nturnip\troot\n", made_by='"query"')
+    with pytest.raises(ValueError, match="cannot be called 'query'"):
+        load_queries(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from datasets.attempts import keep_highest_attempt
 from datasets.files import read_json, write_bytes, write_json
 from datasets.outcomes import MAX_DETAIL_CHARS, OK, dropped, failed
+from datasets.parts import parquet_bytes
 from datasets.schemas import SCHEMA_VERSION, TABLES, list_of_vectors
 from datasets.tables import (
     TableError,
@@ -31,7 +32,6 @@ from datasets.tables import (
     current_recipe,
     list_parts,
     make_table,
-    parquet_bytes,
     read_table,
     record_run,
     subtract,

@@ -1,5 +1,6 @@
 """Lists as their datasets publish them: read whole, or refused by name of what is not understood."""
 
+import csv
 import json
 import pickle
 from pathlib import Path
@@ -200,6 +201,34 @@ def test_a_list_of_videos_names_videos_and_no_clips(layout: str, tmp_path: Path)
 def test_a_cell_with_a_list_of_captions_gives_each_clip_its_own(tmp_path: Path) -> None:
     found = read_list(write(tmp_path, *CLIPS["Panda-70M"][:2]), "train")
     assert list(found.captions.values()) == ["a man cooks", "a pan's lid"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "captions"),
+    [
+        ('["\\ud83d\\ude00", "b"]', ["\U0001f600", "b"]),
+        ('["a", null]', ["a"]),
+        ("[{[]: 1}, 'b']", []),
+        ("[" + "-" * 5000 + "1]", []),
+    ],
+    ids=["an emoji as JSON writes it", "nothing of one clip", "no Python", "nested without an end"],
+)
+def test_a_cell_that_begins_as_a_list_is_read_as_json_or_taken_as_it_stands(
+    cell: str, captions: list[str], tmp_path: Path
+) -> None:
+    row = {
+        "videoID": A,
+        "timestamp": "[['0:00:01.000', '0:00:11.000'], ['0:00:12.000', '0:00:20.000']]",
+        "caption": cell,
+    }
+    path = tmp_path / "list.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerow(row)
+    found = read_list(path, "train")
+    assert list(found.captions.values()) == (captions or [cell, cell])
+    assert all(text.encode() for text in found.captions.values())
 
 
 REFUSED: dict[str, tuple[str, Any, str]] = {

@@ -1,8 +1,10 @@
-"""A real Prefect server for the flows, and one small root that the whole pipeline has run over."""
+"""A real Prefect server for the flows, one small root that the whole pipeline has run over, and a browser."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,3 +78,17 @@ def watched_pipeline(small_config: Config, prefect_server: None) -> Seen:
 def small_root(small_config: Config, watched_pipeline: Seen) -> str:
     """A root that the whole pipeline has run over."""
     return small_config.root
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A headless Chromium of this machine. Of one test alone: while it is there, asyncio runs in this thread."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs a Chromium, a program of the system: make setup-debian")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

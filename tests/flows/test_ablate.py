@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 from retrieval_roots import COMMON, clip_ids_of, write_retrieval_root
+from typer.testing import CliRunner
 
 from datasets.filters import FilterSettings
 from datasets.outcomes import OK
 from datasets.tables import make_table, record_run, write_part
+from flows.__main__ import app
 from flows.config import ConfigError, load_config
 from flows.experiments.ablate import list_arms, measure_arms
 from flows.experiments.ablation_results import name_arm, to_frame, write_ablation
@@ -120,3 +122,18 @@ def test_an_interval_over_seeds_is_wider_than_one_of_queries_alone_where_seeds_d
     assert found.mean == pytest.approx(0) and found.high - found.low > 0.4
     same = paired_difference_of_seeds(without, without + 0.1)
     assert (same.low, same.high) == pytest.approx((0.1, 0.1))
+
+
+@pytest.mark.parametrize(("words", "seeds"), [([], 3), (["--set=experiments.seeds=5"], 5), (["--seeds=2"], 2)])
+def test_as_many_seeds_as_are_set_else_three(words, seeds, monkeypatch, tmp_path):
+    asked = []
+
+    def end(settings):
+        asked.append(settings.experiments.seeds)
+        raise ValueError("far enough")
+
+    monkeypatch.setattr("flows.experiments.ablate.run_ablation", end)
+    monkeypatch.setattr("flows.commands.training.start_server", lambda: None)
+    monkeypatch.setattr("flows.machinery.doctor.require", lambda *_: None)
+    CliRunner().invoke(app, ["ablate", f"--root={tmp_path}", *words])
+    assert asked == [seeds]

@@ -7,7 +7,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -75,10 +74,10 @@ def test_the_composed_services_start_are_well_ask_for_the_password_and_run_a_flo
     assert is_well(composed["database"], database) and not is_well(server, database)
     with in_background(server["entrypoint"], home | server["environment"], tmp_path / "server.log"):
         wait_for(lambda: is_well(server, database), START_S["server"], "the server's health check passes")
-        assert httpx.post(f"{api}/deployments/filter", json={}).status_code == 401
+        assert httpx.post(f"{api}/deployments/filter", json={}, timeout=30).status_code == 401
         log = tmp_path / "worker.log"
         with in_background(["flows", *worker["command"]], home | worker["environment"], log) as process:
-            assert is_well(worker, database)
+            wait_for(lambda: is_well(worker, database), START_S["worker"], "the worker's health check passes")
 
             def deployments():
                 found = httpx.post(f"{api}/deployments/filter", json={}, auth=password, timeout=30).json()
@@ -96,10 +95,9 @@ def test_the_composed_services_start_are_well_ask_for_the_password_and_run_a_flo
             # Prefect marks a run as cancelled whose process has not quite ended when it is told to stop.
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
             wait_for(lambda: not children.read_text().split(), 60, "the run's process ends")
-            began = time.monotonic()
+            assert worker["stop_grace_period"] == "2m"
             process.send_signal(signal.SIGTERM)  # as `docker compose stop`
             process.wait(120)
-            assert worker["stop_grace_period"] == "2m" and time.monotonic() - began < 120
     runs = query(database, "select state_type from flow_run")
     assert [str(run["state_type"]) for run in runs] == ["COMPLETED"]
     for name in ("server.log", "worker.log"):

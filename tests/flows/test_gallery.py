@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import wave
 from html.parser import HTMLParser
 from pathlib import Path
@@ -181,23 +180,17 @@ CHECKS = """() => ({
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the program chromium (apt-get install chromium)")
 @pytest.mark.parametrize("width", [1200, 390])
-def test_a_browser_shows_all_pictures_and_knows_all_sounds(config, width):
-    from playwright.sync_api import sync_playwright
-
+def test_a_browser_shows_all_pictures_and_knows_all_sounds(browser, config, width):
     said = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(Path(config.root, "gallery.html").resolve().as_uri())
-        page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-        page.wait_for_function("[...document.images].every(i => i.complete)")
-        page.wait_for_function("[...document.querySelectorAll('audio')].every(a => a.readyState >= 1)")
-        found = page.evaluate(CHECKS)
-        browser.close()
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(Path(config.root, "gallery.html").resolve().as_uri())
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_function("[...document.images].every(i => i.complete)")
+    page.wait_for_function("[...document.querySelectorAll('audio')].every(a => a.readyState >= 1)")
+    found = page.evaluate(CHECKS)
     assert said == []
     assert found["broken"] == 0 and found["pictures"] == 5 * NUM_PAIRS + 2 - NUM_PAIRS
     assert all(0.9 < seconds < 1.3 for seconds in found["seconds"]) and len(found["seconds"]) == NUM_PAIRS

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -121,15 +121,17 @@ def test_of_two_runs_typed_at_once_the_second_refuses_and_says_so(tmp_path, smal
     root, home = tmp_path / "root", tmp_path / "prefect"
     for name, begun in BEGUN.items():
         command = typed(name, root, small_config, *ONE_BY_ONE)
-        first = subprocess.Popen(command, cwd=TOP, env=own_environment(home), stdout=subprocess.DEVNULL)
-        wait_for_part(root / begun, first)
-        first.send_signal(signal.SIGSTOP)  # so that it cannot end while the second one starts
-        second = run_typed(command, home)
-        first.send_signal(signal.SIGCONT)
-        assert second.returncode == 3
-        busy = f"error: another run works on the root {root}: wait for it to end, or stop it"
-        assert error_lines(second.stderr) == [busy]
-        assert first.wait() == 0
+        with ended_after(
+            subprocess.Popen(command, cwd=TOP, env=own_environment(home), stdout=subprocess.DEVNULL)
+        ) as first:
+            wait_for_part(root / begun, first)
+            first.send_signal(signal.SIGSTOP)  # so that it cannot end while the second one starts
+            second = run_typed(command, home)
+            first.send_signal(signal.SIGCONT)
+            assert second.returncode == 3
+            busy = f"error: another run works on the root {root}: wait for it to end, or stop it"
+            assert error_lines(second.stderr) == [busy]
+            assert first.wait(600) == 0
     assert differing(root, small_root) == []
 
 
@@ -143,12 +145,13 @@ def test_ctrl_c_in_a_terminal_ends_a_run_in_one_line_and_the_next_one_ends_as_ev
         )
         os.close(its)
         shown = []
-        reader = threading.Thread(target=read_terminal, args=(ours, shown))
+        reader = threading.Thread(target=read_terminal, args=(ours, shown), daemon=True)
         reader.start()
-        wait_for_part(root / begun, process)
-        os.write(ours, b"\x03")
-        assert process.wait(60) == 130
-        reader.join()
+        with ended_after(process):
+            wait_for_part(root / begun, process)
+            os.write(ours, b"\x03")
+            assert process.wait(60) == 130
+        reader.join(60)
         os.close(ours)
         log = b"".join(shown).decode()
         assert_told_in_one_line(130, log, "")
@@ -158,6 +161,16 @@ def test_ctrl_c_in_a_terminal_ends_a_run_in_one_line_and_the_next_one_ends_as_ev
         done = run_typed(command, home)
         assert done.returncode == 0, done.stderr[-3000:]
     assert differing(root, small_root) == []
+
+
+@contextmanager
+def ended_after(process):
+    """Whatever a test finds, nothing of it is left that is stopped or runs on."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_for_part(folder, process):

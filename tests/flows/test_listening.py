@@ -110,20 +110,6 @@ def page_address(small_root, small_config):
     return f"file://{small_root}/report.html"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium of this machine."""
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("needs a Chromium, a program of the system: make setup-debian")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.mark.slow
 def test_in_a_browser_answers_are_kept_counted_and_saved_as_the_csv_that_is_read_back(
     browser, page_address, small_root, tmp_path

@@ -19,6 +19,10 @@ LOOKS = [1, 2, 3, 1, 4, 4]  # of clip 0 and 3, and of 4 and 5: but those are of 
 
 @pytest.fixture
 def root(tmp_path):
+    return write_root(tmp_path, LOOKS)
+
+
+def write_root(tmp_path, looks):
     videos = ["a", "b", "c", "d", "e", "e"]
     keys = [{"clip_id": make_clip_id(v, 9000 * n, 9000 * n + 6000), "video_id": v, **OK} for n, v in enumerate(videos)]
     times = [{"start_ms": 9000 * n, "end_ms": 9000 * n + 6000} for n in range(len(videos))]
@@ -28,7 +32,7 @@ def root(tmp_path):
     }
     for name, table in rows.items():
         write_part(tmp_path, name, make_table(name, table, recipe="r", run_id="x"))
-    vectors = [np.abs(np.random.default_rng(look).normal(1, 1, 16)).tolist() for look in LOOKS]
+    vectors = [np.abs(np.random.default_rng(look).normal(1, 1, 16)).tolist() for look in looks]
     columns = {name: [key[name] for key in keys] for name in ("clip_id", "video_id", "status")}
     columns |= {
         "pooled_2d": pa.array(vectors, pa.list_(pa.float32())),
@@ -46,6 +50,12 @@ def test_the_nearest_of_another_split_and_video_comes_first(root):
     assert found[0].sides[0].middle_ms == 3 * 9000 + 3000
     assert found[1].similarity < 0.9
     assert len(find_look_alikes(root, num_pairs=1)) == 1
+
+
+def test_two_videos_that_are_each_others_nearest_are_shown_once(tmp_path):
+    found = find_look_alikes(write_root(tmp_path, [1, 2, 3, 3, 4, 5]))
+    assert found[0].similarity == pytest.approx(1, abs=1e-5)
+    assert [{side.video_id for side in pair.sides} for pair in found].count({"c", "d"}) == 1
 
 
 def test_the_report_names_them_where_no_media_are_here(root):

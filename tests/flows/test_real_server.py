@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -118,20 +117,14 @@ def test_the_server_holds_every_deployment_with_its_limit(served):
     assert {name for d in found for name in [d.name] if d.schedules} == {"curate-daily"}
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a Chromium")
-def test_prefects_page_shows_the_deployments(served):
-    from playwright.sync_api import sync_playwright
-
+def test_prefects_page_shows_the_deployments(browser, served):
     _, environment = served
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.goto(environment["PREFECT_API_URL"].removesuffix("/api") + "/deployments")
-        page.get_by_text("refresh-availability").first.wait_for(timeout=60_000)
-        if PICTURES:
-            page.screenshot(path=f"{PICTURES}/prefect-deployments.png")
-            for name in ("runs", "artifacts"):
-                page.goto(environment["PREFECT_API_URL"].removesuffix("/api") + f"/{name}")
-                page.wait_for_timeout(3000)
-                page.screenshot(path=f"{PICTURES}/prefect-{name}.png")
-        browser.close()
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto(environment["PREFECT_API_URL"].removesuffix("/api") + "/deployments")
+    page.get_by_text("refresh-availability").first.wait_for(timeout=60_000)
+    if PICTURES:
+        page.screenshot(path=f"{PICTURES}/prefect-deployments.png")
+        for name in ("runs", "artifacts"):
+            page.goto(environment["PREFECT_API_URL"].removesuffix("/api") + f"/{name}")
+            page.wait_for_timeout(3000)
+            page.screenshot(path=f"{PICTURES}/prefect-{name}.png")

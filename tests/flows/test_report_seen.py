@@ -2,7 +2,6 @@
 
 import base64
 import io
-import shutil
 import subprocess
 
 import pytest
@@ -59,19 +58,6 @@ def test_a_picture_that_is_too_large_is_left_out_and_so_is_the_hundred_and_first
     (shown / "report.html").unlink()
     monkeypatch.setattr("flows.report.pictures.MOST_BYTES", 10)
     assert not Page(build(shown)).all("img")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("needs a Chromium, a program of the system: make setup-debian")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

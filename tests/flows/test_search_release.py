@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from datetime import date
 from pathlib import Path
 
@@ -181,41 +180,32 @@ def test_an_index_of_3000_clips_of_1024_numbers_takes_at_most_4_mb():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the program chromium (apt-get install chromium)")
 @pytest.mark.parametrize("width", [1200, 390])
-def test_a_browser_finds_offline_what_python_finds_by_keyboard_alone(release, checkpoint, tmp_path, width):
-    from playwright.sync_api import sync_playwright
-
+def test_a_browser_finds_offline_what_python_finds_by_keyboard_alone(browser, release, checkpoint, tmp_path, width):
     path, said = write_search_page(release, tmp_path, checkpoint), []
     shown = "() => [...document.querySelectorAll('#found li')].map(item => item.dataset.clip)"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(path.resolve().as_uri())
-        for query in ("玉ねぎ", "ONION", "प्याज काट", "塩", "とうもろこし", "切ります フライパン"):
-            page.keyboard.press("Control+A")
-            page.keyboard.insert_text(query)
-            assert page.evaluate(shown) == [one.clip.clip_id for one in find_words(release, query, 10)], query
-        for clip in read_clips(release)[:3]:
-            page.fill("#query", "")
-            page.get_by_label(f"more like {clip.clip_id}").press("Enter")
-            alike = [one.clip.clip_id for one in find_like(release, clip.clip_id, checkpoint, 10)]
-            assert page.evaluate(shown) == alike
-        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
-        page.screenshot(path=tmp_path / "page.png")
-        browser.close()
+    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
+    page = context.new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.resolve().as_uri())
+    for query in ("玉ねぎ", "ONION", "प्याज काट", "塩", "とうもろこし", "切ります フライパン"):
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(query)
+        assert page.evaluate(shown) == [one.clip.clip_id for one in find_words(release, query, 10)], query
+    for clip in read_clips(release)[:3]:
+        page.fill("#query", "")
+        page.get_by_label(f"more like {clip.clip_id}").press("Enter")
+        alike = [one.clip.clip_id for one in find_like(release, clip.clip_id, checkpoint, 10)]
+        assert page.evaluate(shown) == alike
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    page.screenshot(path=tmp_path / "page.png")
     assert said == []
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the program chromium (apt-get install chromium)")
 @pytest.mark.skipif(not RUNTIME.is_dir(), reason="needs `npm install --no-save onnxruntime-web@1.30.0`")
-def test_a_browser_hears_what_python_hears_without_network(release, checkpoint, tmp_path):
-    from playwright.sync_api import sync_playwright
-
+def test_a_browser_hears_what_python_hears_without_network(browser, release, checkpoint, tmp_path):
     recordings = []
     for number, voice in enumerate(("mei:0:1.0", "espeak:en+f2:165:50", "espeak:hi+m3:150:40")):
         sound = speak("玉ねぎを切ります" if number == 0 else "now cut the onion", voice)
@@ -223,19 +213,16 @@ def test_a_browser_hears_what_python_hears_without_network(release, checkpoint, 
         wavfile.write(recordings[-1], 16_000, (sound * 32_767).astype(np.int16))
     path, said = write_search_page(release, tmp_path / "page", checkpoint, RUNTIME), []
     shown = "() => [...document.querySelectorAll('#found li')].map(item => item.dataset.clip)"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_context(offline=True).new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(path.resolve().as_uri())
-        for recording in recordings:
-            page.fill("#query", "塩")
-            page.set_input_files("#recording", recording)
-            page.get_by_text(re.compile("^(What the model|This cannot)")).wait_for()
-            expected = [one.clip.clip_id for one in find_sound(release, recording, checkpoint, 10)]
-            assert page.evaluate(shown) == expected, page.inner_text("#told")
-        browser.close()
+    page = browser.new_context(offline=True).new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.resolve().as_uri())
+    for recording in recordings:
+        page.fill("#query", "塩")
+        page.set_input_files("#recording", recording)
+        page.get_by_text(re.compile("^(What the model|This cannot)")).wait_for()
+        expected = [one.clip.clip_id for one in find_sound(release, recording, checkpoint, 10)]
+        assert page.evaluate(shown) == expected, page.inner_text("#told")
     assert said == []
 
 
