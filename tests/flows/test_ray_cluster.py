@@ -74,11 +74,14 @@ def start(environment, words, program=("-m", "flows")):
     return subprocess.Popen(command, env=environment, cwd=TOP, stdout=log, stderr=subprocess.STDOUT), log
 
 
-def finish(process, log):
+def finish(process, log, code=0):
+    """What the process told, which must end with the exit code."""
     with log:
-        code = process.wait(timeout=400)
+        ended = process.wait(timeout=400)
         log.seek(0)
-        assert code == 0, log.read()[-3000:]
+        told = log.read()
+    assert ended == code, told[-3000:]
+    return told
 
 
 def run(environment, *args, **kwargs):
@@ -169,9 +172,7 @@ def test_a_store_that_refuses_for_good_stops_the_run_in_one_line(server, store, 
     store.throttle(every=1)
     fsspec.filesystem("s3").clear_instance_cache()
     words = command("featurize", f"{store.bucket}/refused", site, f"run.media_root={tmp_path}/media")
-    process = start(server, words)
-    told, _ = process.communicate(timeout=400)
+    told = finish(*start(server, words), code=3)
     store.throttle(every=0)
-    assert process.returncode == 3, told[-3000:]
     assert told.splitlines()[-1].startswith("error: ") and "reduce your request rate" in told
     assert "Traceback" not in told

@@ -11,6 +11,7 @@ from datasets.outcomes import OK
 from datasets.tables import make_table, record_run, write_part
 from extract.media import ffmpeg_path
 from flows.report.pictures import MOST_BYTES
+from tests.flows.real_server import wait_for
 from tests.flows.report_roots import Page, build, make_report_root
 
 
@@ -78,7 +79,7 @@ def test_on_a_phone_tables_that_go_on_show_it_and_scroll_by_keyboard(browser, ad
         box.focus()
         assert box.evaluate("e => document.activeElement === e && getComputedStyle(e).outlineStyle") == "solid"
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("document.activeElement.scrollLeft > 0")
+        wait_for(lambda: page.evaluate("document.activeElement.scrollLeft > 0"), 30, "the table scrolls")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.close()
 

@@ -29,7 +29,7 @@ USED = {
     "features.weights_3d", "train.recipe", "train.init_checkpoint", "evaluate.metrics", "publish.name",
     "publish.license", "publish.license_file", "run.media_root", "run.cache_dir", "run.part", "schedules.timezone",
     "schedules.curate_daily", "schedules.regenerate", "schedules.publish", "schedules.pipeline",
-    "schedules.refresh_availability", "schedules.housekeeping", "experiments.youcook_japanese.rows",
+    "schedules.refresh_availability", "schedules.housekeeping", "filters.rules", "experiments.youcook_japanese.rows",
     "experiments.places_japanese.rows", "experiments.places_hindi.rows",
 }  # fmt: skip
 FREE = [(".".join(path), is_many) for path, is_many in FIELDS if ".".join(path) not in USED]
