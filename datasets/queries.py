@@ -6,7 +6,6 @@ sources of the words.
 """
 
 import csv
-import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +15,15 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from datasets.schemas import TABLES
+from datasets.seeded_order import drawn_by
 from datasets.settings import Settings
 from datasets.suggestions import did_you_mean
 from datasets.tables import read_table
 
 GRAMMARS = Path(__file__).parent / "queries"
-_NO_FACETS = frozenset(TABLES["searches"].schema.names)
+YIELDS = ("queries", "videos found", "videos selected", "videos downloaded", "clips")
+"""What the queries of a facet's value brought, counted: the columns beside the facet's own."""
+_NO_FACETS = frozenset({*TABLES["searches"].schema.names, *YIELDS})
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def expand_grammar(path: Path) -> list[Query]:
     known = {query.query for query in named}
     items = [(query, grammar.name_phrases) for query in named]
     items += [(query, grammar.made_phrases) for query in _without_repeats(made) if query.query not in known]
-    items.sort(key=lambda item: hashlib.sha256(item[0].query.encode()).digest())
+    items.sort(key=lambda item: drawn_by(item[0].query))
     num_rounds = max(len(grammar.name_phrases), len(grammar.made_phrases))
     return _without_repeats(
         replace(query, query=phrases[(turn + place) % len(phrases)].replace(f"{{{slot}}}", query.query))

@@ -1,12 +1,12 @@
 """How many clips other settings would give: the arithmetic of clips over the same segments."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
+from datasets.seeded_order import drawn_by
 from datasets.tables import read_run
 from extract.clips import ClipSettings, cut_clips
 from flows.config import Config
@@ -78,4 +78,4 @@ def count_own_choices(config: Config, segments: pd.DataFrame, segmented: pd.Data
 
 def choose_videos(video_ids: Iterable[str], links: dict[str, str | None], num_videos: int) -> list[str]:
     """At most `num_videos` ids in the order of a hash of the id, those with local media first."""
-    return sorted(video_ids, key=lambda v: (links.get(v) is None, hashlib.sha256(v.encode()).digest()))[:num_videos]
+    return sorted(video_ids, key=lambda v: (links.get(v) is None, drawn_by(v)))[:num_videos]

@@ -13,6 +13,7 @@ from rich.table import Table
 from datasets.counts import count_drawn, count_found, count_ok, count_rows
 from datasets.outcomes import VIDEO_REASONS, Policy, Status
 from datasets.outside_text import one_line
+from datasets.queries import YIELDS
 from datasets.schemas import TABLES
 from datasets.suggestions import did_you_mean
 from datasets.tables import list_parts, read_ok, read_run, read_table
@@ -209,9 +210,6 @@ def read_agreements(root: str) -> pd.DataFrame:
     return pd.DataFrame({"probability": [f"{low:.1f} to {low + 0.1:.1f}" for low in edges[:-1]], "clips": counts})
 
 
-STAGES = ("queries", "videos found", "videos selected", "videos downloaded", "clips")
-
-
 def read_yields(root: str, facet: str) -> pd.DataFrame:
     """Queries and what they brought, one row a value of the facet, most clips first.
 
@@ -231,11 +229,11 @@ def read_yields(root: str, facet: str) -> pd.DataFrame:
         found.join(clips, keys="video_id", join_type="inner").group_by("value").aggregate([("clip_id_count", "sum")]),
     ]
     frame = pd.DataFrame({"value": pd.Series(dtype="str")})
-    for stage, table in zip(STAGES, counts, strict=True):
+    for stage, table in zip(YIELDS, counts, strict=True):
         frame = frame.merge(table.rename_columns(["value", stage]).to_pandas(), on="value", how="outer")
-    frame = frame.fillna(dict.fromkeys(STAGES, 0)).astype(dict.fromkeys(STAGES, "int64"))
-    order = [*reversed(STAGES), "value"]
-    frame = frame.sort_values(order, ascending=[*([False] * len(STAGES)), True], ignore_index=True)
+    frame = frame.fillna(dict.fromkeys(YIELDS, 0)).astype(dict.fromkeys(YIELDS, "int64"))
+    order = [*reversed(YIELDS), "value"]
+    frame = frame.sort_values(order, ascending=[*([False] * len(YIELDS)), True], ignore_index=True)
     return frame.rename(columns={"value": facet})
 
 

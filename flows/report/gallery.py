@@ -1,7 +1,5 @@
 """Spoken queries and what they found, to look at and listen to: one page without server or script."""
 
-import base64
-import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -15,6 +13,7 @@ from PIL import Image
 
 from datasets.files import write_bytes
 from datasets.places_audio import locate_pairs
+from datasets.seeded_order import drawn_by
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe, list_parts, read_ok
 from datasets.wording import format_clock
@@ -23,7 +22,7 @@ from features.captioned_images import read_image
 from features.frames.decoded import ClipError
 from flows.config import GALLERY_FILE, Config
 from flows.report.heading import read_heading
-from flows.report.page import render_template
+from flows.report.page import data_address, render_template
 from flows.report.query_yields import read_ranks
 from flows.report.spoken_words import read_words
 
@@ -157,7 +156,7 @@ def choose_queries(positions: dict[str, float], num_shown: int) -> dict[str, lis
         of the parts before it.
     """
     num_shown = min(num_shown, len(positions))
-    drawn = sorted(positions, key=lambda clip_id: hashlib.sha256(clip_id.encode()).digest())[: -(-num_shown // 2)]
+    drawn = sorted(positions, key=drawn_by)[: -(-num_shown // 2)]
     rest = sorted(positions.keys() - set(drawn), key=lambda clip_id: (positions[clip_id], clip_id))
     best = rest[: num_shown // 5]
     hardest = rest[len(best) :][::-1][: num_shown - len(drawn) - len(best)]
@@ -193,10 +192,10 @@ def make_picture(item: Item) -> str | None:
         if item.picture is None:
             return None
         if item.picture_at_ms is not None:
-            return _data_address("image/jpeg", encode_thumbnail(item.picture, item.picture_at_ms))
+            return data_address("image/jpeg", encode_thumbnail(item.picture, item.picture_at_ms))
         file = io.BytesIO()
         Image.fromarray(read_image(item.picture)).save(file, "JPEG", quality=70)
-        return _data_address("image/jpeg", file.getvalue())
+        return data_address("image/jpeg", file.getvalue())
     except (MediaError, ClipError):
         return None
 
@@ -207,13 +206,9 @@ def make_sound(item: Item) -> str | None:
     try:
         if item.sound is None:
             return None
-        return _data_address("audio/mpeg", encode_speech(item.sound, item.start_ms, end_ms, item.audio_track))
+        return data_address("audio/mpeg", encode_speech(item.sound, item.start_ms, end_ms, item.audio_track))
     except MediaError:
         return None
-
-
-def _data_address(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _make_query(

@@ -1,11 +1,11 @@
 """The listening sheet: clips drawn for people to judge, and what their answers say about all clips."""
 
-import hashlib
 from dataclasses import dataclass
 
 import pandas as pd
 
 from datasets.ids import make_clip_id
+from datasets.seeded_order import drawn_by
 from datasets.wording import format_clock
 from flows.report.links import clip_fragment
 
@@ -39,7 +39,7 @@ def draw_samples(
     here = kept[kept["video_id"].astype(str).map(lambda video_id: links.get(video_id) is not None).astype(bool)]
     spans = here[["video_id", "start_ms", "end_ms", "split"]].astype({"video_id": str, "split": str})
     rows = [(make_clip_id(v, int(a), int(b)), v, int(a), int(b), s) for v, a, b, s in spans.itertuples(index=False)]
-    rows.sort(key=lambda row: hashlib.sha256(row[0].encode()).digest())
+    rows.sort(key=lambda row: drawn_by(row[0]))
     samples = []
     for clip_id, video_id, start_ms, end_ms, split in rows[:num_samples]:
         text = f"{format_clock(start_ms)}, {(end_ms - start_ms) / 1000:.1f} s, {split or 'in no split'}"

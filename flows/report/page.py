@@ -63,6 +63,11 @@ def render_page(content: dict[str, Any]) -> str:
     )
 
 
+def data_address(kind: str, content: bytes) -> str:
+    """A file within the page: the data: address of content of a media type."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
 def digest_script(script: str) -> str:
     """What a page's policy names its only script by."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

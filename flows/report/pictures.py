@@ -1,6 +1,5 @@
 """Small pictures of videos and clips in the page: made once, and taken over from the page of before."""
 
-import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -8,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from flows.report.page import data_address
 
 WIDTH = 160
 MOST_PICTURES = 100
@@ -67,4 +68,4 @@ def _encode(frame: Frame) -> str:
         content = encode_thumbnail(frame.path, frame.at_ms, WIDTH)
     except MediaError:
         return ""
-    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}" if len(content) <= MOST_BYTES else ""
+    return data_address("image/jpeg", content) if len(content) <= MOST_BYTES else ""

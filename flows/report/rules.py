@@ -1,11 +1,11 @@
 """What each rule of `[filters]` leaves out, to look at and listen to, and where rules overlap: a page of its own."""
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from datasets.files import write_bytes
+from datasets.seeded_order import drawn_by
 from datasets.tables import read_run, read_table
 from flows.config import RULES_FILE, Config
 from flows.report.gallery import Item, make_picture, make_sound, read_items
@@ -55,10 +55,7 @@ def read_rules_page(config: Config, rules: list[dict[str, Any]]) -> dict[str, An
     for row in rows:
         fallen[row["rule"]][row["clip_id"]] = row["value"]
     number = min(NUM_EXAMPLES, max(1, MOST_EXAMPLES // len(rules)))
-    # The first in the order of a hash of their ids: nobody chose them.
-    chosen = {
-        name: sorted(own, key=lambda c: hashlib.sha256(c.encode()).digest())[:number] for name, own in fallen.items()
-    }
+    chosen = {name: sorted(own, key=drawn_by)[:number] for name, own in fallen.items()}
     wanted = {clip_id for clip_ids in chosen.values() for clip_id in clip_ids}
     items = {clip_id: item for clip_id, item in read_items(config) if clip_id in wanted}
     with ThreadPoolExecutor(config.run.num_workers) as pool:

@@ -12,9 +12,9 @@ import pytest
 
 from datasets.schemas import list_of_vectors
 from datasets.tables import add_common_columns, list_parts, read_table, write_part
+from tests.needs import READERS_PYTHON, needs_readers
 
 TOP = Path(__file__).parents[2]
-READERS_PYTHON = TOP / ".venv-readers" / "bin" / "python"
 TOOLS = ("pandas", "pyarrow", "duckdb", "hugging face")
 
 
@@ -52,7 +52,7 @@ def make_rows(lengths: list[int | None], name: str, start: int) -> pa.Table:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not READERS_PYTHON.is_file(), reason="needs `make setup-readers`")
+@needs_readers
 @pytest.mark.parametrize(
     ("name", "column"),
     [("features_2d", "values"), ("features_3d", "values"), ("log_mel", "values"), ("pooled", "pooled_3d")],

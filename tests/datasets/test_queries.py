@@ -182,6 +182,7 @@ def test_a_bad_grammar_is_refused_in_one_line(tmp_path, changes, message):
         ("wide.tsv", b"query\na\tb\n", "bad row"),
         ("hollow.tsv", b"dish\tquery\nx\t\n", "bad row"),
         ("taken.tsv", b"query\tstatus\na\tb\n", "a facet cannot be called 'status'"),
+        ("counted.tsv", b"query\tclips\na\tb\n", "a facet cannot be called 'clips'"),
     ],
 )
 def test_a_bad_file_is_refused_in_one_line(tmp_path, name, content, message):

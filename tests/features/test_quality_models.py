@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from datasets.wheels import WEIGHTS_DIR
 from features.frames.decoded import DecodedClip
 from features.quality.faces import FaceCount, keep_apart
 from features.quality.packaged import MODELS, find_models
@@ -13,11 +12,9 @@ from features.quality.shots import ShotCuts, find_cuts, shrink
 from features.quality.text import TextArea
 from features.quality.voice import VoiceQuality
 from features.quality.watching import WATCHERS, Watched, load_networks
+from tests.needs import needs_models
 
 RNG = np.random.default_rng(3)
-needs_models = pytest.mark.skipif(
-    not all(model.path_in(WEIGHTS_DIR).is_file() for model in MODELS.values()), reason="needs `make weights-describe`"
-)
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,14 @@ from datasets.outcomes import OK
 from datasets.schemas import TABLES
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe, list_parts, make_table, read_run, read_table, write_part
-from datasets.wheels import WEIGHTS_DIR
 from extract.media import ffmpeg_path
 from features.quality.figures import CODE_VERSION
-from features.quality.packaged import MODELS
 from flows.config import Config, RunSettings
 from flows.stages.describe import describe, load_models
 from flows.status import read_qualities
 from tests.extract.data_channel import make_video
+from tests.needs import needs_models
 
-needs_models = pytest.mark.skipif(
-    not all(model.path_in(WEIGHTS_DIR).is_file() for model in MODELS.values()), reason="needs `make weights-describe`"
-)
 MADE = {"recipe": "r", "run_id": "x"}
 CLIPS = {"moves": (0, 6000), "stands": (1000, 9000), "lost": (0, 6000)}
 

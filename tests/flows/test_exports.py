@@ -31,10 +31,10 @@ from flows.exporting.build import export_release
 from flows.machinery.run import Run
 from flows.stages.publish import check_exports
 from tests.flows.open_exports import digest
+from tests.needs import READERS_PYTHON, needs_readers
 from tests.small_tables import FACTS, RUN, make_root
 
 TOP = Path(__file__).parents[2]
-READERS_PYTHON = TOP / ".venv-readers" / "bin" / "python"
 SETTINGS = PublishSettings(name="small", tiny_clips=2, small_clips=4, clips_per_shard=3)
 FORMATS = ("webdataset", "lhotse")
 ODD = 'He said: "</script>"\n玉ねぎ\tを\\切る \U0001f9c5 \x07'
@@ -253,7 +253,7 @@ def test_a_search_page_that_is_there_needs_nothing_until_another_release_does(tm
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not READERS_PYTHON.is_file(), reason="needs `make setup-readers`")
+@needs_readers
 def test_the_hubs_viewer_opens_and_streams_a_release_and_its_webdataset(root, tmp_path):
     environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
     script = TOP / "tests" / "flows" / "stream_release.py"

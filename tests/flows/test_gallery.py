@@ -163,7 +163,7 @@ def test_without_an_evaluation_there_is_no_page(tmp_path):
         build_gallery(Config(root=str(tmp_path)))
 
 
-def test_a_page_of_clips_has_the_picture_and_the_sound_of_each(small_config):
+def test_a_page_of_clips_has_the_picture_and_the_sound_of_each(small_config, small_root):
     build_gallery(small_config)
     page = Page(small_config)
     assert len(page.all("article")) == small_config.splits.test == len(page.all("audio"))

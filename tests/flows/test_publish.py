@@ -21,10 +21,10 @@ from flows.__main__ import app
 from flows.config import Config, load_config
 from flows.stages.publish import publish
 from flows.stages.regenerate import read_release_settings
+from tests.needs import READERS_PYTHON, needs_readers
 from tests.small_tables import make_root
 
 TOP = Path(__file__).parents[2]
-READERS_PYTHON = TOP / ".venv-readers" / "bin" / "python"
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_commands_say_what_they_did(published, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not READERS_PYTHON.is_file(), reason="needs `make setup-readers`")
+@needs_readers
 def test_others_open_a_release_without_our_software(release, tmp_path):
     environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
     script = TOP / "tests" / "flows" / "open_release.py"
