@@ -34,7 +34,7 @@ class FeatureSettings(Settings):
     engine: Literal["auto", "torch", "openvino"] = "auto"
     """auto: OpenVINO on a CPU, torch on a GPU. The recipe has what was chosen."""
     device: str = "auto"
-    """A torch device; auto: the first GPU, else the CPU."""
+    """A torch device; auto: every GPU that this process sees, else the CPU."""
     weights_2d: str | None = None
     """File of the 2D network's weights, "untrained", or none for the published ones. The recipe has their sha256."""
     weights_3d: str | None = None

@@ -100,7 +100,7 @@ def load_encoder(
         weights: a .pth or .safetensors file, "untrained" for deterministic weights that were trained on nothing, or
             None for the published ones (resnet152: torchvision's download; efficientnet_lite0: its package).
         engine: torch, openvino or auto (OpenVINO on a CPU, torch on a GPU).
-        device: a torch device or auto.
+        device: a torch device; auto: every GPU that torch sees, else the CPU.
         precision: fp32, or bf16 where the hardware has it.
         num_threads: cores to use; all when not given.
 
@@ -118,8 +118,8 @@ def load_encoder(
             runner = OpenvinoEngine(path, shape.black_window, precision, num_threads or num_cores())
     else:
         from features.encoders.networks import build_network
-        from features.encoders.torch_engine import TorchEngine, choose_device
+        from features.encoders.torch_engine import open_engine
 
         shape, network, sha256 = build_network(name, weights)
-        runner = TorchEngine(network, choose_device(device), precision)
+        runner = open_engine(network, device, precision)
     return Encoder(name, shape, runner, sha256, trained=weights != UNTRAINED)

@@ -48,7 +48,7 @@ def choose_engine(engine: str, device: str) -> str:
 
     Args:
         engine: auto, torch or openvino.
-        device: a torch device, or "auto" for the first GPU, else the CPU; for OpenVINO, which has no GPU, the CPU.
+        device: a torch device, or "auto" for GPUs where there are any; for OpenVINO, which has none, the CPU.
 
     Raises:
         ValueError: an unknown engine, or OpenVINO on a device that is not the CPU.

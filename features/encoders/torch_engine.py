@@ -1,7 +1,8 @@
 """The torch engine, for GPUs and for CPUs without OpenVINO: fixed-size batches, the last one padded with black."""
 
+import copy
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,12 +15,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from datasets.devices import NoRoomError, device_errors
 from datasets.full_batches import share_batches
 from datasets.outcomes import DeviceError
-from features.encoders.engines import Float32, UInt8, has_bf16
+from features.encoders.engines import Engine, Float32, UInt8, has_bf16
 
 BATCH_SIZE_CPU = 4
 BATCH_SIZE_GPU = 32
 _LOCKS: dict[str, threading.Lock] = defaultdict(threading.Lock)
 """One for each device: two networks take turns on it."""
+_CALLERS: Counter[str] = Counter()
+"""Of each of several GPUs, those that compute on it or wait for it."""
+_COUNTING = threading.Lock()
 
 
 def choose_device(device: str) -> torch.device:
@@ -188,6 +192,48 @@ class TorchEngine:
             computing.wait_event(arrived)
             batch.record_stream(computing)
             yield batch
+
+
+class SeveralGpus:
+    """A network on several GPUs: a caller's windows go where the fewest callers are, of all networks together."""
+
+    name = "torch"
+
+    def __init__(self, engines: Sequence[TorchEngine]) -> None:
+        """Raises:
+        ValueError: the GPUs compute in different precisions, so that rows would be of two recipes.
+        """
+        precisions = {str(engine.device): engine.precision for engine in engines}
+        if len(set(precisions.values())) > 1:
+            found = ", ".join(f"{device} {precision}" for device, precision in precisions.items())
+            raise ValueError(f"the GPUs here differ ({found}): set features.precision = 'fp32', or name one device")
+        self.precision = engines[0].precision
+        self.batch_size = engines[0].batch_size
+        self._engines = engines
+
+    def run(self, windows: UInt8) -> Float32:
+        """See `TorchEngine.run`."""
+        with _COUNTING:
+            engine = min(self._engines, key=lambda engine: _CALLERS[str(engine.device)])
+            _CALLERS[str(engine.device)] += 1
+        try:
+            return engine.run(windows)
+        finally:
+            with _COUNTING:
+                _CALLERS[str(engine.device)] -= 1
+
+
+def open_engine(network: Normalised, device: str, precision: str) -> Engine:
+    """The network on the device named, or for "auto" on every GPU that torch sees, else on the CPU.
+
+    Raises:
+        ValueError: torch has no such device here, or its GPUs differ.
+    """
+    num_gpus = torch.cuda.device_count() if device == "auto" and torch.cuda.is_available() else 0
+    if num_gpus <= 1:
+        return TorchEngine(network, choose_device(device), precision)
+    gpus = [choose_device(f"cuda:{number}") for number in range(num_gpus)]
+    return SeveralGpus([TorchEngine(copy.deepcopy(network), gpu, precision) for gpu in gpus])
 
 
 def fill(buffer: torch.Tensor, batch: list[UInt8]) -> torch.Tensor:

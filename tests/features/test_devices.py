@@ -2,7 +2,9 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Barrier, Lock
 
 import numpy as np
 import pytest
@@ -10,8 +12,15 @@ import torch
 from torch import nn
 
 from datasets.outcomes import DeviceError
-from features.encoders import engines, load_encoder
-from features.encoders.torch_engine import Normalised, TorchEngine, cast_weights, choose_device
+from features.encoders import engines, load_encoder, torch_engine
+from features.encoders.torch_engine import (
+    Normalised,
+    SeveralGpus,
+    TorchEngine,
+    cast_weights,
+    choose_device,
+    open_engine,
+)
 from tests import fake_cuda
 
 WINDOWS = np.arange(6 * 4 * 4 * 3, dtype=np.uint8).reshape(6, 4, 4, 3)
@@ -31,6 +40,16 @@ class Spy(nn.Module):
         if len(frames) > self.room:
             raise self.error("CUDA out of memory")
         return (frames * self.weight).mean((2, 3))
+
+
+@dataclass
+class Opened:
+    """An engine as far as a machine without GPUs can open it."""
+
+    network: nn.Module
+    device: str
+    precision: str
+    batch_size: int = 32
 
 
 def engine_of(spy: Spy) -> TorchEngine:
@@ -107,6 +126,52 @@ def test_those_who_wait_for_a_device_are_done_together_and_each_gets_its_own() -
             np.testing.assert_array_equal(done.result(), expected)
     assert [size for size, _ in spy.seen] == [4, 4]
     assert engine._waiting == []
+
+
+def gpus_of(*spies: Spy) -> SeveralGpus:
+    """As many GPUs, which are this CPU by numbers of their own and compute by these."""
+    several = [engine_of(spy) for spy in spies]
+    for number, engine in enumerate(several):
+        engine.device, engine.lock = torch.device("cpu", number), Lock()
+    return SeveralGpus(several)
+
+
+def test_callers_of_several_gpus_compute_on_all_of_them_at_once() -> None:
+    spies, meet = [Spy(), Spy()], Barrier(2, timeout=30)
+    for spy in spies:
+        spy.register_forward_pre_hook(lambda *_: (meet.wait(), None)[1])
+    gpus, windows = gpus_of(*spies), (WINDOWS[:4], WINDOWS[2:])
+    with ThreadPoolExecutor(2) as callers:
+        found = list(callers.map(gpus.run, windows))
+    for rows, own in zip(found, windows, strict=True):
+        np.testing.assert_array_equal(rows, engine_of(Spy()).run(own))
+
+
+def test_a_gpu_that_failed_is_asked_again_in_its_turn() -> None:
+    gpus = gpus_of(Spy(room=0), Spy())
+    for _ in range(2):
+        with pytest.raises(DeviceError, match="cpu:0 has no room"):
+            gpus.run(WINDOWS)
+
+
+def test_auto_opens_every_gpu_and_a_number_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch_engine, "choose_device", lambda device: device)
+    monkeypatch.setattr(torch_engine, "TorchEngine", Opened)
+    network = Normalised(Spy(), 1.0, (0.0,) * 3, (1.0,) * 3)
+    several = open_engine(network, "auto", "fp32")
+    assert isinstance(several, SeveralGpus)
+    assert [engine.device for engine in several._engines] == ["cuda:0", "cuda:1", "cuda:2"]
+    assert len({id(engine.network) for engine in several._engines}) == 3, "each has weights of its own"
+    one = open_engine(network, "cuda:1", "fp32")
+    assert isinstance(one, Opened) and one.device == "cuda:1"
+
+
+def test_gpus_that_compute_in_two_precisions_are_refused() -> None:
+    unlike = [Opened(nn.Identity(), "cuda:0", "fp32"), Opened(nn.Identity(), "cuda:1", "bf16")]
+    with pytest.raises(ValueError, match=r"the GPUs here differ \(cuda:0 fp32, cuda:1 bf16\): set features.precision"):
+        SeveralGpus(unlike)  # type: ignore[arg-type]
 
 
 @pytest.mark.filterwarnings("ignore:.*CUDA is not available")
