@@ -162,7 +162,7 @@ def _serve(connection: Connection) -> None:
         while True:
             try:
                 steps.put(connection.recv())
-            except EOFError:
+            except (EOFError, ConnectionError):  # reset is what a line is that ends with an answer unread
                 os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=receive, daemon=True).start()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,16 @@ def test_a_surprise_is_told_with_its_traceback_and_the_next_video_is_asked_for()
         check_video("surprise000", SOURCE, PATIENT)
     assert "Traceback" in caught.value.__notes__[0]
     assert check_video("ordinary000", SOURCE, PATIENT)["status"] == "ok"
+
+
+def test_a_worker_ends_with_whoever_started_it_and_ended_before_hearing_that_it_is_ready():
+    ours, theirs = Pipe()
+    with theirs:
+        command = [sys.executable, "-m", "extract.site.worker", str(theirs.fileno())]
+        process = subprocess.Popen(command, cwd=TOP, pass_fds=[theirs.fileno()], start_new_session=True)
+    assert ours.poll(60)
+    ours.close()
+    assert process.wait(60) == -signal.SIGKILL
 
 
 def test_a_worker_ends_with_whoever_started_it(tmp_path):
