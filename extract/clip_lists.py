@@ -18,7 +18,8 @@ from datasets.ids import make_clip_id
 from datasets.numbers import describe, read_number
 from datasets.outcomes import OK, Status, dropped
 from datasets.releases.layout import shards_of
-from extract.lists.entries import Entry, EntryReader, listed, role_of
+from extract.lists.entries import Entry, EntryReader, listed
+from extract.lists.names import role_of
 from extract.lists.pickles import read_plain_pickle
 from extract.lists.tables import read_rows
 from extract.lists.trees import SPLITS as SPLITS

@@ -75,16 +75,18 @@ class LanguageEvidence:
 def base_language(code: str | None) -> str | None:
     """The language of a code in the shortest form of ISO 639: ja for jpn, JPN, ja-JP and ja_JP, zh for chi and zho.
 
-    None where nothing is said: no code, or und, mul and mis. What is no code stays as it is, in small letters.
+    What one language of a group is nearly always meant by is that group: zh for cmn, ar for arb, fa for pes.
+    None where nothing is said: no code, und, mul and mis, or one of the private codes from qaa to qtz, of which DVB
+    writes qaa for the original sound. What is no code stays as it is, in small letters.
     """
     from langcodes import Language
     from langcodes.tag_parser import LanguageTagError
 
     first = re.split("[-_]", (code or "").strip())[0].lower()
-    if first in ("", "und", "mul", "mis"):
+    if first in ("", "und", "mul", "mis") or (len(first) == 3 and "qaa" <= first <= "qtz"):
         return None
     try:
-        return str(Language.get(first).language)
+        return str(Language.get(first).prefer_macrolanguage().language)
     except LanguageTagError:
         return first
 
@@ -141,7 +143,7 @@ def gather_evidence(metadata: Mapping[str, Any], language: str) -> LanguageEvide
     originals = [key.removesuffix("-orig") for key in metadata.get("automatic_captions") or {} if key.endswith("-orig")]
     audible = [item for item in metadata.get("formats") or [] if item.get("acodec") != "none" and item.get("language")]
     original_tracks = [item for item in audible if (item.get("language_preference") or -1) >= ORIGINAL_TRACK]
-    languages = {base_language(item["language"]) for item in original_tracks or audible}
+    languages = {base_language(item["language"]) for item in original_tracks or audible} - {None}
     title, description = metadata.get("title") or "", metadata.get("description") or ""
     return LanguageEvidence(
         audio_language=languages.pop() if len(languages) == 1 else None,

@@ -6,39 +6,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from datasets.numbers import describe
+from extract.lists.names import holds_times, is_timelike, role_of, squeeze
 from extract.lists.times import read_time
 from extract.lists.videos import video_named, youtube_id
-
-# Names without case, spaces and punctuation. Of several for a video the first of these is taken.
-_VIDEO_NAMES = (
-    *("youtubeid", "youtubevideoid", "ytid", "ytvideoid", "videoid", "vid", "vidid"),
-    *("videopath", "videofile", "videoname", "video", "id"),
-)
-_UNIT = r"(?:in)?(?P<unit>ms|msecs?|millis|milliseconds?|s|secs?|seconds?)?"
-_ROLES = (
-    ("address", re.compile(r"(?:video|youtube|yt|watch)?(?:url|link|address)|youtube")),
-    ("start", re.compile(rf"(?:clip|segment|seg|time|t)?(?:start|begin)(?:time|timestamp|stamp)?{_UNIT}")),
-    ("end", re.compile(rf"(?:clip|segment|seg|time|t)?(?:end|stop)(?:time|timestamp|stamp)?{_UNIT}")),
-    ("clips", re.compile(r"timestamps?|segments?|spans?|times|intervals?|annotations?|clips?")),
-    ("segment", re.compile(r"segmentid")),
-    ("split", re.compile(r"split|subset|set|partition|traintestsplit")),
-)
-# Where only such a name says when, nobody knows what would be left out.
-_TIMELIKE = re.compile(
-    r"start|begin|stop|finish|onset|offset|time|stamp|frame|segment|window|interval|\b(end|seconds?|secs?|ms|from|to|[se]|t\d)\b"
-)
 
 # VGGSound and AudioCaps name the start only, since all their clips last ten seconds.
 _ALL_TEN_SECONDS_MS = 10_000
 THE_KEY = "the key"
 # AudioSet-strong: the video, and the millisecond at which its ten seconds begin, from which its times are counted.
 _SEGMENT = re.compile(r"(?P<video>[A-Za-z0-9_-]{11})_(?P<start_ms>[0-9]{1,8})")
-# Charades: a class, its start and its end, and so on in one cell.
-_SPANS_IN_TEXT = re.compile(r"(?:\w+ [0-9]+\.[0-9]+ [0-9]+\.[0-9]+;?)+")
 # QVHighlights: what its clips hold that a query asks for.
 _WINDOWS = "relevantwindows"
 # WavCaps: sounds of FreeSound, BBC and SoundBible, whose numbers look like ids of videos.
@@ -77,40 +56,13 @@ class _Found(NamedTuple):
     """For a time the milliseconds of its unit, for a video the place among its names."""
 
 
-@lru_cache(maxsize=4096)
-def squeeze(name: str) -> str:
-    """A name without case, spaces and punctuation."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-@lru_cache(maxsize=4096)
-def role_of(name: str) -> tuple[str, int] | None:
-    """What a name means, with its rank; None for one that is not understood."""
-    squeezed = squeeze(name)
-    if squeezed in _VIDEO_NAMES:
-        return "video", _VIDEO_NAMES.index(squeezed)
-    for role, pattern in _ROLES:
-        if found := pattern.fullmatch(squeezed):
-            unit = found.groupdict().get("unit") or "s"
-            return role, 1 if unit.startswith("m") else 1000
-    return None
-
-
-@lru_cache(maxsize=4096)
-def is_timelike(name: str) -> bool:
-    """True for a name that seems to say when."""
-    words = re.sub(r"[^a-z0-9]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
-    return _TIMELIKE.search(words) is not None
-
-
-def holds_times(value: Any) -> bool:
-    """True for a value within which something seems to say when: a name, or two numbers side by side."""
-    if isinstance(value, str):
-        return _SPANS_IN_TEXT.fullmatch(value.strip()) is not None
-    if isinstance(value, Mapping):
-        return any(is_timelike(str(name)) or holds_times(inner) for name, inner in value.items())
-    if isinstance(value, list):
-        return (len(value) == 2 and all(type(n) in (int, float) for n in value)) or any(map(holds_times, value))
+def _says_another(role: str, known: _Found, new: _Found) -> bool:
+    """Whether two names of one role say times of which only one could be taken."""
+    if role == "clips":
+        return holds_times(new.value) and new.value != known.value
+    with suppress(ValueError):  # what is no time is refused where it is read
+        if role in ("start", "end"):
+            return abs(read_time(new.value, new.rank) - read_time(known.value, known.rank)) >= 1000
     return False
 
 
@@ -176,6 +128,8 @@ class EntryReader:
         outer = Entry(video_id, split=split, more=item)
         if found.keys() & {"start", "end", "clips"}:
             for number, clip in enumerate(self._read_clips(found, outer, item)):
+                if span is not None and span[0] and (clip.start_ms, clip.end_ms) != span:
+                    raise ValueError(f"has times in its name and others beside it, from where counted: {video_id}")
                 yield replace(clip.moved(origin_ms), number=number)
         elif span is not None:
             yield from self._read_windows(span, outer, item)
@@ -191,14 +145,22 @@ class EntryReader:
             role, rank = role_of(str(name)) or (None, 0)
             if self.video_column is not None:
                 role = "video" if name == self.video_column else None if role in ("video", "address") else role
-            if role and value is not None and value != "" and (role not in found or rank < found[role].rank):
-                found[role] = _Found(str(name), value, rank)
+            if not role or value is None or value == "":
+                continue
+            new = _Found(str(name), value, rank)
+            if role in found and _says_another(role, found[role], new):
+                raise ValueError(f"has {found[role].name[:40]} and {name[:40]}, which say different times")
+            if role not in found or rank < found[role].rank:
+                found[role] = new
         return found
 
     def _find_video(
         self, found: Mapping[str, _Found], key: Any, item: Mapping[Any, Any]
     ) -> tuple[str, tuple[int, int] | None]:
-        """What can only be a video of YouTube says it best; else a column, and at last the key, as it stands."""
+        """What can only be a video of YouTube says it best; else a column, and at last the key, as it stands.
+
+        The key may look like an id by chance (sample_0001, a class): a video or an address beside it says it better.
+        """
         column, address = found.get("video"), found.get("address")
         if any(squeeze(str(name)) == _DOWNLOAD for name in item):
             told = describe(column.value if column else key)
@@ -206,10 +168,12 @@ class EntryReader:
         places = [(place.name, place.value) for place in (column, address) if place]
         if key is not None:
             places.insert(0, (THE_KEY, key))
-        for name, value in places:
-            if known := youtube_id(value):
-                self._take("video", name)
-                return known
+        named = [(name, known) for name, value in places if (known := youtube_id(value))]
+        if named:
+            others = [other for other in named[1:] if other[1][0] != named[0][1][0] and squeeze(other[0]) != "id"]
+            name, known = others[0] if others and named[0][0] == THE_KEY else named[0]
+            self._take("video", name)
+            return known
         name, value = (column.name, column.value) if column else (THE_KEY, key)
         if value is None:
             raise ValueError(f"names no video; it has {', '.join(str(name)[:40] for name in item)[:200]}")
@@ -264,6 +228,13 @@ class EntryReader:
             found = self._find_roles(value)
             if not found.keys() & {"start", "end", "clips"}:
                 raise ValueError(f"has a clip without times: {', '.join(str(name)[:40] for name in value)[:200]}")
+            places = (found[role] for role in ("video", "address") if role in found)
+            named = [known[0] for place in places if squeeze(place.name) != "id" and (known := youtube_id(place.value))]
+            if named and outer.video_id not in named:
+                raise ValueError(f"has a clip of another video, {named[0]}, under {outer.video_id}")
+            if "split" in found:
+                outer = replace(outer, split=found["split"].value)
+                self._take("split", found["split"].name, within=within)
             yield from self._read_clips(found, outer, value, within)
             return
         is_list = isinstance(value, list | tuple)

@@ -6,12 +6,10 @@ import re
 from collections.abc import Iterator
 
 from datasets.numbers import describe
-from extract.lists.entries import role_of
+from extract.lists.names import role_of
 from extract.lists.times import is_time
 from extract.lists.trees import SPLITS
 from extract.lists.videos import youtube_id
-
-_COMMENT = re.compile(r"^#.*(?:\n|$)", re.MULTILINE)
 
 
 def read_rows(content: bytes, video_column: str | None = None) -> tuple[str, list[dict[str, str]]]:
@@ -25,14 +23,15 @@ def read_rows(content: bytes, video_column: str | None = None) -> tuple[str, lis
         text = io.StringIO(content.decode(encoding), newline=None).read()
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 text, at byte {error.start}") from error
-    comments = [line.lstrip("# ") for line in _COMMENT.findall(text)]
-    lines = _COMMENT.sub("", text)
+    comments, lines = _split_comments(text)
     first = next((line for line in lines.splitlines() if line.strip()), "")
     delimiter = next((char for char in "\t,;" if char in first), ",")
     rows = list(_cells(lines, delimiter))
     if not rows:
         return "an empty table", []
     titles = next(_cells(comments[-1], delimiter), []) if comments else []
+    if _is_header(rows[0]) and not rows[1:] and len(titles) == len(rows[0]) > 1:
+        raise ValueError("has rows that begin with #, as comments do, and no others")
     if _is_header(rows[0]) or video_column in rows[0]:
         return "a table", _name_cells(rows[0], rows[1:])
     if _is_header(titles) and len(titles) == len(rows[0]):
@@ -40,11 +39,28 @@ def read_rows(content: bytes, video_column: str | None = None) -> tuple[str, lis
     return "a table without a header", _name_cells(_name_columns(rows[0]), rows)
 
 
+def _split_comments(text: str) -> tuple[list[str], str]:
+    """Lines that begin with #, without it, and all other text; within quotes no line is a comment."""
+    comments, lines, is_quoted = [], [], False
+    for line in re.findall(r".*\n|.+", text):
+        if line.startswith("#") and not is_quoted:
+            comments.append(line.lstrip("# "))
+        else:
+            lines.append(line)
+            is_quoted ^= line.count('"') % 2 == 1
+    return comments, "".join(lines)
+
+
 def _cells(text: str, delimiter: str) -> Iterator[list[str]]:
     """Rows of stripped cells, without empty ones."""
     try:
         for row in csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True):
             cells = [cell.strip() for cell in row]
+            # A quote that is only a character makes one cell of all lines up to the next such.
+            within = [line.split(delimiter) for cell in cells for line in cell.split("\n")[1:]]
+            rows = (parts for parts in within if any(map(youtube_id, parts)) and any(map(is_time, parts)))
+            if swallowed := next(rows, None):
+                raise ValueError(f"has a quote that is not closed before {describe(delimiter.join(swallowed))}")
             if any(cells):
                 yield cells
     except csv.Error as error:
@@ -64,7 +80,7 @@ def _name_columns(first: list[str]) -> list[str]:
             continue
         if len(first) == 1:
             return ["video_id"]
-        if times[i + 1 : i + 3] == [True, True]:
+        if times[i + 1 : i + 3] == [True, True] and times[i + 3 : i + 4] != [True]:
             names[i : i + 3] = ["video_id", "start", "end"]
             return [*names[:-1], "split"] if first[-1].lower() in SPLITS else names
         if i == 0 and len(first) == 4 and times[1:3] == [True, False] and first[3].lower() in SPLITS:

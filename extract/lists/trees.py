@@ -1,11 +1,14 @@
 """The JSON of lists: entries in a list, under their videos' ids, or in the objects that datasets wrap around them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from datasets.numbers import describe
-from extract.lists.entries import Entry, EntryReader, role_of
+from extract.lists.entries import Entry, EntryReader
+from extract.lists.names import holds_times, role_of
 from extract.lists.pickles import Ignored
+from extract.lists.times import is_time
 from extract.lists.videos import youtube_id
 
 SPLITS: Mapping[str, str] = {
@@ -18,6 +21,7 @@ SPLITS: Mapping[str, str] = {
 # ActivityNet, YouCook2 and COIN; MSR-VTT; results of dense captioning; and what people wrap around their own.
 _WRAPPINGS = ("database", "videos", "data", "results")
 _ENTRY_WRAPPINGS = ("annotations", "clips", "segments")
+_BETWEEN = re.compile(r" *(?:-|–|~|,|;|to) *| +")
 # No entry has more names; an object of videos may have millions.
 _MAX_NAMES = 100
 
@@ -38,6 +42,9 @@ def read_tree(value: Any, reader: EntryReader, split: Any = None) -> Iterator[En
     is_entry = any(role is not None and role[0] in ("video", "address") for role in roles)
     wrappings = _WRAPPINGS if is_entry else _WRAPPINGS + _ENTRY_WRAPPINGS
     if wrapping := next((name for name in wrappings if isinstance(value.get(name), Mapping | list)), None):
+        for other in (*_WRAPPINGS, *_ENTRY_WRAPPINGS):
+            if other != wrapping and holds_times(value.get(other)):
+                raise ValueError(f"holds {wrapping}, and times under {other} beside it")
         reader.seen |= {str(name): None for name in value if name != wrapping}
         yield from read_tree(value[wrapping], reader, split)
     elif value and all(str(name).lower() in SPLITS for name in value):
@@ -58,7 +65,8 @@ def _read_keyed(key: Any, item: Any, reader: EntryReader, split: Any) -> Iterato
     if isinstance(item, Mapping):
         entries = reader.read(item, key, split)
     elif is_youtube:
-        entries = reader.read({"clips": item} if isinstance(item, list | tuple) else {}, key, split)
+        is_span = isinstance(item, str) and list(map(is_time, _BETWEEN.split(item.strip()))) == [True, True]
+        entries = reader.read({"clips": item} if is_span or isinstance(item, list | tuple) else {}, key, split)
     else:
         raise ValueError(f"{describe(key)} is not understood: neither a video's id nor clips")
     for entry in entries:

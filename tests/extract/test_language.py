@@ -111,6 +111,7 @@ def test_original_caption_of_a_regional_code_counts() -> None:
     [
         *(("jpn", "ja"), ("JPN", "ja"), ("ja-JP", "ja"), ("ja_JP", "ja"), ("ja-Jpan-JP", "ja")),
         *(("chi", "zh"), ("zho", "zh"), ("zh-Hant-TW", "zh"), ("yue", "yue"), ("hin", "hi"), ("ger", "de")),
+        *(("cmn-Hans-CN", "zh"), ("arb", "ar"), ("pes", "fa"), ("may", "ms"), ("zsm", "ms"), ("qaa", None)),
         *(("eng", "en"), ("en-US", "en"), ("en-US-desc", "en"), ("iw", "he"), ("sr-Latn", "sr")),
         *(("Klingonese", "klingonese"), ("und", None), ("", None), (None, None)),
     ],
@@ -161,6 +162,11 @@ def test_an_english_text_that_names_a_hindi_dish_is_english() -> None:
 def test_several_tracks_without_a_mark_say_nothing() -> None:
     formats = [{"acodec": "opus", "language": "en"}, {"acodec": "opus", "language": "ja"}]
     assert gather_evidence(metadata(formats=formats), "ja").audio_language is None
+
+
+def test_a_track_of_no_named_language_says_nothing_against_another() -> None:
+    formats = [{"acodec": "opus", "language": "und"}, {"acodec": "opus", "language": "jpn"}]
+    assert gather_evidence(metadata(formats=formats), "ja").audio_language == "ja"
 
 
 def test_no_evidence_at_all_is_a_no() -> None:

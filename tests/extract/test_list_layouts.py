@@ -157,6 +157,26 @@ CLIPS: dict[str, tuple[str, Any, list[tuple[str, int, int]]]] = {
     "pairs by id": ("a.json", {A: [[1, 2], [3, 4]], B: [5, 6]}, [(A, 1000, 2000), (A, 3000, 4000), (B, 5000, 6000)]),
     "rows by number": ("a.json", {"0": {"video_id": "abc", "start": 1, "end": 2}}, [("abc", 1000, 2000)]),
     "a span as text": ("a.json", [{"Youtube Video ID": A, "Time Stamp": "0:10-0:19.5"}], [(A, 10_000, 19_500)]),
+    "a span as the value of an id": ("a.json", {A: "0:10-0:20"}, [(A, 10_000, 20_000)]),
+    "MSVD's names": ("a.csv", f"video_id,caption\n{A}_5_15,x\n{B}_0_9,y\n", [(A, 5000, 15_000), (B, 0, 9000)]),
+    "numbers of entries that look like ids": (
+        "a.json",
+        {
+            "video_00001": {"url": ADDRESS + A, "start": 1, "end": 2},
+            "sample_0002": {"video_id": B, "start": 3, "end": 4},
+        },
+        [(A, 1000, 2000), (B, 3000, 4000)],
+    ),
+    "two columns that say the same": (
+        "a.csv",
+        f"video_id,start,end,start_time,end_time\n{A},65,70.4,00:01:05,00:01:10\n",
+        [(A, 65_000, 70_400)],
+    ),
+    "a caption of several lines": (
+        "a.csv",
+        f'video_id,start,end,text\r\n{A},1,2,"stir,\r\ncauliflower, salt"\r\n{B},3,4,x\r\n',
+        [(A, 1000, 2000), (B, 3000, 4000)],
+    ),
     "wrapped": ("a.json", {"annotations": [{"video_id": A, "start": 1, "end": 2}]}, [(A, 1000, 2000)]),
 }
 
@@ -196,6 +216,18 @@ def test_a_list_of_videos_names_videos_and_no_clips(layout: str, tmp_path: Path)
     path = write(tmp_path, *VIDEOS[layout])
     assert read_video_ids(path) == [A, B]
     assert read_clip_list(path) == []
+
+
+def test_a_clip_may_say_its_own_split(tmp_path: Path) -> None:
+    clips = [{"segment": [1, 2], "subset": "testing"}, {"segment": [3, 4]}]
+    found = read_list(write(tmp_path, "a.json", [{"video_id": A, "annotations": clips}]), "train")
+    assert [row["split"] for row in found.clips] == ["test", "train"]
+
+
+def test_a_line_of_a_caption_that_begins_with_a_hash_is_no_comment(tmp_path: Path) -> None:
+    text = f'video_id,start,end,caption\n{A},1,2,"stir\n#yum\nfry"\n# a comment\n'
+    found = read_list(write(tmp_path, "a.csv", text), "train")
+    assert list(found.captions.values()) == ["stir\n#yum\nfry"]
 
 
 def test_a_cell_with_a_list_of_captions_gives_each_clip_its_own(tmp_path: Path) -> None:
@@ -277,6 +309,28 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "a short row": ("a.csv", f"video_id,start,end\n{A},1,2\n{A},5\n", "row 2 has 2 cells"),
     "a long row": ("a.csv", f"video_id,start,end\n{A},1,2,3\n", "row 1 has 4 cells"),
     "cut short in a cell": ("a.csv", f'video_id,start,end,text\n{A},1,2,"a man', "is no table"),
+    "a quote that is a character": (
+        "a.tsv",
+        f'video_id\tstart\tend\ttext\n{A}\t1\t2\t"hello\n{B}\t3\t4\tbye"\n',
+        f"a quote that is not closed before '{B}",
+    ),
+    "rows that look like comments": ("a.csv", f"rank,video_id,start,end\n#1,{A},1,2\n", "rows that begin with #"),
+    "three numbers without a header": ("a.csv", f"{A},100,1,2\n", "names none of its columns"),
+    "times of another language": ("a.csv", f"video_id,開始,終了\n{A},1,2\n", "not understood: 開始, 終了"),
+    "two starts": ("a.csv", f"video_id,start,end,start_time\n{A},1,2,4\n", "start and start_time, which say different"),
+    "two lists of clips": ("a.json", [{"video_id": A, "clips": [[1, 2]], "segments": [[5, 9]]}], "clips and segments"),
+    "videos, and clips beside them": (
+        "a.json",
+        {"videos": [{"id": A}], "annotations": [{"video_id": A, "start": 1, "end": 2}]},
+        "holds videos, and times under annotations",
+    ),
+    "clips under a class that looks like an id": (
+        "a.json",
+        {"windsurfing": [{"video_id": A, "start": 1, "end": 2}]},
+        f"a clip of another video, {A}, under windsurfing",
+    ),
+    "times beside those in a name": ("a.csv", f"vid,start,end\n{A}_60.0_210.0,0,16\n", "and others beside it"),
+    "numbers in a name that may be milliseconds": ("a.csv", f"video_id\n{A}_30000_40000\n", "not what they count"),
     "two columns of a name": ("a.csv", f"video_id,start,start,end\n{A},1,2,3\n", "two columns of one name"),
     "a video named twice": ("a.json", f'{{"{A}": [1, 2], "{A}": [3, 4]}}', f"names '{A}' twice"),
     "a clip without times": (
