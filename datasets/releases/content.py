@@ -1,5 +1,6 @@
 """Do the shards of a release hold what its papers say? Of what the sums cannot know: rows, columns, clips, splits."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,18 +17,33 @@ from datasets.releases.layout import (
     LISTS,
     MANIFEST_FILE,
     RELEASE_FORMAT,
+    REMOVED_FILE,
     TOMBSTONES_FILE,
     check_groups,
     read_manifest,
     version_key,
 )
 from datasets.releases.settings import PublishSettings
-from datasets.releases.shards import TIERS, count_tiers, families_made
+from datasets.releases.shards import (
+    FAMILIES,
+    OPTIONAL_FAMILIES,
+    SPLITS,
+    TIERS,
+    count_tiers,
+    families_made,
+    plan_shards,
+)
 from datasets.schemas import SCHEMA_VERSION
 from datasets.splits.certificate import CERTIFICATE_FILE, check_assignment, rows_digest
 from datasets.splits.pool import DrawRequest
 from datasets.tombstones import hash_id
 from datasets.wide import widen
+
+_LINES = {
+    REMOVED_FILE: r"[0-9a-f]{64}\t\w+\t\d+\.\d+\.\d+",
+    TOMBSTONES_FILE: r"(video|channel)\t[0-9a-f]{64}",
+}
+"""What follows the first lines of `LISTS`."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,10 @@ class _Shard:
     num_bytes: int
     odd: list[str]
     """Columns of vectors of which one is missing or empty, or holds what is no finite number."""
+    uneven: bool
+    """A clip has not as many rows as it says, or not a time for each."""
+    sizes: dict[str, set[int]]
+    """Lengths of the vectors in each column of one vector a clip."""
 
 
 def check_content(release: str) -> Iterator[str]:
@@ -62,6 +82,8 @@ def check_content(release: str) -> Iterator[str]:
             # Without a family of 3D features nothing was pooled of it.
             if column != "pooled_3d" or "features_3d" in manifest["families"]:
                 yield f"{path}: {column} has a vector that is missing, empty or not of finite numbers"
+        if shard.uneven:
+            yield f"{path}: a clip has more or fewer rows than it says"
         if file["family"] == "metadata" and set(shard.keys["split"].unique().to_pylist()) - {file["split"]}:
             yield f"{path}: holds clips of another split"
     yield from _check_families(manifest)
@@ -112,14 +134,26 @@ def _read_shard(release: str, file: Mapping[str, Any]) -> _Shard:
     with fs.open(path, "rb") as opened:
         shard = pq.ParquetFile(opened)
         check_groups(shard)
-        groups, odd, schema = [], set[str](), shard.schema_arrow
+        groups, odd, uneven, schema = [], set[str](), False, shard.schema_arrow
+        sizes = {column.name: set[int]() for column in schema if column.type == pa.list_(pa.float32())}
         for number in range(shard.num_row_groups):
             group = shard.read_row_group(number)
             odd |= {column for column in group.column_names if _has_odd_vectors(group[column].combine_chunks())}
+            uneven |= _is_uneven(group)
+            for column, found in sizes.items():
+                found |= set(pc.list_value_length(group[column]).drop_null().unique().to_pylist())
             groups.append(group.select(names))
     keys = pa.concat_tables(groups) if groups else schema.empty_table().select(names)
     made = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
-    return _Shard(keys, [(column.name, str(column.type)) for column in schema], made, fs.size(path), sorted(odd))
+    columns = [(column.name, str(column.type)) for column in schema]
+    return _Shard(keys, columns, made, fs.size(path), sorted(odd), uneven, sizes)
+
+
+def _is_uneven(group: pa.Table) -> bool:
+    """Whether some clip's values are not as many as it says, or not as many as the times that stand beside them."""
+    told = [group[name] for name in ("num_frames", "row_start_ms") if name in group.column_names]
+    lengths = [pc.list_value_length(one) if pa.types.is_list(one.type) else one for one in told]
+    return any(not pc.list_value_length(group["values"]).equals(one) for one in lengths)
 
 
 def _has_odd_vectors(values: pa.Array) -> bool:
@@ -137,6 +171,8 @@ def _check_families(manifest: Mapping[str, Any]) -> Iterator[str]:
         if family not in manifest["families"]:
             yield f"{MANIFEST_FILE}: has no family {family}, which a release by its feature settings has"
             continue
+        if family not in (*FAMILIES, *OPTIONAL_FAMILIES):
+            yield f"{MANIFEST_FILE}: has a family {family}, which no release has"
         for split, num_shards in manifest["tiers"][TIERS[-1]].items():
             found = [f["path"] for f in manifest["files"] if f["family"] == family and f["split"] == split]
             asked = [f"data/{family}/{split}-{n:05d}-of-{num_shards:05d}.parquet" for n in range(num_shards)]
@@ -145,6 +181,8 @@ def _check_families(manifest: Mapping[str, Any]) -> Iterator[str]:
     strange = {f["split"] for f in manifest["files"]} ^ set(manifest["tiers"][TIERS[-1]])
     if strange | {f["family"] for f in manifest["files"]} - set(manifest["families"]):
         yield f"{MANIFEST_FILE}: lists shards of a family or split that it does not name"
+    if others := set(manifest["splits"]).difference(SPLITS):
+        yield f"{MANIFEST_FILE}: has a split {min(others)!r}, which no release has"
 
 
 def _check_numbers(manifest: Mapping[str, Any], shards: Mapping[tuple[str, str, str], _Shard]) -> Iterator[str]:
@@ -161,17 +199,24 @@ def _check_numbers(manifest: Mapping[str, Any], shards: Mapping[tuple[str, str, 
         own = [shard for (other, _, _), shard in shards.items() if other == family]
         if (told["rows"], told["bytes"]) != (sum(s.keys.num_rows for s in own), sum(s.num_bytes for s in own)):
             yield f"{MANIFEST_FILE}: other rows or bytes of {family} than its shards have"
-    counts = {}
+        for column in own[0].sizes:
+            if len(set().union(*(shard.sizes[column] for shard in own))) > 1:
+                yield f"data/{family}: vectors of {column} of more than one length"
+    counts, sizes = {}, PublishSettings(**manifest["publish"] | {"license": "other"})
     for split in manifest["splits"]:
-        rows = pa.concat_tables(
-            [s.keys for (family, other, _), s in shards.items() if (family, other) == ("metadata", split)]
-        )
+        own = [s for (family, other, _), s in shards.items() if (family, other) == ("metadata", split)]
+        rows = pa.concat_tables([shard.keys for shard in own])
+        ends = np.cumsum([shard.keys.num_rows for shard in own]).tolist()
+        if ends != plan_shards(rows.num_rows, sizes):
+            yield f"data/metadata: shards of {split} end after {ends} clips, not where its sizes say"
+        ids = widen(rows)["clip_id"].combine_chunks()
+        if not pc.all(pc.less(ids[:-1], ids[1:])).as_py() and len(ids) > 1:
+            yield f"data/metadata: the clips of {split} are not in order from shard to shard"
         ms = pc.sum(pc.subtract(rows["end_ms"], rows["start_ms"])).as_py()
         found = {"clips": rows.num_rows, "videos": len(rows["video_id"].unique()), "ms": ms}
         counts[split] = rows.num_rows
         if manifest["splits"][split] != found:
             yield f"{MANIFEST_FILE}: says {manifest['splits'][split]} of {split}, the shards {found}"
-    sizes = PublishSettings(**manifest["publish"] | {"license": "other"})
     if manifest["tiers"] != count_tiers(counts, sizes):
         yield f"{MANIFEST_FILE}: its tiers are not those of its sizes"
 
@@ -183,7 +228,9 @@ def _check_splits(release: str, keys: Mapping[tuple[str, str, str], pa.Table]) -
         [table.drop_columns("split").append_column("split", pa.repeat(split, len(table))) for split, table in shards]
     )
     certificate = read_json(f"{release}/{CERTIFICATE_FILE}")
-    if certificate["passed"] is not True:
+    if certificate["passed"] is not True or not all(
+        check["passed"] is True for check in certificate["checks"].values()
+    ):
         yield f"{CERTIFICATE_FILE}: says itself that the splits do not hold"
     if certificate["digests"]["splits"] != rows_digest(rows.select(["clip_id", "video_id", "split"])):
         yield f"{CERTIFICATE_FILE}: made for another assignment than that of data/metadata"
@@ -198,7 +245,7 @@ def _check_splits(release: str, keys: Mapping[tuple[str, str, str], pa.Table]) -
     for name, head in LISTS.items():
         with fsspec.open(f"{release}/{name}", "rt") as file:
             first, *lines = file.read().splitlines() or [""]
-        if first != head or any(line.count("\t") != head.count("\t") for line in lines):
+        if first != head or not all(map(re.compile(_LINES[name]).fullmatch, lines)):
             yield f"{name}: is no table of {head.replace(chr(9), ', ')}"
         elif name == TOMBSTONES_FILE:
             stones = {line.split("\t")[-1] for line in lines}

@@ -4,6 +4,7 @@ ROOT/exports/FORMAT/VERSION holds files, the release's terms, export.json and, w
 give equal exports, byte for byte, with the same version of the library. A withdrawn release takes its exports along.
 """
 
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -14,14 +15,21 @@ import fsspec
 
 from datasets.files import read_json, sha256_of, write_json
 from datasets.outside_text import one_line
-from datasets.releases.layout import SUMS_FILE, TOMBSTONES_FILE
-from datasets.releases.seals import UNFIT, check_files, read_sums, sum_files, write_sums
+from datasets.releases.layout import CARD_FILE, MANIFEST_FILE, SUMS_FILE, TOMBSTONES_FILE
+from datasets.releases.seals import UNFIT, check_files, check_list, check_place, read_sums, sum_files, write_sums
 from datasets.releases.settings import ExportFormat
 from datasets.tombstones import hash_id
 
 EXPORTS, EXPORT_FILE = "exports", "export.json"
 TERMS = ("LICENSE", "LICENSE-SOFTWARE", "CITATION.cff", "RESPONSIBLE_USE.md", "removed.tsv", TOMBSTONES_FILE)
 """Papers of the release that every export has as they are."""
+
+_FILES = {
+    "webdataset": r"data/(train|val|test)-\d{5}-of-\d{5}\.tar",
+    "lhotse": r"data/(train|val|test)/\w+\.\d{6}\.(tar|jsonl\.gz)",
+    "search-page": r"index\.html",
+}
+"""What an export has beside its papers."""
 
 Row = dict[str, Any]
 
@@ -57,9 +65,10 @@ def seal_export(folder: Path, told: Row) -> None:
 
 
 def is_export(place: str | Path) -> bool:
-    """True for a folder or URL that holds an export, whole or not."""
+    """True for a folder or URL that holds an export, whole or not; a release is none, whatever lies in it."""
     fs, base = fsspec.core.url_to_fs(str(place))
-    return bool(fs.exists(f"{base.rstrip('/')}/{EXPORT_FILE}"))
+    has_export, has_manifest = (fs.exists(f"{base.rstrip('/')}/{name}") for name in (EXPORT_FILE, MANIFEST_FILE))
+    return has_export and not has_manifest
 
 
 def verify_export(place: str | Path) -> list[str]:
@@ -67,22 +76,37 @@ def verify_export(place: str | Path) -> list[str]:
 
     Values are not compared with those of the release: whoever has it makes the export anew, which gives equal bytes.
     """
+    problems: list[str] = []
     try:
-        sums = read_sums(place)
-        if not sums:
-            return [f"{SUMS_FILE}: missing or empty: the export is not complete"]
-        problems = list(check_files(str(place), sums, {}))
-        told = read_json(f"{place}/{EXPORT_FILE}")
-        if not problems and told["files"] | {EXPORT_FILE: sha256_of(f"{place}/{EXPORT_FILE}")} != sums:
-            problems = [f"{EXPORT_FILE}: names other files or sums than {SUMS_FILE}"]
-        return [one_line(problem) for problem in problems or _check_clips(str(place), told)]
+        for check in (check_place, _check_papers, _check_clips):
+            for problem in check(str(place)) if not problems else ():
+                problems.append(one_line(problem))
     except (*UNFIT, tarfile.TarError) as error:
-        return [one_line(f"{place}: its papers do not fit together: {type(error).__name__}: {error}")]
+        problems.append(one_line(f"{place}: its papers do not fit together: {type(error).__name__}: {error}"))
+    return problems
 
 
-def _check_clips(place: str, told: Row) -> Iterator[str]:
+def _check_papers(place: str) -> Iterator[str]:
+    """The two lists of its files against the files, and these against what such an export has."""
+    papers = (*TERMS, CARD_FILE, EXPORT_FILE)
+    yield from check_list(place, papers)
+    sums = read_sums(place)
+    problems = list(check_files(place, sums, {}))
+    yield from problems
+    if problems:
+        return
+    told = read_json(f"{place}/{EXPORT_FILE}")
+    if told["files"] | {EXPORT_FILE: sha256_of(f"{place}/{EXPORT_FILE}")} != sums:
+        yield f"{EXPORT_FILE}: names other files or sums than {SUMS_FILE}"
+    for name in sums:
+        if name not in papers and not re.fullmatch(_FILES[told["format"]], name):
+            yield f"{name}: no file of an export as {told['format']}"
+
+
+def _check_clips(place: str) -> Iterator[str]:
     """By the names in its archives: clips of every split as many as told, no video in two, none that was taken down."""
     fs, base = fsspec.core.url_to_fs(place)
+    told = read_json(f"{place}/{EXPORT_FILE}")
     gone = {line.rpartition("\t")[2] for line in fs.cat_file(f"{base}/{TOMBSTONES_FILE}").decode().splitlines()}
     clips: dict[str, set[str]] = {}
     for name in told["files"]:
@@ -91,8 +115,9 @@ def _check_clips(place: str, told: Row) -> Iterator[str]:
             with fs.open(f"{base}/{name}") as opened, tarfile.open(fileobj=opened, mode="r|") as archive:
                 clips.setdefault(split, set()).update(member.name.partition(".")[0] for member in archive)
     videos = {split: {clip_id.rsplit("_", 2)[0] for clip_id in found} for split, found in clips.items()}
-    for split, count in told["splits"].items():
-        if clips and len(clips.get(split, ())) != count:
+    for split in {**told["splits"], **clips} if told["format"] != "search-page" else ():
+        count = told["splits"].get(split)
+        if len(clips.get(split, ())) != count:
             yield f"{EXPORT_FILE}: says {count} clips of {split}, the archives hold {len(clips.get(split, ()))}"
     seen: set[str] = set()
     for split, found in videos.items():

@@ -50,6 +50,9 @@ RELEASE_FORMAT = 2
 """Since 2 the manifest names the clips that a family lacks; in a release of 1 a family may lack any."""
 # Ours are 2 MB (datasets.parts.ROW_GROUP_BYTES); a file of a stranger may claim what fills the memory.
 MAX_GROUP_BYTES, MAX_GROUP_VALUES = 64 << 20, 16 << 20
+MAX_TEXT_BYTES = 256 << 20
+"""Of texts that are not written one after the other, as ours are: each of them may stand for the longest of all."""
+_ONE_BY_ONE = {"PLAIN", "RLE", "BIT_PACKED"}
 # What is looked into; of another type it would fail far from here.
 _TYPES = {name: pa.string() for name in ("clip_id", "video_id", "split", "channel_hash")}
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
@@ -178,10 +181,15 @@ def check_groups(shard: pq.ParquetFile) -> None:
     """
     for number in range(shard.num_row_groups):
         group = shard.metadata.row_group(number)
-        num_values = max((group.column(i).num_values for i in range(group.num_columns)), default=0)
-        if group.total_byte_size > MAX_GROUP_BYTES or max(num_values, group.num_rows) > MAX_GROUP_VALUES:
+        columns = [group.column(i) for i in range(group.num_columns)]
+        num_values = max((column.num_values for column in columns), default=0)
+        shared = [c for c in columns if c.physical_type == "BYTE_ARRAY" and set(c.encodings) - _ONE_BY_ONE]
+        num_text_bytes = max((column.num_values * column.total_uncompressed_size for column in shared), default=0)
+        is_large = group.total_byte_size > MAX_GROUP_BYTES or num_text_bytes > MAX_TEXT_BYTES
+        if is_large or max(num_values, group.num_rows) > MAX_GROUP_VALUES:
+            num_bytes = max(num_text_bytes, group.total_byte_size)
             raise ReleaseError(
-                f"row group {number} claims {group.total_byte_size} bytes, {num_values} values: no shard of a release"
+                f"row group {number} claims {num_bytes} bytes, {num_values} values: no shard of a release"
             )
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ import pyarrow as pa
 
 from datasets.files import is_local, read_json, sha256_of, write_bytes
 from datasets.outside_text import one_line
+from datasets.releases.bill import BILL_FILE
 from datasets.releases.layout import MANIFEST_FILE, PAPERS, RUN_JSON, SIGNATURE_FILE, SUMS_FILE, is_inside
 
+MAX_PAPER_BYTES = 1 << 30
+"""Papers are read whole; a manifest has some hundred bytes a shard, and a name for each clip that a family lacks."""
 # What the Hub, and its client beside a downloaded copy, add; no reader of a release looks at them.
 _NOT_OURS = (SUMS_FILE, SIGNATURE_FILE, ".gitattributes")
 _OF_THE_HUBS_CLIENT = re.compile(r"\.cache/huggingface/(\.gitignore|CACHEDIR\.TAG|.+\.(metadata|lock|incomplete))")
@@ -58,8 +61,8 @@ def sum_facts(run: Mapping[str, Any]) -> str:
 
 
 def read_sums(release: str | Path) -> dict[str, str]:
-    """{path: sha256} of a release's SHA256SUMS; empty without one."""
-    return {path: digest for digest, path in _read_lines(release)}
+    """{path: sha256} of a release's SHA256SUMS; empty without one. What `check_list` finds in it is left out."""
+    return {path: digest for digest, path in _read_lines(release) if digest and is_inside(path)}
 
 
 def _read_lines(release: str | Path) -> list[tuple[str, str]]:
@@ -73,26 +76,48 @@ def _read_lines(release: str | Path) -> list[tuple[str, str]]:
     return [(match.group(1), match.group(2)) if match else ("", line) for match, line in matches]
 
 
+def check_place(place: str) -> Iterator[str]:
+    """What lies in a release or an export that cannot be read, or not to its end; to be asked before anything is."""
+    for path, what in _list_files(place)[1].items():
+        yield f"{one_line(path)}: {what}"
+
+
 def check_seals(release: str) -> Iterator[str]:
     """What does not hold, the list's own faults first, then file by file."""
-    lines = _read_lines(release)
+    yield from check_list(release, PAPERS)
+    sums = read_sums(release)
+    for path in sums:
+        if not path.startswith("data/") and path not in (*PAPERS, BILL_FILE):
+            yield f"{one_line(path)}: no paper that a release has"
+    problems = list(check_files(release, sums, _second_sums(release)))
+    yield from problems or _check_second_sums(release, sums)
+
+
+def check_list(place: str, papers: Sequence[str]) -> Iterator[str]:
+    """What does not hold of SHA256SUMS itself.
+
+    Args:
+        place: folder or URL of a release or of an export.
+        papers: what it has to list.
+    """
+    lines = _read_lines(place)
     if not lines:
         yield f"{SUMS_FILE}: missing or empty: the release is not complete"
         return
-    sums = {path: digest for digest, path in lines if digest and is_inside(path)}
     for digest, path in lines:
         if not digest:
             yield f"{SUMS_FILE}: not a sum and a name: {one_line(path)!r}"
-        elif path not in sums:
+        elif not is_inside(path):
             yield f"{SUMS_FILE}: names a file outside of the release: {one_line(path)!r}"
-    for path, times in Counter(path for _, path in lines).items():
+    names = [path for _, path in lines]
+    for path, times in Counter(names).items():
         if times > 1:
             yield f"{SUMS_FILE}: names {one_line(path)} more than once"
-    for paper in PAPERS:
-        if paper not in sums:
+    if names != sorted(names):
+        yield f"{SUMS_FILE}: not in the order of its names"
+    for paper in papers:
+        if paper not in names:
             yield f"{SUMS_FILE}: does not list {paper}, which every release has"
-    problems = list(check_files(release, sums, _second_sums(release)))
-    yield from problems or _check_second_sums(release, sums)
 
 
 def check_files(release: str, sums: Mapping[str, str], second: Mapping[str, str]) -> Iterator[str]:
@@ -103,39 +128,43 @@ def check_files(release: str, sums: Mapping[str, str], second: Mapping[str, str]
         sums: {path: sha256} by its SHA256SUMS.
         second: the same by its other papers, which tell whether a file or its sum was changed.
     """
-    fs, local = fsspec.core.url_to_fs(release)
-    base = local.rstrip("/")
-    there: set[str] = set()
-    strange: dict[str, str] = {}  # what is neither file nor folder, and what it is; nothing is opened
+    fs, base = fsspec.core.url_to_fs(release)
+    there, _ = _list_files(release)
+    for path in sums:
+        if path not in there:
+            yield f"{path}: missing"
+    for path in (path for path in sums if path in there):
+        digest = sha256_of(f"{base.rstrip('/')}/{path}", fs)
+        if digest != sums[path]:
+            # Where the second list agrees with the file, the first is what changed.
+            yield f"{SUMS_FILE if digest == second.get(path) else path}: not the bytes that were published"
+    for path in sorted(there - set(sums)):
+        if path not in _NOT_OURS and not _OF_THE_HUBS_CLIENT.fullmatch(path):
+            yield f"{one_line(path)}: not in {SUMS_FILE}"
+
+
+def _list_files(place: str) -> tuple[set[str], dict[str, str]]:
+    """(paths of the files below a folder or URL, {path: why not} of what is not to be opened); nothing is opened."""
+    fs, local = fsspec.core.url_to_fs(place)
+    base, strange = local.rstrip("/"), dict[str, str]()
     if not is_local(fs):
-        there = {path.removeprefix(base).lstrip("/") for path in fs.find(base)}
+        found = fs.find(base, detail=True)
+        sizes = {path.removeprefix(base).lstrip("/"): told.get("size") or 0 for path, told in found.items()}
     else:
+        sizes = {}
         for folder, folders, names in os.walk(base):
             for entry in (Path(folder) / name for name in (*folders, *names)):
                 name = entry.relative_to(base).as_posix()
                 if entry.is_symlink():
-                    strange[name] = "a link"
+                    strange[name] = "a link, and a release has files only"
                 elif entry.is_file():
-                    there.add(name)
+                    sizes[name] = entry.stat().st_size
                 elif not entry.is_dir():
-                    strange[name] = "a pipe, socket or device"
-                elif not name.startswith(".cache") and not any(entry.iterdir()):
-                    strange[name] = "an empty folder"
-    found: dict[str, str] = {}
-    for path in sums:
-        if path in there:
-            found[path] = sha256_of(f"{base}/{path}", fs)
-        elif path not in strange:
-            yield f"{path}: missing"
-    for path, digest in found.items():
-        if digest != sums[path]:
-            # Where the second list agrees with the file, the first is what changed.
-            yield f"{SUMS_FILE if digest == second.get(path) else path}: not the bytes that were published"
-    for path, what in strange.items():
-        yield f"{one_line(path)}: {what}, and a release has files only"
-    for path in sorted(there - set(sums)):
-        if path not in _NOT_OURS and not _OF_THE_HUBS_CLIENT.fullmatch(path):
-            yield f"{one_line(path)}: not in {SUMS_FILE}"
+                    strange[name] = "a pipe, socket or device, and a release has files only"
+                elif name.split("/")[0] != ".cache" and not any(entry.iterdir()):
+                    strange[name] = "an empty folder, and a release has files only"
+    large = {path: size for path, size in sizes.items() if size > MAX_PAPER_BYTES and not path.startswith("data/")}
+    return set(sizes), strange | {path: f"{size:,} bytes are no paper" for path, size in large.items()}
 
 
 def _second_sums(release: str) -> dict[str, str]:
@@ -164,6 +193,7 @@ def _check_second_sums(release: str, sums: Mapping[str, str]) -> Iterator[str]:
         elif sums[path] != second[path]:
             where = MANIFEST_FILE if path.startswith("data/") else RUN_JSON
             yield f"{path}: not the bytes that were published: {SUMS_FILE} and {where} have other sums of it"
-    facts = read_json(f"{release}/{MANIFEST_FILE}").get("run_sha256")
-    if facts is not None and facts != sum_facts(read_json(f"{release}/{RUN_JSON}")):
+    manifest = read_json(f"{release}/{MANIFEST_FILE}")
+    has_facts = "run_sha256" in manifest or manifest.get("release_format") != 1
+    if has_facts and manifest.get("run_sha256") != sum_facts(read_json(f"{release}/{RUN_JSON}")):
         yield f"{RUN_JSON}: not what {MANIFEST_FILE} says it held"

@@ -17,8 +17,9 @@ from datasets.releases.layout import (
     SUMS_FILE,
     is_inside,
     list_releases,
+    release_path,
 )
-from datasets.releases.seals import UNFIT, check_seals
+from datasets.releases.seals import UNFIT, check_place, check_seals
 from datasets.releases.signatures import check_signature
 from datasets.splits.certificate import verify_certificate
 
@@ -41,10 +42,11 @@ def verify_release(release: str | Path, key: Any = None) -> list[str]:
     """
     problems: list[str] = []
     try:
-        stub = read_json(f"{release}/{STUB_FILE}")
+        problems += check_place(str(release))
+        stub = read_json(f"{release}/{STUB_FILE}") if not problems else None
         if stub is not None:
             return [f"version {one_line(stub['version'])} was withdrawn: {one_line(stub['why'])}"]
-        if key is not None:
+        if key is not None and not problems:
             problems += check_signature(release, key)
         for check in (check_seals, check_content):
             for problem in check(str(release)) if not problems else ():
@@ -73,9 +75,12 @@ def verify_root(root: str | Path, key: Any = None) -> list[str]:
         if not isinstance(version, str) or not is_inside(version):
             return [f"{LATEST_FILE}: names no version: {one_line(latest)}"]
         return _verify_named(root, version, key)
-    problems = verify_certificate(root)
-    for version in list_releases(root):
-        problems += [f"release {version}: {problem}" for problem in _verify_named(f"{root}/{RELEASES}", version, key)]
+    problems, kept = verify_certificate(root), list_releases(root)
+    for version in list_releases(root, withdrawn=True):
+        found = _verify_named(f"{root}/{RELEASES}", version, key) if version in kept else []
+        if version not in kept and len(list(Path(release_path(root, version)).iterdir())) > 1:
+            found = ["was withdrawn, and more than the note of it is left: run the takedown again"]
+        problems += [f"release {version}: {problem}" for problem in found]
     for folder in list_exports(root):
         name = f"export {folder.parent.name} {folder.name}"
         problems += [f"{name}: {problem}" for problem in verify_export(folder)]

@@ -15,6 +15,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -28,12 +29,14 @@ from uuid import uuid4
 import fsspec
 
 from datasets.files import read_json, store_errors, write_json
+from datasets.outside_text import one_line
 
 logger = logging.getLogger("curation")
 LEASE = timedelta(minutes=5)
 """A root whose run was killed is free after this; clocks of machines must agree better."""
 RENEW_S = 60.0
 _FOLDER, _OF_PARTS = "_leases", "_leases_of_parts"
+_LEASE_NAME = re.compile(r"/(\d{8})\.json$")
 
 
 class RootBusyError(RuntimeError):
@@ -48,37 +51,25 @@ def hold_lease(root: str, part: str | None = None) -> Iterator[None]:
         RootBusyError: another run holds it, or has taken it since this one could not renew it.
         OSError: the store cannot be reached.
     """
-    lease = _Lease(root, _folder_of(part))
-    lease.take()
-    fs, parts = fsspec.core.url_to_fs(f"{root.rstrip('/')}/{_OF_PARTS}")
-    fs.invalidate_cache()  # others write here
-    names = [_FOLDER] if part else [f"{_OF_PARTS}/{Path(path).parent.name}" for path in fs.glob(f"{parts}/*/*.json")]
-    for other in (_Lease(root, name) for name in sorted({*names})):
-        if other.is_held():
-            lease.give_back()
-            raise RootBusyError(other.explain("works on the root"))
-    # Does the store refuse to create what is there? An object of its own is tried, and deleted.
-    fs, probe = fsspec.core.url_to_fs(f"{root.rstrip('/')}/_probe/{uuid4().hex}")
-    fs.pipe_file(probe, b"1", mode="create")
-    try:
-        fs.pipe_file(probe, b"2", mode="create")
-        grants_once = False
-    except FileExistsError:
-        grants_once = True
-    finally:
-        fs.rm_file(probe)
-    if not grants_once:
-        logger.warning(
-            "the object store of %s grants a conditional write (If-None-Match) more than once: of two runs that start "
-            "at once, both may work for up to %d s before one stops. Parts are whole, a batch done twice replaces "
-            "itself, and digests are equal; do not compact or take down beside another run",
-            root,
-            RENEW_S,
-        )
-    ended = threading.Event()
+    lease, ended = _Lease(root, _folder_of(part)), threading.Event()
     keeper = threading.Thread(target=_keep, args=(lease, ended), name="lease", daemon=True)
-    keeper.start()
     try:
+        lease.take()
+        fs, parts = fsspec.core.url_to_fs(f"{root.rstrip('/')}/{_OF_PARTS}")
+        fs.invalidate_cache()  # others write here
+        of_parts = {f"{_OF_PARTS}/{Path(path).parent.name}" for path in fs.glob(f"{parts}/*/*.json")}
+        for other in (_Lease(root, name) for name in ([_FOLDER] if part else sorted(of_parts))):
+            if other.is_held():
+                raise RootBusyError(other.explain("works on the root"))
+        if not _grants_once(root):
+            logger.warning(
+                "the object store of %s grants a conditional write (If-None-Match) more than once: of two runs that "
+                "start at once, both may work for up to %d s before one stops. Parts are whole, a batch done twice "
+                "replaces itself, and digests are equal; do not compact or take down beside another run",
+                root,
+                RENEW_S,
+            )
+        keeper.start()
         try:
             yield
         finally:  # the keeper's signal may come as late as here
@@ -90,6 +81,22 @@ def hold_lease(root: str, part: str | None = None) -> Iterator[None]:
         raise
     finally:
         lease.give_back()
+
+
+def _grants_once(root: str) -> bool:
+    """Whether the store refuses to create what is there: an object of its own is tried, and deleted."""
+    fs, probe = fsspec.core.url_to_fs(f"{root.rstrip('/')}/_probe/{uuid4().hex}")
+    try:
+        with suppress(FileExistsError):  # of a name that nobody else has: its first answer was lost on its way
+            fs.pipe_file(probe, b"1", mode="create")
+        try:
+            fs.pipe_file(probe, b"2", mode="create")
+        except FileExistsError:
+            return True
+        return False
+    finally:
+        with suppress(FileNotFoundError):
+            fs.rm_file(probe)
 
 
 def _keep(lease: "_Lease", ended: threading.Event) -> None:
@@ -124,7 +131,8 @@ class _Lease:
         try:
             fs.pipe_file(path, json.dumps(self._until(LEASE)).encode(), mode="create")
         except FileExistsError as error:
-            if not self._is_mine():  # it is, when the answer to the first try was lost on its way
+            self.is_lost = not self._is_mine()  # it is mine when the answer to the first try was lost on its way
+            if self.is_lost:
                 raise RootBusyError(self.explain("works on the root")) from error
         self.renew()  # who looked long ago may have created a number that is no longer the next
         if self.is_lost:
@@ -139,8 +147,17 @@ class _Lease:
         return bool(numbers) and self._still_holds(numbers[-1])
 
     def _still_holds(self, number: int) -> bool:
-        last = read_json(self._path(number))
-        return last is not None and datetime.fromisoformat(last["until"]) > datetime.now(UTC)
+        last = self._read(number)
+        return last is not None and last["until"] > datetime.now(UTC)
+
+    def _read(self, number: int) -> dict[str, Any] | None:
+        """A lease, `until` as a time; None where it is gone. One that says nothing is nobody's to believe or delete."""
+        try:
+            last = read_json(self._path(number))
+            return None if last is None else {**last, "until": datetime.fromisoformat(last["until"]).astimezone(UTC)}
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            path = self._path(number)
+            raise RootBusyError(f"{path} is no lease: delete it if no other run works on {self.root}") from error
 
     def renew(self) -> None:
         """Hold for as long again, unless another run has written this number or a higher one."""
@@ -150,21 +167,27 @@ class _Lease:
             self.is_lost = self._numbers()[-1] != self._number
 
     def _is_mine(self) -> bool:
-        last = read_json(self._path(self._number))
+        try:
+            last = self._read(self._number)
+        except RootBusyError:
+            return False
         return last is None or last.get("nonce") == self._me["nonce"]
 
     def give_back(self) -> None:
         """Let the next run in at once; where that fails, the lease ends by itself. Another's is not touched."""
         with suppress(*store_errors()):
-            if self.is_lost:
+            if self.is_lost or not self._number or not self._is_mine():
                 return
             write_json(self._path(self._number), self._until(timedelta(0)))
 
     def explain(self, does: str) -> str:
         """In one line, who the other one is and when the root will be free."""
-        other = read_json(self._path(self._numbers()[-1]))
-        until = f"{datetime.fromisoformat(other['until']):%H:%M} UTC"
-        who = f"process {other['process']} of {other['machine']}"
+        other = self._read((self._numbers() or [0])[-1])
+        if other is None:
+            return f"another run that has ended meanwhile worked on {self.root}: try again"
+        is_far = other["until"] - datetime.now(UTC) > LEASE  # by a clock that was wrong
+        until = f"{other['until']:{'%F %H:%M' if is_far else '%H:%M'}} UTC"
+        who = one_line(f"process {other.get('process')} of {other.get('machine')}")
         return f"{who} {does} {self.root}: wait for it to end, or stop it; if it was killed, it is free at {until}"
 
     def _until(self, length: timedelta) -> dict[str, Any]:
@@ -174,9 +197,10 @@ class _Lease:
         fs, folder = fsspec.core.url_to_fs(f"{self.root}/{self._folder}")
         fs.invalidate_cache()  # others write here
         try:
-            return sorted(int(path.rpartition("/")[2].removesuffix(".json")) for path in fs.ls(folder, detail=False))
+            paths = fs.ls(folder, detail=False)
         except FileNotFoundError:
             return []
+        return sorted(int(found[1]) for path in paths if (found := _LEASE_NAME.search(path)))
 
     def _path(self, number: int) -> str:
         return f"{self.root}/{self._folder}/{number:08d}.json"

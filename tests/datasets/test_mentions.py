@@ -5,12 +5,15 @@ import gzip
 import io
 import lzma
 import os
+import tarfile
 import zipfile
+import zlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from datasets import mentions
 from datasets.mentions import find_mentions
 
 ID = "GLd3aX16zBg"
@@ -21,6 +24,15 @@ def zipped(content, name="notes.txt", method=zipfile.ZIP_DEFLATED):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", method) as archive:
         archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def tarred(content, name="log"):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
     return packed.getvalue()
 
 
@@ -56,9 +68,23 @@ NAMED = {
     "structs.parquet": parquet([{"a": {"b": text}} for text in MANY]),
     "maps.parquet": parquet(pa.array([[(text, 1)] for text in MANY], pa.map_(pa.string(), pa.int64()))),
     "dictionary.parquet": parquet(pa.array(MANY).dictionary_encode()),
+    "views.parquet": parquet(pa.array(MANY, pa.string_view())),
+    "views_of_bytes.parquet": parquet(pa.array([text.encode() for text in MANY], pa.binary_view())),
+    "bytes_of_one_length.parquet": parquet(pa.array([str(i).zfill(11).encode() for i in range(500)] + [ID.encode()],
+                                                    pa.binary(11))),
+    "json.parquet": parquet(pa.array([f'["{text}"]' for text in MANY], pa.json_())),
+    "views_of_lists.parquet": parquet(pa.array([[text] for text in MANY], pa.list_view(pa.string()))),
+    "log.lzma": lzma.compress(TEXT.encode() * 50, format=lzma.FORMAT_ALONE),
+    "gzip_in_tar.tar": tarred(gzip.compress(TEXT.encode() * 50)),
+    "gzip_in_tar_in_gzip.tgz": gzip.compress(tarred(gzip.compress(TEXT.encode() * 50))),
+    "gzip_in_stored.zip": zipped(gzip.compress(TEXT.encode() * 50), method=zipfile.ZIP_STORED),
+    "parquet_in_zip.zip": zipped(parquet(MANY)),
+    "parquet_in_gzip.gz": gzip.compress(parquet(MANY)),
+    "zip_behind_a_program": b"#!/bin/sh\n" + zipped(TEXT * 50),
+    "text_like_media.ts": b"G" + bytes(3 << 20) + TEXT.encode() + bytes(3 << 20),
     "across_blocks.txt": bytes((1 << 20) - 5) + TEXT.encode(),
     f"{ID}.json": b"{}",
-}
+}  # fmt: skip
 UNSEARCHED = {
     "truncated.parquet": parquet(MANY)[:900],
     "no.parquet": b"hello",
@@ -67,6 +93,14 @@ UNSEARCHED = {
     "archive.7z": b"7z\xbc\xaf\x27\x1c" + os.urandom(100),
     "paper.pdf": b"%PDF-1.7" + os.urandom(100),
     "sheet.h5": b"\x89HDF\r\n\x1a\n" + os.urandom(100),
+    "pdf_in_gzip.gz": gzip.compress(b"%PDF-1.7" + os.urandom(100)),
+    "pdf_in_tar.tar": tarred(b"%PDF-1.7" + os.urandom(100)),
+    "encrypted.bin": b"PARE" + os.urandom(100),
+    "log.Z": b"\x1f\x9d\x90" + os.urandom(100),
+    "log.sz": b"\xff\x06\0\0sNaPpY" + os.urandom(100),
+    "stream_of_zlib": zlib.compress(TEXT.encode() * 50),
+    "skipped_frame.zst": b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + os.urandom(100),
+    "bomb.gz": gzip.compress(bytes(1 << 22)),
 }
 
 
@@ -78,7 +112,8 @@ def test_an_id_is_found(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", UNSEARCHED)
-def test_what_cannot_be_searched_is_said(tmp_path, name):
+def test_what_cannot_be_searched_is_said(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(mentions, "_MOST_UNPACKED", 1 << 21)
     (tmp_path / name).write_bytes(UNSEARCHED[name])
     found = find_mentions(tmp_path, {ID})
     assert found.named == () and [line.partition(":")[0] for line in found.unsearched] == [name]
@@ -90,7 +125,23 @@ def test_links_are_said_and_pipes_are_not_waited_for(tmp_path):
     assert find_mentions(tmp_path, {ID}).unsearched == ("elsewhere: a link, not followed",)
 
 
-def test_files_without_the_id_are_neither(tmp_path):
+def test_a_folder_that_cannot_be_listed_is_said(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(folder):
+        if str(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # whoever is root may list everything
+    assert find_mentions(tmp_path, {ID}).unsearched == ("closed: Permission denied",)
+
+
+def test_files_without_the_id_are_neither_but_media_are_said_to_be_searched_in_part(tmp_path):
     for name, content in NAMED.items():
         (tmp_path / name.replace(ID, "other")).write_bytes(content)
-    assert find_mentions(tmp_path, {"somebody-el"}) == find_mentions(tmp_path / "nowhere", {"x"})
+    found = find_mentions(tmp_path, {"somebody-el"})
+    said = ("the middle of 2 media files; searched are the first MiB of each and the last",)
+    assert (found.named, found.unsearched) == ((), said)
+    assert find_mentions(tmp_path / "nowhere", {"x"}) == mentions.Mentions((), ())

@@ -19,7 +19,7 @@ from datasets.releases.layout import PAPERS, release_path
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import FAMILIES
 from datasets.releases.signatures import read_public_key, sign_release
-from datasets.releases.verify import verify_release, verify_root
+from datasets.releases.verify import verify_place, verify_release, verify_root
 from datasets.tombstones import hash_id
 from tests.small_tables import FACTS, RUN, make_root, video_name
 
@@ -257,6 +257,71 @@ def drop_split(release):
     reseal(release)
 
 
+def add_listed_everywhere(name):
+    """A file that no release has, in every list that names files."""
+
+    def tamper(release):
+        add(name)(release)
+        reseal(release)
+
+    return tamper
+
+
+def as_another_family(release):
+    shutil.copytree(release / "data/pooled", release / "data/others")
+    metadata = {"table": "others", "schema_version": pq.read_schema(release / SHARD).metadata[b"schema_version"]}
+
+    def name_it(told):
+        told["families"]["others"] = told["families"]["pooled"] | {"made": {}}
+        for file in [file for file in told["files"] if file["family"] == "pooled"]:
+            path = file["path"].replace("pooled", "others")
+            edit_shard(release, path, lambda table: table.replace_schema_metadata(metadata))
+            told["files"].append(file | {"family": "others", "path": path})
+
+    edit_json(release, "manifest.json", name_it)
+    reseal(release)
+
+
+def edit_shards(release, edit):
+    """The train shards of every family, as the list of their tables, changed alike."""
+    for family in FAMILIES:
+        paths = sorted((release / "data" / family).glob("train-*.parquet"))
+        tables = edit([pq.read_table(path, partitioning=None) for path in paths])
+        for path, table in zip(paths, tables, strict=True):
+            pq.write_table(table, path, use_dictionary=False, compression="zstd")
+    reseal(release)
+
+
+def move_a_clip_to_the_next_shard(release):
+    edit_shards(release, lambda tables: [
+        tables[0].slice(0, len(tables[0]) - 1),
+        pa.concat_tables([tables[0].slice(len(tables[0]) - 1), tables[1]]),
+        *tables[2:],
+    ])  # fmt: skip
+
+
+def exchange_clips_of_two_shards(release):
+    def exchange(tables):
+        whole = pa.concat_tables(tables)
+        first, second = len(tables[0]), len(tables[1])
+        order = [first, *range(1, first), 0, *range(first + 1, len(whole))]
+        parts = [whole.take(order).slice(0, first), whole.take(order).slice(first, second)]
+        return [*(part.sort_by("clip_id") for part in parts), *tables[2:]]
+
+    edit_shards(release, exchange)
+
+
+def shorten_first(values):
+    rows = values.to_pylist()
+    return pa.array([rows[0][:-1], *rows[1:]], values.type)
+
+
+def forget_what_run_json_said(release):
+    edit_json(release, "run.json", lambda run: run.update(code_version="other"))
+    edit_json(release, "manifest.json", lambda told: told.pop("run_sha256"))
+    reseal(release)
+
+
 TAMPERS = {
     **{f"{name} changed": (append(name), name) for name in (*PAPERS, SHARD)},
     **{f"{name} changed, its line renewed": (append(name, True), name) for name in (*PAPERS, SHARD)
@@ -372,6 +437,39 @@ TAMPERS = {
     "tombstones swept away": (paper_rewritten("tombstones.tsv", ""), "tombstones.tsv: is no table"),
     "a shard cut short": (
         lambda release: (release / SHARD).write_bytes((release / SHARD).read_bytes()[:-9]), "not the bytes"),
+    "a program beside, listed everywhere": (add_listed_everywhere("setup.py"), "setup.py: no paper that a release has"),
+    "a withdrawal that says nothing, listed everywhere": (
+        paper_rewritten("WITHDRAWN.json", "null"), "WITHDRAWN.json: no paper that a release has"),
+    **{f"a pipe in the place of {name}": (pipe(name), f"{name}: a pipe")
+       for name in ("SHA256SUMS", "SHA256SUMS.minisig", "manifest.json", "run.json", "WITHDRAWN.json")},
+    "a withdrawal without an end": (
+        lambda release: (release / "WITHDRAWN.json").symlink_to("/dev/zero"), "WITHDRAWN.json: a link"),
+    "a list of sums of a terabyte": (
+        lambda release: os.truncate(release / "SHA256SUMS", 1 << 40), "SHA256SUMS: 1,099,511,627,776 bytes"),
+    "lines in another order": (line(lambda lines: lines.reverse()), "not in the order of its names"),
+    "an empty folder that looks like the Hub's": (lambda release: (release / ".cache2").mkdir(), ".cache2: an empty"),
+    "a family that no release has": (as_another_family, "which no release has"),
+    "a clip moved to the next shard, in every family": (move_a_clip_to_the_next_shard, "not where its sizes say"),
+    "clips of two shards exchanged, in every family": (exchange_clips_of_two_shards, "not in order from shard"),
+    "more frames than there are": (resealed(LOG_MEL, replace_column("num_frames", take_first(10**6))), "than it says"),
+    "fewer frames than there are": (resealed(LOG_MEL, replace_column("num_frames", take_first(1))), "than it says"),
+    "a row without its time": (resealed(FEATURES, replace_column("row_start_ms", shorten_first)), "than it says"),
+    "a vector of another length": (
+        resealed(SHARD, replace_column("pooled_2d", shorten_first)), "vectors of pooled_2d of more than one length"),
+    "facts of run.json that nobody vouches for": (forget_what_run_json_said, "run.json: not what"),
+    "a check of the certificate that failed": (
+        paper_resealed("splits.certificate.json",
+                       lambda told: told["checks"]["no clip twice"].update(passed=False)), "do not hold"),
+    "a tombstone in capitals": (
+        paper_rewritten("tombstones.tsv", f"kind\thash\nvideo\t{hash_id('video', video_name(0)).upper()}\n"),
+        "tombstones.tsv: is no table"),
+    "a tombstone of no kind": (
+        paper_rewritten("tombstones.tsv", f"kind\thash\nvide\t{hash_id('video', video_name(0))}\n"),
+        "tombstones.tsv: is no table"),
+    "a removal without a hash": (
+        paper_rewritten("removed.tsv", "video_hash\treason\tversion\nx\ttombstoned\t1.0.0\n"),
+        "removed.tsv: is no table"),
+    "posing as an export": (add("export.json"), "export.json: not in SHA256SUMS"),
     "a shard of nothing, listed": (
         lambda release: ((release / SHARD).write_bytes(b""), renew_line(release, SHARD)), SHARD),
 }  # fmt: skip
@@ -381,7 +479,7 @@ TAMPERS = {
 def test_a_tamper_is_found(release, kind):
     tamper, words = TAMPERS[kind]
     tamper(release)
-    problems = verify_release(release)
+    problems = verify_place(release)
     assert any(words in problem for problem in problems), problems
     assert all(problem.isprintable() for problem in problems)
 
@@ -438,6 +536,20 @@ def test_a_release_in_the_place_of_another_version_is_found(signed, tmp_path):
     assert verify_root(tmp_path) == ["manifest.json: says another version than the folder 1.1.0"]
     (tmp_path / "latest.json").write_text('{"version": "../../elsewhere"}')
     assert "names no version" in verify_root(tmp_path)[0]
+
+
+def test_a_withdrawn_release_that_still_holds_its_shards_is_found_in_its_root(signed, tmp_path):
+    root = make_root(tmp_path / "root")
+    release = Path(shutil.copytree(signed, release_path(root, "1.0.0")))
+    assert verify_root(root) == []
+    (release / "WITHDRAWN.json").write_text(json.dumps({"version": "1.0.0", "why": "asked"}))
+    assert verify_root(root) == [
+        "release 1.0.0: was withdrawn, and more than the note of it is left: run the takedown again"
+    ]
+    for path in release.iterdir():
+        if path.name != "WITHDRAWN.json":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert verify_root(root) == []
 
 
 def test_what_the_hub_adds_is_no_tamper(release):

@@ -196,6 +196,44 @@ def test_verify_finds_a_sealed_export_with_a_video_in_two_splits_or_one_that_was
     assert "says 3 clips of val, the archives hold 5" in problems[0] and "has a video of another split" in problems[1]
 
 
+def reseal(folder, **other):
+    told = json.loads((folder / "export.json").read_text()) | other
+    for name in ("SHA256SUMS", "export.json"):
+        (folder / name).unlink()
+    seal_export(folder, {name: value for name, value in told.items() if name != "files"})
+
+
+def name_a_file_twice(folder):
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    (folder / "SHA256SUMS").write_text("".join(f"{line}\n" for line in [lines[0], *lines]))
+
+
+TAMPERS = {
+    "a name twice": (name_a_file_twice, "more than once"),
+    "a paper gone, everything sealed anew": (
+        lambda folder: ((folder / "LICENSE").unlink(), reseal(folder)), "does not list LICENSE"),
+    "a program beside, everything sealed anew": (
+        lambda folder: ((folder / "setup.py").write_text("more"), reseal(folder)), "setup.py: no file of an export"),
+    "clips of no split, everything sealed anew": (lambda folder: reseal(folder, splits={}), "says None clips of"),
+    "the archives gone, everything sealed anew": (
+        lambda folder: (shutil.rmtree(folder / "data"), reseal(folder)), "the archives hold 0"),
+    "of a format that is none": (lambda folder: reseal(folder, format="zip"), "do not fit together"),
+    "posing as a page": (lambda folder: reseal(folder, format="search-page"), "no file of an export as search-page"),
+    **{f"a pipe in the place of {name}": (
+        lambda folder, name=name: ((folder / name).unlink(), os.mkfifo(folder / name)), f"{name}: a pipe")
+       for name in ("SHA256SUMS", "export.json")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TAMPERS)
+def test_a_tamper_of_an_export_is_found(copy, kind):
+    tamper, words = TAMPERS[kind]
+    folder = export_path(copy, "webdataset", "1.0.0")
+    tamper(folder)
+    problems = verify_place(folder)
+    assert any(words in problem for problem in problems), problems
+
+
 def test_the_setting_for_exports_makes_no_new_release(root):
     assert not is_new(root, SETTINGS.model_copy(update={"exports": ("lhotse",)}))
     assert "exports" not in read_manifest(release_path(root, "1.0.0"))["publish"]

@@ -152,6 +152,55 @@ def test_a_run_whose_grant_was_not_answered_does_not_refuse_itself(root, store):
     assert names(root) == ["00000001.json"]
 
 
+def test_a_run_whose_probe_was_not_answered_does_not_refuse_itself(root, store, monkeypatch, caplog):
+    take = lease._Lease.take
+
+    def take_and_lose_the_next_answer(self):
+        take(self)
+        store.answer("lose")
+
+    monkeypatch.setattr(lease._Lease, "take", take_and_lose_the_next_answer)
+    with hold_root(root):
+        assert caplog.text == ""
+
+
+def test_a_run_that_fails_before_its_work_gives_the_root_back(root, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(lease, "_grants_once", lambda _: (_ for _ in ()).throw(OSError("the store went away")))
+        with pytest.raises(OSError, match="went away"):
+            hold_root(root).__enter__()
+    with hold_root(root):
+        pass
+
+
+def test_what_is_no_lease_beside_the_leases_is_passed_over(root):
+    fs, path = fsspec.core.url_to_fs(f"{root}/_leases")
+    for name in ("readme.txt", "1.json", "00000009.json.bak", ""):
+        fs.pipe_file(f"{path}/{name}", b"x")
+    with hold_root(root):
+        assert "00000001.json" in names(root)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b"0", b'{"until": 5}', b'{"until": "soon"}', b"\xff", b"[" * 200_000]
+)
+def test_a_lease_that_says_nothing_is_told_in_one_line_and_believed_to_hold(bucket, content):
+    root = f"{bucket}/damaged"
+    fs, path = fsspec.core.url_to_fs(f"{root}/_leases/00000001.json")
+    fs.pipe_file(path, content)
+    with pytest.raises(RootBusyError, match=r"00000001\.json is no lease: delete it if no other run"), hold_root(root):
+        pass
+
+
+def test_a_lease_by_a_clock_that_is_wrong_says_the_day(root):
+    other = '{"until": "2070-01-01T00:00:00", "machine": "\\u001b[2Jx", "process": 7}'
+    fs, path = fsspec.core.url_to_fs(f"{root}/_leases/00000001.json")
+    fs.pipe_file(path, other.encode())
+    with pytest.raises(RootBusyError) as told, hold_root(root):
+        pass
+    assert "free at 2070-01-01 00:00 UTC" in str(told.value) and str(told.value).isprintable()
+
+
 def test_a_store_that_grants_twice_is_told_with_what_is_safe(root, store, caplog):
     with hold_root(f"{root}/fair"):
         assert caplog.text == ""
