@@ -88,6 +88,7 @@ class ClipList:
         return "; ".join(parts)
 
 
+_MOST_VALUES_PER_BYTE = 8
 MAX_CAPTION_CHARS = 10_000
 CAPTION_NAMES = (
     "caption",
@@ -158,7 +159,7 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
             rows: list[Row] = []
             for shard in shards:
                 names = [name for name in pq.read_schema(shard).names if role_of(name) or name in _RELEASE_NAMES]
-                rows += pq.ParquetFile(shard).read(columns=names).to_pylist()
+                rows += _open_table(Path(shard)).read(columns=names).to_pylist()
             return "a release", _read_all(rows, reader)
         content = path.read_bytes()
         match path.suffix.lower():
@@ -170,7 +171,7 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
             case ".jsonl" | ".ndjson":
                 return "lines of JSON", read_tree(_parse_lines(content), reader)
             case ".parquet":
-                return "a Parquet table", _read_all(pq.read_table(path).to_pylist(), reader)
+                return "a Parquet table", _read_all(_open_table(path).read().to_pylist(), reader)
             case ".pkl" | ".pickle":
                 return "a pickle", read_tree(read_plain_pickle(content), reader)
     except RecursionError as error:
@@ -180,6 +181,16 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
     except (OSError, pa.ArrowException, ValueError) as error:
         raise ClipListError(f"{path}: cannot be read: {str(error)[:300]}: docs/lists.md shows what is read") from error
     raise ClipListError(f"{path}: must end in one of {', '.join(LIST_SUFFIXES)}, or be the folder of a release")
+
+
+def _open_table(path: Path) -> pq.ParquetFile:
+    """A Parquet file whose rows fit into it: a run of one value is a few bytes, and no list names one clip for ever."""
+    table, num_bytes = pq.ParquetFile(path), path.stat().st_size
+    groups = [table.metadata.row_group(number) for number in range(table.num_row_groups)]
+    num_values = [sum(group.column(i).num_values for group in groups) for i in range(table.metadata.num_columns)]
+    if max(num_values, default=0) > _MOST_VALUES_PER_BYTE * num_bytes:
+        raise ValueError(f"claims {max(num_values):,} values in {num_bytes:,} bytes: made to fill memory")
+    return table
 
 
 def _parse_lines(content: bytes) -> list[Any]:

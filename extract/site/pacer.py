@@ -55,7 +55,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
         return float(text[:9])
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a zone of twenty digits is no length of time
         return None
     return max((when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds(), 0.0)
 

@@ -165,6 +165,7 @@ def test_what_opened_the_breaker_is_the_reason_of_what_waits(tmp_path: Path, clo
         ("Sun, 22 Nov 2026 10:02:00 GMT", 120),
         ("Sun, 22 Nov 2026 09:00:00 GMT", 0),
         ("soon", None),
+        ("Sun, 22 Nov 2026 10:02:00 +99999999999999999999", None),
         ("-5", None),
         ("", None),
         (None, None),

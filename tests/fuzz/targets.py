@@ -479,7 +479,8 @@ def read_retry_after(value: str) -> None:
     assert seconds is None or 0 <= seconds < 10**12
 
 
-DATES = ["Wed, 21 Oct 2026 07:28:00 GMT", "120", "", "-1", "Fri, 31 Dec 9999 23:59:59 -9999", "1 Jan 1 0:0:0 +9959"]
+DATES = ["Wed, 21 Oct 2026 07:28:00 GMT", "120", "", "-1", "Fri, 31 Dec 9999 23:59:59 -9999", "1 Jan 1 0:0:0 +9959",
+         f"1 Jan 2030 0:0:0 +{10**20}"]  # fmt: skip
 
 TARGETS: dict[str, Target] = {
     "configuration": Target(CONFIG_INPUTS, read_config, (ConfigError,), ("flows/config.py",)),

@@ -86,6 +86,30 @@ def lying_shard(path: Path) -> None:
     reseal(path)
 
 
+def shared_text(path: Path) -> None:
+    """A release with one text of a megabyte that four thousand rows of a shard point to."""
+    for name, content in small_release().items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    shard = json.loads((path / "manifest.json").read_text())["files"][0]["path"]
+    rows = pa.table(
+        {"clip_id": pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), 4000), ["x" * 10**6])}
+    )
+    pq.write_table(rows, path / shard, compression="zstd")
+    assert (path / shard).stat().st_size < 1 << 20
+    reseal(path)
+
+
+def long_table(path: Path) -> None:
+    """A list with a hundred million times the same clip."""
+    table = {"video_id": "abcdefghijk", "start": "1", "end": "2"}
+    one = {
+        name: pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), 10**8), [x])
+        for name, x in table.items()
+    }
+    pq.write_table(pa.table(one), path, row_group_size=10**8)
+
+
 BOMBS = {
     "memo.pkl": ("clip list", memo_bomb, "made to fill memory"),
     "lists.pkl": ("clip list", nested_lists, "ClipListError"),
@@ -96,6 +120,8 @@ BOMBS = {
     "compressed.pth": ("checkpoint", compressed_checkpoint, "is compressed"),
     "wide.png": ("image", wide_picture, "decode_failed"),
     "release": ("release", lying_shard, "no shard of a release"),
+    "release of one text": ("release", shared_text, "no shard of a release"),
+    "list.parquet": ("clip list", long_table, "made to fill memory"),
 }
 
 
