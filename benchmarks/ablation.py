@@ -90,11 +90,13 @@ def read_foods(captions: Path) -> dict[str, str]:
     return {pair["uttid"]: pair["food"] for file in files for pair in json.loads(file.read_text())["data"]}
 
 
-def ablate(root: str, out: Path, rules: dict[str, str], seeds: int, steps: int, size: int) -> dict[str, Any]:
-    """The document of an ablation, every training of about so many steps."""
+def ablate(
+    root: str, out: Path, rules: dict[str, str], seeds: int, steps: int, size: int, *more: str
+) -> dict[str, Any]:
+    """The document of an ablation, every training of about so many steps; `more` settings of the training."""
     epochs = max(1, round(steps / (size // BATCH)))
     words = [f"filters.rules.{name}={rule}" for name, rule in rules.items()]
-    words += [f"train.{word}" for word in (*TRAIN, f"epochs={epochs}")]
+    words += [f"train.{word}" for word in (*TRAIN, *more, f"epochs={epochs}")]
     config = load_config(None, root, (*words, f"experiments.seeds={seeds}", f"experiments.out={out}"))
     document = {**measure_arms(config), "code_version": "benchmark"}
     write_ablation(str(out), document)
@@ -102,6 +104,17 @@ def ablate(root: str, out: Path, rules: dict[str, str], seeds: int, steps: int, 
     told = f"{document['clips_trained_on']} of {document['clips']} pairs, {document['num_queries']} test pairs"
     print(f"every line trains {epochs} epochs on {told}, {seeds} seeds\n", flush=True)
     return document
+
+
+def tell_verdicts(
+    document: dict[str, Any], expected: dict[str, tuple[str, ...]], what: str, began: tuple[float, float]
+) -> None:
+    """How many planted rules are told for what they are, and what it took since the CPU- and wall-clock `began`."""
+    verdicts = {arm["off"]: arm["verdict"] for arm in document["arms"] if arm["kind"] == "rule"}
+    num_right = sum(verdicts[name] in right for name, right in expected.items())
+    tell("planted rules told for what they are", num_right, f"of {len(expected)}", at_least=len(expected))
+    tell(what, (time.process_time() - began[0]) / 3600, "CPU-hours", at_most=2 * HOURS_ASKED)
+    print(f"{(time.monotonic() - began[1]) / 60:.0f} minutes")
 
 
 def main() -> None:
@@ -121,18 +134,13 @@ def main() -> None:
     build_root(captions, "ja", asked.out / "photographs")
     root = str(asked.out / "off_topic")
     plant(str(asked.out / "photographs"), root, read_foods(captions))
-    began, wall = time.process_time(), time.monotonic()
+    began = time.process_time(), time.monotonic()
     chosen = {"topic": RULES["topic"]}
     filtered = ablate(root, asked.out / "filtered", chosen, asked.seeds, asked.steps, size=816)
     gain = filtered["arms"][1]["gain"]
     print("filtered minus random, points of R@10: " + ", ".join(f"{k} {100 * v:+.2f}" for k, v in gain.items()))
     whole = ablate(root, asked.out / "rules", RULES, asked.seeds, asked.steps, size=300)
-    verdicts = {arm["off"]: arm["verdict"] for arm in whole["arms"] if arm["kind"] == "rule"}
-    num_right = sum(verdicts[name] in right for name, right in EXPECTED.items())
-    tell("planted rules told for what they are", num_right, f"of {len(EXPECTED)}", at_least=len(EXPECTED))
-    hours = (time.process_time() - began) / 3600
-    tell("6 rules x 3 seeds, and filtered against random", hours, "CPU-hours", at_most=2 * HOURS_ASKED)
-    print(f"{(time.monotonic() - wall) / 60:.0f} minutes")
+    tell_verdicts(whole, EXPECTED, "6 rules x 3 seeds, and filtered against random", began)
 
 
 if __name__ == "__main__":

