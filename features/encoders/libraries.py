@@ -73,7 +73,7 @@ class _Enlarge(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         planes = nn.functional.interpolate(frames.flatten(1, -3), (self.side, self.side), mode="bicubic")
-        return planes.unflatten(1, frames.shape[1:-2])
+        return planes.reshape(*frames.shape[:-2], self.side, self.side)
 
 
 def enlarged(network: nn.Module, side: int | None) -> nn.Module:
