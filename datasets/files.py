@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import IO, Any
 import fsspec
 
 _BLOCK = 1 << 20
+_ONE_SLASH = re.compile(r"([a-z0-9]{2,}):/")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -45,6 +47,19 @@ def name_folder(folder: Path, target: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_place(place: str) -> str:
+    """Return what may name a folder, here or elsewhere; raises ValueError for nothing or an unknown address."""
+    protocol, separator, _ = place.partition("://")
+    if not place.strip():
+        raise ValueError(f"a folder or an address is needed, got {place!r}")
+    if separator and protocol not in fsspec.available_protocols():
+        known = "s3://, gs://, hf://datasets/ and folders are"
+        raise ValueError(f"no such kind of place as {protocol}://, but {known}, got {place!r}")
+    if not separator and (found := _ONE_SLASH.match(place)) and not Path(found[0]).is_dir():
+        raise ValueError(f"an address has two slashes: {found[1]}://{place[found.end() :]}, got {place!r}")
+    return place
 
 
 def is_local(fs: Any) -> bool:

@@ -81,5 +81,5 @@ def transcribe_clip(
         return {**row, **failed(error.reason, error.detail)}
     said = transcribe(join_speech(samples, parts), language and base_language(language))
     if said is None:
-        return {**row, **dropped("no_words", "no words were recognised")}
+        return {**row, **dropped("no_words", "no words were recognised, or one phrase again and again")}
     return {**row, "text": said.text, "language": said.language, "confidence": said.confidence, **OK}

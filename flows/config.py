@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from datasets.files import check_place
 from datasets.filters import FilterSettings
 from datasets.places_audio import PairSettings
 from datasets.releases.settings import PublishSettings
@@ -86,13 +87,10 @@ class RunSettings(Settings):
     """A command ends with exit code 1 when more than this share of a table's rows failed for reason `unexpected`."""
 
 
-NEVER = ""
-
-
 def _check_when(when: str | int) -> str | int:
     if isinstance(when, int) and when < 1:
         raise ValueError("an interval is at least 1 second")
-    if isinstance(when, str) and when != NEVER:
+    if isinstance(when, str) and when:
         # Slow to import, and the defaults need no check.
         from prefect.client.schemas.schedules import CronSchedule
 
@@ -104,8 +102,8 @@ def _check_timezone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:
-        meant = did_you_mean(name, available_timezones())
-        raise ValueError(f"no such time zone: names are like Asia/Tokyo, got {name!r}{meant}") from error
+        told = f"no such time zone: names are like Asia/Tokyo, got {name!r}"
+        raise ValueError(told + did_you_mean(name, available_timezones())) from error
     return name
 
 
@@ -120,7 +118,7 @@ class ScheduleSettings(Settings):
     """Time zone of the cron strings."""
     curate_daily: When = "0 3 * * *"
     """When new videos are searched for, downloaded, segmented and cut: a cron string, or every so many seconds."""
-    regenerate: When = NEVER
+    regenerate: When = ""
     """When the lists of `regenerate_from` are fetched again; an empty string: only when somebody starts it."""
     publish: When = "0 12 * * *"
     """When a release is made, if enough clips are new."""
@@ -156,7 +154,7 @@ class ScheduleSettings(Settings):
 class Config(Settings):
     """The whole configuration; also the parameter of every flow, so that Prefect's form shows it."""
 
-    root: Annotated[str, AfterValidator(refuse_secrets)] = "data/root"
+    root: Annotated[str, AfterValidator(check_place), AfterValidator(refuse_secrets)] = "data/root"
     """Dataset root: a local folder, or for the tables any fsspec URL."""
     search: SearchSettings = SearchSettings()
     source: SourceSettings = SourceSettings()
@@ -188,7 +186,6 @@ class Config(Settings):
 
 REPORT_FILE, GALLERY_FILE, RULES_FILE, SEARCH_PAGE = "report.html", "gallery.html", "rules.html", "search/index.html"
 """Pages in a root: that of rules where there are some, that of search where `search-page --to ROOT/search` wrote it."""
-
 _NOT_TOML = (ValueError, RecursionError)  # tomllib lets Python's own limits through: of digits, of nesting
 
 
@@ -250,6 +247,7 @@ def _describe(fault: Mapping[str, Any], path: Path | None, overrides: tuple[str,
         meant = did_you_mean(by_set[-1] if by_set else field, list_fields(Config))
         return f"{field}: no such field{got}{meant or '; docs/configuration.md lists them all'}"
     told = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    told = told if "match pattern" not in told else "is not written as docs/configuration.md shows"
     return f"{field}: {without_secrets(told)}{where if ', got ' in told else got}"
 
 

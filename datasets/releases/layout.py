@@ -75,10 +75,22 @@ def release_path(root: str | Path, version: str) -> str:
 
 def list_releases(root: str | Path, withdrawn: bool = False) -> list[str]:
     """Versions of a root's releases, oldest first; those that were withdrawn only if asked for."""
-    folder = Path(str(root)) / RELEASES
+    return _list_versions(Path(str(root)) / RELEASES, withdrawn)
+
+
+def _list_versions(folder: Path, withdrawn: bool = False) -> list[str]:
     names = [path.name for path in folder.iterdir() if _VERSION.fullmatch(path.name)] if folder.is_dir() else []
     wanted = [name for name in names if withdrawn or not (folder / name / STUB_FILE).exists()]
     return sorted(wanted, key=version_key)
+
+
+def newest_near(place: str | Path) -> str | None:
+    """The newest release within a local folder, in its releases/, or beside it: what somebody may have meant."""
+    path = Path(str(place))
+    for folder in (path / RELEASES, path, path.parent) if "://" not in str(place) else ():
+        if versions := _list_versions(folder):
+            return str(folder / versions[-1])
+    return None
 
 
 def read_manifest(release: str | Path) -> Row:
@@ -89,7 +101,9 @@ def read_manifest(release: str | Path) -> Row:
     """
     manifest = _find_manifest(release)
     if manifest is None:
-        raise ReleaseError(f"{release} is no release: it has no {MANIFEST_FILE}")
+        near = newest_near(release)
+        mend = f"the newest near it is {near}" if near else "`python -m flows publish` makes one of a root"
+        raise ReleaseError(f"{release} is no release: it has no {MANIFEST_FILE}; {mend}")
     return manifest
 
 

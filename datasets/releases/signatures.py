@@ -57,7 +57,8 @@ def read_public_key(text: str) -> Any:
         path = Path(text)
         return minisign.PublicKey.from_file(path) if path.is_file() else minisign.PublicKey.from_base64(text)
     except (minisign.Error, OSError, ValueError) as error:
-        raise ReleaseError(f"{one_line(text)!r}: no public key of minisign: {one_line(str(error))}") from error
+        told = f"{one_line(text)!r}: neither a file nor a public key of minisign"
+        raise ReleaseError(f"{told}: {one_line(str(error))}") from error
 
 
 def check_signature(release: str | Path, key: Any) -> list[str]:

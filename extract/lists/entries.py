@@ -3,12 +3,13 @@
 import ast
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from datasets.numbers import describe
+from datasets.suggestions import did_you_mean
 from extract.lists.names import holds_times, is_timelike, role_of, squeeze
 from extract.lists.times import read_time
 from extract.lists.videos import video_named, youtube_id
@@ -75,6 +76,13 @@ def listed(value: Any) -> list[Any] | None:
             found = read(value.strip())
             return found if isinstance(found, list) else None
     return None
+
+
+def check_column(wanted: str | None, names: Iterable[str]) -> None:
+    """Raise ValueError where the column that somebody named is not among those there are."""
+    had = [name[:40] for name in names]
+    if wanted is not None and wanted not in had:
+        raise ValueError(f"has no column {wanted!r}, but {', '.join(had)[:200]}{did_you_mean(wanted, had)}")
 
 
 class EntryReader:
@@ -175,8 +183,12 @@ class EntryReader:
             self._take("video", name)
             return known
         name, value = (column.name, column.value) if column else (THE_KEY, key)
+        if value is None and address is not None:
+            raise ValueError(f"{address.name} is the address of no video that is known: {describe(address.value)}")
         if value is None:
-            raise ValueError(f"names no video; it has {', '.join(str(name)[:40] for name in item)[:200]}")
+            check_column(self.video_column, map(str, item))
+            had = ", ".join(str(name)[:40] for name in item)[:200]
+            raise ValueError(f"names no video; it has {had} (`curate --column NAME` says which)")
         self._take("video", name)
         return video_named(value)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from datasets.numbers import describe
+from extract.lists.entries import check_column
 from extract.lists.names import role_of
 from extract.lists.times import is_time
 from extract.lists.trees import SPLITS
@@ -34,6 +35,7 @@ def read_rows(content: bytes, video_column: str | None = None) -> tuple[str, lis
         raise ValueError("has rows that begin with #, as comments do, and no others")
     if _is_header(rows[0]) or video_column in rows[0]:
         return "a table", _name_cells(rows[0], rows[1:])
+    check_column(video_column, titles if len(titles) == len(rows[0]) else rows[0])
     if _is_header(titles) and len(titles) == len(rows[0]):
         return "a table whose header is a comment", _name_cells(titles, rows)
     return "a table without a header", _name_cells(_name_columns(rows[0]), rows)

@@ -17,6 +17,7 @@ from flows.commands.shared import (
     one_line_errors,
     read_config,
     read_retry,
+    require_tables,
     show,
 )
 from flows.config import ConfigError
@@ -61,11 +62,17 @@ def curate(
     settings = read_config(config, root, [*source, *(overrides or []), *(["splits.scale=true"] if scale else [])])
     reasons = read_retry(retry)
     if dry_run:
+        from flows.machinery.checks import check_media_folder, check_root
+        from flows.machinery.doctor import stop_for
         from flows.machinery.forecast import forecast_curation
 
         with one_line_errors():
+            for check in (check_root, check_media_folder):
+                stop_for([check(settings)])
             show({"forecast": forecast_curation(settings)}, json)
         return
+    if check_availability:
+        require_tables(settings)
     start = reserve_server()
     from flows.stages import availability
     from flows.stages import curate as curation
@@ -118,6 +125,7 @@ def featurize(
     Example: python -m flows featurize --config configs/youcook_japanese.toml --part 3/16
     """
     settings = read_config(config, root, _within_part(overrides, part))
+    require_tables(settings)
     start = reserve_server()
     from flows.stages.featurize import compute_features
     from flows.stages.featurize import featurize as featurize_flow
@@ -141,6 +149,7 @@ def transcribe(
     """
     settings = read_config(config, root, _within_part(overrides, part))
     reasons = read_retry(retry)
+    require_tables(settings)
     start = reserve_server()
     from flows.stages.transcribe import transcribe as transcribe_flow
     from flows.stages.transcribe import transcribe_root
@@ -163,6 +172,7 @@ def describe(
     """
     settings = read_config(config, root, overrides)
     reasons = read_retry(retry)
+    require_tables(settings)
     start = reserve_server()
     from flows.stages.describe import describe as describe_flow
     from flows.stages.describe import describe_clips
@@ -187,6 +197,7 @@ def agree(
     Example: python -m flows agree --config configs/demo.toml --root data/demo
     """
     settings = read_config(config, root, overrides)
+    require_tables(settings)
     start = reserve_server()
     from flows.stages.agree import agree as agree_flow
     from flows.stages.agree import score_clips

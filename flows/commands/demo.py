@@ -37,11 +37,17 @@ def demo(
 
     Example: python -m flows demo --root data/demo
     """
+    from flows.machinery.checks import check_root
+    from flows.machinery.doctor import stop_for
     from flows.status import read_retrieval
 
     settings = read_config(Path(__file__).parents[2] / "configs" / "demo.toml", root, overrides)
     with one_line_errors():
-        run_demo(settings, media)
+        stop_for([check_root(settings)])
+        try:
+            run_demo(settings, media)
+        except subprocess.CalledProcessError as error:  # the renderer has said why
+            raise typer.Exit(error.returncode) from error
     finish(settings, False, retrieval=read_retrieval(settings.root))
     print(
         f"Everything lies in {settings.root}: channel/ with its truth, media_files/, tables, checkpoints/.\n"

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.padding import Padding
+from rich.text import Text
 
-from flows.commands.shared import ConfigOption, JsonOption, SetOption, one_line_errors, print_json, read_config, show
+from datasets.outside_text import one_line
+from flows.commands.shared import ConfigOption, JsonOption, SetOption, one_line_errors, out, print_json, read_config
 from flows.config import ConfigError
 
 if TYPE_CHECKING:
@@ -58,22 +61,17 @@ def search(
 
 
 def _show(found: list["Found"]) -> None:
-    """A table of results, with the words that were said."""
-    from pandas import DataFrame
-
+    """Each result with its words below it: an id in the cell of a table would be broken, and could not be copied."""
     from datasets.wording import format_clock
 
-    rows = [
-        {
-            "score": f"{one.score:.3f}",
-            "clip": one.clip.clip_id,
-            "at": format_clock(one.clip.start_ms),
-            "words": one.clip.words or one.clip.title or "",
-            "link": one.clip.link or "",
-        }
-        for one in found
-    ]
-    show({"found": DataFrame(rows, columns=["score", "clip", "at", "words", "link"])}, as_json=False)
+    for one in found:
+        clip = one.clip
+        span = f"{format_clock(clip.start_ms)} to {format_clock(clip.end_ms)}"
+        print(one_line(f"{one.score:.3f}  {clip.clip_id}  {span}  {clip.link or ''}".rstrip()))
+        if said := clip.words or clip.title:
+            out.print(Padding(Text(one_line(said, 2000)), (0, 0, 0, 7)))
+    if not found:
+        print("no clip is like that")
 
 
 def search_page(

@@ -16,6 +16,7 @@ from flows.commands.shared import (
     one_line_errors,
     print_json,
     read_config,
+    require_tables,
     show,
 )
 
@@ -36,12 +37,11 @@ def status(
     from datasets.queries import list_facets
     from flows.config import ConfigError
     from flows.machinery.forecast import forecast_rest
-    from flows.machinery.roots import check_has_tables
     from flows.status import read_yields
 
     settings = read_config(config, root, overrides)
+    require_tables(settings)
     with one_line_errors():
-        check_has_tables(settings.root)
         facets = list_facets(settings.root)
         if by and facets and by not in facets:
             raise ConfigError(f"--by {by}: its queries have {', '.join(facets)}{did_you_mean(by, facets)}")
@@ -120,11 +120,9 @@ def compact(
 
     from datasets.compaction import COMPACTED, compact_table
     from flows.machinery.locks import hold_root
-    from flows.machinery.roots import check_has_tables
 
     settings = read_config(config, root, overrides)
-    with one_line_errors():
-        check_has_tables(settings.root)
+    require_tables(settings)
     with one_line_errors(), hold_root(settings.root):
         rows = [(name, *compact_table(settings.root, name)) for name in COMPACTED]
         show({"parts": pd.DataFrame(rows, columns=["table", "before", "after"])}, json)
@@ -142,11 +140,10 @@ def inspect(
     Example: python -m flows inspect JebrlOF89Wm --root data/demo
     """
     from flows.finding.lookup import describe_item, read_item
-    from flows.machinery.roots import check_has_tables
 
     settings = read_config(config, root, overrides)
+    require_tables(settings)
     with one_line_errors():
-        check_has_tables(settings.root)
         found = read_item(settings, item)
     if json:
         print_json(found)

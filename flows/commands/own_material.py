@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import fsspec
-
+from datasets.files import check_place
 from datasets.suggestions import did_you_mean
 from extract.clip_lists import LIST_SUFFIXES
+from extract.sources import YOUTUBE_HOSTS, is_allowed_url
 from flows.config import ConfigError
 
 
@@ -21,9 +21,16 @@ def settings_of_place(place: str, column: str | None = None, clips: str | None =
     Raises:
         ConfigError: no such place, or an option that says nothing of a folder.
     """
-    suffix = Path(place).suffix.lower()
-    is_local = "://" not in place
-    if suffix in LIST_SUFFIXES and (not is_local or Path(place).is_file()):
+    try:
+        check_place(place)
+    except ValueError as error:
+        raise ConfigError(f"--from: {error}") from error
+    suffix, is_local = Path(place).suffix.lower(), "://" not in place
+    if is_allowed_url(place, YOUTUBE_HOSTS):
+        raise ConfigError(f"--from {place}: is neither folder nor list: write addresses into a .txt, one a line")
+    if suffix in LIST_SUFFIXES and not is_local:
+        raise ConfigError(f"--from {place}: a list is a file of this machine: copy it here first")
+    if suffix in LIST_SUFFIXES and Path(place).is_file():
         chosen = {"source.name": "ids", "source.ids_file": place, "source.column": column}
         words = [f"{name}={json.dumps(value)}" for name, value in chosen.items() if value is not None]
         return [*words, *(["clips.given=true"] if clips == "given" else [])]
@@ -32,8 +39,6 @@ def settings_of_place(place: str, column: str | None = None, clips: str | None =
     if column or clips:
         given = "--column" if column else "--clips"
         raise ConfigError(f"{given} is for a list ({', '.join(LIST_SUFFIXES)}), and --from {place} is a folder")
-    if not is_local and place.partition("://")[0] not in fsspec.available_protocols():
-        raise ConfigError(f"--from {place}: no such kind of place, but s3://, gs://, hf://datasets/ and folders are")
     return ['source.name="folder"', f"source.folder={json.dumps(place)}"]
 
 

@@ -1,5 +1,6 @@
 """Commands about releases: publish, verify, regenerate, takedown, am-i-in."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from flows.commands.shared import (
     out,
     read_config,
     read_retry,
+    require_tables,
     show,
 )
 from flows.config import ConfigError
@@ -55,6 +57,7 @@ def publish(
     Example: python -m flows publish --config configs/demo.toml --root data/demo --format webdataset --to data/shards
     """
     settings = read_config(config, root, overrides)
+    require_tables(settings)
     from flows.machinery.doctor import require
 
     with one_line_errors():
@@ -63,10 +66,13 @@ def publish(
         require("publish-when-enough", settings.model_copy(update={"schedules": schedules}), is_served=False)
         start = None if dry_run else reserve_server()
         from datasets.releases.exports import export_path
+        from datasets.releases.signatures import read_secret_key
         from flows.stages.publish import exports_of, preview, publish_root
         from flows.stages.publish import publish as publish_flow
 
         if dry_run:
+            if sign is not None:
+                read_secret_key(sign, os.environ.get("MINISIGN_PASSWORD"))
             show({"release": preview(settings, tuple(to or ()), form)}, json)
             return
         version = run_flow(start, publish_flow, publish_root, settings, measure, tuple(to or ()), sign, form)
@@ -164,6 +170,7 @@ def takedown(
         if (video is None) == (channel is None):
             raise ConfigError("give either --video ID or --channel ID")
         check_why(why, [video or channel or ""])  # before Prefect keeps it as a parameter
+    require_tables(settings)
     start = reserve_server()
     from flows.stages.takedown import describe_takedown, take_down
     from flows.stages.takedown import takedown as takedown_flow

@@ -2,6 +2,7 @@
 
 import json as json_module
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from rich.console import Console
 from datasets.files import store_errors
 from datasets.outside_text import one_line
 from datasets.settings import without_secrets
+from datasets.suggestions import did_you_mean
 from flows.config import Config, ConfigError, load_config
 from flows.machinery.stopping import tell_interruption
 
@@ -97,13 +99,22 @@ def one_line_errors() -> Iterator[None]:
     except expected as error:
         _stop(str(error), ExitCode.STOPPED)
     except store_errors() as error:
-        _stop(str(error), ExitCode.STOPPED)
+        _stop(_tell(error), ExitCode.STOPPED)
     except KeyboardInterrupt:
         tell_interruption()
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     finally:
         for run_logger in run_loggers:
             run_logger.removeFilter(is_news)
+
+
+def _tell(error: Exception) -> str:
+    """What the system says of a file, the file first, and which one beside it may have been meant."""
+    if not isinstance(error, OSError) or not error.strerror or error.filename is None:
+        return str(error)
+    path = Path(os.fsdecode(error.filename))
+    beside = map(str, path.parent.iterdir()) if isinstance(error, FileNotFoundError) and path.parent.is_dir() else ()
+    return f"{path}: {error.strerror}{did_you_mean(str(path), beside)}"
 
 
 def _stop(message: str, code: ExitCode) -> None:
@@ -124,6 +135,14 @@ def read_config(
     with one_line_errors():
         return load_config(config, root, tuple(overrides or ()), tuple(recipes or ()), beneath)
     raise AssertionError("unreachable: errors exit")
+
+
+def require_tables(config: Config, or_release: bool = False) -> None:
+    """Stop a command that works on what a root holds where it holds nothing (`check_has_tables`), in one line."""
+    from flows.machinery.roots import check_has_tables
+
+    with one_line_errors():
+        check_has_tables(config.root, or_release)
 
 
 def read_retry(retry: str) -> tuple[str, ...]:
@@ -186,7 +205,9 @@ def finish(config: Config, as_json: bool, **more: "pd.DataFrame") -> None:
     availability = read_availability(config.root)
     if not availability.empty:
         more["availability"] = availability
-    show({"funnel": read_funnel(config.root), "not_ok": read_failures(config.root), **more}, as_json)
+    failures = read_failures(config.root)
+    lost = {"not_ok": failures} if as_json or not failures.empty else {}
+    show({"funnel": read_funnel(config.root), **lost, **more}, as_json)
     for note in [*read_notes(config.root), *read_pauses(config.root, datetime.now(UTC))]:
         print(f"note: {note}", file=sys.stderr if as_json else sys.stdout)
     if unexpected_share(config.root) > config.run.max_unexpected_share:

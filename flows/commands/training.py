@@ -17,6 +17,7 @@ from flows.commands.shared import (
     out,
     print_json,
     read_config,
+    require_tables,
     show,
 )
 from flows.config import GALLERY_FILE, Config, ConfigError
@@ -62,6 +63,7 @@ def finetune(
     if "finetune" in (recipe or ()) and settings.train.init_checkpoint is None:
         with one_line_errors():
             raise ConfigError("--recipe finetune needs weights: set train.init_checkpoint, or take --recipe scratch")
+    require_tables(settings, or_release=True)
     start = reserve_server()
     from flows.stages.train import finetune as finetune_flow
     from flows.stages.train import train_model
@@ -99,6 +101,7 @@ def evaluate(
     if available is not None or against is not None:
         _show_left(settings, available, against, json)
         return
+    require_tables(settings, or_release=True)
     start = reserve_server()
     from flows.report.gallery import build_gallery
     from flows.stages.evaluate import evaluate as evaluate_flow
@@ -116,8 +119,11 @@ def _show_left(config: Config, release: str | None, other_root: str | None, as_j
     with one_line_errors():
         if release is None:
             raise ConfigError("--against needs --available RELEASE: the clips that both roots are asked for")
+        from flows.machinery.roots import check_has_tables
         from flows.stages.evaluate_left import compare_left, evaluate_left
 
+        for root in filter(None, (config.root, other_root)):
+            check_has_tables(root)
         frame, told = compare_left(config, release, other_root) if other_root else evaluate_left(config, release)
         show({"gain" if other_root else "left": frame}, as_json)
         print(told, file=sys.stderr if as_json else sys.stdout)
@@ -181,6 +187,7 @@ def ablate(
     """
     words = [*(overrides or []), *([f"experiments.seeds={seeds}"] if seeds else [])]
     settings = read_config(config, root, words, beneath={"experiments": {"seeds": 3}})
+    require_tables(settings)
     start_server()
     from flows.experiments.ablate import run_ablation
     from flows.experiments.ablation_results import ENDINGS, to_frame

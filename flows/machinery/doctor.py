@@ -57,10 +57,14 @@ def require(command: str, config: Config, is_served: bool = True) -> None:
     checks = CHECKS[command] if is_served else _OWN[command]
     new = [check for check in checks if (check.__name__, settings) not in _passed]
     found = {check.__name__: check(config) for check in new}
-    faults = [finding for finding in found.values() if finding.severity is Severity.ERROR]
-    if faults:
-        raise MachineError("\n".join(f"{fault.check}: {fault.found}; {fault.mend}" for fault in faults))
+    stop_for(found.values())
     _passed.update((name, settings) for name in found)
+
+
+def stop_for(findings: Iterable[Finding]) -> None:
+    """Raise MachineError where there is an error among findings: a line each, with what mends it."""
+    if faults := [finding for finding in findings if finding.severity is Severity.ERROR]:
+        raise MachineError("\n".join(f"{fault.check}: {fault.found}; {fault.mend}" for fault in faults))
 
 
 _CURATE = (

@@ -4,7 +4,7 @@ import re
 import tempfile
 from pathlib import Path
 
-import fsspec
+from datasets.files import check_place
 
 _HUB = re.compile(r"hf://datasets/[\w.-]+/[\w.-]+")
 
@@ -19,13 +19,13 @@ def why_not_writable(place: str) -> str | None:
 
     Of a URL only its form is looked at: whether it can be written is seen when it is.
     """
-    protocol, separator, _ = place.partition("://")
-    if separator:
-        if protocol not in fsspec.available_protocols():
-            return f"{place}: no such kind of place as {protocol}://, but s3://, gs://, hf://datasets/ and folders are"
-        if protocol == "hf" and not _HUB.fullmatch(place.rstrip("/")):
-            return f"{place}: a place on the Hub is hf://datasets/OWNER/NAME"
-        return None
+    try:
+        check_place(place)
+    except ValueError as error:
+        return str(error)
+    if "://" in place:
+        is_hub = place.startswith("hf://") and not _HUB.fullmatch(place.rstrip("/"))
+        return f"{place}: a place on the Hub is hf://datasets/OWNER/NAME" if is_hub else None
     folder = nearest_folder(Path(place))
     if not folder.is_dir():
         return f"{folder} is a file, not a folder"

@@ -14,7 +14,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
 
-from flows.config import NEVER, Config, ConfigError, When
+from flows.config import Config, ConfigError, When
 from flows.machinery.doctor import require
 from flows.machinery.prepare import EXTRACTORS_VARIABLE
 from flows.scheduled.daily import curate_daily, pipeline_with_pages, publish_when_enough
@@ -84,7 +84,7 @@ def list_deployments(config: Config) -> list[RunnerDeployment]:
         schedules: list[CronSchedule | IntervalSchedule] = []
         if isinstance(when, int):
             schedules = [IntervalSchedule(interval=timedelta(seconds=when), timezone=timezone)]
-        elif when != NEVER:
+        elif when:
             schedules = [CronSchedule(cron=when, timezone=timezone)]
         parameters: dict[str, Any] = {"config": config.model_dump(mode="json")}
         if name == "regenerate":

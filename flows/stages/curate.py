@@ -3,8 +3,8 @@
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from datasets.counts import count_rows
 from datasets.splits.draw import SplitError
-from datasets.tables import read_table
 from flows.config import Config
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
@@ -42,13 +42,31 @@ def curate_root(run: Run) -> None:
     ask_permissions(run)
     fetch_videos(run)
     find_clips(run)
+    draw_clips(run)
+
+
+def draw_clips(run: Run) -> None:
+    """The splits; where there are too few clips for them, an error says what was lost, too."""
     try:
         assign_splits(run)
     except SplitError as error:
-        lost = read_table(run.root, "clips", ["reason"])["reason"].to_pylist().count("clip_too_short")
-        hint = f"{lost:,} were too short, and clips.bridge_gap_ms=700 joins speech over short pauses; " if lost else ""
-        where = f"{hint}`python -m flows status --root {run.root}` shows where videos and clips were lost"
-        raise SplitError(f"{error}; {where}") from error
+        where = f"`python -m flows status --root {run.root}` shows where videos and clips were lost"
+        raise SplitError(f"{error}; {_name_losses(run.root)}{where}") from error
+
+
+def _name_losses(root: str) -> str:
+    """The commonest reasons of videos and clips that are lost, with what mends them."""
+    rows = [row for name in ("videos", "media", "clips") for row in count_rows(root, name) if row["reason"]]
+    rows.sort(key=lambda row: -row["items"])
+    told = [f"{row['reason']} {row['items']:,}{_MENDS.get(row['reason'], '')}" for row in rows[:3]]
+    return f"lost to {', '.join(told)}; " if told else ""
+
+
+_MENDS = {
+    "clip_too_short": " (clips.bridge_gap_ms=700 joins speech over short pauses)",
+    "too_few_views": " (selection.min_views)",
+    "wrong_language": " (selection.language says which is asked for)",
+}
 
 
 def find_clips(run: Run) -> None:

@@ -108,3 +108,10 @@ def test_links_between_the_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_files_that_the_pages_name_exist():
+    named = re.compile(r"`((?:flows|datasets|extract|features|model|demo|configs|deploy|benchmarks|tests)/[\w./-]*\w)`")
+    for page in PAGES:
+        for path in named.findall(page.read_text(encoding="utf-8")):
+            assert (TOP / path).exists(), f"{page.name}: {path}"

@@ -11,8 +11,14 @@ import yaml
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from datasets.outcomes import dropped
+from datasets.splits.draw import SplitError
+from datasets.tables import make_table, record_run, write_part
 from demo.__main__ import app as demo_app
 from flows.__main__ import app
+from flows.config import Config
+from flows.machinery.run import Run
+from flows.stages.curate import draw_clips
 from tests.small_tables import make_root
 
 TOP = Path(__file__).parents[2]
@@ -33,13 +39,105 @@ def root(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "words", [["status"], ["report"], ["compact"], ["verify"], ["inspect", "video-00000"], ["diff", "ROOT"]]
+    "words",
+    [
+        *(["status"], ["report"], ["compact"], ["verify"], ["inspect", "video-00000"], ["diff", "ROOT"]),
+        *(["featurize"], ["transcribe"], ["describe"], ["agree"], ["finetune"], ["evaluate"], ["ablate"], ["publish"]),
+        *(["curate", "--check-availability"], ["takedown", "--video=x", "--why=asked"]),
+    ],
 )
 def test_a_mistyped_root_is_told_with_the_nearest_one(root, words):
     typo = root.replace("cooking", "coking")
     given = [typo] if words[0] in ("verify", "diff") else ["--root", typo]
     line = told(*[root if word == "ROOT" else word for word in words], *given, code=2)
     assert line == f"{typo} is no dataset root, there is no such folder; did you mean {root!r}?"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("", "root: a folder or an address is needed, got ''"),
+        ("s4://x/y", "root: no such kind of place as s4://, but s3://"),
+        ("s3:/x/y", "root: an address has two slashes: s3://x/y, got 's3:/x/y'"),
+    ],
+)
+def test_what_cannot_be_a_root_is_told_before_anything_is_made(given, why):
+    assert told("curate", "--root", given, code=2).startswith(why)
+
+
+@pytest.mark.parametrize(("given", "why"), [("/proc/nope", "/proc cannot be written"), ("FILE/x", "FILE is a file")])
+def test_a_dry_run_of_curate_looks_at_its_root(tmp_path, given, why):
+    (tmp_path / "file").write_text("")
+    words = [word.replace("FILE", str(tmp_path / "file")) for word in (given, why)]
+    assert told("curate", "--dry-run", "--root", words[0], code=2).startswith(f"root: {words[1]}")
+
+
+@pytest.mark.parametrize(
+    ("list_", "words", "why"),
+    [
+        ("which,start,end\nabcdefghij1,1,4", ["--column", "whihc"], "has no column 'whihc', but which, start, end;"),
+        (
+            "name,text\nabcdefghij1,x",
+            ["--column", "nmae"],
+            "has no column 'nmae', but name, text; did you mean 'name'?",
+        ),
+        ("which,start,end\nabcdefghij1,1,4", [], "it has which, start, end (`curate --column NAME` says which)"),
+        ("url,note\nhttps://vimeo.com/1,x", [], "url is the address of no video that is known: 'https://vimeo.com/1'"),
+    ],
+)
+def test_a_list_whose_videos_are_not_found_names_its_columns(tmp_path, list_, words, why):
+    (tmp_path / "mine.csv").write_text(list_)
+    given = ["curate", "--dry-run", "--root", str(tmp_path / "root"), "--from", str(tmp_path / "mine.csv"), *words]
+    assert why in told(*given, code=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("", "--from: a folder or an address is needed, got ''"),
+        ("https://www.youtube.com/@somebody", "neither folder nor list: write addresses into a .txt, one a line"),
+        ("s3://bucket/list.csv", "a list is a file of this machine: copy it here first"),
+    ],
+)
+def test_a_place_that_is_no_source_says_what_to_give_instead(given, why):
+    assert why in told("curate", "--dry-run", "--from", given, code=2)
+
+
+def test_a_part_that_is_none_is_told_without_a_pattern():
+    assert told("featurize", "--part", "x", code=2).startswith(
+        "run.part: is not written as docs/configuration.md shows"
+    )
+
+
+def test_a_mistyped_file_is_told_with_the_one_meant(root, tmp_path):
+    (tmp_path / "listening.csv").write_text("")
+    line = told("report", "--root", root, "--listened", str(tmp_path / "listning.csv"), code=3)
+    meant = tmp_path / "listening.csv"
+    assert line == f"{tmp_path / 'listning.csv'}: No such file or directory; did you mean '{meant}'?"
+
+
+def test_a_root_in_the_place_of_a_release_is_told_with_its_newest_release(root, tmp_path):
+    for version in ("1.9.0", "1.10.0"):
+        (tmp_path / "mine" / "releases" / version).mkdir(parents=True)
+    newest = tmp_path / "mine" / "releases" / "1.10.0"
+    for place in (tmp_path / "mine", newest.parent, newest.with_name("1.11.0")):
+        for words in (["search", str(place), "x"], ["am-i-in", str(place), "--video", "x"]):
+            assert told(*words, code=3).endswith(f"it has no manifest.json; the newest near it is {newest}")
+    assert told("search", root, "x", code=3).endswith("`python -m flows publish` makes one of a root")
+
+
+def test_splits_that_cannot_be_drawn_name_what_was_lost_and_what_mends_it(tmp_path):
+    rows = [{"video_id": f"v{number}", "source": "folder", **dropped("wrong_language", "en")} for number in range(8)]
+    write_part(str(tmp_path), "videos", make_table("videos", rows, recipe="r", run_id="x"))
+    record_run(str(tmp_path), "videos", "r", {})
+    with pytest.raises(SplitError, match=r"; lost to wrong_language 8 \(selection\.language says which") as error:
+        draw_clips(Run(Config(root=str(tmp_path)), "run"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_demo_in_a_place_that_cannot_be_a_root_is_told_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert told("demo", "--root", str(tmp_path / "file"), code=2).startswith(f"root: {tmp_path / 'file'} is a file")
 
 
 def test_the_nearest_root_is_found_among_hundreds_of_folders(tmp_path):
@@ -113,6 +211,8 @@ def test_a_mistyped_reason_is_told_before_any_work(words):
     [
         ("/proc/nope", "/proc cannot be written"),
         ("s4://bucket", "no such kind of place as s4://, but s3://"),
+        ("s3:/bucket", "an address has two slashes: s3://bucket"),
+        ("", "a folder or an address is needed"),
         ("hf://cook/small", "hf://datasets/OWNER/NAME"),
     ],
 )

@@ -152,6 +152,12 @@ def test_what_cannot_be_searched_for_is_told_in_one_line(release, words, told):
     assert code in (2, 3) and told in text and len(text.strip().splitlines()) == 1
 
 
+def test_a_result_can_be_copied_from_a_narrow_terminal_and_none_is_told(release):
+    lines = search(release, "塩")[1].splitlines()
+    assert lines[0].split()[1] == read_clips(release)[4].clip_id and lines[1].strip() == SAID[4]
+    assert search(release, "とうもろこし") == (0, "no clip is like that\n")
+
+
 def test_a_picture_by_another_encoder_than_the_releases_is_refused(release, checkpoint, tmp_path):
     Image.new("RGB", (64, 64), (200, 30, 30)).save(tmp_path / "red.png")
     weights = ["--set", "features.encoder_2d=resnet152", "--set", "features.weights_2d=untrained"]
