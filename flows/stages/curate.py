@@ -57,8 +57,8 @@ def draw_clips(run: Run) -> None:
 def _name_losses(root: str) -> str:
     """The commonest reasons of videos and clips that are lost, with what mends them."""
     rows = [row for name in ("videos", "media", "clips") for row in count_rows(root, name) if row["reason"]]
-    rows.sort(key=lambda row: -row["items"])
-    told = [f"{row['reason']} {row['items']:,}{_MENDS.get(row['reason'], '')}" for row in rows[:3]]
+    rows.sort(key=lambda row: -int(row["items"] or 0))
+    told = [f"{row['reason']} {row['items']:,}{_MENDS.get(str(row['reason']), '')}" for row in rows[:3]]
     return f"lost to {', '.join(told)}; " if told else ""
 
 
