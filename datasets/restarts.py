@@ -24,6 +24,11 @@ CONFIRMING = 8
 """So many packets must follow the other clock: a single damaged time is none."""
 LEAST_CONFIRMING = 3
 """Where the file ends there."""
+MOST_GUESSED_S = 2.0
+"""Of sound that comes to another rate libavformat guesses times by the old one, too late, and goes back with each
+packet of the stream by no more."""
+MOST_FRAMES = 64
+"""Of sound in a packet of the stream."""
 Read = Callable[[str], Iterable[Any]]
 
 
@@ -110,9 +115,12 @@ def _stretches(packets: Iterable[tuple[int, float, float]], times: Mapping[int, 
         counts[index] += 1
         at = current.setdefault(index, len(stretches) - 1)
         if number and not _follows(dts_s, last_s[index]):
-            ahead = times[index][number : number + CONFIRMING]
-            if len(ahead) < LEAST_CONFIRMING or not all(map(_follows, ahead[1:], ahead[:-1])):
-                continue  # a damaged time
+            is_within = stretches[at].start_s + LEAST_BACK_S < dts_s < last_s[index] < dts_s + MOST_GUESSED_S
+            ahead = times[index][number : number + (MOST_FRAMES if is_within else CONFIRMING)]
+            num_wanted = MOST_FRAMES if is_within else LEAST_CONFIRMING
+            if len(ahead) < num_wanted or not all(map(_follows, ahead[1:], ahead[:-1])):
+                last_s[index] = dts_s if is_within else last_s[index]
+                continue  # a damaged time, or a guessed one
             newest = stretches[-1]
             if at == len(stretches) - 1 or not _follows(dts_s, newest.start_s - 1):
                 stretches.append(_Stretch())

@@ -8,6 +8,7 @@ filter graphs are handed in.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from math import gcd
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,8 @@ LATE_START_S = 0.02
 """The same where a track begins, or changes its layout or rate: containers round the priming of codecs by less."""
 ROUNDED_S = 0.002
 """Times of containers are rounded by no more."""
+VORBIS_STEP = 128
+"""Samples: frames of one size may follow others that differ by so many."""
 LONGEST_JUMP_S = 3600.0
 """A time that is off by more is none: nobody's forged time stamp fills the memory with silence."""
 BLOCK_S = 1.0
@@ -41,6 +44,7 @@ class Waveform:
         make_graph: Callable[[list[str]], Any],
         sample_format: Literal["s16", "flt"],
         trim: Sequence[str] = (),
+        origin_s: float | None = None,
     ) -> None:
         """Begin with nothing.
 
@@ -48,15 +52,17 @@ class Waveform:
             make_graph: filters, as libavfilter reads them, to a graph with push, pull and set_audio_frame_size.
             sample_format: of the samples: int16, or float32 in [-1, 1).
             trim: filters of `trim_filters`, for frames that may reach over the edges of a clip.
+            origin_s: when the track begins, from time 0, as its container says; None where it does not.
         """
-        self._make_graph, self._format, self._trim = make_graph, sample_format, trim
+        self._make_graph, self._format, self._trim, self._origin_s = make_graph, sample_format, trim, origin_s
         self._graph: Any = None
         self._kind: tuple[int, str, str] | None = None
         self._channel: int | None = None
         self._block: list[Any] = []
         self._times_s: list[float] = []
         self._position: int | None = None
-        self._block_s = self._early_s = self._next_s = self._tick_s = 0.0
+        self._block_s = self._guessed_s = self._next_s = self._tick_s = 0.0
+        self._first_rate = 0
         self._tolerance_s = LATE_START_S
         self._is_placed = False
         self._num_late = 0
@@ -77,9 +83,12 @@ class Waveform:
         time_s = self._next_s if frame.pts is None else frame.pts * self._tick_s
         length_s = frame.samples / frame.sample_rate
         off_s = time_s - self._next_s
-        # MPEG-TS has times for packets of many frames, and libavformat guesses those within: too early, for a while.
-        self._early_s = self._early_s + length_s if off_s < -JUMP_S else 0.0
-        is_off = off_s > JUMP_S or self._early_s > BLOCK_S
+        # MPEG-TS has times for packets of many frames, and libavformat guesses those within: too early, for a while,
+        # or, where they became shorter with another rate, too late.
+        self._first_rate = self._first_rate or frame.sample_rate
+        is_guessed = frame.sample_rate != self._first_rate and (frame.duration or 0) * self._tick_s > 1.1 * length_s
+        self._guessed_s = self._guessed_s + length_s if off_s < -JUMP_S or (is_guessed and off_s > JUMP_S) else 0.0
+        is_off = (off_s > JUMP_S and not is_guessed) or self._guessed_s > BLOCK_S
         if kind != self._kind or (is_off and abs(off_s) < LONGEST_JUMP_S):
             self._end_block(is_end=True)
             self._close_graph()
@@ -87,7 +96,7 @@ class Waveform:
             if self._kind is not None:
                 self._tolerance_s = LATE_START_S if kind != self._kind else 0.0
                 self._position = round(time_s * kind[0])
-            self._kind, self._next_s, self._early_s = kind, time_s, 0.0
+            self._kind, self._next_s, self._guessed_s = kind, time_s, 0.0
         self._block.append(frame)
         self._times_s.append(time_s)
         self._next_s += length_s
@@ -137,18 +146,30 @@ class Waveform:
         if not self._block:
             return
         rate = self._block[0].sample_rate
-        # Times in samples, each frame where the one before it ends. Containers round times, some to milliseconds: where
-        # reading begins, the mean over a second says it better, without those that libavformat guessed too early, as of
-        # frames that Matroska stores together. After a gap the first one counts, as for ffmpeg.
         if self._position is None:
-            starts = np.cumsum([0, *(frame.samples for frame in self._block[:-1])])
-            places = np.array(self._times_s) * rate - starts
-            self._position = round(float(np.mean(places[places >= places.max() - ROUNDED_S * rate])))
+            self._position = round(self._first_place(rate))
         self._times_s = []
         parts, self._block = parts_by_channel(self._block, self._channel, is_end)
         self._block_s = sum(frame.samples for frame in self._block) / rate
         for frames, channel in parts:
             self._filter(frames, channel)
+
+    def _first_place(self, rate: int) -> float:
+        """Where reading begins, in samples; after a gap the first time counts, as for ffmpeg.
+
+        Containers round times, some to milliseconds: the mean over a second says it better, without those that
+        libavformat guessed too early, as of frames that Matroska stores together. By as much as the track's own first
+        time was rounded all of it is off, for ffmpeg, which counts samples from there: so is a part of it.
+        """
+        sizes = [frame.samples for frame in self._block]
+        places = np.array(self._times_s) * rate - np.cumsum([0, *sizes[:-1]])
+        place = float(np.mean(places[places >= places.max() - ROUNDED_S * rate]))
+        if self._origin_s is None or self._tick_s * rate <= 1:
+            return place
+        step = gcd(VORBIS_STEP, *sizes) if self._times_s[0] - self._origin_s > self._tick_s else 0
+        off = self._origin_s * rate - place
+        off -= round(off / step) * step if step > 2 * self._tick_s * rate else 0
+        return place + off if abs(off) <= self._tick_s * rate else place
 
     def _filter(self, frames: list[Any], channel: int | None) -> None:
         first, rate = frames[0], frames[0].sample_rate

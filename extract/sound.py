@@ -7,6 +7,7 @@ A sample's place is its time from the container's start; where the track has not
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,12 @@ class SoundChunks(Iterator[NDArray[np.float32]]):
         self.track = track
         is_whole = start_ms is None and end_ms is None
         length_ms = None if end_ms is None else end_ms - (start_ms or 0)
-        self.waveform = Waveform(make_graph, "s16", [] if is_whole else trim_filters(length_ms))
+        begins = container.streams[track].start_time
+        origin = None if begins is None else begins * container.streams[track].time_base
+        if origin is not None:
+            origin -= Fraction(container.start_time or 0, 1_000_000) + Fraction(start_ms or 0, 1000)
+        trim = [] if is_whole else trim_filters(length_ms)
+        self.waveform = Waveform(make_graph, "s16", trim, None if origin is None else float(origin))
         """Complete, with what is missing in it, once all pieces were taken."""
         self._announced_ms = announced_ms(container) if is_whole else None
         frames = sound_frames(container, track, start_ms or 0, end_ms)

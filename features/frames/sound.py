@@ -35,7 +35,9 @@ class Sound:
 
     def __init__(self, stream: Any, times: ClipTimes) -> None:
         self.stream, self.times = stream, times
-        self.waveform = Waveform(make_graph, "flt", trim_filters(times.clip_ms) if times.is_range else [])
+        begins = None if stream is None else stream.start_time
+        origin_s = None if begins is None else times.clock(stream).ms(begins) / 1000
+        self.waveform = Waveform(make_graph, "flt", trim_filters(times.clip_ms) if times.is_range else [], origin_s)
 
     def push(self, frame: Any) -> bool:
         """Put a frame in; whether the stream has now given all of the clip."""

@@ -9,7 +9,7 @@ from extract.sound import read_audio
 from features.frames import decode_clip
 from features.frames.sound import read_waveform
 from tests.media.render import X264, ffmpeg, film
-from tests.media.test_sound import Samples
+from tests.media.test_sound import Samples, timed
 
 SECONDS = 14
 CUTS = [(3333, 4500), (12_345, 13_500)]
@@ -73,3 +73,16 @@ def test_a_clip_sounds_as_the_whole_file_does_at_its_time(name: str, tmp_path: P
             clip = decode_clip(path, start_ms, end_ms)
             assert abs(lag(clip.waveform, features, start_ms)) <= MOST_OFF
             assert clip.missing_sound_ms == 0
+
+
+@pytest.mark.parametrize("codec", ["flac", "aac", "libvorbis"])
+def test_a_first_time_that_was_rounded_moves_all_of_the_track_as_for_ffmpeg(
+    codec: str, tmp_path: Path, picture: Path
+) -> None:
+    path = tmp_path / "rounded.mkv"
+    noise = ("-itsoffset", 1.8827, "-f", "lavfi", "-i", "anoisesrc=d=8:seed=3:r=24000:a=0.3,lowpass=3000")
+    ffmpeg("-i", picture, *noise, "-map", 0, "-map", 1, "-c:v", "copy", "-c:a", codec, path)
+    right = timed(path)
+    for cut in ((1000, 4000), (4321, 6321)):
+        for found in (decode_clip(path, *cut).waveform, read_audio(path, *cut)):
+            assert abs(lag(found, right, cut[0])) <= 1

@@ -191,6 +191,7 @@ CHANGES = {
     "mono to stereo": (chirp(3), chirp(3, layout="stereo", low=900)),
     "stereo to 5.1": (chirp(3, layout="stereo"), chirp(3, layout="5.1", low=900)),
     "44.1 to 48 kHz": (chirp(3), chirp(3, 48000, low=900)),
+    "16 to 48 kHz": (chirp(3, 16000), chirp(3, 48000, layout="stereo", low=900)),
     "48 to 22.05 kHz": (chirp(3, 48000), chirp(3, 22050, low=900)),
 }
 
