@@ -294,6 +294,15 @@ def test_inverted_channels_are_heard_and_told(folder: Path, codec: str) -> None:
     assert "cancel out" in str(chunks.waveform.describe()) and "cancel out" in str(clip.sound_note)
 
 
+def test_inverted_channels_of_which_vorbis_leaves_a_rest_in_the_sum_are_heard(folder: Path) -> None:
+    noise = ("-f", "lavfi", "-i", "anoisesrc=d=4:seed=3:r=48000:a=0.3,lowpass=3000")
+    ffmpeg(*noise, "-af", "pan=stereo|c0=c0|c1=-0.95*c0", "-c:a", "libvorbis", folder / "inverted_vorbis.mkv")
+    right = np.frombuffer(ffmpeg(*noise, *TIMED), np.int16).astype(np.float32) / 32768
+    found = read_audio(folder / "inverted_vorbis.mkv")
+    assert misfit(found, right) < 0.1
+    assert np.sum(found**2) > 0.8 * np.sum(right**2)
+
+
 def test_channels_unlike_each_other_are_mixed(folder: Path) -> None:
     noise = "-f", "lavfi", "-i", "anoisesrc=d=4:seed=1:r=44100", "-f", "lavfi", "-i", "anoisesrc=d=4:seed=2:r=44100"
     ffmpeg(*noise, "-filter_complex", "[0][1]join", folder / "unlike.wav")
