@@ -1,5 +1,6 @@
 """The command that finds clips of a release."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,6 +73,8 @@ def _show(found: list["Found"]) -> None:
             out.print(Padding(Text(one_line(said, 2000)), (0, 0, 0, 7)))
     if not found:
         print("no clip is like that")
+    elif not any(one.clip.link for one in found):
+        print("of clips without a link: `python -m flows inspect CLIP_ID --root ROOT` names the file", file=sys.stderr)
 
 
 def search_page(

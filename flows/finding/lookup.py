@@ -50,7 +50,7 @@ def read_item(config: Config, item: str) -> dict[str, list[Row]]:
         raise ConfigError(f"no table of {config.root} holds the id {item!r}{did_you_mean(video_id, videos)}")
     paths = [config.media_root / row["media_path"] for row in found.get("media", []) if row["media_path"]]
     if paths:
-        found["files"] = [{"path": str(path), "is": "there" if path.is_file() else "not there"} for path in paths]
+        found["files"] = [{"path": str(path), "is": _describe_file(path)} for path in paths]
     versions = list_releases(config.root) if "://" not in config.root and Path(config.root).is_dir() else []
     for version in versions:
         clips = [
@@ -59,6 +59,12 @@ def read_item(config: Config, item: str) -> dict[str, list[Row]]:
         if clips:
             found.setdefault("releases", []).append({"version": version, "clips": len(clips)})
     return found
+
+
+def _describe_file(path: Path) -> str:
+    """Whether it is there; of somebody's own material also where it lies."""
+    there = "there" if path.is_file() else "not there"
+    return f"{there}, a link to {path.resolve()}" if path.is_symlink() else there
 
 
 def _find_rows(root: str, name: str, video_id: str, clip_id: str | None) -> list[Row]:
@@ -86,6 +92,8 @@ def describe_item(found: dict[str, list[Row]]) -> pd.DataFrame:
             clip = by_id[row["clip_id"]]
             if name == "splits":
                 clip["split"] = row["split"]
+            elif name == "transcripts":
+                clip["words"] = row["text"]
             else:
                 clip["has"].append(name)
         folded[name] = [row for row in found[name] if row.get("clip_id") not in by_id or row["status"] != "ok"]

@@ -71,6 +71,7 @@ const scoreLike = (own) =>
 const best = (scores, least) =>
   [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b).slice(0, NUM_RESULTS).filter((i) => scores[i] > least);
 
+const query = document.getElementById("query");
 const list = document.getElementById("found"), told = document.getElementById("told");
 const element = (name, text, attributes = {}) => {
   const made = document.createElement(name);
@@ -82,12 +83,19 @@ const clock = (ms) => {
   const s = Math.floor(ms / 1000), two = (n) => String(n).padStart(2, "0");
   return s < 3600 ? `${Math.floor(s / 60)}:${two(s % 60)}` : `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
 };
+// A text with what was typed marked in it, as far as it stands there letter by letter.
+const marked = (holder, text) => {
+  const typed = query.value.trim().split(/\s+/u).filter(Boolean).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const pieces = typed.length ? text.split(new RegExp(`(${typed.join("|")})`, "giu")) : [text];
+  holder.append(...pieces.map((piece, number) => (number % 2 ? element("mark", piece) : piece)));
+  return holder;
+};
 const show = (numbers, message) => {
   told.textContent = message;
   list.replaceChildren(...numbers.map((number) => {
     const clip = clips[number], item = element("li", "", { "data-clip": clip.clip_id });
-    if (clip.title) item.append(element("b", clip.title, { dir: "auto" }));
-    if (clip.words) item.append(element("span", clip.words, { class: "words", dir: "auto" }));
+    if (clip.title) item.append(marked(element("b", "", { dir: "auto" }), clip.title));
+    if (clip.words) item.append(marked(element("span", "", { class: "words", dir: "auto" }), clip.words));
     const about = element("div", "", { class: "about" });
     const span = `${clock(clip.start_ms)} to ${clock(clip.end_ms)}`;
     const link = clip.link ? { href: clip.link, rel: "noopener noreferrer", target: "_blank" } : {};
@@ -101,10 +109,9 @@ const show = (numbers, message) => {
     return item;
   }));
 };
-const query = document.getElementById("query");
 const answer = () => {
   if (!query.value.trim()) {
-    show(index ? [...clips.keys()].slice(0, NUM_RESULTS) : [], index ? "The first clips; type, or look for more like one." : "");
+    show([...clips.keys()].slice(0, NUM_RESULTS), `The first clips; type${index ? ", or look for more like one" : " what is said"}.`);
     return;
   }
   const found = best(scoreWords(query.value), 0);

@@ -66,7 +66,8 @@ class Strip:
     def text(self) -> str:
         """The strip in words."""
         labels = ", ".join(f"{label.replace('_', ' ')} {format_clock(ms)}" for label, ms in self.label_ms.items())
-        return f"{format_clock(self.duration_ms)} in all: {labels}; {len(self.kept)} clips kept"
+        kept = "1 clip" if len(self.kept) == 1 else f"{len(self.kept)} clips"
+        return f"{format_clock(self.duration_ms)} in all: {labels}; {kept} kept"
 
 
 def make_strip(

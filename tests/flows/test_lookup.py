@@ -8,9 +8,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from datasets.outcomes import dropped
+from datasets.outcomes import OK, dropped
 from datasets.tables import make_table, record_run, write_part
 from flows.__main__ import app
+from flows.config import Config
+from flows.finding.lookup import describe_item, read_item
 from flows.report.comparison import compare_clips, compare_settings, fold_difference
 from flows.status import to_rich
 from tests.small_tables import make_root
@@ -54,6 +56,20 @@ def test_on_a_screen_a_clip_is_one_line_with_split_and_features(root):
         " ".join(shown.replace("│", " ").split()).count("split train; has features_2d, features_3d, log_mel, pooled")
         == 1
     )
+
+
+def test_on_a_screen_the_words_of_a_clip_stand_in_its_line_and_a_link_says_where_the_file_lies(tmp_path):
+    root = make_root(tmp_path / "root")
+    row = {"clip_id": CLIP, "video_id": "video-00001", "text": "弱火で煮ます", "engine": "list", **OK}
+    write_part(root, "transcripts", make_table("transcripts", [row], recipe="t", run_id="x"))
+    record_run(root, "transcripts", "t", {})
+    (tmp_path / "film.mp4").write_text("")
+    path = tmp_path / "root" / "media_files" / inspect(root, CLIP)["media"][0]["media_path"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(tmp_path / "film.mp4")
+    assert inspect(root, CLIP)["files"][0]["is"] == f"there, a link to {tmp_path / 'film.mp4'}"
+    lines = describe_item(read_item(Config(root=root), CLIP))
+    assert "words 弱火で煮ます" in lines[lines["table"] == "clips"]["what it says"].item()
 
 
 def test_an_id_that_no_table_holds_is_told_with_the_nearest(root):

@@ -178,6 +178,12 @@ def test_a_page_holds_the_words_escaped_and_loads_nothing(release, checkpoint, t
     assert "http" not in text.replace("noopener noreferrer", "").partition("<script>")[0].replace("http-equiv", "")
 
 
+def test_a_page_whose_clips_have_no_link_says_what_names_their_files():
+    clips = [Clip("v_000000000_000000001", "v", "train", 0, 1, link, None, "salt") for link in ("https://a/#t=0", None)]
+    assert "inspect CLIP_ID" in render_search_page("n", clips[1:], None)
+    assert "inspect CLIP_ID" not in render_search_page("n", clips, None)
+
+
 def test_an_index_of_3000_clips_of_1024_numbers_takes_at_most_4_mb():
     clips = [Clip(f"v_{i:09d}_{i + 1:09d}", "v", "train", i, i + 1, None, None, None) for i in range(3000)]
     rows = np.random.default_rng(0).standard_normal((3000, 1024)).astype(np.float32)
@@ -199,6 +205,8 @@ def test_a_browser_finds_offline_what_python_finds_by_keyboard_alone(browser, re
         page.keyboard.press("Control+A")
         page.keyboard.insert_text(query)
         assert page.evaluate(shown) == [one.clip.clip_id for one in find_words(release, query, 10)], query
+    page.fill("#query", "CUT the")
+    assert page.locator("mark").all_inner_texts() == ["cut", "the"]
     for clip in read_clips(release)[:3]:
         page.fill("#query", "")
         page.get_by_label(f"more like {clip.clip_id}").press("Enter")
