@@ -71,6 +71,10 @@ class LanguageEvidence:
     """What title and description are written in; None where the script alone decides (`Script.is_shared`)."""
 
 
+# Where ISO 639 has two codes of two letters, or CLDR prefers one of three: those that sites and py3langid write.
+_OTHER_NAMES = {"fil": "tl", "nb": "no"}
+
+
 @lru_cache(maxsize=4096)
 def base_language(code: str | None) -> str | None:
     """The language of a code in the shortest form of ISO 639: ja for jpn, JPN, ja-JP and ja_JP, zh for chi and zho.
@@ -86,7 +90,8 @@ def base_language(code: str | None) -> str | None:
     if first in ("", "und", "mul", "mis") or (len(first) == 3 and "qaa" <= first <= "qtz"):
         return None
     try:
-        return str(Language.get(first).prefer_macrolanguage().language)
+        found = str(Language.get(first).prefer_macrolanguage().language)
+        return _OTHER_NAMES.get(found, found)
     except LanguageTagError:
         return first
 
