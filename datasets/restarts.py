@@ -1,6 +1,6 @@
 """Clocks that start anew in the middle of a file: recordings put one behind another, and clocks of 33 bits that wrap.
 
-MPEG streams are cut and joined as bytes, and nothing in them says so but times that jump. Here a file's packets are
+MPEG streams and Ogg are cut and joined as bytes, and nothing in them says so but times that jump. Here a file's packets are
 read once, and each stretch of one clock is laid behind the one before it, for all streams alike. Which library reads is
 not known: packets are handed in.
 """
@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-RESTARTING = frozenset({"mpegts", "mpeg"})
+RESTARTING = frozenset({"mpegts", "mpeg", "ogg"})
 """Of libavformat: those whose times may start anew."""
 LEAST_BACK_S = 0.1
 """A stream whose times go back by more has another clock, as for ffmpeg."""

@@ -70,3 +70,17 @@ def test_a_gap_of_less_than_an_hour_is_missing_time(tmp_path: Path, whole: Path)
     path = join(tmp_path / "gap.ts", whole, JOINS["one behind another"][1], (0, 64))
     assert probe_media(path).duration_ms == pytest.approx(68_000, abs=150)
     assert decode_clip(path, 3000, 5000).missing_sound_ms == pytest.approx(1000, abs=50)
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("libvorbis", "ogg"), ("libopus", "opus"), ("flac", "oga")])
+def test_links_of_a_chain_of_ogg_follow_one_another(codec: str, ending: str, tmp_path: Path, whole: Path) -> None:
+    links = [tmp_path / f"link_{i}.{ending}" for i in range(2)]
+    for i, link in enumerate(links):
+        ffmpeg("-ss", 6 * i, "-t", 6, "-i", whole, "-vn", "-c:a", codec, link)
+    path, right = tmp_path / f"chain.{ending}", read_audio(whole)
+    path.write_bytes(b"".join(link.read_bytes() for link in links))
+    assert probe_media(path).duration_ms == pytest.approx(12_000, abs=50)
+    for found in (read_audio(path), read_waveform(path)):
+        assert misfit(found[:88_000], right[:88_000], LAG) < 0.05
+        assert misfit(found[104_000:184_000], right[104_000:184_000], LAG) < 0.05
+    assert misfit(read_audio(path, 8000, 10_000), right[128_000:160_000], LAG) < 0.05
