@@ -10,4 +10,6 @@ CONTAINERS = (
 """Of libavformat: what a video site serves, moving pictures of the web, and bare streams."""
 SAFETY = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 """Options of libavformat."""
+PICTURE_BRANDS = frozenset({"avif", "avis", "heic", "heix", "mif1", "msf1"})
+"""Of files built like mp4 that hold pictures, of HEIC in tiles."""
 NOT_OPENED = "no container that is opened; docs/media.md says which are"

@@ -1,8 +1,8 @@
 """Clocks that start anew in the middle of a file: recordings put one behind another, and clocks of 33 bits that wrap.
 
-MPEG streams and Ogg are cut and joined as bytes, and nothing in them says so but times that jump. Here a file's packets are
-read once, and each stretch of one clock is laid behind the one before it, for all streams alike. Which library reads is
-not known: packets are handed in.
+MPEG streams and Ogg are cut and joined as bytes, and nothing in them says so but times that jump. Here a file's packets
+are read once, and each stretch of one clock is laid behind the one before it, for all streams alike. Which library
+reads is not known: packets are handed in.
 """
 
 from array import array

@@ -15,7 +15,7 @@ import av
 import av.filter
 from av.stream import Disposition
 
-from datasets.containers import NOT_OPENED, SAFETY
+from datasets.containers import NOT_OPENED, PICTURE_BRANDS, SAFETY
 from datasets.durations import duration_us, last_end_us
 from datasets.late_streams import options_for_late_streams
 from datasets.outcomes import RowError, ran_out
@@ -78,9 +78,13 @@ def open_media(path: str | Path) -> Iterator[Any]:
 
 def _open(path: str, options: Mapping[str, str]) -> Any:
     try:
-        return av.open(f"file:{path}", options=dict(options), metadata_errors="replace", timeout=OPEN_TIMEOUT_S)
+        container = av.open(f"file:{path}", options=dict(options), metadata_errors="replace", timeout=OPEN_TIMEOUT_S)
     except av.ArgumentError as error:
         raise MediaError("decode_failed", f"cannot open {Path(path).name}: {NOT_OPENED}") from error
+    if container.metadata.get("major_brand") in PICTURE_BRANDS:
+        container.close()
+        raise MediaError("decode_failed", f"cannot open {Path(path).name}: {NOT_OPENED}")
+    return container
 
 
 def probe_media(path: str | Path, language: str | None = None) -> MediaInfo:

@@ -13,7 +13,7 @@ import av.filter
 import av.sidedata.sidedata
 from av.codec.hwaccel import HWAccel
 
-from datasets.containers import NOT_OPENED, SAFETY
+from datasets.containers import NOT_OPENED, PICTURE_BRANDS, SAFETY
 from datasets.late_streams import options_for_late_streams
 from datasets.outcomes import DeviceError, ran_out
 from datasets.sound_tracks import choose_track
@@ -62,11 +62,15 @@ def open_media(path: Path, decoder: str = "cpu") -> Iterator[Any]:
 
 def _open(path: str, options: Mapping[str, str], hwaccel: HWAccel | None = None) -> Any:
     try:
-        return av.open(
+        container = av.open(
             f"file:{path}", options=dict(options), metadata_errors="replace", timeout=_TIMEOUT_S, hwaccel=hwaccel
         )
     except av.ArgumentError as error:
         raise ClipError("decode_failed", f"cannot open {Path(path).name}: {NOT_OPENED}") from error
+    if container.metadata.get("major_brand") in PICTURE_BRANDS:
+        container.close()
+        raise ClipError("decode_failed", f"cannot open {Path(path).name}: {NOT_OPENED}")
+    return container
 
 
 def demux(container: Any, *streams: Any) -> Iterator[Any]:

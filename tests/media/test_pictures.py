@@ -291,7 +291,7 @@ def test_a_picture_that_changes_size_is_upright_and_whole(
     assert np.abs(grey(clip.frames_2d) - grey(squares[0])).mean(axis=(1, 2)).max() <= GREY_TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["moving.webp", "still.png"])
+@pytest.mark.parametrize("name", ["moving.webp", "still.png", "still.avif"])
 def test_what_is_in_no_container_that_is_opened_is_refused_by_name(name: str, tmp_path: Path, base: Path) -> None:
     ffmpeg("-t", 0.5 if name == "moving.webp" else 0.03, "-i", base, tmp_path / name)
     with pytest.raises(ClipError, match=f"cannot open {name}: no container that is opened"):
