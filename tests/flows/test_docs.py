@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from datasets.schemas import TABLES
 from datasets.tables import read_table
 from flows.__main__ import app
 from flows.commands.demo import SITE_VARIABLE
+from flows.config import Config
 from flows.machinery.checks import Severity
 
 TOP = Path(__file__).parents[2]
@@ -108,6 +110,12 @@ def test_links_between_the_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_configurations_in_the_pages_are_ones(page):
+    for block in re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        Config.model_validate(tomllib.loads(block))
 
 
 def test_files_that_the_pages_name_exist():

@@ -6,13 +6,17 @@ import fsspec
 import pytest
 from huggingface_hub import HfFileSystem
 from huggingface_hub.errors import HTTPError
+from typer.testing import CliRunner
 
 from datasets.outcomes import TransientError
+from datasets.tables import read_ok, table_digest
+from demo.espeak import speak_espeak
 from extract.folder import find_file, list_media, read_rows
 from extract.folder_fetch import fetch_file
 from extract.selection import SelectionSettings
 from extract.site.settings import DownloadSettings
 from extract.sources import SourceSettings
+from flows.__main__ import app
 from flows.commands.own_material import settings_of_place
 from tests.flows.fake_hub import open_hub
 from tests.flows.object_store import serve_bucket
@@ -42,17 +46,27 @@ def bucket(films, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def dataset(films):
-    """The same in a folder of a dataset repository."""
-    files = {f"own/{path.relative_to(films).as_posix()}": path.read_bytes() for path in films.rglob("*.*")}
+def hub():
     with open_hub() as hub, pytest.MonkeyPatch.context() as patch:
-        hub.repos["cook/films"] = {"commits": [("0" * 40, {"README.md": b"films", **files})], "tags": {}}
         patch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
         template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         patch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
         HfFileSystem.clear_instance_cache()
-        yield "hf://datasets/cook/films/own"
+        yield hub
         HfFileSystem.clear_instance_cache()
+
+
+@pytest.fixture(scope="module")
+def dataset(hub, films):
+    """The same in a folder of a dataset repository."""
+    hold(hub, "cook/films", {f"own/{path.relative_to(films).as_posix()}": path for path in films.rglob("*.*")})
+    return "hf://datasets/cook/films/own"
+
+
+def hold(hub, repository, files):
+    """A repository of one commit."""
+    content = {name: path.read_bytes() for name, path in files.items()}
+    hub.repos[repository] = {"commits": [("0" * 40, {"README.md": b"films", **content})], "tags": {}}
 
 
 @pytest.fixture(params=["bucket", "dataset"])
@@ -98,3 +112,30 @@ def test_a_repository_that_is_not_there_is_one_line(dataset, repository):
     with pytest.raises((ValueError, OSError)) as error:
         list_media(f"hf://datasets/{repository}")
     assert "\n" not in str(error.value), error.value
+
+
+@pytest.mark.slow
+def test_a_folder_of_the_hub_becomes_clips_in_splits_and_a_second_run_does_nothing(hub, prefect_server, tmp_path):
+    """The whole of `curate` over two recordings of somebody who speaks Korean, and what lies beside them."""
+    lines = ["file_name,title,language"]
+    for number, pitch in enumerate((35, 65)):
+        said, rate = speak_espeak("양파를 얇게 썰어 주세요. 냄비에 물을 붓고 끓입니다. " * 3, "ko", pitch=pitch)
+        with wave.open(str(tmp_path / f"{number}.wav"), "wb") as sound:
+            sound.setparams((1, 2, rate, 0, "NONE", ""))
+            sound.writeframes((said * 32767).astype("<i2").tobytes())
+        lines.append(f"{number}.wav,양파 볶음,ko")
+    (tmp_path / "metadata.csv").write_text("\n".join(lines), encoding="utf-8")
+    hold(hub, "cook/spoken", {f"own/{path.name}": path for path in tmp_path.iterdir()})
+    root, place = str(tmp_path / "root"), "hf://datasets/cook/spoken/own"
+    sizes = ("splits.train=1", "splits.val=0", "splits.test=1", "clips.min_ms=2000", "clips.bridge_gap_ms=700")
+    given = [f"--set={word}" for word in ("selection.language=ko", *sizes)]
+    digests = []
+    for _ in range(2):
+        result = CliRunner().invoke(app, ["curate", "--root", root, "--from", place, *given])
+        assert result.exit_code == 0, f"{result.output[-2000:]}\n{result.exception}"
+        digests.append([table_digest(root, name) for name in ("media", "clips", "splits")])
+    assert digests[0] == digests[1]
+    assert set(read_ok(root, "videos", ["title"])["title"].to_pylist()) == {"양파 볶음"}
+    assert set(read_ok(root, "splits", ["split"])["split"].to_pylist()) == {"train", "test"}
+    files = list((tmp_path / "root" / "media_files").glob("*/*.mp4"))
+    assert len(files) == 2 and not any(path.is_symlink() for path in files)
