@@ -111,7 +111,8 @@ const show = (numbers, message) => {
 };
 const answer = () => {
   if (!query.value.trim()) {
-    show([...clips.keys()].slice(0, NUM_RESULTS), `The first clips; type${index ? ", or look for more like one" : " what is said"}.`);
+    const ways = [...(query.closest("[hidden]") ? [] : ["type what is said"]), ...(index ? ["look for more like one"] : [])];
+    show([...clips.keys()].slice(0, NUM_RESULTS), `The first clips; ${ways.join(", or ")}.`);
     return;
   }
   const found = best(scoreWords(query.value), 0);

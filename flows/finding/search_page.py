@@ -79,6 +79,7 @@ def render_search_page(title: str, clips: Sequence[Clip], index: Index | None, r
         _FOLDER,
         title=title,
         num_clips=len(clips),
+        has_words=any(clip.words or clip.title for clip in clips),
         has_links=any(clip.link for clip in clips),
         num_with_words=sum(bool(clip.words) for clip in clips),
         data=json.dumps([asdict(clip) for clip in clips], ensure_ascii=False).replace("<", "\\u003c"),

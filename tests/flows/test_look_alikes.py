@@ -60,7 +60,7 @@ def test_two_videos_that_are_each_others_nearest_are_shown_once(tmp_path):
 
 def test_the_report_names_them_where_no_media_are_here(root):
     text = Path(build_report(Config(root=root))).read_text(encoding="utf-8")
-    section = text.partition('<section id="look-alikes">')[2].partition("</section>")[0]
+    section = text.partition('<section id="look-alikes"')[2].partition("</section>")[0]
     assert section.count("<li>") == len(find_look_alikes(root)) and "<img" not in section
     assert f"test: {make_clip_id('d', 27_000, 33_000)}" in section
 

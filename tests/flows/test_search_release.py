@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -182,6 +183,13 @@ def test_a_page_whose_clips_have_no_link_says_what_names_their_files():
     clips = [Clip("v_000000000_000000001", "v", "train", 0, 1, link, None, "salt") for link in ("https://a/#t=0", None)]
     assert "inspect CLIP_ID" in render_search_page("n", clips[1:], None)
     assert "inspect CLIP_ID" not in render_search_page("n", clips, None)
+
+
+def test_a_page_without_words_has_no_field_for_them():
+    clip = Clip("v_000000000_000000001", "v", "train", 0, 1, None, None, None)
+    index = Index.of(np.ones((1, 4), np.float32))
+    assert "<div hidden>" in render_search_page("n", [clip], index)
+    assert "<div hidden>" not in render_search_page("n", [replace(clip, words="salt")], index)
 
 
 def test_an_index_of_3000_clips_of_1024_numbers_takes_at_most_4_mb():
