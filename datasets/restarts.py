@@ -27,6 +27,8 @@ LEAST_CONFIRMING = 3
 MOST_GUESSED_S = 2.0
 """Of sound that comes to another rate libavformat guesses times by the old one, too late, and goes back with each
 packet of the stream by no more."""
+MOST_APART_S = 2.0
+"""Packets of one stretch that lie side by side are no further apart: a stream that is comes to another stretch."""
 MOST_FRAMES = 64
 """Of sound in a packet of the stream."""
 Read = Callable[[str], Iterable[Any]]
@@ -122,7 +124,7 @@ def _stretches(packets: Iterable[tuple[int, float, float]], times: Mapping[int, 
                 last_s[index] = dts_s if is_within else last_s[index]
                 continue  # a damaged time, or a guessed one
             newest = stretches[-1]
-            if at == len(stretches) - 1 or not _follows(dts_s, newest.start_s - 1):
+            if at == len(stretches) - 1 or abs(dts_s - newest.end_s) > MOST_APART_S:
                 stretches.append(_Stretch())
             at = current[index] = len(stretches) - 1
         last_s[index] = dts_s
