@@ -31,7 +31,7 @@ def options_for_late_streams(container: Any, open_file: Open) -> Mapping[str, st
     if not _has_late_streams(path, status.st_size, status.st_mtime_ns, open_file):
         return None
     num_bytes = min(status.st_size, _MOST_BYTES)
-    return {**SAFETY, "probesize": str(num_bytes), "analyzeduration": str(10**12), "scan_all_pmts": "1"}
+    return {**SAFETY, "probesize": str(num_bytes), "analyzeduration": str(10**12)}
 
 
 @lru_cache(maxsize=256)

@@ -64,7 +64,8 @@ def restarts_of(container: Any, read_packets: Read) -> Restarts | None:
         container: an open media file, in which nothing is moved.
         read_packets: the packets of all streams of the file of a name, as far as they can be read.
     """
-    if container.format.name not in RESTARTING:
+    is_link = container.format.name != "ogg" or len(container.streams) == 1  # as libavformat reads chains
+    if container.format.name not in RESTARTING or not is_link:
         return None
     path = container.name.removeprefix("file:")
     status = Path(path).stat()
@@ -116,15 +117,21 @@ def _stretches(packets: Iterable[tuple[int, float, float]], times: Mapping[int, 
         dts_s = times[index][number]
         counts[index] += 1
         at = current.setdefault(index, len(stretches) - 1)
-        if number and not _follows(dts_s, last_s[index]):
-            is_within = stretches[at].start_s + LEAST_BACK_S < dts_s < last_s[index] < dts_s + MOST_GUESSED_S
+        newest = stretches[-1]
+        before_s = last_s.get(index, newest.end_s)
+        # A stream that is new in the file may come at any time that is not long past, and slides when they are read.
+        is_late = dts_s < before_s - MOST_APART_S and _is_dense(times[index], number)
+        if not _follows(dts_s, before_s) if number else is_late:
+            is_within = stretches[at].start_s + LEAST_BACK_S < dts_s < before_s < dts_s + MOST_GUESSED_S
             ahead = times[index][number : number + (MOST_FRAMES if is_within else CONFIRMING)]
             num_wanted = MOST_FRAMES if is_within else LEAST_CONFIRMING
             if len(ahead) < num_wanted or not all(map(_follows, ahead[1:], ahead[:-1])):
-                last_s[index] = dts_s if is_within else last_s[index]
+                last_s[index] = dts_s if is_within else before_s
                 continue  # a damaged time, or a guessed one
-            newest = stretches[-1]
-            if at == len(stretches) - 1 or abs(dts_s - newest.end_s) > MOST_APART_S:
+            is_apart = not _follows(dts_s, newest.start_s - 1)
+            if _is_dense(times[index], number):
+                is_apart = abs(dts_s - newest.end_s) > MOST_APART_S
+            if at == len(stretches) - 1 or is_apart:
                 stretches.append(_Stretch())
             at = current[index] = len(stretches) - 1
         last_s[index] = dts_s
@@ -132,6 +139,11 @@ def _stretches(packets: Iterable[tuple[int, float, float]], times: Mapping[int, 
         stretch.first.setdefault(index, number)
         stretch.start_s, stretch.end_s = min(stretch.start_s, start_s), max(stretch.end_s, end_s)
     return stretches
+
+
+def _is_dense(times_s: Sequence[float], number: int) -> bool:
+    """Whether the next packet follows soon: of slides, MPEG-TS gives one only when it has found the next."""
+    return number + 1 < len(times_s) and 0 <= times_s[number + 1] - times_s[number] < MOST_APART_S / 2
 
 
 def _follows(time_s: float, before_s: float) -> bool:

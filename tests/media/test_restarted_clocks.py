@@ -84,3 +84,19 @@ def test_links_of_a_chain_of_ogg_follow_one_another(codec: str, ending: str, tmp
         assert misfit(found[:88_000], right[:88_000], LAG) < 0.05
         assert misfit(found[104_000:184_000], right[104_000:184_000], LAG) < 0.05
     assert misfit(read_audio(path, 8000, 10_000), right[128_000:160_000], LAG) < 0.05
+
+
+@pytest.mark.parametrize("others", [("0:256", "1:300"), ("0:300", "1:301")], ids=["of sound", "of both"])
+def test_stretches_of_other_streams_keep_their_place_and_length(
+    others: tuple[str, str], tmp_path: Path, whole: Path
+) -> None:
+    data = b""
+    for i, ids in enumerate((("0:256", "1:257"), others, ("0:256", "1:257"))):
+        cut = ("-ss", 4 * i, "-t", 4, "-i", whole, *X264, "-g", 25, "-c:a", "mp2")
+        data += ffmpeg(*cut, "-streamid", ids[0], "-streamid", ids[1], "-f", "mpegts", "-")
+    path = tmp_path / "joined.ts"
+    path.write_bytes(data)
+    assert probe_media(path).duration_ms == pytest.approx(12_000, abs=150)
+    heard = read_audio(whole)[16 * 9000 : 16 * 10_500]
+    assert misfit(decode_clip(path, 9000, 10_500).waveform, heard, 3 * LAG) < 0.05
+    assert misfit(read_audio(path, 9000, 10_500), heard, 3 * LAG) < 0.05
