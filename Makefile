@@ -82,7 +82,7 @@ contract: setup-dev
 	$(BIN)/lint-imports
 
 # Two at a time, a file in one process: each process makes its fixtures and has a Prefect server of its own.
-TESTS = $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+TESTS = $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --max-worker-restart=0
 
 test: weights weights-describe lint types contract ## lint, types, import contract and the fast tests (15 minutes at most)
 	$(TESTS) -m "not slow" $(PYTEST_ARGS)
