@@ -18,6 +18,7 @@ from datasets.ids import make_clip_id
 from datasets.numbers import describe, read_number
 from datasets.outcomes import OK, Status, dropped
 from datasets.releases.layout import shards_of
+from datasets.suggestions import did_you_mean
 from extract.lists.entries import Entry, EntryReader, listed
 from extract.lists.names import role_of
 from extract.lists.pickles import read_plain_pickle
@@ -178,6 +179,10 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
         raise ClipListError(f"{path}: cannot be read: is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise ClipListError(f"{path}: cannot be read: is not UTF-8 text, at byte {error.start}") from error
+    except FileNotFoundError as error:
+        beside = map(str, path.parent.iterdir()) if path.parent.is_dir() else ()
+        mend = "; before = stands train, val or test" if "=" in str(path) else did_you_mean(str(path), beside)
+        raise ClipListError(f"{path}: cannot be read: there is no such list{mend}") from error
     except (OSError, pa.ArrowException, ValueError) as error:
         raise ClipListError(f"{path}: cannot be read: {str(error)[:300]}: docs/lists.md shows what is read") from error
     raise ClipListError(f"{path}: must end in one of {', '.join(LIST_SUFFIXES)}, or be the folder of a release")

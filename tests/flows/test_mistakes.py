@@ -1,6 +1,7 @@
 """Mistakes that people made in trials: one line says what is wrong, the value, and what to do."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from datasets.outcomes import dropped
 from datasets.splits.draw import SplitError
 from datasets.tables import make_table, record_run, write_part
 from demo.__main__ import app as demo_app
+from extract.clip_lists import ClipListError, read_list
 from flows.__main__ import app
 from flows.config import Config
 from flows.machinery.run import Run
@@ -124,6 +126,16 @@ def test_a_root_in_the_place_of_a_release_is_told_with_its_newest_release(root, 
         for words in (["search", str(place), "x"], ["am-i-in", str(place), "--video", "x"]):
             assert told(*words, code=3).endswith(f"it has no manifest.json; the newest near it is {newest}")
     assert told("search", root, "x", code=3).endswith("`python -m flows publish` makes one of a root")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [("lits.csv", "did you mean '{}/list.csv'?"), ("tset={}/list.csv", "before = stands train, val or")],
+)
+def test_a_mistyped_list_is_told_with_the_one_meant_and_a_mistyped_split_with_those_there_are(tmp_path, given, why):
+    (tmp_path / "list.csv").write_text("video_id\nabcdefghij1")
+    with pytest.raises(ClipListError, match=re.escape(why.format(tmp_path))):
+        read_list(given.format(tmp_path) if "=" in given else tmp_path / given)
 
 
 def test_splits_that_cannot_be_drawn_name_what_was_lost_and_what_mends_it(tmp_path):
