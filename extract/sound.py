@@ -91,7 +91,8 @@ class SoundChunks(Iterator[NDArray[np.float32]]):
         self.track = track
         is_whole = start_ms is None and end_ms is None
         length_ms = None if end_ms is None else end_ms - (start_ms or 0)
-        begins = container.streams[track].start_time
+        # Not of ASF, where the first frames give no samples.
+        begins = None if container.format.name == "asf" else container.streams[track].start_time
         origin = None if begins is None else begins * container.streams[track].time_base
         if origin is not None:
             origin -= Fraction(container.start_time or 0, 1_000_000) + Fraction(start_ms or 0, 1000)

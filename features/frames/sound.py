@@ -35,7 +35,8 @@ class Sound:
 
     def __init__(self, stream: Any, times: ClipTimes) -> None:
         self.stream, self.times = stream, times
-        begins = None if stream is None else stream.start_time
+        # Not of ASF, where the first frames give no samples.
+        begins = None if stream is None or stream.container.format.name == "asf" else stream.start_time
         origin_s = None if begins is None else times.clock(stream).ms(begins) / 1000
         self.waveform = Waveform(make_graph, "flt", trim_filters(times.clip_ms) if times.is_range else [], origin_s)
 
