@@ -75,6 +75,7 @@ class Outcome:
     locked: list[str] = field(default_factory=list)
     """Roots that a run held which had ended."""
     leftovers: list[str] = field(default_factory=list)
+    """Temporary files in the roots."""
 
     @property
     def is_clean(self) -> bool:
@@ -132,24 +133,27 @@ def kill_repeatedly(folder: Path, channel: Path, num_kills: int, seed: int) -> O
     chance.shuffle(kinds)
     undisturbed, roots = folder / "undisturbed", [folder / "killed_0"]
     with serve_logged(channel) as site:
-        began = time.monotonic()
-        if start_pipeline(undisturbed, site).wait(LONGEST_RUN_S) != 0:
-            raise RuntimeError(f"the pipeline failed undisturbed, see {folder / 'log.txt'}")
-        longest_s, again, is_whole = time.monotonic() - began, set[str](), False
-        while kinds or not is_whole:
-            if is_whole:
-                roots.append(folder / f"killed_{len(roots)}")
-            kept = {path.stem for path in (roots[-1] / "media_files").rglob("*.mp4")}
-            num_asked = len(LoggedHandler.asked)
-            process = start_pipeline(roots[-1], site)
-            is_whole = _disturb(process, kinds, lambda: chance.uniform(0, longest_s / 4), outcome)
-            asked = [path for path in LoggedHandler.asked[num_asked:] if path.startswith("/media/")]
-            again |= kept & {Path(path.split("?")[0]).stem for path in asked}
-            outcome.orphans += _wait_for_the_end_of_all(folder)
-            try:
-                check_root_is_free(str(roots[-1]))
-            except RootBusyError as error:
-                outcome.locked.append(str(error))
+        try:
+            began = time.monotonic()
+            if start_pipeline(undisturbed, site).wait(LONGEST_RUN_S) != 0:
+                raise RuntimeError(f"the pipeline failed undisturbed, see {folder / 'log.txt'}")
+            longest_s, again, is_whole = time.monotonic() - began, set[str](), False
+            while kinds or not is_whole:
+                if is_whole:
+                    roots.append(folder / f"killed_{len(roots)}")
+                kept = {path.stem for path in (roots[-1] / "media_files").rglob("*.mp4")}
+                num_asked = len(LoggedHandler.asked)
+                process = start_pipeline(roots[-1], site)
+                is_whole = _disturb(process, kinds, lambda: chance.uniform(0, longest_s / 4), outcome)
+                asked = [path for path in LoggedHandler.asked[num_asked:] if path.startswith("/media/")]
+                again |= kept & {Path(path.split("?")[0]).stem for path in asked}
+                outcome.orphans += _wait_for_the_end_of_all(folder)
+                try:
+                    check_root_is_free(str(roots[-1]))
+                except RootBusyError as error:
+                    outcome.locked.append(str(error))
+        finally:
+            _kill_all(folder)
     outcome.fetched_again = sorted(again)
     for root in roots:
         for name in COMPARED:
@@ -184,8 +188,8 @@ def _disturb(
     code = process.wait(LONGEST_RUN_S)
     if hurt:
         outcome.endings[f"{hurt}: the run ended with {code}"] += 1
-    elif code not in (0, -signal.SIGKILL):
-        raise RuntimeError(f"a run that lost no child ended with {code}")
+    if code not in (0, -signal.SIGKILL, *((2, 3) if hurt else ())):
+        raise RuntimeError(f"a run ended with {code}, having lost {hurt or 'no child'}")
     return code == 0
 
 
@@ -222,7 +226,11 @@ def _wait_for_the_end_of_all(folder: Path) -> list[str]:
     deadline = time.monotonic() + END_S
     while (left := list(_running(str(folder)))) and time.monotonic() < deadline:
         time.sleep(0.2)
-    for pid, _ in left:
+    _kill_all(folder)
+    return [" ".join(words) for _, words in left]
+
+
+def _kill_all(folder: Path) -> None:
+    for pid, _ in _running(str(folder)):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return [" ".join(words) for _, words in left]

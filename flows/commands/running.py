@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.config import Config
-from flows.machinery.server import is_beside
+from flows.machinery.server import is_beside, server_address
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -52,4 +52,15 @@ def run_flow(
             logging.getLogger("curation").info("nothing is left to do in %s", config.root)
             return result
     require(flow.name, config)
-    return flow(config, *args, **({} if retry is None else {"retry": retry}))
+    # Of Prefect's client, which is loaded by now.
+    from httpx import HTTPError
+
+    try:
+        return flow(config, *args, **({} if retry is None else {"retry": retry}))
+    except (HTTPError, RuntimeError) as error:
+        cause = error if isinstance(error, HTTPError) else error.__cause__
+        asked = getattr(cause, "_request", None)
+        if asked is None or not str(asked.url).startswith(server_address() or "-"):
+            raise
+        told = f"Prefect's server at {server_address()} no longer answers: {cause}"
+        raise OSError(f"{told}; the same command goes on where this one stopped") from error

@@ -1,20 +1,23 @@
 """Ctrl-C and SIGTERM: a command ends within ten seconds, whatever its threads and children are doing.
 
-It is asked to end as Python does, by KeyboardInterrupt. A batch in a thread of its own cannot be asked: after some
-seconds the process ends without it, which loses the batch and nothing else, as what is written is whole or absent.
+It is asked to end as Python does, by KeyboardInterrupt. A batch in a thread of its own cannot be asked, nor can Python
+where a library computes: after some seconds the process ends without them, which loses the batch and nothing else, as
+what is written is whole or absent. A thread that was there before the signal sees to it: one that is started by a
+signal's handler may wait for what the interrupted code holds.
 """
 
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from uuid import UUID
 
-_GRACE_S = 6.0
+_GRACE_S = 5.0
 _MARK_S = 2.0
 flow_runs: list[str] = []
 """Prefect's runs of this process, oldest first: they are marked, as nobody else could."""
@@ -43,18 +46,24 @@ def tell_interruption() -> None:
 
 def end_soon_when_told() -> None:
     """From now on SIGINT and SIGTERM raise KeyboardInterrupt, and end the process when that has not ended it soon."""
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # what a child is told is not for its parent
+    threading.Thread(target=_watch, args=(told,), name="watchdog", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    watchdog = threading.Timer(_GRACE_S, _end)
-    watchdog.daemon = True
-    watchdog.start()
     signal.default_int_handler(number, frame)
 
 
-def _end() -> None:
+def _watch(told: int) -> None:
+    """End the process some seconds after a signal that is still ours: Prefect takes one over while it serves."""
+    while not any(signal.getsignal(number) is _interrupt for number in os.read(told, 64)):
+        pass
+    time.sleep(_GRACE_S)
     tell_interruption()
     if flow_runs:
         marking = threading.Thread(target=_mark_runs, daemon=True)

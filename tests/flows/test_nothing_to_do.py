@@ -5,6 +5,7 @@ import logging
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -12,6 +13,8 @@ from datasets.schemas import TABLES
 from datasets.tables import read_table, table_digest
 from flows.__main__ import app
 from flows.commands import curation, releases, training
+from flows.commands.running import run_flow
+from flows.config import Config
 from tests.model.original_files import write_original
 from tests.small_tables import make_root, video_name
 
@@ -127,3 +130,27 @@ def test_what_is_released_and_what_is_taken_down_already_is_nothing_to_do(tmp_pa
     assert not has_work(*takedown)
     (Path(root) / "notes.txt").write_text(video_name(1))
     assert has_work(*takedown)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/api", "http://elsewhere.example/api"])
+@pytest.mark.parametrize("is_wrapped", [True, False])
+def test_a_prefect_server_that_is_gone_is_told_in_words_and_nothing_else_is_taken_for_it(
+    address, is_wrapped, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr("flows.machinery.doctor.require", lambda *_, **__: None)
+    lost = httpx.ConnectError("refused", request=httpx.Request("GET", f"{address}/admin/version"))
+
+    class Flow:
+        name = "featurize"
+
+        def __call__(self, config):
+            if not is_wrapped:
+                raise lost
+            raise RuntimeError("Failed to reach API") from lost
+
+    is_prefects = "127.0.0.1" in address
+    kind = OSError if is_prefects else RuntimeError if is_wrapped else httpx.ConnectError
+    told = r"no longer answers: refused; the same command goes on" if is_prefects else r"refused|Failed to reach API"
+    with pytest.raises(kind, match=told):
+        run_flow(None, Flow(), None, Config(root=str(tmp_path)))

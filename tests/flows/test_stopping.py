@@ -42,15 +42,104 @@ def test_a_stubborn_batch_and_its_child_end_within_ten_seconds_in_one_line(numbe
         [sys.executable, "-c", STUBBORN], cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     child = int(process.stdout.readline())
-    began = time.monotonic()
     process.send_signal(number)
-    _, told = process.communicate(timeout=30)
-    assert time.monotonic() - began < min(10 * slowdown(), 29)
+    _, told = process.communicate(timeout=10)
     assert process.returncode == 130
     assert told == (
         "error: interrupted, 37 of 40 left to featurize clips; the same command goes on where this one stopped\n"
     )
     assert not runs(child)
+
+
+# The main thread is within a library, where Python runs no handler: it waits for what it holds itself.
+WITHIN_A_LIBRARY = """
+import ctypes, threading
+from flows.machinery.stopping import end_soon_when_told
+end_soon_when_told()
+library, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+library.pthread_mutex_lock(mutex)
+threading.Timer(1, print, ["ready"], {"flush": True}).start()
+library.pthread_mutex_lock(mutex)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_within_a_library_ends_within_ten_seconds_in_one_line(number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", WITHIN_A_LIBRARY], cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    process.send_signal(number)
+    try:
+        _, told = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert told == "error: interrupted; the same command goes on where this one stopped\n"
+
+
+# A process that it forked is told to stop, and does; the command goes on.
+FORKED = """
+import os, signal, time
+from flows.machinery import stopping
+stopping._GRACE_S = 0.2
+stopping.end_soon_when_told()
+told, tell = os.pipe()
+child = os.fork()
+if child == 0:
+    try:
+        os.write(tell, b"x")
+        time.sleep(60)
+    finally:
+        os._exit(1)
+os.read(told, 1)
+os.kill(child, signal.SIGTERM)
+os.waitpid(child, 0)
+time.sleep(1)
+print("went on")
+"""
+
+
+def test_what_a_child_is_told_does_not_end_its_parent():
+    done = subprocess.run([sys.executable, "-c", FORKED], cwd=TOP, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "went on\n"), done.stderr
+
+
+# The second of three batches is at work when the command is told to stop, and ends after that.
+LATE = """
+import os, signal, threading
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+from prefect.futures import PrefectConcurrentFuture
+from prefect.states import Completed
+from flows.commands.shared import one_line_errors
+from flows.machinery.progress import track
+from flows.machinery.stopping import end_soon_when_told
+end_soon_when_told()
+is_at_work, is_ending, threads = threading.Event(), threading.Event(), ThreadPoolExecutor(1)
+def batch(number):
+    if number == 1:
+        is_at_work.set()
+        is_ending.wait()
+    return Completed(data=number)
+with one_line_errors():
+    futures = [PrefectConcurrentFuture(uuid4(), threads.submit(batch, number)) for number in range(3)]
+    try:
+        for _ in track(futures, "transcribe", [20, 15, 10]):
+            is_at_work.wait()
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        is_ending.set()
+        threads.shutdown()
+"""
+
+
+def test_a_batch_that_ends_after_the_interruption_is_not_counted_as_left():
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], cwd=TOP, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "error: interrupted, 10 of 45 left to transcribe; the same command" in done.stderr, done.stderr
 
 
 def test_the_process_that_converts_networks_ends_with_its_parent(tmp_path):
@@ -89,14 +178,6 @@ def wait_for_child(pid):
     raise AssertionError("the process that converts did not start")
 
 
-def slowdown():
-    """How many times as long as on an idle machine a piece of work takes just now: 1 where nobody else is at work."""
-    began, used = time.monotonic(), time.process_time()
-    while time.process_time() - used < 0.5:
-        pass
-    return (time.monotonic() - began) / 0.5
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_featurize_that_is_told_to_stop_ends_with_its_children_keeps_what_is_done_and_says_what_is_left(
@@ -115,11 +196,8 @@ def test_featurize_that_is_told_to_stop_ends_with_its_children_keeps_what_is_don
     children = [
         pid for task in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in task.read_text().split()
     ]
-    began = time.monotonic()
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
-    took_s = time.monotonic() - began
-    assert took_s < min(10 * slowdown(), 29), (took_s, slowdown())
+    _, told = process.communicate(timeout=10)
     assert process.returncode == 130
     errors = [line for line in told.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and re.search(r"interrupted, \d of 6 left to featurize", errors[0]), told
