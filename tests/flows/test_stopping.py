@@ -178,6 +178,14 @@ def wait_for_child(pid):
     raise AssertionError("the process that converts did not start")
 
 
+def slowdown():
+    """How many times as long as on an idle machine a piece of work takes just now: 1 where nobody else is at work."""
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < 0.5:
+        pass
+    return (time.monotonic() - began) / 0.5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_featurize_that_is_told_to_stop_ends_with_its_children_keeps_what_is_done_and_says_what_is_left(
@@ -196,12 +204,16 @@ def test_featurize_that_is_told_to_stop_ends_with_its_children_keeps_what_is_don
     children = [
         pid for task in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in task.read_text().split()
     ]
+    began = time.monotonic()
     process.send_signal(number)
-    _, told = process.communicate(timeout=10)
+    _, told = process.communicate(timeout=60)
+    took_s = time.monotonic() - began
+    assert took_s < min(10 * slowdown(), 29), (took_s, slowdown())
     assert process.returncode == 130
     errors = [line for line in told.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and re.search(r"interrupted, \d of 6 left to featurize", errors[0]), told
+    done = read_table(root, "log_mel", ["clip_id", "status"])
+    says_left = r"interrupted, \d of 6 left to featurize"  # on a quick machine all six end within the seconds of grace
+    assert len(errors) == 1 and re.search(says_left if done.num_rows < 6 else r"interrupted[,;]", errors[0]), told
     assert "Traceback" not in told
     assert not any(map(runs, children)), "a child outlived it"
-    done = read_table(root, "log_mel", ["clip_id", "status"])
     assert done.num_rows > 0 and not list(root.rglob("*.tmp"))
