@@ -57,7 +57,7 @@ def publish(
     Example: python -m flows publish --config configs/demo.toml --root data/demo --format webdataset --to data/shards
     """
     settings = read_config(config, root, overrides)
-    require_tables(settings)
+    require_tables(settings, only_near=True)
     from flows.machinery.doctor import require
 
     with one_line_errors():
@@ -170,7 +170,7 @@ def takedown(
         if (video is None) == (channel is None):
             raise ConfigError("give either --video ID or --channel ID")
         check_why(why, [video or channel or ""])  # before Prefect keeps it as a parameter
-    require_tables(settings)
+    require_tables(settings, only_near=True)
     start = reserve_server()
     from flows.stages.takedown import describe_takedown, take_down
     from flows.stages.takedown import takedown as takedown_flow

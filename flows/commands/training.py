@@ -63,7 +63,7 @@ def finetune(
     if "finetune" in (recipe or ()) and settings.train.init_checkpoint is None:
         with one_line_errors():
             raise ConfigError("--recipe finetune needs weights: set train.init_checkpoint, or take --recipe scratch")
-    require_tables(settings, or_release=True)
+    require_tables(settings, or_release=True, only_near=True)
     start = reserve_server()
     from flows.stages.train import finetune as finetune_flow
     from flows.stages.train import train_model
@@ -101,7 +101,7 @@ def evaluate(
     if available is not None or against is not None:
         _show_left(settings, available, against, json)
         return
-    require_tables(settings, or_release=True)
+    require_tables(settings, or_release=True, only_near=True)
     start = reserve_server()
     from flows.report.gallery import build_gallery
     from flows.stages.evaluate import evaluate as evaluate_flow
@@ -187,7 +187,7 @@ def ablate(
     """
     words = [*(overrides or []), *([f"experiments.seeds={seeds}"] if seeds else [])]
     settings = read_config(config, root, words, beneath={"experiments": {"seeds": 3}})
-    require_tables(settings)
+    require_tables(settings, only_near=True)
     start_server()
     from flows.experiments.ablate import run_ablation
     from flows.experiments.ablation_results import ENDINGS, to_frame
