@@ -24,6 +24,8 @@ flow_runs: list[str] = []
 _left: list[Callable[[], str]] = [lambda: ""]
 """Says what is left to do, for the line that an interrupted command ends with."""
 _is_told = threading.Event()
+_tell: list[int] = []
+"""Where the watchdog hears of signals."""
 
 
 def tell_left(description: str, count_done: Callable[[], int], total: int) -> None:
@@ -48,14 +50,24 @@ def end_soon_when_told() -> None:
     """From now on SIGINT and SIGTERM raise KeyboardInterrupt, and end the process when that has not ended it soon."""
     told, tell = os.pipe()
     os.set_blocking(tell, False)
+    _tell.append(tell)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # what a child is told is not for its parent
+    os.register_at_fork(after_in_child=_forget)
     threading.Thread(target=_watch, args=(told,), name="watchdog", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
 
 
+def _forget() -> None:
+    """What a child is told is not for its parent."""
+    signal.set_wakeup_fd(-1)
+    _tell.clear()
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    for tell in _tell:  # again, in case that an event loop has taken the descriptor over
+        with suppress(BlockingIOError):
+            os.write(tell, bytes([number]))
     signal.default_int_handler(number, frame)
 
 

@@ -1,6 +1,5 @@
 """One run per root on an object store: who holds it, who may take it, and what becomes of one that lost it."""
 
-import signal
 import subprocess
 import sys
 import threading
@@ -119,30 +118,45 @@ def test_who_holds_the_root_can_be_read_while_the_lease_is_being_renewed(root):
     assert all("works on the root" in line for line in said)
 
 
-def test_a_run_whose_lease_ended_stops_when_another_takes_the_root(root, monkeypatch):
-    monkeypatch.setattr(lease, "LEASE", timedelta(0))
-    monkeypatch.setattr(lease, "RENEW_S", 0.5)
-    other = lease._Lease(root)
-    with pytest.raises(RootBusyError, match="has taken the root"), hold_root(root):
-        monkeypatch.setattr(lease, "LEASE", timedelta(minutes=5))
-        other.take()
-        threading.Event().wait(120)
-        pytest.fail("it went on")
+def lose(root, script):
+    """What a process of its own, which the lost lease interrupts, ends with."""
+    head = (
+        "import signal, threading\n"
+        "from datetime import timedelta\n"
+        "from flows.machinery import locks as lease\n"
+        f"root = {root!r}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", head + script], check=False, cwd=TOP, capture_output=True, text=True, timeout=200
+    )
+    return done.stderr.splitlines()[-1]
 
 
-def test_a_lease_lost_as_the_work_ends_is_told_as_a_lost_lease(root, monkeypatch):
-    lost = threading.Event()
+def test_a_run_whose_lease_ended_stops_when_another_takes_the_root(root):
+    told = lose(
+        root,
+        "lease.LEASE, lease.RENEW_S = timedelta(0), 0.5\n"
+        "other = lease._Lease(root)\n"
+        "with lease.hold_root(root):\n"
+        "    lease.LEASE = timedelta(minutes=5)\n"
+        "    other.take()\n"
+        "    threading.Event().wait(120)\n",
+    )
+    assert "RootBusyError" in told and "has taken the root" in told
 
-    def _lose_once_the_work_has_ended(held, ended):
-        ended.wait()
-        held.is_lost = True
-        lost.set()
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-    monkeypatch.setattr(lease, "_keep", _lose_once_the_work_has_ended)
-    with pytest.raises(RootBusyError, match="has taken the root"), hold_root(root):
-        pass
-    assert lost.is_set()
+def test_a_lease_lost_as_the_work_ends_is_told_as_a_lost_lease(root):
+    told = lose(
+        root,
+        "def lose_once_the_work_has_ended(held, ended):\n"
+        "    ended.wait()\n"
+        "    held.is_lost = True\n"
+        "    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)\n"
+        "lease._keep = lose_once_the_work_has_ended\n"
+        "with lease.hold_root(root):\n"
+        "    pass\n",
+    )
+    assert "RootBusyError" in told and "has taken the root" in told
 
 
 def test_a_run_whose_grant_was_not_answered_does_not_refuse_itself(root, store):
