@@ -77,10 +77,8 @@ def curate(
     from flows.stages import availability
     from flows.stages import curate as curation
 
-    asking, curating = (
-        (availability.check_availability, availability.check_videos),
-        (curation.curate, curation.curate_root),
-    )
+    asking = (availability.check_availability, availability.check_videos)
+    curating = (curation.curate, curation.curate_root)
     with one_line_errors():
         run_flow(start, *(asking if check_availability else curating), settings, retry=reasons)
     finish(settings, json)

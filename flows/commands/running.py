@@ -52,8 +52,7 @@ def run_flow(
             logging.getLogger("curation").info("nothing is left to do in %s", config.root)
             return result
     require(flow.name, config)
-    # Of Prefect's client, which is loaded by now.
-    from httpx import HTTPError
+    from httpx import HTTPError  # of Prefect's client, which is loaded by now
 
     try:
         return flow(config, *args, **({} if retry is None else {"retry": retry}))
