@@ -35,7 +35,7 @@ def publish(
     to: Annotated[
         list[str] | None, typer.Option(help="a folder, s3://BUCKET/PREFIX or hf://datasets/OWNER/NAME; may be repeated")
     ] = None,
-    measure: Annotated[bool, typer.Option("--measure", help="train and evaluate on each without figures")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="train and evaluate on releases without figures")] = False,
     form: Annotated[
         ExportFormat | None,
         typer.Option("--format", help="also make this of the release, under ROOT/exports; --to then sends it instead"),
