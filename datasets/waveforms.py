@@ -36,6 +36,12 @@ def trim_filters(clip_ms: int | None) -> list[str]:
     return ["atrim=start=0" + ("" if clip_ms is None else f":end={clip_ms}ms")]
 
 
+def first_tick(stream: Any) -> int | None:
+    """When a track begins, as its container says, by its own clock; None of ASF, whose first frames give no samples."""
+    begins: int | None = None if stream.container.format.name == "asf" else stream.start_time
+    return begins
+
+
 class Waveform:
     """The samples of one track, as its frames come."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.sound_tracks import choose_track
-from datasets.waveforms import SAMPLING_RATE, Waveform, trim_filters
+from datasets.waveforms import SAMPLING_RATE, Waveform, first_tick, trim_filters
 from extract.container import MediaError, announced_ms, make_graph, open_media, sound_frames
 
 DEFAULT_TIMEOUT_S = 3600.0
@@ -91,8 +91,7 @@ class SoundChunks(Iterator[NDArray[np.float32]]):
         self.track = track
         is_whole = start_ms is None and end_ms is None
         length_ms = None if end_ms is None else end_ms - (start_ms or 0)
-        # Not of ASF, where the first frames give no samples.
-        begins = None if container.format.name == "asf" else container.streams[track].start_time
+        begins = first_tick(container.streams[track])
         origin = None if begins is None else begins * container.streams[track].time_base
         if origin is not None:
             origin -= Fraction(container.start_time or 0, 1_000_000) + Fraction(start_ms or 0, 1000)

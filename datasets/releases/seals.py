@@ -117,7 +117,7 @@ def check_list(place: str, papers: Sequence[str]) -> Iterator[str]:
         yield f"{SUMS_FILE}: not in the order of its names"
     for paper in papers:
         if paper not in names:
-            yield f"{SUMS_FILE}: does not list {paper}, which every release has"
+            yield f"{SUMS_FILE}: does not list {paper}, which has to be there"
 
 
 def check_files(release: str, sums: Mapping[str, str], second: Mapping[str, str]) -> Iterator[str]:
@@ -156,13 +156,13 @@ def _list_files(place: str) -> tuple[set[str], dict[str, str]]:
             for entry in (Path(folder) / name for name in (*folders, *names)):
                 name = entry.relative_to(base).as_posix()
                 if entry.is_symlink():
-                    strange[name] = "a link, and a release has files only"
+                    strange[name] = "a link, and only files are published"
                 elif entry.is_file():
                     sizes[name] = entry.stat().st_size
                 elif not entry.is_dir():
-                    strange[name] = "a pipe, socket or device, and a release has files only"
+                    strange[name] = "a pipe, socket or device, and only files are published"
                 elif name.split("/")[0] != ".cache" and not any(entry.iterdir()):
-                    strange[name] = "an empty folder, and a release has files only"
+                    strange[name] = "an empty folder, and only files are published"
     large = {path: size for path, size in sizes.items() if size > MAX_PAPER_BYTES and not path.startswith("data/")}
     return set(sizes), strange | {path: f"{size:,} bytes are no paper" for path, size in large.items()}
 

@@ -195,14 +195,15 @@ class TorchEngine:
 
 
 class SeveralGpus:
-    """A network on several GPUs: a caller's windows go where the fewest callers are, of all networks together."""
+    """A network on several GPUs: a caller's windows go where the fewest callers are, of all networks together.
+
+    Raises:
+        ValueError: the GPUs compute in different precisions, so that rows would be of two recipes.
+    """
 
     name = "torch"
 
     def __init__(self, engines: Sequence[TorchEngine]) -> None:
-        """Raises:
-        ValueError: the GPUs compute in different precisions, so that rows would be of two recipes.
-        """
         precisions = {str(engine.device): engine.precision for engine in engines}
         if len(set(precisions.values())) > 1:
             found = ", ".join(f"{device} {precision}" for device, precision in precisions.items())

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from datasets.waveforms import Waveform, trim_filters
+from datasets.waveforms import Waveform, first_tick, trim_filters
 from features.frames.container import make_graph, open_media, pick_audio, read_packets
 from features.frames.decoded import ClipError, Float32
 from features.frames.demuxer import Demuxer
@@ -35,8 +35,7 @@ class Sound:
 
     def __init__(self, stream: Any, times: ClipTimes) -> None:
         self.stream, self.times = stream, times
-        # Not of ASF, where the first frames give no samples.
-        begins = None if stream is None or stream.container.format.name == "asf" else stream.start_time
+        begins = None if stream is None else first_tick(stream)
         origin_s = None if begins is None else times.clock(stream).ms(begins) / 1000
         self.waveform = Waveform(make_graph, "flt", trim_filters(times.clip_ms) if times.is_range else [], origin_s)
 
