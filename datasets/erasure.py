@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from datasets.files import read_json, write_json
 from datasets.releases.exports import remove_exports
-from datasets.releases.layout import STUB_FILE, SUMS_FILE, list_releases, read_shards, release_path
+from datasets.releases.layout import STUB_FILE, SUMS_FILE, find_video, list_releases, read_shards, release_path
 from datasets.schemas import TABLES
 from datasets.settings import recipe_of
 from datasets.splits.certificate import CERTIFICATE_FILE, read_groups, rows_digest, split_certificate, write_certificate
@@ -25,10 +25,11 @@ from datasets.splits.duplicates import DuplicateSettings
 from datasets.splits.pins import read_pins, write_pins
 from datasets.splits.pool import DrawRequest
 from datasets.tables import list_parts, read_run, read_table, record_run, write_part
-from datasets.tombstones import hash_id
+from datasets.tombstones import Kind, hash_id, is_tombstoned, read_tombstones
 
 # `videos` last: it alone knows which videos a channel has, should this be killed and done again.
 _ORDER = [name for name in TABLES if name not in ("videos", "tombstones")] + ["videos"]
+_NAMES_VIDEOS = ("video_id", "copy_id", "query")
 _REDACTED = "(names what was taken down)"
 PENDING_FILE = "_takedowns.json"
 
@@ -44,6 +45,21 @@ def list_videos(root: str | Path, channel_id: str) -> set[str]:
         rows = pq.ParquetFile(path).read(columns=["video_id", "channel_id"])
         found |= set(rows.filter(pc.equal(rows["channel_id"], channel_id))["video_id"].to_pylist())
     return found
+
+
+def is_known(root: str | Path, kind: Kind, identifier: str) -> bool:
+    """Whether a table, a tombstone or a release of a local root knows the id, or a takedown of it was interrupted."""
+    if is_tombstoned(read_tombstones(root), kind, identifier) or list_pending(root, hash_id(kind, identifier)):
+        return True
+    if kind == "channel":
+        return bool(list_videos(root, identifier))
+    for path in (path for name in _ORDER for path in list_parts(root, name)):
+        file = pq.ParquetFile(path)
+        rows = file.read(columns=[name for name in _NAMES_VIDEOS if name in file.schema_arrow.names])
+        if pc.any(_is_about(rows, {identifier}, ())).as_py():
+            return True
+    found = (find_video(release_path(root, version), identifier) for version in list_releases(root))
+    return any(clips or was_removed for clips, was_removed in found)
 
 
 def begin_takedown(root: str | Path, hashed: str, videos: Collection[str]) -> set[str]:

@@ -1,12 +1,28 @@
 """Command line of the small world: `python -m demo render`, `python -m demo serve`."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+from flows.commands.usage import OneLineGroup
+
+app = typer.Typer(
+    cls=OneLineGroup, add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False
+)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End with one line: code 2 for what was asked wrongly, 3 for what the machine would not do."""
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, ValueError) else 3) from error
 
 
 @app.command()
@@ -31,10 +47,8 @@ def render(
         typer.echo(f"{num_done:4d}  {name}  {'made' if is_new else 'was there'}")
 
     try:
-        catalog = render_channel(out, media, videos, seed, workers, show)
-    except (ValueError, RuntimeError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, ValueError) else 3) from error
+        with one_line_errors():
+            catalog = render_channel(out, media, videos, seed, workers, show)
     except KeyboardInterrupt as error:
         typer.echo(f"stopped after {num_done}; what is finished stays: the same command goes on", err=True)
         raise typer.Exit(130) from error
@@ -62,16 +76,13 @@ def captions(
     """
     from demo.captions import CARRIERS, draw_pictures, render_captions
 
-    try:
+    with one_line_errors():
         if language not in CARRIERS:
             raise ValueError(f"--language takes one of {sorted(CARRIERS)}, got {language!r}")
         if photos is None:
             draw_pictures(photos := out / "pictures" / language, language, per_food, seed)
         for path in render_captions(photos, out, language, per_train_photo, seed, workers):
             typer.echo(str(path))
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, ValueError) else 3) from error
 
 
 @app.command()
@@ -85,7 +96,8 @@ def remove(
     """
     from demo.removal import remove_items
 
-    typer.echo(f"{remove_items(dir, id)} items removed from {dir / 'catalog.json'}")
+    with one_line_errors():
+        typer.echo(f"{remove_items(dir, id)} items removed from {dir / 'catalog.json'}")
 
 
 @app.command()

@@ -43,9 +43,10 @@ def status(
     require_tables(settings)
     with one_line_errors():
         facets = list_facets(settings.root)
-        if by and facets and by not in facets:
-            raise ConfigError(f"--by {by}: its queries have {', '.join(facets)}{did_you_mean(by, facets)}")
-    more = {"yields": read_yields(settings.root, by)} if by else {}
+        if by is not None and by not in facets:
+            had = ", ".join(facets) or "no facets, which are the columns beside `query` in a list of them"
+            raise ConfigError(f"--by {by}: the queries of {settings.root} have {had}{did_you_mean(by, facets)}")
+    more = {"yields": read_yields(settings.root, by)} if by is not None else {}
     with one_line_errors():
         # Without a file the plan is not this root's.
         finish(settings, json, **more, **({"rest": forecast_rest(settings)} if config else {}))

@@ -161,21 +161,26 @@ def takedown(
     """
     from pydantic import SecretStr
 
-    from datasets.tombstones import check_why
+    from datasets.ids import check_video_id
+    from datasets.tombstones import Kind, check_why
 
     settings = read_config(config, root, overrides)
     with one_line_errors():
         if (video is None) == (channel is None):
             raise ConfigError("give either --video ID or --channel ID")
+        if video is not None:
+            check_video_id(video)
         check_why(why, [video or channel or ""])  # before Prefect keeps it as a parameter
     require_tables(settings, only_near=True)
     start = reserve_server()
-    from flows.stages.takedown import describe_takedown, take_down
+    from flows.stages.takedown import check_is_known, describe_takedown, take_down
     from flows.stages.takedown import takedown as takedown_flow
 
+    kind: Kind = "video" if video else "channel"
     with one_line_errors():
-        named = ("video" if video else "channel", SecretStr(video or channel or ""))
-        found = run_flow(start, takedown_flow, take_down, settings, *named, why)
+        check_is_known(settings.root, kind, video or channel or "")
+        secret = SecretStr(video or channel or "")
+        found = run_flow(start, takedown_flow, take_down, settings, kind, secret, why)
     show({"takedown": describe_takedown(found)}, json)
     if found.left:
         raise typer.Exit(ExitCode.STOPPED)
@@ -189,13 +194,15 @@ def am_i_in(
 
     Example: python -m flows am-i-in data/demo/releases/1.0.0 --video GLd3aX16zBg
     """
-    from datasets.releases.layout import find_video
+    from datasets.releases.layout import find_video, read_shards
+    from datasets.suggestions import did_you_mean
 
     with one_line_errors():
         clips, was_removed = find_video(release, video)
+        meant = did_you_mean(video, read_shards(release, columns=["video_id"])["video_id"].unique().to_pylist())
     for clip in clips:
         out.print(f"{clip['clip_id']}: {clip['split']}, {clip['start_ms']} to {clip['end_ms']} ms", highlight=False)
     if clips:
         print(f"yes: {len(clips)} clips; to have them removed, see RESPONSIBLE_USE.md of the release")
     else:
-        print("no: it was removed" if was_removed else "no")
+        print("no: it was removed" if was_removed else f"no{meant}")

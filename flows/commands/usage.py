@@ -20,7 +20,7 @@ class OneLineGroup(TyperGroup):
             context = getattr(error, "ctx", None)
             told = one_line(error.format_message().replace("Value error, ", "").strip(" ."), 500)
             if told:  # nothing where no word at all was given: the help has been printed
-                help_of = context.command_path if context is not None else "python -m flows"
+                help_of = context.command_path if context is not None else options.get("prog_name", "python -m flows")
                 print(f"error: {told}: see `{help_of} --help`", file=sys.stderr)
             code = error.exit_code
         sys.exit(code)

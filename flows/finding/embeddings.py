@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from datasets.outcomes import RowError
 from datasets.releases.layout import read_manifest, read_shards
 from datasets.releases.shards import ReleaseError
+from datasets.suggestions import did_you_mean
 from extract.sound import read_audio
 from features.audio import log_mel
 from features.captioned_images import read_image
@@ -90,7 +91,7 @@ def find_like(release: str, clip_id: str, checkpoint: Path, num_results: int) ->
     clips, _, gallery = embed_release(release, checkpoint)
     ids = [clip.clip_id for clip in clips]
     if clip_id not in ids:
-        raise ValueError(f"{release} has no clip {clip_id!r} with features")
+        raise ValueError(f"{release} has no clip {clip_id!r} with features{did_you_mean(clip_id, ids)}")
     return best_of(clips, Index.of(gallery).score_row(ids.index(clip_id)), num_results, least=-2.0)
 
 

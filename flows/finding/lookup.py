@@ -23,7 +23,6 @@ _CLIP_ID = re.compile(r"(?P<video_id>.+)_[0-9]{9}_[0-9]{9}")
 # Vectors and what only machines read.
 _LEFT_OUT = frozenset({"values", "pooled_2d", "pooled_3d", "fingerprint", "row_start_ms", "recipe", "run_id", "best"})
 _MOST_ROWS = 8
-_MOST_COMPARED = 200_000
 
 
 def read_item(config: Config, item: str) -> dict[str, list[Row]]:
@@ -46,7 +45,7 @@ def read_item(config: Config, item: str) -> dict[str, list[Row]]:
     if is_tombstoned(read_tombstones(config.root), "video", video_id):
         found["tombstones"] = [{"video_id": video_id, "is": "taken down: it is never fetched again"}]
     if not found:
-        videos = read_table(config.root, "discoveries", ["video_id"])["video_id"].unique()[:_MOST_COMPARED].to_pylist()
+        videos = read_table(config.root, "discoveries", ["video_id"])["video_id"].unique().to_pylist()
         raise ConfigError(f"no table of {config.root} holds the id {item!r}{did_you_mean(video_id, videos)}")
     paths = [config.media_root / row["media_path"] for row in found.get("media", []) if row["media_path"]]
     if paths:

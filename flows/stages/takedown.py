@@ -21,6 +21,7 @@ from datasets.erasure import (
     begin_takedown,
     end_takedown,
     finish_withdrawals,
+    is_known,
     list_pending,
     list_videos,
     releases_with,
@@ -33,11 +34,12 @@ from datasets.ids import check_video_id
 from datasets.mentions import Mentions, find_mentions
 from datasets.releases.layout import list_releases, read_publish_settings, read_shards, release_path
 from datasets.releases.shards import ReleaseError
+from datasets.suggestions import did_you_mean
 from datasets.tables import list_parts, read_run, read_table
 from datasets.tombstones import Kind, add_tombstones, hash_id, read_tombstones
 from extract.media_store import remove_media
 from flows.answers import forget_answers
-from flows.config import GALLERY_FILE, REPORT_FILE, RULES_FILE, SEARCH_PAGE, Config
+from flows.config import GALLERY_FILE, REPORT_FILE, RULES_FILE, SEARCH_PAGE, Config, ConfigError
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
@@ -85,6 +87,19 @@ def takedown(config: Config, kind: Kind, identifier: SecretStr, why: str) -> Tak
     run = start_run(config)
     with hold_root(config.root):
         return take_down(run, kind, identifier, why)
+
+
+def check_is_known(root: str, kind: Kind, identifier: str) -> None:
+    """Raise ConfigError for an id that nothing in the root knows: whoever mistyped it would believe it taken down.
+
+    Not a part of the flow, as Prefect would keep what the error says.
+    """
+    check_is_local(root)
+    if not is_known(root, kind, identifier):
+        column = "video_id" if kind == "video" else "channel_id"
+        known = read_table(root, "videos", [column])[column].drop_null().unique().to_pylist()
+        told = f"no table, tombstone or release of {root} knows the {kind} {identifier!r}"
+        raise ConfigError(f"{told}: nothing was taken down{did_you_mean(identifier, known)}")
 
 
 def take_down(run: Run, kind: Kind, secret: SecretStr, why: str) -> Takedown:

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from datasets.outcomes import dropped
+from datasets.releases.build import build_release
+from datasets.releases.settings import PublishSettings
 from datasets.splits.draw import SplitError
 from datasets.tables import make_table, record_run, write_part
 from demo.__main__ import app as demo_app
@@ -21,7 +24,7 @@ from flows.__main__ import app
 from flows.config import Config
 from flows.machinery.run import Run
 from flows.stages.curate import draw_clips
-from tests.small_tables import make_root
+from tests.small_tables import FACTS, RUN, make_root
 
 TOP = Path(__file__).parents[2]
 
@@ -254,6 +257,23 @@ def test_what_every_command_cannot_do_without_is_told_in_one_line():
 )
 def test_a_wrong_line_of_the_shell_is_told_in_one_line(words, why):
     assert told(*words, code=2).startswith(why)
+
+
+@pytest.mark.parametrize("words", [["--nope"], ["serve", "--dir"], ["remove", "--dir", "x"], ["rendre"]])
+def test_the_small_world_tells_a_wrong_line_as_the_flows_do(words):
+    result = CliRunner().invoke(demo_app, words, prog_name="python -m demo")
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: ") and "see `python -m demo" in result.stderr
+
+
+def test_an_id_that_a_release_or_a_catalog_lacks_is_told_with_the_nearest(tmp_path):
+    root = make_root(tmp_path / "root")
+    build_release(root, PublishSettings(), RUN, date(2026, 11, 28), FACTS)
+    asked = CliRunner().invoke(app, ["am-i-in", f"{root}/releases/1.0.0", "--video", "vidoe-00001"])
+    assert (asked.exit_code, asked.stdout) == (0, "no; did you mean 'video-00001'?\n")
+    (tmp_path / "catalog.json").write_text('{"items": [{"id": "onion", "channel_id": "UCcook"}]}')
+    removed = CliRunner().invoke(demo_app, ["remove", "--dir", str(tmp_path), "--id", "onoin"])
+    assert removed.exit_code == 2 and removed.stderr.endswith("did you mean 'onion'?\n"), removed.output
 
 
 def test_a_port_in_use_is_named(tmp_path):

@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from datasets.erasure import PENDING_FILE
+from datasets.erasure import PENDING_FILE, is_known
 from datasets.files import read_json, write_json
 from datasets.mentions import find_mentions
 from datasets.outcomes import OK
@@ -24,7 +24,7 @@ from datasets.releases.verify import verify_release, verify_root
 from datasets.schemas import TABLES
 from datasets.splits.pins import read_pins
 from datasets.tables import list_parts, make_table, read_table, table_digest, write_part
-from datasets.tombstones import hash_id
+from datasets.tombstones import add_tombstones, hash_id
 from extract.media_store import media_path, record_path
 from flows.__main__ import app
 from flows.config import Config
@@ -230,10 +230,27 @@ def test_what_nobody_but_people_can_clean_is_listed(config):
     assert "STILL NAMED IN" in told and "could not be searched" in told
 
 
-def test_a_video_that_is_not_there_is_tombstoned_all_the_same(config):
-    found = take_down(config, identifier="somebody_else")
-    assert (found.rows, found.withdrawn) == ({}, ())
-    assert hash_id("video", "somebody_else") in read_table(config.root, "tombstones")["hashed_id"].to_pylist()
+@pytest.mark.parametrize(("kind", "typo"), [("video", "vidoe-00000"), ("channel", "UCchanel-0")])
+def test_an_id_that_nothing_knows_is_told_with_the_nearest_and_not_taken_down(tmp_path, kind, typo):
+    root = make_root(tmp_path / "root")
+    result = CliRunner().invoke(app, ["takedown", "--root", root, f"--{kind}", typo, "--why", "asked"])
+    assert result.exit_code == 2 and "; did you mean '" in result.stderr, result.output
+    assert list_parts(root, "tombstones") == []
+
+
+def test_what_was_taken_down_once_is_known_and_so_is_what_only_a_release_or_a_query_names(tmp_path):
+    config = fill_root(tmp_path)
+    build_next.fn(Run(config, "before"))
+    for name in ("videos", "discoveries", "searches", "clips", "media"):
+        shutil.rmtree(Path(config.root) / name)
+    assert is_known(config.root, "video", GONE) and is_known(config.root, "channel", "UCchannel-0")
+    assert not is_known(config.root, "video", "UCchannel-0") and not is_known(config.root, "channel", GONE)
+    shutil.rmtree(Path(config.root) / "releases")
+    add_tombstones(config.root, "channel", ["UCgone"], "asked")
+    assert is_known(config.root, "channel", "UCgone") and not is_known(config.root, "video", "UCgone")
+    row = {"query": "https://x/watch?v=asked_for_1", **OK}
+    write_part(config.root, "searches", make_table("searches", [row], recipe="searches-recipe", run_id="test"))
+    assert is_known(config.root, "video", "asked_for_1")
 
 
 def test_the_commands_of_the_page_say_what_was_done_and_what_is_left(config):

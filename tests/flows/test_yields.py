@@ -79,6 +79,16 @@ def test_status_shows_them_when_asked(root):
     assert [(row["technique"], row["videos found"]) for row in rows] == [("煮る", 3), ("揚げる", 2), ("", 1)]
 
 
+@pytest.mark.parametrize(
+    ("facets", "why"), [("dish", "have dish; did you mean 'dish'?"), ("", "have no facets, which are the columns")]
+)
+def test_a_facet_that_there_is_not_is_told_with_those_that_there_are(tmp_path, facets, why):
+    row = {"query": "料理", **dict.fromkeys(facets.split(), "煮物"), **OK}
+    write_part(tmp_path, "searches", make_table("searches", [row], **MADE))
+    result = CliRunner().invoke(app, ["status", "--root", str(tmp_path), "--by", "dihs", "--json"])
+    assert result.exit_code == 2 and why in result.stderr and result.stdout == "", result.output
+
+
 def test_status_without_a_facet_leaves_them_out(root):
     assert "yields" not in json.loads(CliRunner().invoke(app, ["status", "--root", root, "--json"]).stdout)
 
