@@ -1,4 +1,4 @@
-"""Signatures of releases, in minisign's format: `minisign -V -m SHA256SUMS -p KEY.pub` checks them, too.
+"""Signatures of releases and exports, in minisign's format: `minisign -V -m SHA256SUMS -p KEY.pub` checks them, too.
 
 What is signed is SHA256SUMS, which has the sum of every file. Ed25519 by py-minisign (the extra `sign`), offline and
 without an account, which sigstore would need.
@@ -10,9 +10,10 @@ from typing import Any
 
 import fsspec
 
-from datasets.files import write_bytes
+from datasets.files import read_json, write_bytes
 from datasets.outside_text import one_line
-from datasets.releases.layout import SIGNATURE_FILE, SUMS_FILE, read_manifest
+from datasets.releases.exports import EXPORT_FILE
+from datasets.releases.layout import MANIFEST_FILE, SIGNATURE_FILE, SUMS_FILE
 from datasets.releases.shards import ReleaseError
 
 
@@ -37,11 +38,9 @@ def read_secret_key(path: Path, password: str | None) -> Any:
 
 
 def sign_release(release: Path, key: Any) -> None:
-    """Write the signature of a release beside its sums, unless one of this key is there."""
-    if not check_signature(release, key.get_public_key()):
-        return
-    manifest = read_manifest(release)
-    comment = f"{manifest['name']} {manifest['version']}"
+    """Write the signature of a release, or of an export of one, beside its sums."""
+    told = read_json(release / MANIFEST_FILE) or read_json(release / EXPORT_FILE)
+    comment = " ".join(told[name] for name in ("name", "version", "format") if name in told)
     signature = key.sign((release / SUMS_FILE).read_bytes(), trusted_comment=comment)
     write_bytes(release / SIGNATURE_FILE, bytes(signature) + b"\n")
 
@@ -69,7 +68,7 @@ def check_signature(release: str | Path, key: Any) -> list[str]:
         signature = minisign.Signature.from_bytes(fs.cat_file(f"{base.rstrip('/')}/{SIGNATURE_FILE}"))
         key.verify(fs.cat_file(f"{base.rstrip('/')}/{SUMS_FILE}"), signature)
     except FileNotFoundError:
-        return [f"{SIGNATURE_FILE}: missing: the release is not signed"]
+        return [f"{SIGNATURE_FILE}: missing: it is not signed"]
     except (minisign.Error, ValueError) as error:
         return [f"{SIGNATURE_FILE}: not the signature of this key over {SUMS_FILE}: {one_line(str(error))}"]
     return []

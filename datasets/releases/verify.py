@@ -57,10 +57,9 @@ def verify_release(release: str | Path, key: Any = None) -> list[str]:
 
 
 def verify_place(place: str | Path, key: Any = None) -> list[str]:
-    """What does not hold of a release, of an export (which no key signs), or of a root."""
+    """What does not hold of a release, of an export, or of a root."""
     if is_export(place):
-        unsigned = [f"{EXPORT_FILE}: an export has no signature: check that of its release"] if key is not None else []
-        return unsigned or verify_export(place)
+        return verify_export(place) or (check_signature(place, key) if key is not None else [])
     return (verify_release if is_release(place) else verify_root)(place, key)
 
 
@@ -83,14 +82,14 @@ def verify_root(root: str | Path, key: Any = None) -> list[str]:
         problems += [f"release {version}: {problem}" for problem in found]
     for folder in list_exports(root):
         name = f"export {folder.parent.name} {folder.name}"
-        problems += [f"{name}: {problem}" for problem in verify_export(folder)]
+        problems += [f"{name}: {problem}" for problem in verify_place(folder, key)]
     return problems
 
 
 def _verify_named(place: str | Path, version: str, key: Any) -> list[str]:
     """Check a release or an export, and that the version it lies under is its own."""
     folder = f"{place}/{version}"
-    problems = verify_place(folder, key) if is_export(folder) else verify_release(folder, key)
+    problems = (verify_place if is_export(folder) else verify_release)(folder, key)
     said = EXPORT_FILE if is_export(folder) else MANIFEST_FILE
     if not problems and read_json(f"{folder}/{said}")["version"] != version:
         problems = [f"{said}: says another version than the folder {version}"]

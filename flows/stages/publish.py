@@ -14,7 +14,7 @@ from prefect import flow, task
 from datasets.files import read_json, write_json
 from datasets.releases.build import build_release, find_difference, is_new
 from datasets.releases.changes import describe_changes
-from datasets.releases.exports import EXPORT_FILE, export_path
+from datasets.releases.exports import EXPORT_FILE, export_path, list_exports
 from datasets.releases.layout import list_releases, release_path
 from datasets.releases.settings import ExportFormat
 from datasets.releases.shards import ReleaseError, read_metadata
@@ -75,14 +75,17 @@ def publish_root(
     exports = exports_of(run.config, form)
     check_exports(run, exports)
     version = build_or_look(run)
-    if key is not None and check_signature(release_path(run.root, version), key.get_public_key()):
-        run.begin()
-        sign_release(Path(release_path(run.root, version)), key)
     measure_releases(run, measure)
     for made in exports:
         if not export_path(run.root, made, version).exists():
             run.begin()
             make_export(run, version, made)
+    if key is not None:
+        made_of_it = [folder for folder in list_exports(run.root) if folder.name == version]
+        for folder in (Path(release_path(run.root, version)), *made_of_it):
+            if check_signature(folder, key.get_public_key()):
+                run.begin()
+                sign_release(folder, key)
     for destination in to:
         run.begin()
         send(run, version, destination, form)

@@ -10,13 +10,14 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import minisign
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 from typer.testing import CliRunner
 
 from datasets.erasure import withdraw_release
-from datasets.files import write_json
+from datasets.files import read_json, write_json
 from datasets.outcomes import OK
 from datasets.releases.build import build_release, is_new
 from datasets.releases.exports import export_path, seal_export, verify_export
@@ -260,6 +261,28 @@ def test_publish_makes_the_format_that_is_asked_for_and_those_of_its_settings(tm
         checked = CliRunner().invoke(app, ["verify", str(place)])
         assert checked.exit_code == 0, checked.output
     assert (away / "1.0.0" / "index.html").is_file()
+
+
+def test_a_signed_release_has_signed_exports_and_a_root_is_whole_by_its_key(tmp_path, prefect_server):
+    root, keys = make_spoken_root(tmp_path / "root"), minisign.KeyPair.generate()
+    (tmp_path / "own.key").write_bytes(bytes(keys.secret_key))
+    (tmp_path / "own.pub").write_bytes(bytes(keys.public_key))
+    publish = ["publish", "--root", root, "--format", "search-page"]
+    assert CliRunner().invoke(app, publish).exit_code == 0
+    unsigned = CliRunner().invoke(app, ["verify", root, "--key", str(tmp_path / "own.pub")])
+    assert unsigned.stderr.count("SHA256SUMS.minisig: missing") == 2
+    done = CliRunner().invoke(app, [*publish, "--sign", str(tmp_path / "own.key"), "--to", str(tmp_path / "away")])
+    assert done.exit_code == 0, done.output
+    for place in (root, export_path(root, "search-page", "1.0.0"), tmp_path / "away"):
+        checked = CliRunner().invoke(app, ["verify", str(place), "--key", str(tmp_path / "own.pub")])
+        assert checked.exit_code == 0, checked.output
+    export = export_path(root, "search-page", "1.0.0")
+    (export / "index.html").write_text("others")
+    told = read_json(export / "export.json")
+    for name in ("export.json", "SHA256SUMS"):
+        (export / name).unlink()
+    seal_export(export, told)
+    assert verify_place(export) == [] and len(verify_place(export, keys.public_key)) == 1
 
 
 def test_a_format_whose_library_is_not_installed_is_one_line_before_anything_is_built(
