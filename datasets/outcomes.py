@@ -45,6 +45,10 @@ class TransientError(RowError):
     """Trouble that may pass. The flow tries again; after the last try the row gets `reason`."""
 
 
+class MediaError(RowError):
+    """A media file, or a clip of one, that cannot be used."""
+
+
 class DeviceError(OSError):
     """A device of this machine fails whatever it is given to do: the run's error, never a row's outcome."""
 

@@ -10,8 +10,8 @@ from typing import Any
 import fsspec
 
 from datasets.files import is_local, sha256_of, store_errors
-from datasets.outcomes import OK, TransientError, failed, ran_out
-from extract.container import MediaError, probe_media
+from datasets.outcomes import OK, MediaError, TransientError, failed, ran_out
+from extract.container import probe_media
 from extract.folder import open_folder, read_rows
 from extract.media_store import DiskFullError, check_room, media_path, prepare_media_root, remove_media
 from extract.selection import SelectionSettings, select, select_by_speech

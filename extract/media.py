@@ -10,11 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from datasets.containers import CONTAINERS
-from datasets.waveforms import SAMPLING_RATE as SAMPLING_RATE
-from extract.container import MediaError as MediaError
+from datasets.media.container import existing_file
+from datasets.media.containers import CONTAINERS
+from datasets.media.waveforms import SAMPLING_RATE as SAMPLING_RATE
+from datasets.outcomes import MediaError
 from extract.container import MediaInfo as MediaInfo
-from extract.container import existing_file
 from extract.container import probe_media as probe_media
 from extract.sound import audio_chunks as audio_chunks
 from extract.sound import read_audio as read_audio

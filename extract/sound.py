@@ -1,7 +1,7 @@
 """The one source of decoded sound: mono 16 kHz on the container's clock, for everything that listens.
 
 A sample's place is its time from the container's start; where the track has nothing stands silence
-(`datasets.waveforms` has the rules).
+(`datasets.media.waveforms` has the rules).
 """
 
 import time
@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.sound_tracks import choose_track
-from datasets.waveforms import SAMPLING_RATE, Waveform, first_tick, trim_filters
-from extract.container import MediaError, announced_ms, make_graph, open_media, sound_frames
+from datasets.media.container import open_media
+from datasets.media.tracks import choose_sound
+from datasets.media.waveforms import SAMPLING_RATE, Waveform, first_tick, trim_filters
+from datasets.outcomes import MediaError
+from extract.container import announced_ms, sound_frames
 
 DEFAULT_TIMEOUT_S = 3600.0
 SHORT_S = 1.0
@@ -70,10 +72,10 @@ def audio_chunks(
         MediaError: "media_missing", "no_audio" or "decode_failed" (nothing could be decoded).
     """
     with open_media(path) as container:
-        track = choose_track(container.streams.audio, wanted=audio_track)
-        if track is None:
+        stream = choose_sound(container, wanted=audio_track)
+        if stream is None:
             raise MediaError("no_audio", f"no audio stream in {Path(path).name}")
-        yield SoundChunks(container, track, start_ms, end_ms, chunk_samples, time.monotonic() + timeout_s)
+        yield SoundChunks(container, stream, start_ms, end_ms, chunk_samples, time.monotonic() + timeout_s)
 
 
 class SoundChunks(Iterator[NDArray[np.float32]]):
@@ -82,24 +84,24 @@ class SoundChunks(Iterator[NDArray[np.float32]]):
     def __init__(
         self,
         container: Any,
-        track: int,
+        stream: Any,
         start_ms: int | None,
         end_ms: int | None,
         chunk_samples: int,
         deadline_s: float,
     ) -> None:
-        self.track = track
+        self.track = stream.index
         is_whole = start_ms is None and end_ms is None
         length_ms = None if end_ms is None else end_ms - (start_ms or 0)
-        begins = first_tick(container.streams[track])
-        origin = None if begins is None else begins * container.streams[track].time_base
+        begins = first_tick(stream)
+        origin = None if begins is None else begins * stream.time_base
         if origin is not None:
             origin -= Fraction(container.start_time or 0, 1_000_000) + Fraction(start_ms or 0, 1000)
         trim = [] if is_whole else trim_filters(length_ms)
-        self.waveform = Waveform(make_graph, "s16", trim, None if origin is None else float(origin))
+        self.waveform = Waveform("s16", trim, None if origin is None else float(origin))
         """Complete, with what is missing in it, once all pieces were taken."""
         self._announced_ms = announced_ms(container) if is_whole else None
-        frames = sound_frames(container, track, start_ms or 0, end_ms)
+        frames = sound_frames(container, stream, start_ms or 0, end_ms)
         self._chunks = self._read(frames, chunk_samples, deadline_s, Path(container.name).name)
 
     def __next__(self) -> NDArray[np.float32]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from extract.container import MediaError, probe_sound
+from datasets.outcomes import MediaError
+from extract.container import probe_sound
 from extract.sound import read_audio
 from extract.whisper import SILENT, WINDOW_MS, Classifier
 

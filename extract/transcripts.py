@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
+from datasets.media.waveforms import SAMPLING_RATE
 from datasets.outcomes import OK, RowError, dropped, failed
 from datasets.settings import OUTSIDE_RECIPE, Settings
-from datasets.waveforms import SAMPLING_RATE
 from extract.language import base_language
 from extract.sound import read_audio
 from extract.whisper import Transcriber, check_whisper_model

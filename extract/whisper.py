@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.files import sha256_of
-from datasets.waveforms import SAMPLING_RATE
+from datasets.media.waveforms import SAMPLING_RATE
 
 WINDOW_MS = 30_000
 """What Whisper looks at in one go."""

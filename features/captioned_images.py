@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from datasets.outcomes import ran_out
+from datasets.outcomes import MediaError, ran_out
 from datasets.settings import recipe_of
 from features.encoders.encoder import Encoder
 from features.feature_tables import ClipFeatures, Float32, Problem, build_tables, normalise_rows, spectrogram
-from features.frames.decoded import ClipError, UInt8
+from features.frames.decoded import UInt8
 from features.frames.sound import read_waveform
 
 CODE_VERSION = 1
@@ -69,7 +69,7 @@ def read_image(path: str | Path) -> UInt8:
     """An image as DAVEnet's evaluation sees it: short side 256 (bilinear), centre crop 224; uint8 [224, 224, 3] RGB.
 
     Raises:
-        ClipError: with reason media_missing or decode_failed.
+        MediaError: with reason media_missing or decode_failed.
     """
     path = Path(path)
     _check_size(path)
@@ -77,7 +77,7 @@ def read_image(path: str | Path) -> UInt8:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")  # of metadata that PIL finds odd
             if image.width * image.height > MAX_PIXELS:
-                raise ClipError("decode_failed", f"{path.name} has {image.width}x{image.height} pixels")
+                raise MediaError("decode_failed", f"{path.name} has {image.width}x{image.height} pixels")
             short = min(image.size)
             wide, high = (int(RESIZE * side / short) for side in image.size)
             resized = image.convert("RGB").resize((wide, high), Image.Resampling.BILINEAR)
@@ -86,14 +86,14 @@ def read_image(path: str | Path) -> UInt8:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         if ran_out(error):
             raise
-        raise ClipError("decode_failed", f"{path.name} is no image that can be read: {error}") from error
+        raise MediaError("decode_failed", f"{path.name} is no image that can be read: {error}") from error
 
 
 def _check_size(path: Path) -> None:
     if not path.is_file():
-        raise ClipError("media_missing", f"no file {path}")
+        raise MediaError("media_missing", f"no file {path}")
     if path.stat().st_size > MAX_BYTES:
-        raise ClipError("decode_failed", f"{path.name} has {path.stat().st_size} bytes, at most {MAX_BYTES}")
+        raise MediaError("decode_failed", f"{path.name} has {path.stat().st_size} bytes, at most {MAX_BYTES}")
 
 
 def _encode(rows: list[dict[str, Any]], encoder: Encoder) -> list[ClipFeatures]:
@@ -102,13 +102,13 @@ def _encode(rows: list[dict[str, Any]], encoder: Encoder) -> list[ClipFeatures]:
     for row in rows:
         try:
             images.append(read_image(row["image_path"]))
-        except ClipError as error:
+        except MediaError as error:
             images.append(Problem(error.reason, error.detail))
         try:
             _check_size(Path(row["audio_path"]))
             waveform = read_waveform(row["audio_path"])
             mels.append(spectrogram(waveform, has_audio=len(waveform) > 0))
-        except ClipError as error:
+        except MediaError as error:
             mels.append(Problem(error.reason, error.detail))
     frames = [image[None] for image in images if not isinstance(image, Problem)]
     encoded = iter(encoder.encode_many(frames))

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from datasets.outcomes import MediaError
 from datasets.settings import recipe_of
 from features.encoders.encoder import Encoder, load_encoder
 from features.encoders.engines import has_gpu, num_cores
 from features.feature_tables import ClipFeatures, Float16, Float32, Problem, build_tables, spectrogram
-from features.frames.decoded import ClipError, DecodedClip
+from features.frames.decoded import DecodedClip
 from features.frames.filters import FPS_3D
 from features.frames.processes import ClipRange, Decoders, decode_here
 from features.settings import NO_ENCODER, FeatureSettings
@@ -194,7 +195,7 @@ class _Clip:
         self.missing_ms["sound"] += piece.missing_sound_ms
         self.sound_note = piece.sound_note or self.sound_note
 
-    def end(self, error: ClipError | None) -> None:
+    def end(self, error: MediaError | None) -> None:
         """All of it has been decoded that can be."""
         if error is not None:
             self.problem = Problem(error.reason, error.detail)

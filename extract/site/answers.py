@@ -6,7 +6,7 @@ from http.cookiejar import Cookie
 from pathlib import Path
 from typing import Any, Literal
 
-from extract.container import MediaError
+from datasets.outcomes import MediaError
 from extract.media_store import DiskFullError
 from extract.mp4 import IncompleteMediaError
 from extract.site.formats import NoFormatError

@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from datasets.outcomes import MEDIA_REASONS, OK, Policy, TransientError, dropped, failed
+from datasets.outcomes import MEDIA_REASONS, OK, MediaError, Policy, TransientError, dropped, failed
 from datasets.settings import recipe_of
 from datasets.tombstones import is_tombstoned
-from extract.container import MediaError
 from extract.media_store import (
     DiskFullError,
     check_room,

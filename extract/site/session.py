@@ -25,7 +25,8 @@ from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers
 from yt_dlp.utils import DownloadError, YoutubeDLError
 
 from datasets.files import sha256_of
-from extract.container import MediaError, probe_media
+from datasets.outcomes import MediaError
+from extract.container import probe_media
 from extract.media_store import (
     check_media_start,
     check_room,

@@ -14,9 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from datasets.outcomes import OK, failed
-from datasets.waveforms import SAMPLING_RATE
-from extract.container import MediaError
+from datasets.media.waveforms import SAMPLING_RATE
+from datasets.outcomes import OK, MediaError, failed
 from extract.media import ffmpeg_path, last_line, make_fingerprint
 from extract.sound import audio_chunks
 from extract.speech.engine import Segment, segment_features

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from struct import unpack_from
 from typing import Any
 
-from features.frames.container import write_header
+from datasets.media.container import write_header
 from features.frames.filters import Crop
 
 # Boxes within boxes of mp4, and elements within elements of Matroska, down to what says it.

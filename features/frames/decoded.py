@@ -1,4 +1,4 @@
-"""What decoding a clip gives, and the error of a clip that gives nothing."""
+"""What decoding a clip gives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,14 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from datasets.outcomes import RowError
-
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
-
-
-class ClipError(RowError):
-    """A clip that gives no features, for a reason of `datasets.outcomes.FEATURE_REASONS`."""
 
 
 @dataclass(frozen=True)

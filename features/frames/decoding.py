@@ -7,11 +7,13 @@ is ignored). Frames equal the reference's byte for byte on CPU; where they diffe
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from datasets.sound_tracks import is_counted
-from features.frames.container import nvdec_lacks, open_media, pick_audio, pick_video, read_packets
+from datasets.media.container import nvdec_lacks, open_media
+from datasets.media.tracks import choose_picture, choose_sound, is_counted, moving_pictures
+from datasets.outcomes import MediaError
 from features.frames.cropping import crop_of
-from features.frames.decoded import ClipError, DecodedClip, join_pieces
+from features.frames.decoded import DecodedClip, join_pieces
 from features.frames.demuxer import Demuxer
 from features.frames.pictures import Pictures
 from features.frames.sound import Sound
@@ -30,7 +32,7 @@ def decode_clip(
         audio_track: index of the stream that is heard; chosen by the rule of all readers when not given.
 
     Raises:
-        ClipError: with reason media_missing, no_video, decode_failed (also when the file breaks off early) or
+        MediaError: with reason media_missing, no_video, decode_failed (also when the file breaks off early) or
             clip_past_end.
         ValueError: an empty or negative range.
     """
@@ -53,20 +55,20 @@ def decode_pieces(
         decoder: cpu, or nvdec for a GPU's own.
 
     Raises:
-        ClipError: as `decode_clip`; a file that breaks off is noticed after the pieces before it.
+        MediaError: as `decode_clip`; a file that breaks off is noticed after the pieces before it.
         DeviceError: nvdec, and this GPU does not decode files like this one.
         ValueError: an empty or negative range.
     """
     if (start_ms or 0) < 0 or (end_ms is not None and end_ms <= (start_ms or 0)):
         raise ValueError(f"clip must be 0 <= start_ms < end_ms, got [{start_ms}, {end_ms})")
-    with open_media(Path(path), decoder) as container:
-        times = ClipTimes.of(container, start_ms, end_ms, read_packets)
+    with open_media(path, decoder) as container:
+        times = ClipTimes.of(container, start_ms, end_ms)
         times.check_start()
-        video, audio = pick_video(container), pick_audio(container, audio_track)
+        video, audio = pick_video(container), choose_sound(container, wanted=audio_track)
         if decoder == "nvdec" and not video.codec_context.is_hwaccel:
             raise nvdec_lacks(video.codec_context.name)
         pictures, sound = Pictures(video, times, crop_of(container, video.index)), Sound(audio, times)
-        is_counted_sound = audio is not None and is_counted(container, audio)
+        is_counted_sound = audio is not None and is_counted(audio)
         num_damaged = sound.push_counted(Path(path)) if is_counted_sound else 0
         streams = [video] if audio is None or is_counted_sound else [video, audio]
         demuxer = Demuxer(container, streams, times, video)
@@ -77,16 +79,27 @@ def decode_pieces(
         pictures.finish()
         sound.finish()
         if decoder == "nvdec" and not pictures.num_frames:
-            next(decode_pieces(path, start_ms, end_ms, 1))  # a ClipError where the CPU finds none, either
+            next(decode_pieces(path, start_ms, end_ms, 1))  # a MediaError where the CPU finds none, either
             raise nvdec_lacks(f"{video.codec_context.name} {video.codec_context.profile}, as {Path(path).name} is")
         times.check_end(has_frame=pictures.num_frames > 0)
         if not pictures.has_rows:
-            raise ClipError("picture_missing", "no picture is on the screen during the clip")
+            raise MediaError("picture_missing", "no picture is on the screen during the clip")
         yield from _full_pieces(pictures, sound, frames_per_piece)
         num_damaged += pictures.num_damaged + demuxer.num_damaged
         missing_ms = pictures.missing_ms, 1000 * sound.waveform.missing_s
         note = sound.waveform.describe_channels()
         yield DecodedClip(*pictures.take(), sound.take(), pictures.num_frames, num_damaged, *missing_ms, note)
+
+
+def pick_video(container: Any) -> Any:
+    """The video stream that ffmpeg picks; raises MediaError "no_video" or "decode_failed"."""
+    video = choose_picture(container)
+    if video is None and moving_pictures(container):
+        raise MediaError("decode_failed", "no decoder for the video stream")
+    if video is None:
+        raise MediaError("no_video", "the file has no video stream")
+    video.codec_context.thread_count = 1
+    return video
 
 
 def _full_pieces(pictures: Pictures, sound: Sound, frames_per_piece: int | None) -> Iterator[DecodedClip]:

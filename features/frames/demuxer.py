@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from math import inf
-from pathlib import Path
 from typing import Any
 
-from features.frames.container import MediaFault, demux, open_media
+from datasets.media.container import MediaFault, demux, open_media
 from features.frames.times import ClipTimes
 
 _SEEK_BACK_MS = (200, 2_000, 10_000, 60_000)
@@ -102,7 +101,7 @@ class Demuxer:
             return
         self._first_pts = None
         # Not by a seek: an index may lack its beginning, as that of Matroska below time 0.
-        with open_media(Path(self.container.name.removeprefix("file:"))) as again:
+        with open_media(self.container.name.removeprefix("file:")) as again:
             for packet in demux(again, *(again.streams[stream.index] for stream in self.streams)):
                 packet.stream = self.container.streams[packet.stream.index]
                 yield packet

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from features.frames.container import kind_of, make_graph
+from datasets.media.container import display_matrix, make_graph
 from features.frames.decoded import UInt8
 from features.frames.filters import FPS_2D, FPS_3D, Crop, PictureKind, frame_sizes, picture_chains, picture_filters
 from features.frames.grid import Grid, round_to_row
@@ -26,7 +26,7 @@ class Converter:
 
     def __call__(self, picture: Any) -> UInt8:
         """RGB [H, W, 3] of a picture."""
-        kind = kind_of(picture, self.crop)
+        kind = _kind_of(picture, self.crop)
         if kind != self._kind:
             self._kind, self._graph = kind, make_graph(picture_filters(kind, self.chain))
         self._graph.push(picture)
@@ -124,7 +124,7 @@ class Pictures:
             return
         picture, until = span
         if not self._grids:
-            self._first, size = picture, kind_of(picture, self.crop).displayed_size
+            self._first, size = picture, _kind_of(picture, self.crop).displayed_size
             chains, sizes = picture_chains(*size), frame_sizes(*size)
             self._grids = {
                 name: Grid(fps, sizes[name], Converter(chains[name], self.crop))
@@ -141,3 +141,19 @@ class Pictures:
         frames_3d = grid_3d.take(num_rows_3d)
         num_rows_2d = round_to_row(grid_3d.num_taken, Fraction(1, FPS_3D), FPS_2D) - grid_2d.num_taken
         return grid_2d.take(max(0, num_rows_2d)), frames_3d
+
+
+def _kind_of(picture: Any, crop: Crop | None) -> PictureKind:
+    """What a graph for this picture is built for, of which its container cuts something away, or nothing."""
+    return PictureKind(
+        picture.width,
+        picture.height,
+        picture.format.name,
+        int(picture.colorspace),
+        int(picture.color_range),
+        int(picture.color_primaries),
+        int(picture.color_trc),
+        display_matrix(picture),
+        crop,
+        (8 // picture.format.chroma_width(8), 8 // picture.format.chroma_height(8)),
+    )

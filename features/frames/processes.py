@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from datasets.outcomes import DeviceError
-from features.frames.decoded import ClipError, DecodedClip
+from datasets.outcomes import DeviceError, MediaError
+from features.frames.decoded import DecodedClip
 from features.frames.decoding import decode_pieces
 
 _CHECKOUT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ _ARRAYS = {"waveform": np.float32, "frames_2d": np.uint8, "frames_3d": np.uint8}
 
 ClipRange = dict[str, Any]
 """What `decode_pieces` is to be given."""
-Answer = DecodedClip | ClipError | None
+Answer = DecodedClip | MediaError | None
 """A piece of a clip; or its end: None, or what is wrong with it."""
 
 
@@ -50,7 +50,7 @@ def decode_here(clips: Iterable[ClipRange]) -> Generator[tuple[int, Answer]]:
 def _pieces_and_end(clip: ClipRange) -> Iterator[Answer]:
     try:
         yield from decode_pieces(**clip)
-    except ClipError as error:
+    except MediaError as error:
         yield error
     else:
         yield None
@@ -144,7 +144,7 @@ class _Process:
         if "device_error" in answer:
             raise DeviceError(answer["device_error"])
         if "reason" in answer:
-            return ClipError(**answer)
+            return MediaError(**answer)
         return _read_piece(fds[0], answer) if answer else None
 
 

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from datasets.waveforms import Waveform, first_tick, trim_filters
-from features.frames.container import make_graph, open_media, pick_audio, read_packets
-from features.frames.decoded import ClipError, Float32
+from datasets.media.container import open_media
+from datasets.media.tracks import choose_sound
+from datasets.media.waveforms import Waveform, first_tick, trim_filters
+from datasets.outcomes import MediaError
+from features.frames.decoded import Float32
 from features.frames.demuxer import Demuxer
 from features.frames.times import ClipTimes
 
@@ -14,19 +16,19 @@ def read_waveform(path: str | Path) -> Float32:
     """All samples of a sound or video file, mono, 16 kHz, float32 [N].
 
     Raises:
-        ClipError: with reason media_missing, no_audio or decode_failed.
+        MediaError: with reason media_missing, no_audio or decode_failed.
     """
-    with open_media(Path(path)) as container:
-        stream = pick_audio(container)
+    with open_media(path) as container:
+        stream = choose_sound(container)
         if stream is None:
-            raise ClipError("no_audio", f"{Path(path).name} has no audio stream")
-        times = ClipTimes.of(container, None, None, read_packets)
+            raise MediaError("no_audio", f"{Path(path).name} has no audio stream")
+        times = ClipTimes.of(container, None, None)
         sound, demuxer = Sound(stream, times), Demuxer(container, [stream], times)
         for _, frame in demuxer.frames():
             sound.push(frame)
         sound.finish()
         if demuxer.num_damaged or sound.waveform.num_samples == sound.waveform.num_silent:
-            raise ClipError("decode_failed", f"{Path(path).name}: {demuxer.num_damaged} damaged packets of sound")
+            raise MediaError("decode_failed", f"{Path(path).name}: {demuxer.num_damaged} damaged packets of sound")
         return sound.take()
 
 
@@ -37,7 +39,7 @@ class Sound:
         self.stream, self.times = stream, times
         begins = None if stream is None else first_tick(stream)
         origin_s = None if begins is None else times.clock(stream).ms(begins) / 1000
-        self.waveform = Waveform(make_graph, "flt", trim_filters(times.clip_ms) if times.is_range else [], origin_s)
+        self.waveform = Waveform("flt", trim_filters(times.clip_ms) if times.is_range else [], origin_s)
 
     def push(self, frame: Any) -> bool:
         """Put a frame in; whether the stream has now given all of the clip."""

@@ -1,14 +1,13 @@
 """A clip's range on the time line of its media: where it begins, when it has passed, whether all of it was there."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
 from typing import Any, Self
 
-from datasets.durations import duration_us
-from datasets.restarts import Restarts, restarts_of
-from features.frames.decoded import ClipError
+from datasets.media.durations import duration_us
+from datasets.media.restarts import Restarts, restarts_of
+from datasets.outcomes import MediaError
 
 END_TOLERANCE_MS = 1000
 """A clip may miss this much at its end (streams of one file rarely end together) before it counts as lost."""
@@ -65,10 +64,10 @@ class ClipTimes:
     _clocks: dict[int, Clock] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, container: Any, start_ms: int | None, end_ms: int | None, read_packets: Callable[..., Any]) -> Self:
+    def of(cls, container: Any, start_ms: int | None, end_ms: int | None) -> Self:
         """The times of the clip [start_ms, end_ms) of an open container, or of all of it."""
-        restarts = restarts_of(container, read_packets)
-        announced_us = duration_us(container, read_packets) if restarts is None else None
+        restarts = restarts_of(container)
+        announced_us = duration_us(container) if restarts is None else None
         announced_ms = None if announced_us is None else announced_us // 1000
         return cls(
             start_ms=start_ms or 0,
@@ -96,9 +95,9 @@ class ClipTimes:
         return end_ms if self.clip_ms is None else min(self.clip_ms, end_ms)
 
     def check_start(self) -> None:
-        """Raise ClipError if the clip starts after the media's end."""
+        """Raise MediaError if the clip starts after the media's end."""
         if self.media_ms is not None and 0 < self.media_ms <= self.start_ms:
-            raise ClipError("clip_past_end", f"clip starts at {self.start_ms} ms, media lasts {self.media_ms} ms")
+            raise MediaError("clip_past_end", f"clip starts at {self.start_ms} ms, media lasts {self.media_ms} ms")
 
     def clock(self, stream: Any) -> Clock:
         """The one clock of a stream."""
@@ -122,14 +121,14 @@ class ClipTimes:
         return self.clip_ms is not None and time * self.clock(stream).ms_per_tick >= self.clip_ms
 
     def check_end(self, has_frame: bool) -> None:
-        """Raise ClipError unless the media gave what it announced and what was asked for, but for a tolerance."""
+        """Raise MediaError unless the media gave what it announced and what was asked for, but for a tolerance."""
         if not has_frame:
             past = self.media_ms is not None and self.start_ms >= self.media_ms - END_TOLERANCE_MS > 0
-            raise ClipError("clip_past_end" if past else "decode_failed", "no frame could be decoded in the clip")
+            raise MediaError("clip_past_end" if past else "decode_failed", "no frame could be decoded in the clip")
         wanted_ms = self.announced_ms if self.clip_ms is None else min(self.clip_ms, self.announced_ms)
         if self.reached_ms < wanted_ms - END_TOLERANCE_MS:
             told = f"{self.reached_ms:.0f} of {wanted_ms} ms could be decoded"
-            raise ClipError("decode_failed", f"file breaks off: {told}")
+            raise MediaError("decode_failed", f"file breaks off: {told}")
         if self.clip_ms is not None and self.clip_ms > max(self.announced_ms, self.reached_ms) + END_TOLERANCE_MS:
             told = f"clip of {self.clip_ms} ms, media has {self.announced_ms} ms from its start"
-            raise ClipError("clip_past_end", told)
+            raise MediaError("clip_past_end", told)

@@ -12,14 +12,14 @@ import fsspec
 from PIL import Image
 
 from datasets.files import write_bytes
+from datasets.outcomes import MediaError
 from datasets.places_audio import locate_pairs
 from datasets.seeded_order import drawn_by
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe, list_parts, read_ok
 from datasets.wording import format_clock
-from extract.media import MediaError, encode_speech, encode_thumbnail
+from extract.media import encode_speech, encode_thumbnail
 from features.captioned_images import read_image
-from features.frames.decoded import ClipError
 from flows.config import GALLERY_FILE, Config
 from flows.report.heading import read_heading
 from flows.report.page import data_address, render_template
@@ -196,7 +196,7 @@ def make_picture(item: Item) -> str | None:
         file = io.BytesIO()
         Image.fromarray(read_image(item.picture)).save(file, "JPEG", quality=70)
         return data_address("image/jpeg", file.getvalue())
-    except (MediaError, ClipError):
+    except MediaError:
         return None
 
 

@@ -62,7 +62,8 @@ def make_pictures(wanted: Mapping[str, Frame], page: Path, num_workers: int) -> 
 def _encode(frame: Frame) -> str:
     """The picture as a data: address; empty where there is none."""
     # Loads PyAV, which a page without media does not need.
-    from extract.media import MediaError, encode_thumbnail
+    from datasets.outcomes import MediaError
+    from extract.media import encode_thumbnail
 
     try:
         content = encode_thumbnail(frame.path, frame.at_ms, WIDTH)

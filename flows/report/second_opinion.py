@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from extract.container import MediaError
+from datasets.outcomes import MediaError
 from extract.speech.segmentation import segment_speech
 from extract.speech.settings import SpeechSettings
 from flows.report.music import LABELS, Comparison, add_confusion, group_spans, spans_by_label

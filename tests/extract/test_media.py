@@ -3,7 +3,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from extract.media import MediaError, audio_chunks, ffmpeg_path, probe_media, read_audio
+from datasets.outcomes import MediaError
+from extract.media import audio_chunks, ffmpeg_path, probe_media, read_audio
 
 
 def encode(path, *arguments):

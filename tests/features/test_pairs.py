@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from datasets.outcomes import MediaError
 from datasets.tables import add_common_columns, check_table
 from features.captioned_images import featurize_pairs, read_image
 from features.encoders.encoder import Encoder
-from features.frames.decoded import ClipError
 
 
 def test_an_image_is_resized_and_cropped_as_torchvision_does(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_what_is_no_image_is_a_reason(tmp_path: Path, content: bytes | None) -> 
     path = tmp_path / "image.jpg"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ClipError, match="media_missing" if content is None else "decode_failed"):
+    with pytest.raises(MediaError, match="media_missing" if content is None else "decode_failed"):
         read_image(path)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets.outcomes import DeviceError
-from features.frames.decoded import ClipError, DecodedClip
+from datasets.outcomes import DeviceError, MediaError
+from features.frames.decoded import DecodedClip
 from features.frames.processes import Answer, Decoders, decode_here
 
 
@@ -42,9 +42,9 @@ def test_pieces_of_processes_are_those_of_this_one(decoders: Decoders, golden_cl
     assert [[type(answer) for answer in answers] for answers in found] == [
         [*map(type, answers)] for answers in expected
     ]
-    assert len(found[0]) > 3 and isinstance(found[1][0], ClipError) and isinstance(found[3][-1], ClipError)
+    assert len(found[0]) > 3 and isinstance(found[1][0], MediaError) and isinstance(found[3][-1], MediaError)
     for answer, other in zip(chain(*found), chain(*expected), strict=True):
-        if isinstance(answer, ClipError):
+        if isinstance(answer, MediaError):
             assert (answer.reason, answer.detail) == (other.reason, other.detail)
         elif isinstance(answer, DecodedClip):
             for name, value in vars(other).items():

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.channels import mixing_filters
+from datasets.media.channels import mixing_filters
 from extract.sound import audio_chunks, read_audio
 from features.frames.sound import read_waveform
 from tests.media.render import ffmpeg

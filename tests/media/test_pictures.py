@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extract.container import MediaError, probe_media
+from datasets.outcomes import MediaError
+from extract.container import probe_media
 from features.frames import decode_clip
-from features.frames.decoded import ClipError
 from tests.media.render import X264, cropped, ffmpeg, film, grey, joined, reference_rows, with_sound
 
 SIZE = (160, 90)
@@ -294,7 +294,7 @@ def test_a_picture_that_changes_size_is_upright_and_whole(
 @pytest.mark.parametrize("name", ["moving.webp", "still.png", "still.avif"])
 def test_what_is_in_no_container_that_is_opened_is_refused_by_name(name: str, tmp_path: Path, base: Path) -> None:
     ffmpeg("-t", 0.5 if name == "moving.webp" else 0.03, "-i", base, tmp_path / name)
-    with pytest.raises(ClipError, match=f"cannot open {name}: no container that is opened"):
+    with pytest.raises(MediaError, match=f"cannot open {name}: no container that is opened"):
         decode_clip(tmp_path / name)
     with pytest.raises(MediaError, match=f"cannot open {name}: no container that is opened"):
         probe_media(tmp_path / name)
@@ -304,7 +304,7 @@ def test_a_clip_after_the_last_moving_picture_has_none(tmp_path: Path) -> None:
     path = with_sound(tmp_path / "short.mp4", film(tmp_path / "picture.mp4", 3), 12)
     assert decode_clip(path, 1000, 4500).missing_picture_ms == pytest.approx(1500, abs=1)
     assert decode_clip(path, 500, 2500).missing_picture_ms == 0
-    with pytest.raises(ClipError, match="picture_missing"):
+    with pytest.raises(MediaError, match="picture_missing"):
         decode_clip(path, 6000, 9000)
 
 
@@ -337,5 +337,5 @@ def test_a_clip_before_the_first_picture_has_none(tmp_path: Path, base: Path) ->
     path = tmp_path / "late.mkv"
     ffmpeg("-f", "lavfi", "-i", "sine=d=9", "-itsoffset", 5, "-i", base, "-map", 1, "-map", 0, "-c:v", "copy", path)
     assert decode_clip(path, 3000, 7000).missing_picture_ms == pytest.approx(2000, abs=40)
-    with pytest.raises(ClipError, match="picture_missing"):
+    with pytest.raises(MediaError, match="picture_missing"):
         decode_clip(path, 1000, 4000)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.restarts import LEAST_FORWARD_S
+from datasets.media.restarts import LEAST_FORWARD_S
 from extract.container import probe_media, probe_sound
 from extract.sound import read_audio
 from features.frames import decode_clip

@@ -1,33 +1,29 @@
 """How long the pictures and the sound of a file last, whatever its header says of subtitles beside them.
 
 Matroska announces one duration, that of its longest track, counted from time 0 even where the file starts before it.
-Which library reads is not known: packets are handed in.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
+from datasets.media.container import identify, read_packets
+
 _BESIDE = frozenset({"subtitle", "data"})
-Read = Callable[[str, int | None], Iterable[Any]]
 
 
-def duration_us(container: Any, read_packets: Read) -> int | None:
+def duration_us(container: Any) -> int | None:
     """Microseconds from the container's start to the end of picture and sound; None where nothing is announced.
 
     Args:
         container: an open media file, in which nothing is moved.
-        read_packets: the packets of the file of a name, from the last key frame before so many microseconds on, or all.
     """
     announced: int | None = container.duration
     start_us = container.start_time or 0
     is_early = start_us < 0 and container.format.name.startswith("matroska")
     if announced is None or not (is_early or any(stream.type in _BESIDE for stream in container.streams)):
         return announced
-    path = container.name.removeprefix("file:")
-    status = Path(path).stat()
-    end_us = _find_end_us(path, start_us + announced, status.st_size, status.st_mtime_ns, read_packets)
+    end_us = _find_end_us(start_us + announced, *identify(container))
     return announced if end_us is None else end_us - start_us
 
 
@@ -43,6 +39,6 @@ def last_end_us(packets: Iterable[Any]) -> int | None:
 
 
 @lru_cache(maxsize=256)
-def _find_end_us(path: str, announced_us: int, _size: int, _changed: int, read_packets: Read) -> int | None:
+def _find_end_us(announced_us: int, path: str, _size: int, _changed: int) -> int | None:
     end_us = last_end_us(read_packets(path, announced_us))
     return last_end_us(read_packets(path, None)) if end_us is None else end_us

@@ -1,10 +1,12 @@
 """How the channels of a sound track become one: mixed as ffmpeg mixes them, or one of them taken where they cancel."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from datasets.media.container import make_graph
 
 MOST_PLANES = 7
 """PyAV 18 takes what lies behind the eighth plane of a frame for a ninth, and reads it."""
@@ -133,7 +135,7 @@ def part_of(frame: Any, first: int, last: int) -> Any:
     return part
 
 
-def packed(frame: Any, make_graph: Callable[[list[str]], Any]) -> Any:
+def packed(frame: Any) -> Any:
     """A frame whose channels lie in one plane, side by side, at the same time."""
     name = frame.format.name.removesuffix("p")
     source = f"abuffer=sample_rate={frame.sample_rate}:sample_fmt={frame.format.name}"

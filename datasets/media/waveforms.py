@@ -1,11 +1,10 @@
 """What a waveform is, wherever one is made: one sound track as mono 16 kHz samples on the clock of its container.
 
 Time 0 is the container's start, or a clip's. Where the track has nothing stands silence, so that a sample's place is
-its time. Both workshops that open media make their waveforms here: which library decodes is not known, frames and
-filter graphs are handed in.
+its time. Both workshops that open media make their waveforms here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from math import gcd
@@ -14,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from datasets.channels import MOST_PLANES, mixing_filters, packed, part_of, parts_by_channel
+from datasets.media.channels import MOST_PLANES, mixing_filters, packed, part_of, parts_by_channel
+from datasets.media.container import make_graph
 
 SAMPLING_RATE = 16000
 JUMP_S = 0.1
@@ -47,7 +47,6 @@ class Waveform:
 
     def __init__(
         self,
-        make_graph: Callable[[list[str]], Any],
         sample_format: Literal["s16", "flt"],
         trim: Sequence[str] = (),
         origin_s: float | None = None,
@@ -55,12 +54,11 @@ class Waveform:
         """Begin with nothing.
 
         Args:
-            make_graph: filters, as libavfilter reads them, to a graph with push, pull and set_audio_frame_size.
             sample_format: of the samples: int16, or float32 in [-1, 1).
             trim: filters of `trim_filters`, for frames that may reach over the edges of a clip.
             origin_s: when the track begins, from time 0, as its container says; None where it does not.
         """
-        self._make_graph, self._format, self._trim, self._origin_s = make_graph, sample_format, trim, origin_s
+        self._format, self._trim, self._origin_s = sample_format, trim, origin_s
         self._graph: Any = None
         self._kind: tuple[int, str, str] | None = None
         self._channel: int | None = None
@@ -83,7 +81,7 @@ class Waveform:
     def push(self, frame: Any) -> None:
         """Put a frame in; its pts are ticks from time 0, or None where it follows the frame before."""
         if frame.format.is_planar and frame.layout.nb_channels > MOST_PLANES:
-            frame = packed(frame, self._make_graph)
+            frame = packed(frame)
         kind = frame.sample_rate, frame.layout.name, frame.format.name
         self._tick_s = self._tick_s or float(frame.time_base)
         time_s = self._next_s if frame.pts is None else frame.pts * self._tick_s
@@ -191,7 +189,7 @@ class Waveform:
             mixing = mixing_filters(first.layout.name, first.layout.nb_channels, channel)
             resample = f"aresample={SAMPLING_RATE}:out_sample_fmt={self._format}:out_chlayout=mono"
             filters = [source, *self._trim, *mixing, resample, "abuffersink"]
-            self._graph, self._is_placed = self._make_graph(filters), False
+            self._graph, self._is_placed = make_graph(filters), False
             self._graph.set_audio_frame_size(SAMPLING_RATE)
         for frame in frames:
             frame.time_base, frame.pts = Fraction(1, rate), self._position

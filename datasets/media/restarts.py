@@ -1,18 +1,18 @@
 """Clocks that start anew in the middle of a file: recordings put one behind another, and clocks of 33 bits that wrap.
 
 MPEG streams and Ogg are cut and joined as bytes, and nothing in them says so but times that jump. Here a file's packets
-are read once, and each stretch of one clock is laid behind the one before it, for all streams alike. Which library
-reads is not known: packets are handed in.
+are read once, and each stretch of one clock is laid behind the one before it, for all streams alike.
 """
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
+
+from datasets.media.container import identify, read_packets
 
 RESTARTING = frozenset({"mpegts", "mpeg", "ogg"})
 """Of libavformat: those whose times may start anew."""
@@ -31,7 +31,6 @@ MOST_APART_S = 2.0
 """Packets of one stretch that lie side by side are no further apart: a stream that is comes to another stretch."""
 MOST_FRAMES = 64
 """Of sound in a packet of the stream."""
-Read = Callable[[str], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,16 @@ class Restarts:
             yield packet
 
 
-def restarts_of(container: Any, read_packets: Read) -> Restarts | None:
+def restarts_of(container: Any) -> Restarts | None:
     """What to add to the times of an open file; None where its clock goes on, as nearly everywhere.
 
     Args:
         container: an open media file, in which nothing is moved.
-        read_packets: the packets of all streams of the file of a name, as far as they can be read.
     """
     is_link = container.format.name != "ogg" or len(container.streams) == 1  # as libavformat reads chains
     if container.format.name not in RESTARTING or not is_link:
         return None
-    path = container.name.removeprefix("file:")
-    status = Path(path).stat()
-    return _find_restarts(path, status.st_size, status.st_mtime_ns, read_packets)
+    return _find_restarts(*identify(container))
 
 
 class _Stretch:
@@ -82,7 +78,7 @@ class _Stretch:
 
 
 @lru_cache(maxsize=256)
-def _find_restarts(path: str, _size: int, _changed: int, read_packets: Read) -> Restarts | None:
+def _find_restarts(path: str, _size: int, _changed: int) -> Restarts | None:
     times: dict[int, array[float]] = {}  # dts by stream; arrays, since a recording of hours has millions of packets
     indices, starts, ends = array("h"), array("d"), array("d")
     for packet in read_packets(path):

@@ -1,0 +1,188 @@
+"""The one door to PyAV: media files opened and read, filter graphs made, headers written.
+
+Media come from strangers: only plain files of known containers are opened (no network, no playlists that name other
+files, no keys).
+
+Of some streams a file says nothing at its beginning: MPEG-TS, program streams and FLV name them when they come.
+libavformat looks at the first seconds. Where it has found no sound or no picture there, the file is read through once;
+if another stream appears, the file is opened again, and all of it looked at.
+"""
+
+import io
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import av
+import av.filter
+import av.sidedata.sidedata
+from av.codec.hwaccel import HWAccel
+
+from datasets.media.containers import NOT_OPENED, PICTURE_BRANDS, SAFETY
+from datasets.outcomes import DeviceError, MediaError, ran_out
+
+OPEN_TIMEOUT_S = 60.0
+MediaFault = av.FFmpegError
+"""What PyAV raises where a file cannot be read on."""
+_NAMED_LATE = frozenset({"mpegts", "mpeg", "flv"})
+_MOST_BYTES = 1 << 30
+"""What is looked at is held in memory: a stream that first appears later is not found."""
+
+
+def existing_file(path: str | Path) -> Path:
+    """The absolute path; raises MediaError "media_missing" where no file is."""
+    if not Path(path).is_file():
+        raise MediaError("media_missing", f"no file {Path(path).name}")
+    return Path(path).resolve()
+
+
+@contextmanager
+def open_media(path: str | Path, decoder: str = "cpu") -> Iterator[Any]:
+    """The container of a file; what goes wrong while it is open is a MediaError.
+
+    Args:
+        path: a local file.
+        decoder: cpu, or nvdec for a GPU's own.
+
+    Raises:
+        MediaError: "media_missing", or "decode_failed" for what is no media file (empty, text, HTML, no streams).
+        DeviceError: nvdec, and this machine has none that works.
+    """
+    file = existing_file(path)
+    if decoder == "nvdec":
+        check_nvdec()
+    hwaccel = HWAccel("cuda", allow_software_fallback=False) if decoder == "nvdec" else None
+    try:
+        container = _open(str(file), SAFETY, hwaccel)
+        if _may_have_late_streams(container):
+            num_bytes = min(file.stat().st_size, _MOST_BYTES)
+            with suppress(MediaFault):
+                patient = SAFETY | {"probesize": str(num_bytes), "analyzeduration": str(10**12)}
+                whole = _open(str(file), patient, hwaccel)
+                container.close()
+                container = whole
+        with container:
+            yield container
+    except MediaFault as error:
+        if ran_out(error):
+            raise
+        raise MediaError("decode_failed", f"{file.name}: {error.strerror}") from error
+
+
+def _open(path: str, options: Mapping[str, str], hwaccel: HWAccel | None = None) -> Any:
+    refusal = MediaError("decode_failed", f"cannot open {Path(path).name}: {NOT_OPENED}")
+    try:
+        container = av.open(
+            f"file:{path}", options=dict(options), metadata_errors="replace", timeout=OPEN_TIMEOUT_S, hwaccel=hwaccel
+        )
+    except av.ArgumentError as error:
+        raise refusal from error
+    if container.metadata.get("major_brand") in PICTURE_BRANDS:
+        container.close()
+        raise refusal
+    return container
+
+
+def _may_have_late_streams(container: Any) -> bool:
+    if container.format.name not in _NAMED_LATE or (container.streams.video and container.streams.audio):
+        return False
+    return _has_late_streams(*identify(container))
+
+
+def identify(container: Any) -> tuple[str, int, int]:
+    """Path, size and time of change of the file that is open: what was read of it once holds while these are equal."""
+    path = container.name.removeprefix("file:")
+    status = Path(path).stat()
+    return path, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=256)
+def _has_late_streams(path: str, _size: int, _changed: int) -> bool:
+    with _open(path, SAFETY) as container:
+        try:
+            for _ in container.demux():
+                pass
+        except IndexError:  # PyAV's sign: at the end it looks for streams that it has not met
+            return True
+        except (MediaFault, ValueError):  # the file breaks off
+            return False
+        return False
+
+
+def demux(container: Any, *streams: Any) -> Iterator[Any]:
+    """The packets of some streams, or of all, from where the container is."""
+    with suppress(IndexError):  # at the end PyAV 18 looks for streams that appeared while it read
+        yield from container.demux(*streams)
+
+
+def read_packets(path: str, near_us: int | None = None) -> Iterator[Any]:
+    """All packets of a file, as far as it can be read, or those from a key frame before a time on."""
+    with open_media(path) as container:
+        if near_us is not None:
+            with suppress(MediaFault):
+                container.seek(near_us)
+        with suppress(MediaFault):
+            yield from demux(container)
+
+
+def make_graph(filters: list[str]) -> Any:
+    """A filter graph of these filters, each linked to the next.
+
+    Raises:
+        MediaError: decode_failed, and what it is that cannot be filtered: a file may change to it in its middle.
+    """
+    graph = av.filter.Graph()
+    graph.threads = 1  # pictures this small cost more to share between threads than to scale
+    try:
+        nodes = [graph.add(*filter_.split("=", 1)) for filter_ in filters]
+        graph.link_nodes(*nodes).configure()
+    except MediaFault as error:
+        kind = filters[0].partition("=")[2].replace(":", ", ")
+        raise MediaError("decode_failed", f"what comes as {kind} cannot be filtered: {error.strerror}") from error
+    return graph
+
+
+def display_matrix(picture: Any) -> tuple[int, ...] | None:
+    """The nine numbers by which a picture is turned and mirrored where it is shown; None where it is shown as it is."""
+    matrix = picture.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
+    return None if matrix is None else struct.unpack("9i", bytes(matrix))
+
+
+def write_header(stream: Any, muxer: str, **options: str) -> bytes:
+    """The header of a file that would hold a stream; empty where that muxer takes no such codec."""
+    file = io.BytesIO()
+    with suppress(MediaFault, ValueError), av.open(file, "w", format=muxer, options=options) as written:
+        written.add_stream_from_template(stream, opaque=True)
+        written.start_encoding()
+    return file.getvalue()
+
+
+@cache
+def check_nvdec() -> None:
+    """Decode a picture of our own by the GPU: what fails before any file is seen is no file's fault.
+
+    Raises:
+        DeviceError: no such decoder, driver or memory.
+    """
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as written:
+        stream = written.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 256, 256, "yuv420p"
+        for _ in range(2):
+            written.mux(stream.encode(av.VideoFrame(256, 256, "yuv420p")))
+        written.mux(stream.encode())
+    file.seek(0)
+    try:
+        with av.open(file, "r", hwaccel=HWAccel("cuda", allow_software_fallback=False)) as container:
+            next(container.decode(video=0))
+    except (MediaFault, NotImplementedError, StopIteration) as error:
+        complaint = getattr(error, "strerror", None) or str(error) or "no picture came out"
+        raise nvdec_lacks(f"({complaint})") from error
+
+
+def nvdec_lacks(what: str) -> DeviceError:
+    """The error of a machine whose GPU does not decode what it is given: the CPU would, but by other roundings."""
+    return DeviceError(f"features.decoder = 'nvdec': the GPU does not decode {what}: set it to cpu")
