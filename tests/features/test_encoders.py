@@ -189,9 +189,9 @@ def test_files_that_are_not_weights_are_refused(content: bytes | None, tmp_path:
     ("arguments", "message"),
     [
         ({"name": "resnet9000"}, "resnet9000"),
-        ({"name": "torchvision/resnet9000"}, "resnet9000"),
-        ({"name": "timm/resnet9000"}, "resnet9000"),
-        ({"name": "resnext101_3d"}, "no published download"),
+        ({"name": "torchvision/resnet9000", "engine": "torch"}, "resnet9000"),
+        ({"name": "timm/resnet9000", "engine": "torch"}, "resnet9000"),
+        ({"name": "resnext101_3d", "engine": "torch"}, "no published download"),
         ({"name": "efficientnet_lite0", "precision": "int3"}, "int3"),
         ({"name": "efficientnet_lite0", "engine": "abacus"}, "abacus"),
         ({"name": "efficientnet_lite0", "weights": "/none.pth"}, "no file"),
