@@ -10,9 +10,11 @@ if another stream appears, the file is opened again, and all of it looked at.
 
 import io
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
+from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import av.sidedata.sidedata
 from av.codec.hwaccel import HWAccel
 
 from datasets.media.containers import NOT_OPENED, PICTURE_BRANDS, SAFETY
+from datasets.media.ogg_chains import find_links
 from datasets.outcomes import DeviceError, MediaError, ran_out
 
 OPEN_TIMEOUT_S = 60.0
@@ -113,9 +116,43 @@ def _has_late_streams(path: str, _size: int, _changed: int) -> bool:
 
 
 def demux(container: Any, *streams: Any) -> Iterator[Any]:
-    """The packets of some streams, or of all, from where the container is."""
+    """The packets of some streams, or of all, from where the container is; of a chain those of all links.
+
+    Of packets the times are in ticks of the file's streams, and begin anew with each link; the decoder is the link's.
+    """
     with suppress(IndexError):  # at the end PyAV 18 looks for streams that appeared while it read
-        yield from container.demux(*streams)
+        links = links_of(container)
+        if len(links) < 2:
+            yield from container.demux(*streams)
+            return
+        for start, end in pairwise([*links, inf]):
+            yield from _demux_link(container, streams, start, end)
+
+
+def links_of(container: Any) -> tuple[float, ...]:
+    """Where the links of an open chain of Ogg begin, in bytes; of no chain it is one, of other formats none.
+
+    libavformat reads on only into a link of one sound track that is coded, sampled and mixed as the first was, and
+    stops elsewhere without a word.
+    """
+    return find_links(*identify(container)) if container.format.name == "ogg" else ()
+
+
+def _demux_link(container: Any, streams: Sequence[Any], start: float, end: float) -> Iterator[Any]:
+    """The packets of a link that has streams of the kinds of the file's; of another none."""
+    options = SAFETY | {"skip_initial_bytes": str(start)}
+    with _open(container.name.removeprefix("file:"), options) as link, suppress(MediaFault):
+        if [stream.type for stream in link.streams] != [stream.type for stream in container.streams]:
+            return
+        for packet in link.demux([link.streams[stream.index] for stream in streams]):
+            if packet.pos is not None and packet.pos >= end:
+                return
+            time_base = container.streams[packet.stream_index].time_base
+            if packet.time_base != time_base:
+                times = (time and round(time * packet.time_base / time_base) for time in (packet.pts, packet.dts))
+                packet.duration = round((packet.duration or 0) * packet.time_base / time_base)
+                (packet.pts, packet.dts), packet.time_base = times, time_base
+            yield packet
 
 
 def read_packets(path: str, near_us: int | None = None) -> Iterator[Any]:

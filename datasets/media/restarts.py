@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import permutations
 from typing import Any
 
-from datasets.media.container import identify, read_packets
+from datasets.media.container import identify, links_of, read_packets
 
-RESTARTING = frozenset({"mpegts", "mpeg", "ogg"})
-"""Of libavformat: those whose times may start anew."""
+RESTARTING = frozenset({"mpegts", "mpeg"})
+"""Of libavformat: those whose times may start anew, beside chains of Ogg."""
 LEAST_BACK_S = 0.1
 """A stream whose times go back by more has another clock, as for ffmpeg."""
 LEAST_FORWARD_S = 3600.0
@@ -41,6 +42,8 @@ class Restarts:
     """By index of the stream: from which of its packets on, so many seconds."""
     length_s: float
     """Of all stretches."""
+    is_handed_on: bool
+    """Whether a track begins where another of its kind has ended: libavformat may not see the last one's end."""
 
     def apply(self, packets: Iterable[Any]) -> Iterator[Any]:
         """Packets from the file's beginning on, at their times."""
@@ -57,15 +60,16 @@ class Restarts:
 
 
 def restarts_of(container: Any) -> Restarts | None:
-    """What to add to the times of an open file; None where its clock goes on, as nearly everywhere.
+    """What to add to the times of an open file; None where its clock goes on to the end it announces, as nearly always.
 
     Args:
         container: an open media file, in which nothing is moved.
     """
-    is_link = container.format.name != "ogg" or len(container.streams) == 1  # as libavformat reads chains
-    if container.format.name not in RESTARTING or not is_link:
+    if container.format.name not in RESTARTING and len(links_of(container)) < 2:
         return None
-    return _find_restarts(*identify(container))
+    found = _find_restarts(*identify(container))
+    is_short = found.is_handed_on and (container.duration or 0) < 1_000_000 * found.length_s
+    return found if found.shifts or is_short else None
 
 
 class _Stretch:
@@ -78,9 +82,10 @@ class _Stretch:
 
 
 @lru_cache(maxsize=256)
-def _find_restarts(path: str, _size: int, _changed: int) -> Restarts | None:
+def _find_restarts(path: str, _size: int, _changed: int) -> Restarts:
     times: dict[int, array[float]] = {}  # dts by stream; arrays, since a recording of hours has millions of packets
     indices, starts, ends = array("h"), array("d"), array("d")
+    kinds: dict[int, str] = {}
     for packet in read_packets(path):
         dts = packet.pts if packet.dts is None else packet.dts
         if packet.size and packet.stream.type in ("video", "audio"):
@@ -88,18 +93,19 @@ def _find_restarts(path: str, _size: int, _changed: int) -> Restarts | None:
             known = times.setdefault(packet.stream.index, array("d"))
             known.append(dts * tick_s if dts is not None else known[-1] if known else 0.0)
             indices.append(packet.stream.index)
+            kinds[packet.stream.index] = packet.stream.type
             starts.append(known[-1] if packet.pts is None else packet.pts * tick_s)
             ends.append(starts[-1] + (packet.duration or 0) * tick_s)
     stretches = _stretches(zip(indices, starts, ends, strict=True), times)
-    if len(stretches) < 2:
-        return None
     shifts: dict[int, list[tuple[int, Fraction]]] = {}
     end_s = stretches[0].end_s
     for stretch in stretches[1:]:
         for index, first in stretch.first.items():
             shifts.setdefault(index, []).append((first, Fraction(end_s - stretch.start_s)))
         end_s += stretch.end_s - stretch.start_s
-    return Restarts({index: tuple(found) for index, found in shifts.items()}, end_s - stretches[0].start_s)
+    is_handed_on = any(kinds[a] == kinds[b] and _follows(times[b][0], times[a][-1]) for a, b in permutations(times, 2))
+    length_s = end_s - stretches[0].start_s
+    return Restarts({index: tuple(found) for index, found in shifts.items()}, length_s, is_handed_on)
 
 
 def _stretches(packets: Iterable[tuple[int, float, float]], times: Mapping[int, Sequence[float]]) -> list[_Stretch]:
@@ -119,8 +125,10 @@ def _stretches(packets: Iterable[tuple[int, float, float]], times: Mapping[int, 
         is_late = dts_s < before_s - MOST_APART_S and _is_dense(times[index], number)
         if not _follows(dts_s, before_s) if number else is_late:
             is_within = stretches[at].start_s + LEAST_BACK_S < dts_s < before_s < dts_s + MOST_GUESSED_S
-            ahead = times[index][number : number + (MOST_FRAMES if is_within else CONFIRMING)]
-            num_wanted = MOST_FRAMES if is_within else LEAST_CONFIRMING
+            # A slide comes to a clock that the sound has confirmed.
+            is_known = at < len(stretches) - 1 and newest.start_s - 1 <= dts_s <= newest.end_s + MOST_APART_S
+            num_wanted = MOST_FRAMES if is_within else 1 if is_known else LEAST_CONFIRMING
+            ahead = times[index][number : number + (num_wanted if is_known else max(num_wanted, CONFIRMING))]
             if len(ahead) < num_wanted or not all(map(_follows, ahead[1:], ahead[:-1])):
                 last_s[index] = dts_s if is_within else before_s
                 continue  # a damaged time, or a guessed one

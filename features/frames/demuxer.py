@@ -55,7 +55,7 @@ class Demuxer:
                     continue
                 if not self.open_streams or self._ms_after_cut(packet, packet.dts) > last_ms:
                     break
-                yield from self._decode(packet.stream, packet)
+                yield from self._decode(self.container.streams[packet.stream_index], packet)
         except MediaFault:
             self.num_damaged += 1
         for stream in self.streams:
@@ -66,7 +66,7 @@ class Demuxer:
         if stream.index not in self.open_streams:
             return
         try:
-            frames = stream.decode(packet)
+            frames = stream.decode(None) if packet is None else packet.decode()
         except MediaFault:
             self.num_damaged += 1
             return
@@ -111,10 +111,10 @@ class Demuxer:
         held: list[Any] = []
         is_past = self.video is None
         for packet in packets:
-            if is_past or packet.stream is not self.video:
+            if is_past or packet.stream_index != self.video.index:
                 yield packet
                 continue
-            if packet.is_keyframe:
+            if packet.is_keyframe and self._ms_after_cut(packet, packet.pts) <= 0:
                 held, self._first_pts = [], packet.pts
             held.append(packet)
             if is_past := _is_flush(packet) or self._ms_after_cut(packet, packet.dts) > 0:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets.outcomes import MediaError
 from extract.container import probe_media
 from extract.sound import audio_chunks, read_audio
 from features.frames import decode_clip
@@ -18,6 +19,7 @@ CODECS = ("-c:v", "mpeg2video", "-q:v", 3, "-g", 25, "-c:a", "mp2")
 SHOWN, HEARD = ("-map", "0:v", "-streamid", "0:256"), ("-map", "0:a", "-streamid", "0:257")
 BOTH = ("-map", "0:v", "-map", "0:a", "-streamid", "0:256", "-streamid", "1:257")
 OTHER = (*BOTH[:-1], "1:300")
+OTHERS = ("-map", "0:v", "-map", "0:a", "-streamid", "0:300", "-streamid", "1:301")
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +65,17 @@ def test_a_file_without_sound_has_none(tmp_path: Path, whole: Path) -> None:
     assert not decode_clip(path, 1000, 3000).has_audio
 
 
-def test_a_sound_track_that_another_one_follows_is_told_to_end_early(tmp_path: Path, whole: Path) -> None:
-    path = joined_pieces(tmp_path, whole, BOTH, OTHER)
+@pytest.mark.parametrize("following", [OTHER, OTHERS], ids=["sound", "sound and picture"])
+def test_a_sound_track_that_another_one_follows_is_told_to_end_early(
+    following: tuple[object, ...], tmp_path: Path, whole: Path
+) -> None:
+    path = joined_pieces(tmp_path, whole, BOTH, following)
     with audio_chunks(path) as chunks:
         for _ in chunks:
             pass
     assert chunks.describe() == "the sound ends at 7.0 of 14.0 s"
-    assert decode_clip(path, 9000, 11_000).missing_sound_ms == 2000
+    if following is OTHER:
+        assert decode_clip(path, 9000, 11_000).missing_sound_ms == 2000
+        return
+    with pytest.raises(MediaError, match="0 of 2000 ms could be decoded"):
+        decode_clip(path, 9000, 11_000)

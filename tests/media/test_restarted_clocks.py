@@ -1,5 +1,6 @@
 """Files whose clock starts anew in the middle are as long as all they hold, and each moment is where it is seen."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,18 @@ def test_stretches_of_several_clocks_follow_one_another(name: str, tmp_path: Pat
         assert len(clip.frames_3d) in (36, 37)
 
 
+def test_a_slide_is_on_the_screen_until_the_next_one_in_joined_recordings(tmp_path: Path) -> None:
+    path, twin = tmp_path / "slides.ts", film(tmp_path / "twin.mp4", 40, rate=10, hold=100, size=(64, 48))
+    data = b""
+    for i in range(2):
+        slides = film(tmp_path / f"{i}.mkv", 20, "-c:v", "ffv1", rate=Fraction(1, 10), size=(64, 48), first=2 * i)
+        data += ffmpeg("-i", slides, *chirp(20, 48000), *X264, "-g", 1, "-c:a", "mp2", "-f", "mpegts", "-")
+    path.write_bytes(data)
+    for cut in ((4000, 6000), (24_000, 26_000)):
+        found, right = (grey(decode_clip(each, *cut).frames_2d) for each in (path, twin))
+        assert np.abs(found - right).mean() < 5
+
+
 def test_a_gap_of_less_than_an_hour_is_missing_time(tmp_path: Path, whole: Path) -> None:
     assert LEAST_FORWARD_S == 3600
     path = join(tmp_path / "gap.ts", whole, JOINS["one behind another"][1], (0, 64))
@@ -72,18 +85,36 @@ def test_a_gap_of_less_than_an_hour_is_missing_time(tmp_path: Path, whole: Path)
     assert decode_clip(path, 3000, 5000).missing_sound_ms == pytest.approx(1000, abs=50)
 
 
-@pytest.mark.parametrize(("codec", "ending"), [("libvorbis", "ogg"), ("libopus", "opus"), ("flac", "oga")])
-def test_links_of_a_chain_of_ogg_follow_one_another(codec: str, ending: str, tmp_path: Path, whole: Path) -> None:
-    links = [tmp_path / f"link_{i}.{ending}" for i in range(2)]
+VORBIS, OPUS, FLAC = ("-vn", "-c:a", "libvorbis"), ("-vn", "-c:a", "libopus"), ("-vn", "-c:a", "flac")
+THEORA = ("-c:v", "libtheora", "-q:v", 10, "-c:a", "libvorbis")
+LINKS: dict[str, tuple[tuple[object, ...], tuple[object, ...]]] = {
+    "vorbis": (VORBIS, VORBIS),
+    "opus": (OPUS, OPUS),
+    "flac": (FLAC, FLAC),
+    "vorbis of another rate": ((*VORBIS, "-ar", 22050), VORBIS),
+    "flac of another rate": (FLAC, (*FLAC, "-ar", 44100)),
+    "opus of more channels": (OPUS, (*OPUS, "-ac", 2)),
+    "another codec": (FLAC, VORBIS),
+    "with pictures": (THEORA, (*THEORA, "-vf", "scale=320:192")),
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_links_of_a_chain_of_ogg_follow_one_another(name: str, tmp_path: Path, whole: Path) -> None:
+    links = [tmp_path / f"link_{i}.ogg" for i in range(2)]
     for i, link in enumerate(links):
-        ffmpeg("-ss", 6 * i, "-t", 6, "-i", whole, "-vn", "-c:a", codec, link)
-    path, right = tmp_path / f"chain.{ending}", read_audio(whole)
+        ffmpeg("-ss", 6 * i, "-t", 6, "-i", whole, *LINKS[name][i], link)
+    path, right = tmp_path / "chain.ogg", read_audio(whole)
     path.write_bytes(b"".join(link.read_bytes() for link in links))
     assert probe_media(path).duration_ms == pytest.approx(12_000, abs=50)
     for found in (read_audio(path), read_waveform(path)):
         assert misfit(found[:88_000], right[:88_000], LAG) < 0.05
         assert misfit(found[104_000:184_000], right[104_000:184_000], LAG) < 0.05
     assert misfit(read_audio(path, 8000, 10_000), right[128_000:160_000], LAG) < 0.05
+    if name == "with pictures":
+        found, seen = (grey(decode_clip(each, 8000, 10_000).frames_3d) for each in (path, whole))
+        assert len(found) == len(seen)
+        assert np.median(np.abs(found - seen)) < 5
 
 
 @pytest.mark.parametrize("others", [("0:256", "1:300"), ("0:300", "1:301")], ids=["of sound", "of both"])
