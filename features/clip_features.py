@@ -71,9 +71,8 @@ def _load(settings: FeatureSettings, which: str, num_frames: int) -> Encoder:
     name: str = getattr(settings, f"encoder_{which}")
     weights: str | None = getattr(settings, f"weights_{which}")
     try:
-        encoder = load_encoder(
-            name, weights, settings.engine, settings.device, settings.precision, settings.num_threads
-        )
+        given = settings.engine, settings.device, settings.precision, settings.num_threads, settings.cuda_graphs
+        encoder = load_encoder(name, weights, *given)
     except ValueError as error:
         raise ValueError(
             f"features.encoder_{which} = {name!r}, features.weights_{which} = {weights!r}: {error}"

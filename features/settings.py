@@ -41,6 +41,8 @@ class FeatureSettings(Settings):
     """File of the 3D network's weights, or "untrained". The recipe has their sha256."""
     num_threads: int | None = Field(None, ge=1)
     """Cores to use; all when none is given."""
+    cuda_graphs: Annotated[bool, OUTSIDE_RECIPE] = False
+    """On a GPU: record the kernels for frames of a size once, launch them together (docs/gpu.md); not measured yet."""
     decode_processes: Annotated[int | None, OUTSIDE_RECIPE] = Field(None, ge=0, le=256)
     """Processes that decode for the threads that encode (Linux); 0: these threads themselves. When none is given, as
     many as cores where the networks are on a GPU, else 0."""

@@ -3,11 +3,12 @@
 Whoever does not wait reads what is not yet there, and whoever fills a buffer too early spoils it.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_hook
 
 _NOT_YET = 77
 
@@ -23,9 +24,22 @@ class _Event:
                 torch.Tensor.copy_(target, source)
 
 
+class _Graph:
+    """The call of a network that was recorded, done again between the same memory."""
+
+    def take(self, *call: Any) -> None:
+        self.network, (self.windows,), self.rows = call  # the outermost of networks within networks ends last
+
+    def replay(self) -> None:
+        self.rows.copy_(self.network(self.windows))
+
+
 class _Stream:
     def __init__(self, *_: Any) -> None:
         self.copies: list[Any] = []
+
+    def wait_stream(self, other: "_Stream") -> None:
+        other.record_event().synchronize()
 
     def record_event(self) -> _Event:
         copies, self.copies = self.copies, []
@@ -66,6 +80,16 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: None)
     monkeypatch.setattr(torch, "empty", lambda *args, pin_memory=False, **given: empty(*args, **given))
+
+    @contextmanager
+    def record(graph: _Graph, **_: Any) -> Any:
+        hook = register_module_forward_hook(graph.take)
+        yield
+        hook.remove()
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", _Graph)
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
     monkeypatch.setattr(torch.cuda, "Stream", _Stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: computing)
     monkeypatch.setattr(torch.cuda, "stream", use)

@@ -12,6 +12,7 @@ from torch import nn
 
 from benchmarks.gpu_check.place import GOLDEN, Found, Place, attempt
 from features.encoders import load_encoder
+from features.encoders.cuda_graphs import Graphs
 from features.encoders.networks import build_network
 from features.encoders.torch_engine import TorchEngine, compute_exactly
 
@@ -28,9 +29,10 @@ def parity(place: Place, found: Found) -> None:
         frames = np.ascontiguousarray(golden[f"in{kind}_u8"].transpose(0, 2, 3, 1))
         expected = golden[f"out{kind}_f32"]
         found[name] = {}
-        for precision in ("fp32", "tf32", "bf16") if place.is_gpu else ("fp32", "bf16"):
+        for precision in ("fp32", "tf32", "bf16", "fp32 by graphs") if place.is_gpu else ("fp32", "bf16"):
             arithmetic = "bf16" if precision == "bf16" else "fp32"
-            encoder = load_encoder(name, "untrained", "torch", str(place.device), arithmetic)
+            given = "untrained", "torch", str(place.device), arithmetic
+            encoder = load_encoder(name, *given, use_graphs=precision == "fp32 by graphs")
             torch.backends.cudnn.allow_tf32 = precision == "tf32"  # the engine has switched it off
             error = np.linalg.norm(encoder(frames) - expected) / np.linalg.norm(expected)
             compute_exactly()
@@ -88,7 +90,7 @@ def ways(
     normalise = engine.network
     layout = torch.channels_last_3d if windows.ndim == 5 else torch.channels_last
 
-    def autocast(network: nn.Module) -> torch.Tensor:
+    def autocast(network: nn.Module, windows: torch.Tensor = windows) -> torch.Tensor:
         with torch.autocast(place.device.type, torch.bfloat16):
             values = (windows.float() / normalise.scale - normalise.mean) / normalise.std
             return torch.as_tensor(network(values.movedim(-1, 1)))
@@ -109,17 +111,8 @@ def ways(
     if not place.is_gpu:
         return
 
-    graphs: list[Any] = []
-
-    def replay() -> None:
-        if not graphs:  # captured by the first call, so that what goes wrong is this way's
-            in_bf16()
-            graphs.append(torch.cuda.CUDAGraph())
-            with torch.cuda.graph(graphs[0]):
-                in_bf16()
-        graphs[0].replay()
-
-    yield "graph", replay
+    graphs = Graphs(lambda batch: autocast(engine.network.network, batch))  # recorded by the first call
+    yield "graph", lambda: graphs(windows)
     if len(windows) == 32:  # of each batch size it would take most of the time that there is
         yield "compile", torch.compile(in_bf16)
 

@@ -92,6 +92,7 @@ def load_encoder(
     device: str = "auto",
     precision: str = "fp32",
     num_threads: int | None = None,
+    use_graphs: bool = False,
 ) -> Encoder:
     """An encoder by name: a row of `table.ENCODERS`, or any classifier that torchvision or timm names.
 
@@ -103,6 +104,7 @@ def load_encoder(
         device: a torch device; auto: every GPU that torch sees, else the CPU.
         precision: fp32, or bf16 where the hardware has it.
         num_threads: cores to use; all when not given.
+        use_graphs: launch a GPU's kernels as CUDA graphs.
 
     Raises:
         ValueError: an unknown name, engine or precision, or weights that are missing or do not fit.
@@ -121,5 +123,5 @@ def load_encoder(
         from features.encoders.torch_engine import open_engine
 
         shape, network, sha256 = build_network(name, weights)
-        runner = open_engine(network, device, precision)
+        runner = open_engine(network, device, precision, use_graphs)
     return Encoder(name, shape, runner, sha256, trained=weights != UNTRAINED)

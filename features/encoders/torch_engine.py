@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from datasets.devices import NoRoomError, device_errors
 from datasets.full_batches import share_batches
 from datasets.outcomes import DeviceError
+from features.encoders.cuda_graphs import Graphs
 from features.encoders.engines import Engine, Float32, UInt8, has_bf16
 
 BATCH_SIZE_CPU = 4
@@ -103,7 +104,7 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, network: Normalised, device: torch.device, precision: str) -> None:
+    def __init__(self, network: Normalised, device: torch.device, precision: str, use_graphs: bool = False) -> None:
         self.device = device
         is_gpu = device.type == "cuda"
         if precision != "fp32":
@@ -122,6 +123,7 @@ class TorchEngine:
         if self.precision == "bf16":
             cast_weights(self.network)
         compute_exactly()
+        self._forward = Graphs(self.network) if use_graphs and is_gpu else self.network
 
     def run(self, windows: UInt8) -> Float32:
         """See `Engine.run`. Where the device has no room for a batch, windows of that shape go by half as many.
@@ -156,7 +158,7 @@ class TorchEngine:
             try:
                 with device_errors(str(self.device)), torch.inference_mode():
                     with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                        rows = [torch.as_tensor(self.network(batch)) for batch in self._on_device(batches, size)]
+                        rows = [torch.as_tensor(self._forward(batch)) for batch in self._on_device(batches, size)]
                     return torch.cat(rows)[: sum(map(len, arrays))].float().cpu().numpy()
             except NoRoomError as error:
                 if size == 1:
@@ -224,7 +226,7 @@ class SeveralGpus:
                 _CALLERS[str(engine.device)] -= 1
 
 
-def open_engine(network: Normalised, device: str, precision: str) -> Engine:
+def open_engine(network: Normalised, device: str, precision: str, use_graphs: bool = False) -> Engine:
     """The network on the device named, or for "auto" on every GPU that torch sees, else on the CPU.
 
     Raises:
@@ -232,9 +234,9 @@ def open_engine(network: Normalised, device: str, precision: str) -> Engine:
     """
     num_gpus = torch.cuda.device_count() if device == "auto" and torch.cuda.is_available() else 0
     if num_gpus <= 1:
-        return TorchEngine(network, choose_device(device), precision)
+        return TorchEngine(network, choose_device(device), precision, use_graphs)
     gpus = [choose_device(f"cuda:{number}") for number in range(num_gpus)]
-    return SeveralGpus([TorchEngine(copy.deepcopy(network), gpu, precision) for gpu in gpus])
+    return SeveralGpus([TorchEngine(copy.deepcopy(network), gpu, precision, use_graphs) for gpu in gpus])
 
 
 def fill(buffer: torch.Tensor, batch: list[UInt8]) -> torch.Tensor:

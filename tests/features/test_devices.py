@@ -13,6 +13,7 @@ from torch import nn
 
 from datasets.outcomes import DeviceError
 from features.encoders import engines, load_encoder, torch_engine
+from features.encoders.cuda_graphs import MOST_SHAPES
 from features.encoders.torch_engine import (
     Normalised,
     SeveralGpus,
@@ -183,6 +184,20 @@ def test_windows_that_go_over_while_others_are_computed_are_not_mixed_up(monkeyp
     network = Normalised(spy, 1.0, (0.0,) * 3, (1.0,) * 3).requires_grad_(False)
     np.testing.assert_array_equal(TorchEngine(network, torch.device("cuda:0"), "fp32").run(windows), expected)
     assert [size for size, _ in spy.seen] == [32] * 5
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available")
+def test_by_graphs_each_batch_has_its_own_rows_and_shapes_past_the_most_run_as_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shapes = [*((70, 4, width, 3) for width in range(4, 5 + MOST_SHAPES)), (5, 4, 4, 3)]
+    batches = [np.random.default_rng(n).integers(0, 256, shape, np.uint8) for n, shape in enumerate(shapes)]
+    expected = [engine_of(Spy()).run(windows) for windows in batches]
+    fake_cuda.install(monkeypatch)
+    network = Normalised(Spy(), 1.0, (0.0,) * 3, (1.0,) * 3).requires_grad_(False)
+    engine = TorchEngine(network, torch.device("cuda:0"), "fp32", use_graphs=True)
+    for windows, rows in zip(batches, expected, strict=True):
+        np.testing.assert_array_equal(engine.run(windows), rows)
 
 
 def test_weights_cast_once_give_the_features_of_autocast_to_the_bit() -> None:
