@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.media.container import MediaFault, demux, open_media
-from datasets.media.durations import duration_us, last_end_us
+from datasets.media.durations import duration_us, is_bare_sound, last_end_us
 from datasets.media.restarts import restarts_of
 from datasets.media.tracks import choose_picture, choose_sound, is_counted
 from datasets.outcomes import MediaError
@@ -85,7 +85,7 @@ def probe_sound(path: str | Path, audio_track: int | None = None) -> tuple[int, 
         tick_ms = 1000 * stream.time_base
         origin_ms = Fraction(container.start_time or 0, 1000)
         start_ms = 0 if stream.start_time is None else max(0, round(stream.start_time * tick_ms - origin_ms))
-        if not stream.duration or restarts_of(container):
+        if not stream.duration or is_bare_sound(container) or restarts_of(container):
             return stream.index, start_ms, max(start_ms, _duration_ms(container, Path(path)))
         return stream.index, start_ms, start_ms + int(stream.duration * tick_ms)
 

@@ -10,7 +10,7 @@ if another stream appears, the file is opened again, and all of it looked at.
 
 import io
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from itertools import pairwise
@@ -31,6 +31,7 @@ OPEN_TIMEOUT_S = 60.0
 MediaFault = av.FFmpegError
 """What PyAV raises where a file cannot be read on."""
 _NAMED_LATE = frozenset({"mpegts", "mpeg", "flv"})
+_ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350, 0, 0, 0)
 _MOST_BYTES = 1 << 30
 """What is looked at is held in memory: a stream that first appears later is not found."""
 
@@ -123,10 +124,24 @@ def demux(container: Any, *streams: Any) -> Iterator[Any]:
     with suppress(IndexError):  # at the end PyAV 18 looks for streams that appeared while it read
         links = links_of(container)
         if len(links) < 2:
-            yield from container.demux(*streams)
+            packets = container.demux(*streams)
+            yield from packets if container.format.name != "aac" else _timed(packets)
             return
         for start, end in pairwise([*links, inf]):
             yield from _demux_link(container, streams, start, end)
+
+
+def _timed(packets: Iterable[Any]) -> Iterator[Any]:
+    """Packets of bare AAC from its beginning on: libavformat counts all by the first one's rate, each tells its own."""
+    end = 0
+    for packet in packets:
+        if packet.size:
+            head = bytes(memoryview(packet)[:7])
+            rate = _ADTS_RATES[head[2] >> 2 & 15]
+            packet.pts = packet.dts = end
+            packet.duration = round(1024 * (1 + (head[6] & 3)) / (rate * packet.time_base)) if rate else packet.duration
+            end += packet.duration
+        yield packet
 
 
 def links_of(container: Any) -> tuple[float, ...]:

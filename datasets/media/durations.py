@@ -1,6 +1,7 @@
 """How long the pictures and the sound of a file last, whatever its header says of subtitles beside them.
 
 Matroska announces one duration, that of its longest track, counted from time 0 even where the file starts before it.
+Bare sound announces none: libavformat reckons it from the size of the first frames, in which somebody may be silent.
 """
 
 from collections.abc import Iterable
@@ -10,6 +11,9 @@ from typing import Any
 from datasets.media.container import identify, read_packets
 
 _BESIDE = frozenset({"subtitle", "data"})
+_BARE = frozenset({"aac", "ac3", "amr", "eac3", "mp3"})
+MOST_OFF_US = 1_000_000
+"""Of what is reckoned or said of such sound: it stands unless it is off by more."""
 
 
 def duration_us(container: Any) -> int | None:
@@ -21,10 +25,20 @@ def duration_us(container: Any) -> int | None:
     announced: int | None = container.duration
     start_us = container.start_time or 0
     is_early = start_us < 0 and container.format.name.startswith("matroska")
-    if announced is None or not (is_early or any(stream.type in _BESIDE for stream in container.streams)):
+    is_bare = is_bare_sound(container)
+    is_believed = not (is_early or is_bare or any(stream.type in _BESIDE for stream in container.streams))
+    if announced is None or is_believed:
         return announced
-    end_us = _find_end_us(start_us + announced, *identify(container))
-    return announced if end_us is None else end_us - start_us
+    end_us = _find_end_us(None if is_bare else start_us + announced, *identify(container))
+    if end_us is None or (is_bare and abs(end_us - start_us - announced) <= MOST_OFF_US):
+        return announced
+    # The head of an mp3, which says how much the encoder put before, is right where the file is cut short.
+    return max(announced, end_us - start_us) if is_bare and start_us else end_us - start_us
+
+
+def is_bare_sound(container: Any) -> bool:
+    """Whether an open file holds frames of sound and no more, so that only they tell how long it is."""
+    return container.format.name in _BARE
 
 
 def last_end_us(packets: Iterable[Any]) -> int | None:
@@ -39,6 +53,6 @@ def last_end_us(packets: Iterable[Any]) -> int | None:
 
 
 @lru_cache(maxsize=256)
-def _find_end_us(announced_us: int, path: str, _size: int, _changed: int) -> int | None:
+def _find_end_us(announced_us: int | None, path: str, _size: int, _changed: int) -> int | None:
     end_us = last_end_us(read_packets(path, announced_us))
     return last_end_us(read_packets(path, None)) if end_us is None else end_us

@@ -51,5 +51,6 @@ def is_counted(stream: Any) -> bool:
     codec: str = stream.codec_context.name
     if name in _RECKONED:
         return not codec.startswith("pcm_")  # so many bytes for each sample
-    # Of program streams libavformat finds packs, not packets; of FLAC in Ogg it takes a page's end for its beginning.
-    return name == "mpeg" or (name == "ogg" and codec == "flac")
+    # Of program streams libavformat finds packs, not packets; of FLAC in Ogg it takes a page's end for its beginning;
+    # bare AAC has no times.
+    return name in ("mpeg", "aac") or (name == "ogg" and codec == "flac")

@@ -2,15 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from extract.container import probe_media
-from extract.sound import read_audio
+from extract.container import probe_media, probe_sound
+from extract.sound import audio_chunks, read_audio
 from features.frames import decode_clip
 from features.frames.sound import read_waveform
 from tests.media.render import X264, ffmpeg, film
-from tests.media.test_sound import chirp
+from tests.media.test_sound import PRIMING, TIMED, chirp, misfit
 
+# 10 s, the first half silent: of a size of frames that says nothing of the rest
+BARE = {
+    "silence.aac": ("-c:a", "aac"),
+    "silence.mp3": ("-c:a", "libmp3lame", "-q:a", 2, "-write_xing", 0),
+}
 TITLE = "KARAAGE-NO-TSUKURIKATA"
 
 
@@ -37,3 +43,22 @@ def test_a_stream_that_appears_late_ends_no_reading(tmp_path: Path) -> None:
     assert probe_media(path).duration_ms == pytest.approx(48_000, abs=200)
     assert len(decode_clip(path, 30_000, 32_000).frames_2d) == 2
     assert len(decode_clip(path).frames_2d) == 48
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_bare_sound_is_as_long_as_its_frames(name: str, tmp_path: Path) -> None:
+    noise = "aevalsrc='0.3*(random(0)-0.5)*gt(t,5)':s=44100:d=10"
+    ffmpeg("-f", "lavfi", "-i", noise, *BARE[name], tmp_path / name)
+    assert probe_media(tmp_path / name).duration_ms == pytest.approx(10_000, abs=100)
+    assert probe_sound(tmp_path / name)[2] == pytest.approx(10_000, abs=100)
+    with audio_chunks(tmp_path / name) as chunks:
+        list(chunks)
+    assert chunks.describe() is None
+
+
+def test_bare_aac_may_change_its_rate(tmp_path: Path) -> None:
+    path, rates = tmp_path / "rates.aac", (44100, 48000, 22050)
+    path.write_bytes(b"".join(ffmpeg(*chirp(3, rate), "-c:a", "aac", "-f", "adts", "-") for rate in rates))
+    right = np.frombuffer(ffmpeg(*chirp(3), *TIMED), np.int16) / np.float32(32768)
+    for found in (read_audio(path, 6000, 7000), read_waveform(path)[96_000:112_000]):
+        assert misfit(found, right[:16_000], 2 * PRIMING) < 0.2
