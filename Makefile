@@ -41,7 +41,7 @@ setup-sign: .venv/.has-sign ## beside it what signs releases
 setup-search: .venv/.has-search ## beside it what a search page that can be spoken to is made with
 setup-export: .venv/.has-export ## beside it what writes releases as WebDataset and Lhotse Shar
 setup-duplicates: .venv/.has-duplicates ## beside it what finds videos that look alike, for splits.group_by_content
-setup-transformers: .venv/.has-transformers ## beside it V-JEPA 2's networks, for features.encoder_3d
+setup-transformers: .venv/.has-transformers ## beside it networks of transformers, for features.encoder_3d and encoder_sound
 setup-whisper: .venv/.has-whisper ## beside it what hears which language is spoken, and writes down what is said
 setup-gpu: .venv/.has-gpu ## beside it triton, for torch.compile on a GPU
 setup-dev: .venv/.has-cluster .venv/.has-s3 .venv/.has-sign .venv/.has-search .venv/.has-export .venv/.has-duplicates .venv/.has-transformers .venv/.has-whisper .venv/.has-dev ## beside it tests, linters and all that they need

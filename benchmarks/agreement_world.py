@@ -55,7 +55,9 @@ def build_world(root: Path, num_videos: int, num_test: int = 0, seed: int = 5) -
             if not (root / "splits" / "_run.json").exists():
                 clips.append(_make_clip(clip_id, plan, step, kind, plans, encoder, rng))
     if clips:
-        tables = build_tables(clips, (encoder.dim, None), lambda _, num_rows: [1000 * row for row in range(num_rows)])
+        tables = build_tables(
+            clips, {"features_2d": encoder.dim}, lambda _, num_rows: [1000 * row for row in range(num_rows)]
+        )
         test = {plan.video_id for plan in plans[num_videos - num_test :]}
         rows = [
             {"clip_id": c.clip_id, "video_id": c.video_id, "split": "test" if c.video_id in test else "train", **OK}

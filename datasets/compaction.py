@@ -29,6 +29,7 @@ COMPACTED = (
     "qualities",
     "features_2d",
     "features_3d",
+    "features_sound",
     "log_mel",
     "pooled",
     "transcripts",

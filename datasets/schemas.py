@@ -168,6 +168,11 @@ TABLES: Mapping[str, TableSpec] = {
         _columns(**_of_clip, values=_any_vectors, row_start_ms=pa.list_(_int64), num_valid_frames=_int32),
         FEATURE_REASONS,
     ),
+    "features_sound": TableSpec(
+        ("clip_id",),
+        _columns(**_of_clip, values=_any_vectors, row_start_ms=pa.list_(_int64)),
+        FEATURE_REASONS,
+    ),
     "log_mel": TableSpec(
         ("clip_id",),
         _columns(**_of_clip, values=_any_vectors, num_frames=_int32),

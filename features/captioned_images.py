@@ -10,8 +10,17 @@ from PIL import Image
 
 from datasets.outcomes import MediaError, ran_out
 from datasets.settings import recipe_of
-from features.encoders.encoder import Encoder
-from features.feature_tables import ClipFeatures, Float32, Problem, build_tables, normalise_rows, spectrogram
+from features.clip_features import Encoders
+from features.feature_tables import (
+    ClipFeatures,
+    Float16,
+    Float32,
+    Problem,
+    build_tables,
+    normalise_rows,
+    sound_rows,
+    spectrogram,
+)
 from features.frames.decoded import UInt8
 from features.frames.sound import read_waveform
 
@@ -26,43 +35,47 @@ _PAIRS_PER_GROUP = 64
 _NO_3D = Problem("no_video", "an image has no 3D feature")
 
 
-def featurize_pairs(pairs: pa.Table, encoder_2d: Encoder) -> dict[str, pa.Table]:
+def featurize_pairs(pairs: pa.Table, encoders: Encoders) -> dict[str, pa.Table]:
     """Features of images and captions, whatever happens to each: one row per pair in each table.
 
     Args:
         pairs: columns pair_id, image_path, audio_path (absolute).
-        encoder_2d: a 2D encoder.
+        encoders: without a 3D one.
 
     Returns:
-        Tables features_2d, log_mel and pooled (pooled_3d null), clip_id and video_id being the pair's id, in the order
-        of `pairs`, without recipe, attempt, run_id.
+        Tables features_2d, features_sound (if there is such an encoder), log_mel and pooled (pooled_3d null), clip_id
+        and video_id being the pair's id, in the order of `pairs`, without recipe, attempt, run_id.
     """
     done: list[ClipFeatures] = []
     rows = pairs.select(["pair_id", "image_path", "audio_path"]).to_pylist()
     for start in range(0, len(rows), _PAIRS_PER_GROUP):
-        done += _encode(rows[start : start + _PAIRS_PER_GROUP], encoder_2d)
-    return _to_tables(done, encoder_2d)
+        done += _encode(rows[start : start + _PAIRS_PER_GROUP], encoders)
+    return _to_tables(done, encoders)
 
 
-def fail_pairs(pairs: pa.Table, encoder_2d: Encoder, problem: Problem) -> dict[str, pa.Table]:
+def fail_pairs(pairs: pa.Table, encoders: Encoders, problem: Problem) -> dict[str, pa.Table]:
     """The tables for pairs that could not be featurized at all: each row has the problem's reason."""
     rows = pairs["pair_id"].to_pylist()
-    return _to_tables([ClipFeatures(row, row, 0, problem, _NO_3D, 0, problem) for row in rows], encoder_2d)
+    failed = [ClipFeatures(row, row, 0, problem, _NO_3D, 0, problem, rows_sound=problem) for row in rows]
+    return _to_tables(failed, encoders)
 
 
-def pair_recipes(encoder_2d: Encoder) -> dict[str, str]:
+def pair_recipes(encoders: Encoders) -> dict[str, str]:
     """The recipe of each feature table of pairs."""
     common = ["pairs", CODE_VERSION]
-    recipe_2d = recipe_of(*common, "2d", RESIZE, CROP, encoder_2d.identity)
-    return {
+    recipe_2d = recipe_of(*common, "2d", RESIZE, CROP, encoders.encoder_2d.identity)
+    recipes = {
         "features_2d": recipe_2d,
         "log_mel": recipe_of(*common, "log_mel"),
         "pooled": recipe_of("pooled", recipe_2d),
     }
+    if encoders.encoder_sound is not None:
+        recipes["features_sound"] = recipe_of(*common, "sound", encoders.encoder_sound.identity)
+    return recipes
 
 
-def _to_tables(done: list[ClipFeatures], encoder_2d: Encoder) -> dict[str, pa.Table]:
-    return build_tables(done, (encoder_2d.dim, None), lambda _, num_rows: [0] * num_rows)
+def _to_tables(done: list[ClipFeatures], encoders: Encoders) -> dict[str, pa.Table]:
+    return build_tables(done, encoders.dims, lambda _, n: [1000 * row for row in range(n)])
 
 
 def read_image(path: str | Path) -> UInt8:
@@ -96,9 +109,9 @@ def _check_size(path: Path) -> None:
         raise MediaError("decode_failed", f"{path.name} has {path.stat().st_size} bytes, at most {MAX_BYTES}")
 
 
-def _encode(rows: list[dict[str, Any]], encoder: Encoder) -> list[ClipFeatures]:
+def _encode(rows: list[dict[str, Any]], encoders: Encoders) -> list[ClipFeatures]:
     images: list[UInt8 | Problem] = []
-    mels: list[Float32 | Problem] = []
+    sounds: list[tuple[Float32 | Problem, Float16 | Problem | None]] = []
     for row in rows:
         try:
             images.append(read_image(row["image_path"]))
@@ -107,11 +120,11 @@ def _encode(rows: list[dict[str, Any]], encoder: Encoder) -> list[ClipFeatures]:
         try:
             _check_size(Path(row["audio_path"]))
             waveform = read_waveform(row["audio_path"])
-            mels.append(spectrogram(waveform, has_audio=len(waveform) > 0))
+            sounds.append((spectrogram(waveform), sound_rows(waveform, encoders.encoder_sound)))
         except MediaError as error:
-            mels.append(Problem(error.reason, error.detail))
+            sounds.append((Problem(error.reason, error.detail),) * 2)
     frames = [image[None] for image in images if not isinstance(image, Problem)]
-    encoded = iter(encoder.encode_many(frames))
+    encoded = iter(encoders.encoder_2d.encode_many(frames))
     return [
         ClipFeatures(
             clip_id=row["pair_id"],
@@ -121,6 +134,7 @@ def _encode(rows: list[dict[str, Any]], encoder: Encoder) -> list[ClipFeatures]:
             rows_3d=_NO_3D,
             num_valid_frames=0,
             mel=mel,
+            rows_sound=rows_sound,
         )
-        for row, image, mel in zip(rows, images, mels, strict=True)
+        for row, image, (mel, rows_sound) in zip(rows, images, sounds, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Clips to features: decode once, encode in batches across clips, one row per clip in each of four tables."""
+"""Clips to features: decode once, encode in batches across clips, one row per clip in each table."""
 
 import sys
 from contextlib import closing
@@ -12,7 +12,7 @@ from datasets.outcomes import MediaError
 from datasets.settings import recipe_of
 from features.encoders.encoder import Encoder, load_encoder
 from features.encoders.engines import has_gpu, num_cores
-from features.feature_tables import ClipFeatures, Float16, Float32, Problem, build_tables, spectrogram
+from features.feature_tables import ClipFeatures, Float16, Float32, Problem, build_tables, sound_rows, spectrogram
 from features.frames.decoded import DecodedClip
 from features.frames.filters import FPS_3D
 from features.frames.processes import ClipRange, Decoders, decode_here
@@ -33,8 +33,23 @@ class Encoders:
     encoder_2d: Encoder
     encoder_3d: Encoder | None
     """None: 2D and sound only."""
+    encoder_sound: Encoder | None = None
+    """None: of sound the log-mel frames alone."""
     decoders: Decoders | None = None
     """None: who encodes decodes, too."""
+
+    @property
+    def of_tables(self) -> dict[str, Encoder]:
+        """The encoder of each table that has one."""
+        all_three = {
+            "features_2d": self.encoder_2d, "features_3d": self.encoder_3d, "features_sound": self.encoder_sound
+        }  # fmt: skip
+        return {table: encoder for table, encoder in all_three.items() if encoder is not None}
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Numbers in a row of each table that has an encoder."""
+        return {table: encoder.dim for table, encoder in self.of_tables.items()}
 
 
 def load_encoders(settings: FeatureSettings) -> Encoders:
@@ -50,10 +65,10 @@ def load_encoders(settings: FeatureSettings) -> Encoders:
         is_auto = settings.device == "auto" and settings.engine != "openvino"
         is_on_gpu = has_gpu() if is_auto else settings.device.startswith("cuda")
         num_processes = settings.num_threads or num_cores() if is_on_gpu and sys.platform == "linux" else 0
-    is_2d_only = settings.encoder_3d == NO_ENCODER
     return Encoders(
         load_encoder_2d(settings),
-        None if is_2d_only else _load(settings, "3d", num_frames=16),
+        None if settings.encoder_3d == NO_ENCODER else _load(settings, "3d", num_frames=16),
+        load_encoder_sound(settings),
         Decoders(num_processes) if num_processes else None,
     )
 
@@ -65,6 +80,15 @@ def load_encoder_2d(settings: FeatureSettings) -> Encoder:
         ValueError: an encoder or weights that cannot be had, naming the field.
     """
     return _load(settings, "2d", num_frames=1)
+
+
+def load_encoder_sound(settings: FeatureSettings) -> Encoder | None:
+    """Load the encoder of sound, where one is named.
+
+    Raises:
+        ValueError: an encoder or weights that cannot be had, naming the field.
+    """
+    return None if settings.encoder_sound == NO_ENCODER else _load(settings, "sound", num_frames=0)
 
 
 def _load(settings: FeatureSettings, which: str, num_frames: int) -> Encoder:
@@ -91,6 +115,8 @@ def feature_recipes(settings: FeatureSettings, encoders: Encoders) -> dict[str, 
         common.append(settings.max_missing_share)
     recipe_2d = recipe_of(*common, "2d", encoders.encoder_2d.identity)
     recipes = {"features_2d": recipe_2d, "log_mel": recipe_of(*common, "log_mel")}
+    if encoders.encoder_sound is not None:
+        recipes["features_sound"] = recipe_of(*common, "sound", encoders.encoder_sound.identity)
     if encoders.encoder_3d is None:
         return recipes | {"pooled": recipe_of("pooled", recipe_2d)}
     recipe_3d = recipe_of(*common, "3d", encoders.encoder_3d.identity, settings.window_step_3d)
@@ -106,8 +132,8 @@ def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettin
         settings: as given to `load_encoders`.
 
     Returns:
-        Tables features_2d, features_3d (if there is a 3D encoder), log_mel and pooled, in the order of `clips`,
-        without recipe, attempt, run_id.
+        Tables features_2d, features_3d and features_sound (if there are such encoders), log_mel and pooled, in the
+        order of `clips`, without recipe, attempt, run_id.
     """
     known = ("clip_id", "video_id", "start_ms", "end_ms", "media_path", "audio_track")
     given = clips.select([name for name in known if name in clips.column_names]).to_pylist()
@@ -119,7 +145,7 @@ def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettin
         for number, answer in answers:
             clip = started[number]
             if not isinstance(answer, DecodedClip):
-                clip.end(answer)
+                clip.end(answer, encoders.encoder_sound)
                 continue
             clip.add(answer)
             queue_2d.put(clip.rows_2d, answer.frames_2d)
@@ -151,19 +177,18 @@ def fail_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettings, p
 
 
 def _to_tables(done: list[ClipFeatures], encoders: Encoders, settings: FeatureSettings) -> dict[str, pa.Table]:
-    dim_3d = encoders.encoder_3d.dim if encoders.encoder_3d else None
-    return build_tables(done, (encoders.encoder_2d.dim, dim_3d), lambda table, n: row_starts_ms(table, n, settings))
+    return build_tables(done, encoders.dims, lambda table, n: row_starts_ms(table, n, settings))
 
 
 def _without_values(keys: dict[str, Any], problem: Problem) -> ClipFeatures:
-    return ClipFeatures(**keys, rows_2d=problem, rows_3d=problem, num_valid_frames=0, mel=problem)
+    return ClipFeatures(**keys, rows_2d=problem, rows_3d=problem, num_valid_frames=0, mel=problem, rows_sound=problem)
 
 
 def row_starts_ms(table: str, num_rows: int, settings: FeatureSettings) -> list[int]:
-    """Start of each row of features_2d or features_3d, in whole milliseconds from the clip's start."""
-    if table == "features_2d":
-        return [row * 1000 for row in range(num_rows)]
-    return [row * settings.window_step_3d * 1000 // FPS_3D for row in range(num_rows)]
+    """Start of each row of a table of features, in whole milliseconds from the clip's start."""
+    if table == "features_3d":
+        return [row * settings.window_step_3d * 1000 // FPS_3D for row in range(num_rows)]
+    return [row * 1000 for row in range(num_rows)]
 
 
 @dataclass
@@ -177,6 +202,7 @@ class _Clip:
     samples: bytearray = field(default_factory=bytearray)
     """Of the waveform, float32: what grows most with a clip, so never held twice, and no longer than to its end."""
     mel: Float32 | Problem | None = None
+    rows_sound: Float16 | Problem | None = None
     num_frames_3d: int = 0
     num_frames: int = 0
     num_damaged: int = 0
@@ -194,12 +220,12 @@ class _Clip:
         self.missing_ms["sound"] += piece.missing_sound_ms
         self.sound_note = piece.sound_note or self.sound_note
 
-    def end(self, error: MediaError | None) -> None:
+    def end(self, error: MediaError | None, encoder_sound: Encoder | None) -> None:
         """All of it has been decoded that can be."""
         if error is not None:
             self.problem = Problem(error.reason, error.detail)
         waveform = np.frombuffer(self.samples, np.float32)
-        self.mel = spectrogram(waveform, has_audio=len(waveform) > 0)
+        self.mel, self.rows_sound = spectrogram(waveform), sound_rows(waveform, encoder_sound)
         self.samples = bytearray()
 
     def finish(self, settings: FeatureSettings) -> ClipFeatures:
@@ -216,6 +242,7 @@ class _Clip:
             num_valid_frames=min(16, self.num_frames_3d - last_window),
             mel=self.mel,
             detail=self._notes(),
+            rows_sound=self.rows_sound,
         )
 
     def _find_loss(self, settings: FeatureSettings) -> Problem | None:

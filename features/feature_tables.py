@@ -1,6 +1,6 @@
-"""Encoded clips to rows of features_2d, features_3d, log_mel and pooled, column by column from NumPy."""
+"""Encoded clips to rows of the feature tables, column by column from NumPy."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,11 @@ import pyarrow as pa
 from datasets.outcomes import MAX_DETAIL_CHARS, Status
 from datasets.schemas import list_of_vectors
 from features.audio import NUM_MELS, log_mel
+from features.encoders.encoder import Encoder
 
 Float16 = npt.NDArray[np.float16]
 Float32 = npt.NDArray[np.float32]
 _EPSILON = 1e-12
-
-FEATURE_TABLES = ("features_2d", "features_3d", "log_mel", "pooled")
-
 
 _DROPPED = frozenset({"picture_missing", "sound_missing"})
 """Reasons that are our rule's, `max_missing_share`; the others are the world's."""
@@ -53,6 +51,8 @@ class ClipFeatures:
     """[T, 40] dB."""
     detail: str | None = None
     """What is worth knowing of a clip that is ok: damaged packets, seconds without picture or sound."""
+    rows_sound: Float16 | Problem | None = None
+    """[T, D], a row a second; None where no encoder of sound is asked."""
 
 
 def normalise_rows(features: Float32) -> Float16:
@@ -67,31 +67,33 @@ def pool_rows(rows: Float16) -> Float32:
     return np.asarray(highest / max(float(np.linalg.norm(highest)), _EPSILON), np.float32)
 
 
-def spectrogram(waveform: Float32, has_audio: bool) -> Float32 | Problem:
+def spectrogram(waveform: Float32) -> Float32 | Problem:
     """[T, 40] of a waveform, or why there is none."""
-    return log_mel(waveform).T if has_audio else Problem("no_audio", "the clip has no audio")
+    return log_mel(waveform).T if len(waveform) else Problem("no_audio", "the clip has no audio")
+
+
+def sound_rows(waveform: Float32, encoder: Encoder | None) -> Float16 | Problem | None:
+    """[T, D] of a waveform by an encoder of sound, or why there is none."""
+    rows = None if encoder is None else encoder.run(waveform).astype(np.float16)
+    return Problem("no_audio", "the clip has no audio") if rows is not None and not len(rows) else rows
 
 
 def build_tables(
     clips: Sequence[ClipFeatures],
-    dims: tuple[int, int | None],
+    dims: Mapping[str, int],
     steps_ms: Callable[[str, int], list[int]],
 ) -> dict[str, pa.Table]:
     """The feature tables, one row per clip in each.
 
     Args:
         clips: encoded clips.
-        dims: of the 2D and of the 3D encoder; None where there is none: no table features_3d then, and pooled_3d is
+        dims: of the encoder of each table that there is beside log_mel and pooled: without features_3d pooled_3d is
             null.
         steps_ms: (table, number of rows) -> start of each row in milliseconds from the clip's start.
     """
     tables = {}
-    for name, rows, dim in (
-        ("features_2d", [clip.rows_2d for clip in clips], dims[0]),
-        ("features_3d", [clip.rows_3d for clip in clips], dims[1]),
-    ):
-        if dim is None:
-            continue
+    for name, dim in dims.items():
+        rows = [getattr(clip, name.replace("features", "rows")) for clip in clips]
         starts = [
             None if isinstance(row, Problem) else [clip.start_ms + step for step in steps_ms(name, len(row))]
             for clip, row in zip(clips, rows, strict=True)
@@ -108,7 +110,7 @@ def build_tables(
     lengths = pa.array([None if isinstance(mel, Problem) else len(mel) for mel in mels], pa.int32())
     columns = {"values": vectors_column(mels, NUM_MELS, pa.float32()), "num_frames": lengths}
     tables["log_mel"] = _with_keys(clips, columns, mels)
-    tables["pooled"] = _build_pooled(clips, is_3d_needed=dims[1] is not None)
+    tables["pooled"] = _build_pooled(clips, is_3d_needed="features_3d" in dims)
     return tables
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from datasets.settings import OUTSIDE_RECIPE, Settings
 
 NO_ENCODER = "none"
-"""In place of a 3D network: features are 2D and sound only, for `train.features = "2d"`."""
+"""In place of a network: there is no such table. Without the 3D one a model takes `train.features = "2d"`."""
 UNTRAINED = "untrained"
 """In place of a weights file: deterministic weights that were trained on nothing."""
 UNPUBLISHED = frozenset({"resnext101_3d"})
@@ -22,6 +22,9 @@ class FeatureSettings(Settings):
     encoder_3d: str = "resnext101_3d"
     """A 3D network: resnext101_3d, torchvision/r3d_18 or another of docs/training.md's table; or "none": no table
     features_3d, and a model takes `train.features = "2d"`."""
+    encoder_sound: str = NO_ENCODER
+    """A network of sound that fills the table features_sound: transformers/openai/whisper-base or another of
+    docs/training.md's table; or "none": no such table."""
     window_step_3d: int = Field(16, ge=16, le=240)
     """Frames (of 24 a second) from one 3D window to the next; 16 as in the paper: no gap, no overlap."""
     max_damaged_share: float = Field(0.1, ge=0, le=1)
@@ -32,13 +35,16 @@ class FeatureSettings(Settings):
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the encoders; bf16 falls back to fp32 where the hardware lacks it. The recipe has what was done."""
     engine: Literal["auto", "torch", "openvino"] = "auto"
-    """auto: OpenVINO on a CPU, torch on a GPU. The recipe has what was chosen."""
+    """auto: OpenVINO on a CPU, torch on a GPU. The recipe has what was chosen. Networks of sound go by torch."""
     device: str = "auto"
     """A torch device; auto: every GPU that this process sees, else the CPU."""
     weights_2d: str | None = None
     """File of the 2D network's weights, "untrained", or none for the published ones. The recipe has their sha256."""
     weights_3d: str | None = None
     """File of the 3D network's weights, or "untrained". The recipe has their sha256."""
+    weights_sound: str | None = None
+    """File of the weights of the network of sound, "untrained", or none for the published ones. The recipe has their
+    sha256."""
     num_threads: int | None = Field(None, ge=1)
     """Cores to use; all when none is given."""
     cuda_graphs: Annotated[bool, OUTSIDE_RECIPE] = False

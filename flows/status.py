@@ -65,7 +65,7 @@ def read_failures(root: str) -> pd.DataFrame:
 def read_notes(root: str) -> list[str]:
     """What a reader of the figures must know, in words."""
     notes = []
-    for table in ("features_2d", "features_3d"):
+    for table in ("features_2d", "features_3d", "features_sound"):
         encoder = (read_run(root, table) or {}).get("encoder")
         if encoder and not encoder["trained"]:
             notes.append(

@@ -28,6 +28,7 @@ MEANING = {
     "pooled": "2D and 3D features, maximum over time, each of length 1 (float32)",
     "features_2d": "2D features over time, rows of length 1 (float16), with their times",
     "features_3d": "3D features over time, rows of length 1 (float16), with their times",
+    "features_sound": "features of sound: the mean of the encoder's frames in each second (float16), with their times",
     "log_mel": "log-mel frames of 25 ms every 10 ms, 40 bands, dB below the clip's maximum (float32)",
     "transcripts": "what is said, written down by a speech recogniser: text, language and its confidence",
 }

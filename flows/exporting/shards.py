@@ -22,8 +22,8 @@ class Sample:
     facts: Row
     """metadata's columns; `transcript` with what transcripts has of it; times of rows and numbers of frames."""
     arrays: dict[str, NDArray[Any]]
-    """features_2d, features_3d [T, D] float16, log_mel [T, 40] float32, pooled_2d, pooled_3d [D] float32; those that a
-    clip has."""
+    """features_2d, features_3d, features_sound [T, D] float16, log_mel [T, 40] float32, pooled_2d, pooled_3d [D]
+    float32; those that a clip has."""
 
 
 def count_shards(release: Path, split: str) -> int:

@@ -19,7 +19,7 @@ from datasets.tables import list_parts, read_run
 from extract.media import ffmpeg_path
 from extract.media_store import prepare_media_root
 from extract.speech.segmentation import check_speech
-from features.settings import UNPUBLISHED, UNTRAINED
+from features.settings import NO_ENCODER, UNPUBLISHED, UNTRAINED
 from flows.config import Config, ConfigError
 from flows.machinery.forecast import forecast_curation
 from flows.machinery.places import nearest_folder, why_not_writable
@@ -136,11 +136,13 @@ def check_speech_weights(config: Config) -> Finding:
 def check_encoder_weights(config: Config) -> Finding:
     """Are the files of the encoders' weights here?"""
     found = partial(Finding, "encoder weights")
-    kinds = ("2d",) if list_parts(config.root, "pairs") else ("2d", "3d")  # photographs have no motion
+    kinds = ["2d", *([] if list_parts(config.root, "pairs") else ["3d"])]  # photographs have no motion
+    kinds += [] if config.features.encoder_sound == NO_ENCODER else ["sound"]
     told = []
-    for field, name in ((f"weights_{kind}", getattr(config.features, f"encoder_{kind}")) for kind in kinds):
+    for kind in kinds:
+        field, name = f"weights_{kind}", getattr(config.features, f"encoder_{kind}")
         weights = getattr(config.features, field)
-        without = ", --set features.encoder_3d=none to go without" if field == "weights_3d" else ""
+        without = "" if kind == "2d" else f", --set features.encoder_{kind}=none to go without"
         mend = f'--set features.{field}=FILE{without}, or "untrained" for a trial'
         if weights is None and name in UNPUBLISHED:
             return found(Severity.ERROR, f"{name} has no published download and features.{field} names no file", mend)

@@ -1,4 +1,4 @@
-"""Clips, or images with spoken captions, to numbers: tables features_2d, features_3d, log_mel and pooled."""
+"""Clips, or images with spoken captions, to numbers: the feature tables."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,15 @@ from datasets.settings import recipe_of
 from datasets.tables import add_common_columns, current_recipe, list_parts, read_table, write_part
 from datasets.wide import widen
 from features.captioned_images import fail_pairs, featurize_pairs, pair_recipes
-from features.clip_features import fail_clips, feature_recipes, featurize_clips, load_encoder_2d, load_encoders
+from features.clip_features import (
+    Encoders,
+    fail_clips,
+    feature_recipes,
+    featurize_clips,
+    load_encoder_2d,
+    load_encoder_sound,
+    load_encoders,
+)
 from features.encoders.encoder import Encoder
 from features.encoders.engines import num_cores
 from features.feature_tables import Problem
@@ -110,16 +118,13 @@ class Work:
 def load_work(source: str, settings: FeatureSettings) -> Work:
     """What makes features of the rows of `source`: media or pairs."""
     if source == "pairs":
-        encoder = load_encoder_2d(settings)
-        compute, fail = partial(featurize_pairs, encoder_2d=encoder), partial(fail_pairs, encoder_2d=encoder)
-        return Work(compute, fail, pair_recipes(encoder), {"features_2d": encoder})
+        encoders = Encoders(load_encoder_2d(settings), None, load_encoder_sound(settings))
+        compute, fail = partial(featurize_pairs, encoders=encoders), partial(fail_pairs, encoders=encoders)
+        return Work(compute, fail, pair_recipes(encoders), encoders.of_tables)
     encoders = load_encoders(settings)
     given: dict[str, Any] = {"encoders": encoders, "settings": settings}
-    used = {"features_2d": encoders.encoder_2d}
-    if encoders.encoder_3d is not None:
-        used["features_3d"] = encoders.encoder_3d
     recipes = feature_recipes(settings, encoders)
-    return Work(partial(featurize_clips, **given), partial(fail_clips, **given), recipes, used)
+    return Work(partial(featurize_clips, **given), partial(fail_clips, **given), recipes, encoders.of_tables)
 
 
 @task(name="load encoders", **TASK_OPTIONS)

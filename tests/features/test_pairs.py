@@ -9,6 +9,7 @@ from PIL import Image
 from datasets.outcomes import MediaError
 from datasets.tables import add_common_columns, check_table
 from features.captioned_images import featurize_pairs, read_image
+from features.clip_features import Encoders
 from features.encoders.encoder import Encoder
 
 
@@ -49,7 +50,7 @@ def test_pairs_give_a_row_each_with_a_reason_where_something_is_wrong(
             "audio_path": [str(caption), str(silent), str(caption)],
         }
     )
-    tables = featurize_pairs(pairs, get_encoder("efficientnet_lite0", None, "openvino", "cpu"))
+    tables = featurize_pairs(pairs, Encoders(get_encoder("efficientnet_lite0", None, "openvino", "cpu"), None))
     for name, table in tables.items():
         check_table(name, add_common_columns(table, recipe="r", run_id="x"))
     assert tables["features_2d"]["reason"].to_pylist() == [None, "decode_failed", "media_missing"]

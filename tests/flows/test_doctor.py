@@ -82,6 +82,13 @@ def test_an_encoder_without_published_weights_needs_a_file(tmp_path):
     assert "features.weights_3d=FILE" in finding.mend and "features.encoder_3d=none" in finding.mend
 
 
+def test_weights_of_sound_are_looked_for_where_an_encoder_of_sound_is_named(config):
+    without = config.features.model_copy(update={"weights_sound": "none.safetensors"})
+    named = without.model_copy(update={"encoder_sound": "transformers/openai/whisper-base"})
+    assert severity_of(checks.check_encoder_weights, config, features=without) is Severity.OK
+    assert severity_of(checks.check_encoder_weights, config, features=named) is Severity.ERROR
+
+
 def test_a_first_checkpoint_that_is_not_there_is_an_error(config):
     train = config.train.model_copy(update={"init_checkpoint": "none.pth"})
     assert severity_of(checks.check_checkpoint, config, train=train) is Severity.ERROR
