@@ -94,7 +94,7 @@ def _make_clip(
     factor = int(np.gcd(AUDIO_RATE, SAMPLING_RATE))
     sound = resample_poly(wave, AUDIO_RATE // factor, SAMPLING_RATE // factor).astype(np.float32)
     no_3d = Problem("no_video", "none was computed")
-    mel = spectrogram(sound, True)
+    mel = spectrogram(sound)
     return ClipFeatures(clip_id, plan.video_id, 0, normalise_rows(encoder(frames)), no_3d, 0, mel)
 
 
