@@ -33,6 +33,7 @@ from datasets.files import write_json
 from datasets.outcomes import OK
 from datasets.tables import add_common_columns, make_table, record_run, write_part
 from features.captioned_images import featurize_pairs
+from features.clip_features import Encoders
 from features.encoders.encoder import load_encoder
 from model.checkpoints import load_avlnet
 from model.data import ClipSet, load_clips
@@ -64,10 +65,10 @@ def build_root(captions: Path, language: str, root: Path) -> None:
     if (root / "splits" / "_run.json").exists():
         return
     pairs = [pair for split in SPLITS for pair in read_pairs(captions / f"{language}_{split}.json", split)]
-    encoder = load_encoder("efficientnet_lite0")
+    encoders = Encoders(load_encoder("efficientnet_lite0"), None)
     columns = {name: [pair[name] for pair in pairs] for name in ("pair_id", "image_path", "audio_path")}
     splits = [{"clip_id": pair["pair_id"], "video_id": pair["pair_id"], "split": pair["split"], **OK} for pair in pairs]
-    tables = featurize_pairs(pa.table(columns), encoder)
+    tables = featurize_pairs(pa.table(columns), encoders)
     for name, table in tables.items():
         write_part(root, name, add_common_columns(table, recipe="cascade", run_id="cascade"))
     write_part(root, "splits", make_table("splits", splits, recipe="cascade", run_id="cascade"))
