@@ -71,8 +71,9 @@ class LanguageEvidence:
     """What title and description are written in; None where the script alone decides (`Script.is_shared`)."""
 
 
-# Where ISO 639 has two codes of two letters, or CLDR prefers one of three: those that sites and py3langid write.
-_OTHER_NAMES = {"fil": "tl", "nb": "no"}
+# Where ISO 639 has two codes of two letters, or CLDR prefers one of three: those that sites and py3langid write. And
+# countries that people write for their languages, where no language has these letters.
+_OTHER_NAMES = {"fil": "tl", "nb": "no", "jp": "ja", "cn": "zh"}
 
 
 @lru_cache(maxsize=4096)

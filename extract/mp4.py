@@ -98,7 +98,9 @@ def _describe(header: memoryview) -> MediaInfo | None:
     width, height = unpack_from(">HH", entry, 32)
     audio_entry = _samples(sounds[0])[0]
     audio_codec = AUDIO_CODECS[bytes(audio_entry[4:8])]
-    is_sane = duration and width and height and duration < MAX_DURATION_S * timescale
+    sound_timescale, sound_duration = _times(_inside(sounds[0][b"mdia"], b"mdhd"))
+    longest_s = max(media_duration / media_timescale, sound_duration / sound_timescale)
+    is_sane = duration and width and height and longest_s < MAX_DURATION_S and abs(duration / timescale - longest_s) < 1
     if not is_sane or (audio_codec == "aac" and not _AAC.search(audio_entry)):
         return None
     return MediaInfo(

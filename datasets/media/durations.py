@@ -22,7 +22,7 @@ def duration_us(container: Any) -> int | None:
     Args:
         container: an open media file, in which nothing is moved.
     """
-    announced: int | None = container.duration
+    announced: int | None = container.duration if (container.duration or 0) > 0 else None
     start_us = container.start_time or 0
     is_early = start_us < 0 and container.format.name.startswith("matroska")
     is_bare = is_bare_sound(container)

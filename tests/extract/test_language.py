@@ -109,7 +109,7 @@ def test_original_caption_of_a_regional_code_counts() -> None:
 @pytest.mark.parametrize(
     ("code", "language"),
     [
-        *(("jpn", "ja"), ("JPN", "ja"), ("ja-JP", "ja"), ("ja_JP", "ja"), ("ja-Jpan-JP", "ja")),
+        *(("jpn", "ja"), ("JPN", "ja"), ("ja-JP", "ja"), ("ja_JP", "ja"), ("ja-Jpan-JP", "ja"), ("jp", "ja")),
         *(("chi", "zh"), ("zho", "zh"), ("zh-Hant-TW", "zh"), ("yue", "yue"), ("hin", "hi"), ("ger", "de")),
         *(("cmn-Hans-CN", "zh"), ("arb", "ar"), ("pes", "fa"), ("may", "ms"), ("zsm", "ms"), ("qaa", None)),
         *(("fil", "tl"), ("nob", "no"), ("nb-NO", "no"), ("nn", "nn")),

@@ -53,6 +53,16 @@ def test_what_it_does_not_know_it_leaves_to_ffmpeg(name: str, options: list[str]
     assert read_header(path, list_boxes(path)) is None
 
 
+def test_a_duration_that_is_not_the_tracks_own_is_left_to_ffmpeg(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", *PICTURE, *SOUND, *X264)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"mvhd") + 20
+    content[at : at + 4] = (2 * int.from_bytes(content[at : at + 4])).to_bytes(4)
+    path.write_bytes(content)
+    assert read_header(path, list_boxes(path)) is None
+    assert abs(probe_media(path).duration_ms - 2000) <= 50
+
+
 def test_damaged_header_is_left_to_ffmpeg_or_read_but_never_an_error(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", *PICTURE, *SOUND, *X264)
     content, boxes = path.read_bytes(), list_boxes(path)
