@@ -21,8 +21,8 @@ THE_KEY = "the key"
 _SEGMENT = re.compile(r"(?P<video>[A-Za-z0-9_-]{11})_(?P<start_ms>[0-9]{1,8})")
 # QVHighlights: what its clips hold that a query asks for.
 _WINDOWS = "relevantwindows"
-# WavCaps: sounds of FreeSound, BBC and SoundBible, whose numbers look like ids of videos.
-_DOWNLOAD = "downloadlink"
+# WavCaps' sounds of FreeSound, BBC and SoundBible, WebVid's films: their numbers look like ids of videos.
+_DOWNLOADS = frozenset({"downloadlink", "contenturl"})
 _MOST_SHOWN = 4
 _MOST_CHARS = 1_000_000
 _LABELS = frozenset({"label", "labels", "class"})
@@ -58,7 +58,9 @@ class _Found(NamedTuple):
 
 
 def _says_another(role: str, known: _Found, new: _Found) -> bool:
-    """Whether two names of one role say times of which only one could be taken."""
+    """Whether two names of one role say times, or one name written twice videos, of which only one could be taken."""
+    if role == "video":
+        return new.rank == known.rank and new.value != known.value
     if role == "clips":
         return holds_times(new.value) and new.value != known.value
     with suppress(ValueError):  # what is no time is refused where it is read
@@ -157,7 +159,8 @@ class EntryReader:
                 continue
             new = _Found(str(name), value, rank)
             if role in found and _says_another(role, found[role], new):
-                raise ValueError(f"has {found[role].name[:40]} and {name[:40]}, which say different times")
+                said = "videos" if role == "video" else "times"
+                raise ValueError(f"has {found[role].name[:40]} and {name[:40]}, which say different {said}")
             if role not in found or rank < found[role].rank:
                 found[role] = new
         return found
@@ -170,9 +173,9 @@ class EntryReader:
         The key may look like an id by chance (sample_0001, a class): a video or an address beside it says it better.
         """
         column, address = found.get("video"), found.get("address")
-        if any(squeeze(str(name)) == _DOWNLOAD for name in item):
+        if any(squeeze(str(name)) in _DOWNLOADS for name in item):
             told = describe(column.value if column else key)
-            raise ValueError(f"names a sound of another site, with the address of its file, and no video: {told}")
+            raise ValueError(f"names a file of another site, with its address, and no video: {told}")
         places = [(place.name, place.value) for place in (column, address) if place]
         if key is not None:
             places.insert(0, (THE_KEY, key))

@@ -14,7 +14,7 @@ _SECONDS = r"[0-9]{6}|[0-9]{1,6}\.[0-9]{1,6}|0|[1-9][0-9]{0,3}"
 _YOUTUBE = re.compile(rf"(?:v_)?(?P<id>[A-Za-z0-9_-]{{11}})(?:_(?P<start>{_SECONDS})_(?P<end>{_SECONDS}))?")
 _FILE = re.compile(r"(?:.*[/\\])?(?P<stem>[^/\\]+)\.(?:mp4|mkv|webm|avi|mov|m4a|wav|flac)")
 _AUDIOSET_FILE = re.compile(r"Y(?P<stem>[A-Za-z0-9_-]{11})\.(?:wav|flac)")
-_ADDRESS = re.compile(r"(?:https?:)?//|(?:www\.|m\.)?youtu(?:be\.com|\.be)/", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:https?:)?//|(?:www\.|m\.|music\.)?youtu(?:be\.com|\.be)/", re.IGNORECASE)
 _OTHER_SPAN = re.compile(r"(?:v_)?[A-Za-z0-9_-]{11}_[0-9]+_[0-9]+")
 _OWN_NUMBER = re.compile(r"video[0-9]{1,5}")
 

@@ -284,13 +284,19 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
                 {"id": "180913", "href": "/people/x/180913/", "download_link": "https://x.org/180913", "caption": "x"}
             ]
         },
-        "a sound of another site, .*'180913'",
+        "a file of another site, .*'180913'",
     ),
     "WavCaps of the BBC": (
         "bbc_final.json",
         {"data": [{"id": "NHU05010057", "category": "x", "download_link": "https://x.org/NHU05010057.wav.zip"}]},
-        "a sound of another site, .*'NHU05010057'",
+        "a file of another site, .*'NHU05010057'",
     ),
+    "WebVid": (
+        "results_2M_val.csv",
+        "videoid,contentUrl,duration,page_dir,name\n21179416,https://x.org/21179416.mp4,PT00H00M11S,006001,x\n",
+        "a file of another site, .*'21179416'",
+    ),
+    "one name in two spellings": ("a.csv", f"Video_ID,start,end,video_id\n{A},1,2,{B}\n", "which say different videos"),
     "a list in text cut short": ("a.csv", f"videoID,timestamp\n{A},\"[['0:00:05.000', '0:0\"\n", "a clip must be"),
     "a start alone": ("a.csv", f"video_id,start\n{A},1\n", "has start but no end"),
     "an end alone": ("a.csv", f"video_id,end\n{A},1\n", "has end but no start"),
