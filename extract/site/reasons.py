@@ -14,14 +14,14 @@ TRANSIENT = frozenset({"network", "rate_limited", "bot_check"})
 """Reasons for which trying again within the run may help; `rate_limited` and `bot_check` open the breaker."""
 
 _PATTERNS: Sequence[tuple[str, str]] = (
-    ("restricted_network", r"administrator|restricted mode|network restrictions"),
+    ("restricted_network", r"administrator|google workspace|restricted mode|network restrictions"),
     ("unavailable", r"not available (on|in) this app|no longer supported in this application"),
     ("rate_limited", r"content isn.t available|rate.?limited|too many requests|HTTP Error 429|error 429"),
     ("bot_check", r"not a bot|not a robot|captcha|IP is likely being blocked|unusual traffic|automated queries"),
     ("bot_check", r"^please sign in\b|sign in to continue|page needs to be reloaded"),
     (
         "age_restricted",
-        r"confirm your age|age.?restricted|inappropriate for some users|age.verification|mature audience",
+        r"confirm your age|age.?(restricted|verification)|inappropriate for some users|mature audience|self-harm topics",
     ),
     ("private", r"private video|video is private|granted access to this video|is unlisted and"),
     (
@@ -42,14 +42,14 @@ _PATTERNS: Sequence[tuple[str, str]] = (
     ("drm_protected", r"\bDRM\b"),
     (
         "removed",
-        r"has been removed|was removed|is no longer available|account .{0,60}(terminated|closed)|does not exist",
+        r"(been|was|video) removed|is no longer available|account .{0,60}(terminated|closed|suspended)|does not exist",
     ),
     (
         "removed",
         r"violating YouTube|copyright|isn.t available any ?more|been deleted|live stream recording is not available",
     ),
     ("network", r"unable to download API page: HTTP Error (404|410)"),  # the site's machine, not the video
-    ("removed", r"HTTP Error (404|410)|live event has ended"),
+    ("removed", r"HTTP Error (404|410)"),
     ("no_js_runtime", r"javascript runtime|js runtime|challenge solving failed|signature (solving|extraction) failed"),
     ("po_token_required", r"\bpo.?token|SABR"),
     ("disk_full", r"no space left|disk quota exceeded|not enough (free )?space"),
@@ -59,6 +59,8 @@ _PATTERNS: Sequence[tuple[str, str]] = (
     ("network", r"unable to (download|connect)|did not get any data|content too short|giving up after|proxy|redirect"),
     ("network", r"incomplete .{0,20}data received|failed to extract any player response|fragment \d+ not found"),
     ("network", r"downloaded file is empty"),
+    # What is not shown elsewhere, and a stream whose recording may follow.
+    ("unavailable", r"from display on this website|playback on other websites|live event has ended"),
     # No ending is named: one client of the site says so of a video that another plays, and so does an outage.
     ("unavailable", r"video (is )?(currently )?(unavailable|not available|isn't available)"),
 )
