@@ -21,7 +21,7 @@ _PATTERNS: Sequence[tuple[str, str]] = (
     ("bot_check", r"^please sign in\b|sign in to continue|page needs to be reloaded"),
     (
         "age_restricted",
-        r"confirm your age|age.?(restricted|verification)|inappropriate for some users|mature audience|self-harm topics",
+        r"confirm your age|age.?(restricted|verification)|inappropriate for some users|mature audience|self-harm",
     ),
     ("private", r"private video|video is private|granted access to this video|is unlisted and"),
     (
