@@ -1,7 +1,8 @@
 """How long the pictures and the sound of a file last, whatever its header says of subtitles beside them.
 
 Matroska announces one duration, that of its longest track, counted from time 0 even where the file starts before it.
-Bare sound announces none: libavformat reckons it from the size of the first frames, in which somebody may be silent.
+Of ASF each stream has the whole file's duration, which libavformat counts from where the stream begins. Bare sound
+announces none: libavformat reckons it from the size of the first frames, in which somebody may be silent.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from datasets.media.container import identify, read_packets
 _BESIDE = frozenset({"subtitle", "data"})
 _BARE = frozenset({"aac", "ac3", "amr", "eac3", "mp3"})
 MOST_OFF_US = 1_000_000
-"""Of what is reckoned or said of such sound: it stands unless it is off by more."""
+"""What is reckoned or said so stands unless it is off by more."""
 
 
 def duration_us(container: Any) -> int | None:
@@ -23,6 +24,9 @@ def duration_us(container: Any) -> int | None:
         container: an open media file, in which nothing is moved.
     """
     announced: int | None = container.duration if (container.duration or 0) > 0 else None
+    if announced is not None and container.format.name == "asf":
+        longest_us = max(int(1_000_000 * (stream.duration or 0) * stream.time_base) for stream in container.streams)
+        announced = longest_us if 0 < longest_us < announced - MOST_OFF_US else announced
     start_us = container.start_time or 0
     is_early = start_us < 0 and container.format.name.startswith("matroska")
     is_bare = is_bare_sound(container)

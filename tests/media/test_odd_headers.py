@@ -62,3 +62,11 @@ def test_bare_aac_may_change_its_rate(tmp_path: Path) -> None:
     right = np.frombuffer(ffmpeg(*chirp(3), *TIMED), np.int16) / np.float32(32768)
     for found in (read_audio(path, 6000, 7000), read_waveform(path)[96_000:112_000]):
         assert misfit(found, right[:16_000], 2 * PRIMING) < 0.2
+
+
+def test_a_late_stream_does_not_lengthen_an_asf_file(tmp_path: Path) -> None:
+    picture, path = film(tmp_path / "picture.mkv", 6, "-c:v", "wmv2", size=(64, 48)), tmp_path / "late.wmv"
+    late = ("-itsoffset", 2, *chirp(4), "-map", 0, "-map", 1)
+    ffmpeg("-i", picture, *late, "-c:v", "copy", "-c:a", "wmav2", path)
+    assert probe_media(path).duration_ms == pytest.approx(6000, abs=50)
+    assert decode_clip(path).missing_picture_ms == 0
