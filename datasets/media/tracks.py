@@ -5,6 +5,8 @@ from typing import Any
 
 # Of libavformat's stream dispositions.
 DEFAULT, ORIGINAL, COVER = 0x1, 0x4, 0x400
+_BESIDE = 0x2 | 0x8 | 0x20 | 0x100 | 0x200 | 0x20000
+"""Marked as a dub, commentary, karaoke, for people who do not see, effects alone, a description."""
 # Of libavformat: their readers reckon times after a seek from bytes, by rates that are rounded.
 _RECKONED = frozenset({"avi", "wav", "w64", "aiff"})
 _DEFAULT_PIXELS = 5_000_000
@@ -28,7 +30,8 @@ def choose_picture(container: Any) -> Any:
 def choose_sound(container: Any, spoken: Collection[int] = (), wanted: int | None = None) -> Any:
     """The stream that is heard; None without any that can be decoded.
 
-    In the original language first, then the default one, then that with the most channels, then the lowest index.
+    In the original language first, then no dub or commentary, then the default one, then that with the most channels,
+    then the lowest index.
 
     Args:
         container: an open media file.
@@ -36,11 +39,11 @@ def choose_sound(container: Any, spoken: Collection[int] = (), wanted: int | Non
         wanted: index of one that was chosen before; it counts where there still is such a track.
     """
 
-    def rank(stream: Any) -> tuple[bool, bool, bool, bool, int, int]:
+    def rank(stream: Any) -> tuple[bool | int, ...]:
         flags = int(stream.disposition)
-        channels = stream.codec_context.channels
-        is_spoken = stream.index in spoken
-        return stream.index == wanted, is_spoken, bool(flags & ORIGINAL), bool(flags & DEFAULT), channels, -stream.index
+        is_original, is_main, is_default = bool(flags & ORIGINAL), not flags & _BESIDE, bool(flags & DEFAULT)
+        found = stream.index == wanted, stream.index in spoken, is_original, is_main, is_default
+        return *found, stream.codec_context.channels, -stream.index
 
     return max((s for s in container.streams.audio if s.codec_context is not None), key=rank, default=None)
 

@@ -254,13 +254,15 @@ def hertz(samples: Samples) -> int:
         (("-disposition:a:0", 0, "-disposition:a:1", "default"), None, 1000),
         (("-disposition:a:0", 0, "-disposition:a:1", 0), None, 1000),
         (("-disposition:a:0", "original", "-disposition:a:1", "default+dub"), None, 440),
+        (("-disposition:a:0", 0, "-disposition:a:1", "default+dub"), None, 440),
+        (("-disposition:a:0", 0, "-disposition:a:1", "visual_impaired"), None, 440),
         (
             ("-metadata:s:a:0", "language=jpn", "-metadata:s:a:1", "language=eng", "-disposition:a:1", "default"),
             "ja",
             440,
         ),
     ],
-    ids=["first default", "second default", "most channels", "original", "language"],
+    ids=["first default", "second default", "most channels", "original", "dub", "description", "language"],
 )
 def test_every_reader_hears_the_one_track(
     folder: Path, flags: tuple[object, ...], language: str | None, expected: int
