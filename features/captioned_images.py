@@ -9,8 +9,7 @@ import pyarrow as pa
 from PIL import Image
 
 from datasets.outcomes import MediaError, ran_out
-from datasets.settings import recipe_of
-from features.clip_features import Encoders
+from features.clip_features import Encoders, recipes_of
 from features.feature_tables import (
     ClipFeatures,
     Float16,
@@ -62,16 +61,7 @@ def fail_pairs(pairs: pa.Table, encoders: Encoders, problem: Problem) -> dict[st
 
 def pair_recipes(encoders: Encoders) -> dict[str, str]:
     """The recipe of each feature table of pairs."""
-    common = ["pairs", CODE_VERSION]
-    recipe_2d = recipe_of(*common, "2d", RESIZE, CROP, encoders.encoder_2d.identity)
-    recipes = {
-        "features_2d": recipe_2d,
-        "log_mel": recipe_of(*common, "log_mel"),
-        "pooled": recipe_of("pooled", recipe_2d),
-    }
-    if encoders.encoder_sound is not None:
-        recipes["features_sound"] = recipe_of(*common, "sound", encoders.encoder_sound.identity)
-    return recipes
+    return recipes_of(encoders, ["pairs", CODE_VERSION], of_2d=(RESIZE, CROP))
 
 
 def _to_tables(done: list[ClipFeatures], encoders: Encoders) -> dict[str, pa.Table]:

@@ -1,6 +1,7 @@
 """Clips to features: decode once, encode in batches across clips, one row per clip in each table."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,10 +42,8 @@ class Encoders:
     @property
     def of_tables(self) -> dict[str, Encoder]:
         """The encoder of each table that has one."""
-        all_three = {
-            "features_2d": self.encoder_2d, "features_3d": self.encoder_3d, "features_sound": self.encoder_sound
-        }  # fmt: skip
-        return {table: encoder for table, encoder in all_three.items() if encoder is not None}
+        found = {"2d": self.encoder_2d, "3d": self.encoder_3d, "sound": self.encoder_sound}
+        return {f"features_{kind}": encoder for kind, encoder in found.items() if encoder is not None}
 
     @property
     def dims(self) -> dict[str, int]:
@@ -113,14 +112,23 @@ def feature_recipes(settings: FeatureSettings, encoders: Encoders) -> dict[str, 
         common.append(settings.decoder)
     if settings.max_missing_share != FeatureSettings().max_missing_share:  # tables older than it have no such part
         common.append(settings.max_missing_share)
-    recipe_2d = recipe_of(*common, "2d", encoders.encoder_2d.identity)
-    recipes = {"features_2d": recipe_2d, "log_mel": recipe_of(*common, "log_mel")}
+    return recipes_of(encoders, common, of_3d=(settings.window_step_3d,))
+
+
+def recipes_of(
+    encoders: Encoders, common: Sequence[Any], of_2d: Sequence[Any] = (), of_3d: Sequence[Any] = ()
+) -> dict[str, str]:
+    """The recipe of each table that these encoders fill: of what is common to all, and of what is its own."""
+    recipes = {
+        "features_2d": recipe_of(*common, "2d", *of_2d, encoders.encoder_2d.identity),
+        "log_mel": recipe_of(*common, "log_mel"),
+    }
+    if encoders.encoder_3d is not None:
+        recipes["features_3d"] = recipe_of(*common, "3d", encoders.encoder_3d.identity, *of_3d)
     if encoders.encoder_sound is not None:
         recipes["features_sound"] = recipe_of(*common, "sound", encoders.encoder_sound.identity)
-    if encoders.encoder_3d is None:
-        return recipes | {"pooled": recipe_of("pooled", recipe_2d)}
-    recipe_3d = recipe_of(*common, "3d", encoders.encoder_3d.identity, settings.window_step_3d)
-    return recipes | {"features_3d": recipe_3d, "pooled": recipe_of("pooled", recipe_2d, recipe_3d)}
+    pooled_of = [recipes[table] for table in ("features_2d", "features_3d") if table in recipes]
+    return recipes | {"pooled": recipe_of("pooled", *pooled_of)}
 
 
 def featurize_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettings) -> dict[str, pa.Table]:
