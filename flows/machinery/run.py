@@ -106,6 +106,7 @@ def start_run(config: Config, retry: tuple[str, ...] = ()) -> Run:
     from prefect.runtime import flow_run
 
     run_id = flow_run.get_id()
+    stopping.take_back()
     if run_id:
         stopping.flow_runs.append(run_id)
     return Run(_on_any_node(config), run_id or "outside-of-a-flow", retry)

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from uuid import UUID
 
-_GRACE_S = 5.0
+_GRACE_S = 4.0
 _MARK_S = 2.0
 flow_runs: list[str] = []
 """Prefect's runs of this process, oldest first: they are marked, as nobody else could."""
@@ -56,6 +56,12 @@ def end_soon_when_told() -> None:
     threading.Thread(target=_watch, args=(told,), name="watchdog", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+
+
+def take_back() -> None:
+    """Have SIGTERM again, which Prefect takes over within a flow, to end it when the batches that run have ended."""
+    if _tell and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
 
 
 def _forget() -> None:

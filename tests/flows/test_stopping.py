@@ -51,6 +51,38 @@ def test_a_stubborn_batch_and_its_child_end_within_ten_seconds_in_one_line(numbe
     assert not runs(child)
 
 
+# As within a flow of Prefect, which at SIGTERM waits for the batches that run.
+WITHIN_A_FLOW = STUBBORN.replace(
+    "with one_line_errors(), ", "with one_line_errors(), capture_sigterm(), begun(), "
+).replace(
+    "import typer",
+    """import typer
+from contextlib import contextmanager
+from prefect.utilities.engine import capture_sigterm
+from flows.config import Config
+from flows.machinery.run import start_run
+@contextmanager
+def begun():
+    yield start_run(Config(root="nowhere"))
+""",
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_batch_of_a_flow_and_its_child_end_within_ten_seconds(number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", WITHIN_A_FLOW], cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    child = int(process.stdout.readline())
+    process.send_signal(number)
+    try:
+        _, told = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and told.startswith("error: interrupted, 37 of 40 left"), told
+    assert not runs(child)
+
+
 # The main thread is within a library, where Python runs no handler: it waits for what it holds itself.
 WITHIN_A_LIBRARY = """
 import ctypes, threading
@@ -178,14 +210,6 @@ def wait_for_child(pid):
     raise AssertionError("the process that converts did not start")
 
 
-def slowdown():
-    """How many times as long as on an idle machine a piece of work takes just now: 1 where nobody else is at work."""
-    began, used = time.monotonic(), time.process_time()
-    while time.process_time() - used < 0.5:
-        pass
-    return (time.monotonic() - began) / 0.5
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_featurize_that_is_told_to_stop_ends_with_its_children_keeps_what_is_done_and_says_what_is_left(
@@ -207,8 +231,7 @@ def test_featurize_that_is_told_to_stop_ends_with_its_children_keeps_what_is_don
     began = time.monotonic()
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
-    took_s = time.monotonic() - began
-    assert took_s < min(10 * slowdown(), 29), (took_s, slowdown())
+    assert time.monotonic() - began < 10
     assert process.returncode == 130
     errors = [line for line in told.splitlines() if line.startswith("error: ")]
     done = read_table(root, "log_mel", ["clip_id", "status"])
