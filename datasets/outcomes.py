@@ -131,6 +131,7 @@ CLIP_REASONS: Mapping[str, Policy] = {
     "no_speech": NEVER,
     "no_length": NEVER,
     "video_gone": NEVER,
+    "clip_past_end": NEVER,
 }
 FEATURE_REASONS: Mapping[str, Policy] = {
     "no_audio": NEVER,

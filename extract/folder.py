@@ -95,7 +95,7 @@ def read_rows(folder: str) -> dict[str, dict[str, Any]]:
     """
     fs, base = open_folder(folder)
     place = f"{base}/{METADATA_FILE}"
-    if not fs.exists(place):
+    if not fs.isfile(place):
         return {}
     try:
         reader = csv.DictReader(io.StringIO(fs.cat_file(place).decode("utf-8-sig")), strict=True)

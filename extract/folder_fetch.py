@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import fsspec
 
 from datasets.files import is_local, sha256_of, store_errors
+from datasets.numbers import read_number
 from datasets.outcomes import OK, MediaError, TransientError, failed, ran_out
 from extract.container import probe_media
 from extract.folder import open_folder, read_rows
@@ -122,7 +124,7 @@ def read_metadata(name: str, folder: str) -> dict[str, Any]:
     fs, base = open_folder(folder)
     path = PurePosixPath(base, name)
     for beside in (path.with_suffix(".info.json"), path.with_name(f"{path.name}.info.json")):
-        if fs.exists(str(beside)):
+        if fs.isfile(str(beside)):
             try:
                 known = json.loads(fs.cat_file(str(beside)))
             except (ValueError, RecursionError) as error:
@@ -134,8 +136,8 @@ def read_metadata(name: str, folder: str) -> dict[str, Any]:
 
 def _clean(known: dict[str, Any], name: str) -> dict[str, Any]:
     """In the types that the rest counts on; a file without a title is called by its name."""
-    views = known.get("view_count")
-    if isinstance(views, str) and views.isdigit():
-        known = {**known, "view_count": int(views)}
+    if isinstance(views := known.get("view_count"), str):  # of a CSV, in which everything is text
+        with suppress(ValueError):
+            known = {**known, "view_count": int(read_number(views, 0, 10**18))}
     cleaned = {key: value for key, value in clean_metadata(known).items() if key not in _OF_A_SITE and value != ""}
     return {**cleaned, "title": cleaned.get("title") or PurePosixPath(name).stem}

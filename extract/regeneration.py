@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datasets.media.durations import END_TOLERANCE_MS
 from datasets.outcomes import OK, VIDEO_REASONS, Policy, Status, failed
 from extract.clip_lists import SPLITS, ClipListError, read_list
 
@@ -62,13 +63,18 @@ def settle_clip(clip: Mapping[str, Any], media: Mapping[str, Any] | None) -> Row
 
     Args:
         clip: what the list says.
-        media: what became of the video: `status`, `reason`; None before it was tried.
+        media: what became of the video: `status`, `reason`, of media `duration_ms`; None before it was tried.
     """
     if media is None or (media["status"] != Status.OK and VIDEO_REASONS[media["reason"]] != Policy.NEVER):
         return None
     names = ("clip_id", "video_id", "start_ms", "end_ms")
     row = {name: clip[name] for name in names} | {"speech_ms": clip.get("speech_ms")}
-    return row | (OK if media["status"] == Status.OK else failed("video_gone", media["reason"]))
+    if media["status"] != Status.OK:
+        return row | failed("video_gone", media["reason"])
+    media_ms = media.get("duration_ms")
+    if media_ms is not None and clip["end_ms"] > media_ms + END_TOLERANCE_MS:
+        return row | failed("clip_past_end", f"clip ends at {clip['end_ms']} ms, media lasts {media_ms} ms")
+    return row | OK
 
 
 def compare_media(video_id: str, clips: Iterable[Mapping[str, Any]], media: Mapping[str, Any] | None) -> Row | None:

@@ -164,6 +164,8 @@ def video_id_of(text: str) -> str | None:
 def read_ids_file(path: str | Path) -> list[str]:
     """The queries of a source `ids`: lines of the file without comments, blank lines and repetitions.
 
+    They are kept in tables, so that an address is asked without user, password and keys.
+
     Raises:
         ValueError: the file cannot be read, or a line is neither id nor http(s) address.
     """
@@ -171,7 +173,7 @@ def read_ids_file(path: str | Path) -> list[str]:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"source.ids_file: cannot read {path}: {error}") from error
-    queries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    queries = [without_secrets(line.strip()) for line in lines if line.strip() and not line.lstrip().startswith("#")]
     for query in queries:
         if video_id_of(query) is None and not (re.match(r"https?://", query) and _split(query)):
             raise ValueError(f"source.ids_file: {path}: neither a video id nor an address: {query[:80]!r}")

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from datasets.media.container import display_matrix, make_graph
+from datasets.media.durations import END_TOLERANCE_MS
 from features.frames.decoded import UInt8
 from features.frames.filters import FPS_2D, FPS_3D, Crop, PictureKind, frame_sizes, picture_chains, picture_filters
 from features.frames.grid import Grid, round_to_row
 from features.frames.screen import Screen, Span
-from features.frames.times import END_TOLERANCE_MS, ClipTimes
+from features.frames.times import ClipTimes
 
 _MOVING_MS = 1000
 """Pictures that have come closer than this for as long move: without more of them the screen is frozen."""

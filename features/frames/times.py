@@ -5,12 +5,10 @@ from fractions import Fraction
 from math import floor
 from typing import Any, Self
 
-from datasets.media.durations import duration_us
+from datasets.media.durations import END_TOLERANCE_MS, duration_us
 from datasets.media.restarts import Restarts, restarts_of
 from datasets.outcomes import MediaError
 
-END_TOLERANCE_MS = 1000
-"""A clip may miss this much at its end (streams of one file rarely end together) before it counts as lost."""
 _COARSE_S = {"video": Fraction(1, 10), "audio": Fraction(1, 1000)}
 """A stream whose unit of time is longer is read in thousandths of it: ffmpeg's rounding would move its pictures, and
 sound whose unit is a packet (AVI)."""

@@ -14,7 +14,7 @@ from datasets.settings import Settings
 from datasets.tables import read_table
 from extract.clip_lists import TABLE_SUFFIXES, read_list
 from extract.folder import list_media
-from extract.sources import read_ids_file, video_id_of
+from extract.sources import allowed_hosts, is_allowed_url, read_ids_file, video_id_of
 from flows.config import Config, ConfigError
 
 
@@ -61,6 +61,11 @@ def plan_queries(config: Config) -> list[Query]:
         addresses = read_ids_file(path)
     if not addresses:
         raise ConfigError(f"source.ids_file: {path} names no video")
+    hosts = allowed_hosts(config.source)
+    for address in addresses:
+        if video_id_of(address) is None and "://" in address and not is_allowed_url(address, hosts):
+            told = f"{address[:80]!r} is of none of the hosts that are asked, {', '.join(hosts)}"
+            raise ConfigError(f"source.ids_file: {path}: {told}: see source.allowed_hosts")
     return [Query(address) for address in addresses][: config.search.max_queries]
 
 

@@ -41,6 +41,7 @@ def render_page(content: dict[str, Any]) -> str:
         "yields": not content["yields"],
         "availability": content["availability"].empty,
         "music": not sum(content["label_ms"].values()),
+        "videos": not content["strips"],
         "agreement": content["agreement"] is None,
         "look-alikes": not content["look_alikes"],
         "queries": not content["query_groups"],

@@ -184,7 +184,7 @@ def read_outcomes(run: Run) -> dict[str, Row]:
     """What became of each video that was tried: its row of media, or that of videos where it has none."""
     common = ["video_id", "status", "reason", "detail"]
     outcomes = {row["video_id"]: row for row in read_table(run.root, "videos", common).to_pylist()}
-    media = read_table(run.root, "media", [*common, "format_id", "sha256"]).to_pylist()
+    media = read_table(run.root, "media", [*common, "format_id", "sha256", "duration_ms"]).to_pylist()
     return outcomes | {row["video_id"]: row for row in media}
 
 

@@ -38,6 +38,12 @@ def test_ids_file_skips_comments_and_repetitions(tmp_path) -> None:
     assert read_ids_file(path) == ["dQw4w9WgXcQ", "https://www.youtube.com/@kitchen/videos"]
 
 
+def test_an_address_of_an_ids_file_is_kept_without_what_opens_a_door(tmp_path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_text("https://me:planted@www.youtube.com/playlist?list=PLx&key=planted&index=2")
+    assert read_ids_file(path) == ["https://www.youtube.com/playlist?list=PLx&index=2"]
+
+
 @pytest.mark.parametrize("line", ["not an id", "file:///etc/passwd", "ytsearch5:カレー"])
 def test_ids_file_with_something_else_is_refused(line: str, tmp_path) -> None:
     path = tmp_path / "ids.txt"

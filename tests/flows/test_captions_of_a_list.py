@@ -14,6 +14,7 @@ from extract.clip_lists import read_list
 from flows.config import Config
 from flows.finding.clips import find_words
 from flows.machinery.run import Run
+from flows.report.build import build_report
 from flows.stages.given import keep_captions
 from tests.small_tables import FACTS, RUN, make_root
 
@@ -54,3 +55,8 @@ def test_the_manifest_says_that_a_list_gave_them_and_who_has_none(release):
 
 def test_a_release_is_searched_by_them(release):
     assert [found.clip.words for found in find_words(str(release[0]), "塩", 10)] == ["塩を入れる"]
+
+
+def test_the_report_shows_them_and_says_that_a_list_gave_them(release):
+    page = Path(build_report(Config(root=str(release[0].parents[1])))).read_text(encoding="utf-8")
+    assert "captions of a list, as given</td>" in page

@@ -1,6 +1,7 @@
 """A folder and a list as sources: what a researcher with own material begins with."""
 
 import json
+import os
 import shutil
 import wave
 from pathlib import Path
@@ -10,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from datasets.outcomes import OK
 from datasets.tables import read_ok, read_table, table_digest
 from demo.espeak import speak_espeak
 from demo.plan import channel_ids
 from extract.folder import find_file, list_media
 from extract.folder_fetch import read_metadata
+from extract.regeneration import settle_clip
 from flows.__main__ import app
 from flows.commands.demo import SITE_VARIABLE
 from flows.commands.own_material import settings_of_place
@@ -120,6 +123,21 @@ def test_a_table_beside_the_files_says_what_they_are(films, tmp_path):
     assert read_metadata("a/one.wav", str(tmp_path)) == {"title": "Quiet", "language": "ko", "view_count": 7}
 
 
+@pytest.mark.parametrize(
+    ("views", "known"), [("7", {"view_count": 7}), *((text, {}) for text in ("many", "²", "٣", "1e999", "9" * 5000))]
+)
+def test_views_beside_a_file_are_a_number_or_say_nothing(views, known, tmp_path):
+    (tmp_path / "metadata.csv").write_text(f"file_name,view_count\none.wav,{views}\n")
+    found = read_metadata("one.wav", str(tmp_path))
+    assert {name: value for name, value in found.items() if value is not None} == {"title": "one", **known}
+
+
+def test_a_pipe_in_the_place_of_metadata_is_not_waited_for(tmp_path):
+    for name in ("one.info.json", "metadata.csv"):
+        os.mkfifo(tmp_path / name)
+    assert read_metadata("one.wav", str(tmp_path)) == {"title": "one"}
+
+
 def test_a_folder_elsewhere_is_copied(films, small_words, prefect_server, tmp_path):
     """Any fsspec URL; memory:// stands for s3:// and hf://."""
     import fsspec
@@ -160,6 +178,14 @@ def test_a_list_with_times_and_captions_is_cut_as_given(
     assert read_table(tmp_path / "root", "segments").num_rows == 0
 
 
+@pytest.mark.parametrize(("end_ms", "reason"), [(60_900, None), (62_000, "clip_past_end")])
+def test_a_given_clip_that_ends_after_its_video_is_no_clip(end_ms, reason):
+    clip = {"clip_id": "x", "video_id": "v", "start_ms": 50_000, "end_ms": end_ms}
+    settled = settle_clip(clip, {**OK, "duration_ms": 60_000})
+    assert settled["reason"] == reason
+    assert settle_clip(clip, {**OK, "duration_ms": None})["reason"] is None
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet", ".txt"])
 def test_a_list_is_read_by_its_suffix_and_its_videos_by_the_columns_name(suffix, tmp_path):
     path, ids = tmp_path / f"mine{suffix}", ["abcdefghij1", "abcdefghij2"]
@@ -185,6 +211,7 @@ def test_a_list_is_read_by_its_suffix_and_its_videos_by_the_columns_name(suffix,
         ("empty.csv", "", "empty.csv names no video"),
         ("header.tsv", "url\ttitle\n", "header.tsv names no video"),
         ("notes.txt", "# nothing yet\n", "notes.txt names no video"),
+        ("other.txt", "https://vimeo.com/12345\n", "'https://vimeo.com/12345' is of none of the hosts"),
         ("torn.jsonl", '{"url": "abcdefghij1"}\n{"url": \n', "torn.jsonl: cannot be read: line 2: "),
     ],
 )
@@ -212,8 +239,6 @@ def test_what_is_no_source_is_told_with_what_to_do(tmp_path, place, told):
 
 
 def test_odd_entries_of_a_folder_neither_hang_nor_lead_out_of_it_by_folders(tmp_path):
-    import os
-
     mine, other = tmp_path / "撮影 2024" / "子 供", tmp_path / "other"
     mine.mkdir(parents=True)
     other.mkdir()

@@ -1,6 +1,7 @@
 """The page of a root: its figures, its links, and what strangers' text may not do in it."""
 
 import re
+import shutil
 import wave
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -47,7 +48,7 @@ def test_what_has_no_data_is_one_line_or_not_there(tmp_path):
     write(tmp_path, "media", [{"video_id": "v", **failed("network")}])
     page = build(tmp_path)
     ids = {section.get("id") for section in Page(page).all("section")}
-    assert ids == {"funnel", "not-ok", "clips", "listening", "videos", "retrieval"}
+    assert ids == {"funnel", "not-ok", "clips", "listening", "retrieval"}
     assert len(Page(page).all("table")) == 2  # funnel, and the video that failed
 
 
@@ -198,7 +199,15 @@ def test_at_most_so_many_videos_are_shown(root):
 def test_a_root_with_one_table_has_a_page(tmp_path):
     write(tmp_path, "media", [{"video_id": "v", **failed("network")}])
     page = build(tmp_path)
-    assert "No clips yet." in page and "No video is segmented yet." in page and "Not evaluated yet." in page
+    assert "No clips yet." in page and "Not evaluated yet." in page and 'href="#videos"' not in page
+
+
+def test_clips_that_a_list_gave_are_played_on_the_page_and_nothing_speaks_of_segments(root):
+    for name in ("segmentations", "segments"):
+        shutil.rmtree(root / name)
+    page = build(root)
+    assert 'id="player"' in page and "what the list that named it says" in page
+    assert "segmented</div>" not in page and 'id="videos"' not in page
 
 
 def test_media_that_cannot_be_read_do_not_stop_a_comparison(root):
