@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.media.durations import END_TOLERANCE_MS
+from datasets.media import END_TOLERANCE_MS
 from datasets.outcomes import OK, VIDEO_REASONS, Policy, Status, failed
 from extract.clip_lists import SPLITS, ClipListError, read_list
 

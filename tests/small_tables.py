@@ -108,7 +108,9 @@ def write_features(root: Path | str, clips: list[dict[str, Any]], seed: int = 1)
         if name == "log_mel":
             columns["num_frames"] = pa.array([num_rows] * n, pa.int32())
         else:
-            columns["row_start_ms"] = pa.array([[1000 * row for row in range(num_rows)]] * n, pa.list_(pa.int64()))
+            step_ms = 6000 // num_rows
+            times = [[clip["start_ms"] + step_ms * row for row in range(num_rows)] for clip in clips]
+            columns["row_start_ms"] = pa.array(times, pa.list_(pa.int64()))
         if name == "features_3d":
             columns["num_valid_frames"] = pa.array([16] * n, pa.int32())
         _write_features(root, name, clips, columns)

@@ -11,8 +11,6 @@ from typing import Any
 
 from datasets.media.container import identify, read_packets
 
-END_TOLERANCE_MS = 1000
-"""A clip may miss this much at its end (streams of one file rarely end together) before it counts as lost."""
 _BESIDE = frozenset({"subtitle", "data"})
 _BARE = frozenset({"aac", "ac3", "amr", "eac3", "mp3"})
 MOST_OFF_US = 1_000_000

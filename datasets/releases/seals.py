@@ -38,7 +38,8 @@ UNFIT = (
     RecursionError,
     pa.ArrowException,
 )
-_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)\n")
+_SUM_OF_NOTHING = hashlib.sha256().hexdigest()
 
 
 def sum_files(folder: Path, leave_out: Container[str] = ()) -> dict[str, str]:
@@ -72,7 +73,7 @@ def _read_lines(release: str | Path) -> list[tuple[str, str]]:
         text = fs.cat_file(f"{base.rstrip('/')}/{SUMS_FILE}").decode("utf-8", "replace")
     except FileNotFoundError:
         return []
-    matches = [(_LINE.fullmatch(line), line) for line in text.removesuffix("\n").split("\n") if text]
+    matches = [(_LINE.fullmatch(line), line) for line in re.split(r"(?<=\n)", text) if line]
     return [(match.group(1), match.group(2)) if match else ("", line) for match, line in matches]
 
 
@@ -89,6 +90,8 @@ def check_seals(release: str) -> Iterator[str]:
     for path in sums:
         if not path.startswith("data/") and path not in (*PAPERS, BILL_FILE):
             yield f"{one_line(path)}: no paper that a release has"
+        elif sums[path] == _SUM_OF_NOTHING:
+            yield f"{path}: empty, and no file of a release is"
     problems = list(check_files(release, sums, _second_sums(release)))
     yield from problems or _check_second_sums(release, sums)
 
@@ -120,13 +123,14 @@ def check_list(place: str, papers: Sequence[str]) -> Iterator[str]:
             yield f"{SUMS_FILE}: does not list {paper}, which has to be there"
 
 
-def check_files(release: str, sums: Mapping[str, str], second: Mapping[str, str]) -> Iterator[str]:
+def check_files(release: str, sums: Mapping[str, str], second: Mapping[str, tuple[str, int | None]]) -> Iterator[str]:
     """Every listed file against its sum, and what lies there without being listed.
 
     Args:
         release: folder or URL.
         sums: {path: sha256} by its SHA256SUMS.
-        second: the same by its other papers, which tell whether a file or its sum was changed.
+        second: {path: (sha256, bytes if they are told)} by its other papers, which tell whether a file or its sum was
+            changed; a file of another size is not read, as it may be a terabyte of holes.
     """
     fs, base = fsspec.core.url_to_fs(release)
     there, _ = _list_files(release)
@@ -134,17 +138,18 @@ def check_files(release: str, sums: Mapping[str, str], second: Mapping[str, str]
         if path not in there:
             yield f"{path}: missing"
     for path in (path for path in sums if path in there):
-        digest = sha256_of(f"{base.rstrip('/')}/{path}", fs)
+        told, told_bytes = second.get(path, (None, None))
+        digest = sha256_of(f"{base.rstrip('/')}/{path}", fs) if told_bytes in (None, there[path]) else None
         if digest != sums[path]:
             # Where the second list agrees with the file, the first is what changed.
-            yield f"{SUMS_FILE if digest == second.get(path) else path}: not the bytes that were published"
-    for path in sorted(there - set(sums)):
+            yield f"{SUMS_FILE if digest is not None and digest == told else path}: not the bytes that were published"
+    for path in sorted(set(there) - set(sums)):
         if path not in _NOT_OURS and not _OF_THE_HUBS_CLIENT.fullmatch(path):
             yield f"{one_line(path)}: not in {SUMS_FILE}"
 
 
-def _list_files(place: str) -> tuple[set[str], dict[str, str]]:
-    """(paths of the files below a folder or URL, {path: why not} of what is not to be opened); nothing is opened."""
+def _list_files(place: str) -> tuple[dict[str, int], dict[str, str]]:
+    """({path: bytes} of the files below a folder or URL, {path: why not} of what is not to be opened)."""
     fs, local = fsspec.core.url_to_fs(place)
     base, strange = local.rstrip("/"), dict[str, str]()
     if not is_local(fs):
@@ -161,28 +166,48 @@ def _list_files(place: str) -> tuple[set[str], dict[str, str]]:
                     sizes[name] = entry.stat().st_size
                 elif not entry.is_dir():
                     strange[name] = "a pipe, socket or device, and only files are published"
-                elif name.split("/")[0] != ".cache" and not any(entry.iterdir()):
+                elif not f"{name}/".startswith(".cache/huggingface/") and not any(entry.iterdir()):
                     strange[name] = "an empty folder, and only files are published"
     large = {path: size for path, size in sizes.items() if size > MAX_PAPER_BYTES and not path.startswith("data/")}
-    return set(sizes), strange | {path: f"{size:,} bytes are no paper" for path, size in large.items()}
+    return sizes, strange | {path: f"{size:,} bytes are no paper" for path, size in large.items()}
 
 
-def _second_sums(release: str) -> dict[str, str]:
-    """What manifest.json and run.json say of the other files; nothing where they are damaged."""
+def _second_sums(release: str) -> dict[str, tuple[str, int | None]]:
+    """What manifest.json and run.json say of the other files: (sha256, bytes); nothing where they are damaged."""
     try:
-        shards = {file["path"]: file["sha256"] for file in read_json(f"{release}/{MANIFEST_FILE}")["files"]}
-        return {**shards, **read_json(f"{release}/{RUN_JSON}")["papers"]}
+        shards = read_json(f"{release}/{MANIFEST_FILE}")["files"]
+        papers = read_json(f"{release}/{RUN_JSON}")["papers"].items()
+        return {
+            **{file["path"]: (file["sha256"], file["bytes"]) for file in shards},
+            **{path: (digest, None) for path, digest in papers},
+        }
     except UNFIT:
         return {}
 
 
+def _read_object(path: str) -> dict[str, Any]:
+    """An object of JSON; raises ValueError for a name that stands twice in one, of which each reader takes another."""
+
+    def take_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a name stands twice in it")
+        return found
+
+    with fsspec.open(path, "rb") as opened:
+        found = json.load(opened, object_pairs_hook=take_once)
+    if not isinstance(found, dict):
+        raise TypeError("it is none")
+    return found
+
+
 def _check_second_sums(release: str, sums: Mapping[str, str]) -> Iterator[str]:
     """The two lists of the same files against each other, although every file is what the first says."""
-    for name in (MANIFEST_FILE, RUN_JSON):
+    for name in (name for name in sums if name.endswith(".json")):
         try:
-            read_json(f"{release}/{name}").items()
+            _read_object(f"{release}/{name}")
         except UNFIT as error:
-            yield f"{name}: is no object of JSON: {type(error).__name__}"
+            yield f"{name}: is no object of JSON: {error}"
             return
     second = _second_sums(release)
     for path in sorted({*sums, *map(str, second)} - {RUN_JSON}):
@@ -190,7 +215,7 @@ def _check_second_sums(release: str, sums: Mapping[str, str]) -> Iterator[str]:
             yield f"{path}: in {SUMS_FILE}, and neither in {MANIFEST_FILE} nor in {RUN_JSON}"
         elif path not in sums:
             yield f"{one_line(path)}: in {MANIFEST_FILE} or {RUN_JSON}, and not in {SUMS_FILE}"
-        elif sums[path] != second[path]:
+        elif sums[path] != second[path][0]:
             where = MANIFEST_FILE if path.startswith("data/") else RUN_JSON
             yield f"{path}: not the bytes that were published: {SUMS_FILE} and {where} have other sums of it"
     manifest = read_json(f"{release}/{MANIFEST_FILE}")

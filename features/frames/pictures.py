@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from datasets.media import END_TOLERANCE_MS
 from datasets.media.container import display_matrix, make_graph
-from datasets.media.durations import END_TOLERANCE_MS
 from features.frames.decoded import UInt8
 from features.frames.filters import FPS_2D, FPS_3D, Crop, PictureKind, frame_sizes, picture_chains, picture_filters
 from features.frames.grid import Grid, round_to_row

@@ -5,7 +5,8 @@ from fractions import Fraction
 from math import floor
 from typing import Any, Self
 
-from datasets.media.durations import END_TOLERANCE_MS, duration_us
+from datasets.media import END_TOLERANCE_MS
+from datasets.media.durations import duration_us
 from datasets.media.restarts import Restarts, restarts_of
 from datasets.outcomes import MediaError
 

@@ -32,7 +32,9 @@ def status(
 ) -> None:
     """Show the funnel and the failures by reason; with a configuration, what its plan still takes.
 
-    Example: python -m flows status --config configs/demo.toml --root data/demo --by technique
+    Example: python -m flows status --config configs/demo.toml --root data/demo
+
+    Example: python -m flows status --config configs/youcook_japanese.toml --by technique
     """
     from datasets.queries import list_facets
     from flows.config import ConfigError

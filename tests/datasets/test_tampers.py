@@ -316,6 +316,30 @@ def shorten_first(values):
     return pa.array([rows[0][:-1], *rows[1:]], values.type)
 
 
+def halve_the_first_sound(table):
+    values = table["values"].to_pylist()
+    values[0] = values[0][:300]
+    frames = [len(rows) for rows in values]
+    for name, new in (("values", values), ("num_frames", frames)):
+        table = replace_column(name, lambda old, new=new: pa.array(new, old.type))(table)
+    return table
+
+
+def change_times(change):
+    """The times of the first clip's rows."""
+
+    def tamper(values):
+        first, *others = values.to_pylist()
+        return pa.array([change(first), *others], values.type)
+
+    return resealed(FEATURES, replace_column("row_start_ms", tamper))
+
+
+def say_a_name_twice(release):
+    (release / "croissant.json").write_text('{"name": "other", ' + (release / "croissant.json").read_text()[1:])
+    reseal(release)
+
+
 def forget_what_run_json_said(release):
     edit_json(release, "run.json", lambda run: run.update(code_version="other"))
     edit_json(release, "manifest.json", lambda told: told.pop("run_sha256"))
@@ -434,7 +458,7 @@ TAMPERS = {
     "the certificate says no, in a word": (
         paper_resealed("splits.certificate.json", lambda told: told.update(passed="no")), "do not hold"),
     "no table of what was removed": (paper_rewritten("removed.tsv", "nothing\n"), "removed.tsv: is no table"),
-    "tombstones swept away": (paper_rewritten("tombstones.tsv", ""), "tombstones.tsv: is no table"),
+    "tombstones swept away": (paper_rewritten("tombstones.tsv", ""), "tombstones.tsv: empty"),
     "a shard cut short": (
         lambda release: (release / SHARD).write_bytes((release / SHARD).read_bytes()[:-9]), "not the bytes"),
     "a program beside, listed everywhere": (add_listed_everywhere("setup.py"), "setup.py: no paper that a release has"),
@@ -460,6 +484,8 @@ TAMPERS = {
     "a check of the certificate that failed": (
         paper_resealed("splits.certificate.json",
                        lambda told: told["checks"]["no clip twice"].update(passed=False)), "do not hold"),
+    "a certificate without checks": (
+        paper_resealed("splits.certificate.json", lambda told: told.update(checks={})), "do not hold"),
     "a tombstone in capitals": (
         paper_rewritten("tombstones.tsv", f"kind\thash\nvideo\t{hash_id('video', video_name(0)).upper()}\n"),
         "tombstones.tsv: is no table"),
@@ -470,6 +496,30 @@ TAMPERS = {
         paper_rewritten("removed.tsv", "video_hash\treason\tversion\nx\ttombstoned\t1.0.0\n"),
         "removed.tsv: is no table"),
     "posing as an export": (add("export.json"), "export.json: not in SHA256SUMS"),
+    "half of a clip's sound, told as if it were all": (resealed(LOG_MEL, halve_the_first_sound), "more or fewer rows"),
+    "times of rows that run back": (change_times(lambda times: times[::-1]), "not in order within it"),
+    "times of rows outside of their clip": (
+        change_times(lambda times: [time + 10**6 for time in times]), "not in order within it"),
+    "a time that is missing": (change_times(lambda times: [None, *times[1:]]), "not in order within it"),
+    "a channel by its name": (
+        resealed(METADATA, replace_column("channel_hash", take_first("UCcook"))), "a channel that is not hashed"),
+    **{f"an address of {kind}": (
+        resealed(METADATA, replace_column("url", take_first(url))), "an address that is none of the web")
+       for kind, url in (("this machine", "file:///etc/passwd"), ("a program", "javascript:alert(1)"))},
+    "a version that follows a later one": (manifest(lambda told: told.update(previous="9.0.0")), "no version before"),
+    "a version that follows itself": (manifest(lambda told: told.update(previous="1.0.0")), "no version before it"),
+    "Croissant of another name": (
+        paper_resealed("croissant.json", lambda told: told.update(name="other")), "another release"),
+    "Croissant of another version": (
+        paper_resealed("croissant.json", lambda told: told.update(version="9.0.0")), "another release"),
+    "Croissant that is no JSON": (paper_rewritten("croissant.json", "{"), "croissant.json: is no object of JSON"),
+    "Croissant that is a list": (paper_rewritten("croissant.json", "[]"), "croissant.json: is no object of JSON"),
+    "a paper that says two things": (say_a_name_twice, "croissant.json: is no object of JSON"),
+    **{f"{name} emptied": (paper_rewritten(name, ""), f"{name}: empty") for name in ("LICENSE", "README.md")},
+    "no end of the last line": (rewrite("SHA256SUMS", lambda text: text[:-1]), "not a sum and a name"),
+    "an empty folder where the Hub's client has one": (
+        lambda release: (release / ".cache" / "more").mkdir(parents=True), ".cache/more: an empty folder"),
+    "a shard of a terabyte": (lambda release: os.truncate(release / SHARD, 1 << 40), f"{SHARD}: not the bytes"),
     "a shard of nothing, listed": (
         lambda release: ((release / SHARD).write_bytes(b""), renew_line(release, SHARD)), SHARD),
 }  # fmt: skip
