@@ -137,7 +137,7 @@ class Waveform:
     def describe(self) -> str | None:
         """What people should know of the sound; None of ordinary sound."""
         missing = f"{self.missing_s:.1f} of {self.num_samples / SAMPLING_RATE:.1f} s of sound missing"
-        return "; ".join(filter(None, [missing if self.num_silent else None, self.describe_channels()])) or None
+        return "; ".join(filter(None, [missing if self.missing_s >= 0.05 else None, self.describe_channels()])) or None
 
     def describe_channels(self) -> str | None:
         """Where one channel is heard alone; None where all are, as ordinarily."""
