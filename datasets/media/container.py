@@ -154,11 +154,16 @@ def links_of(container: Any) -> tuple[float, ...]:
 
 
 def _demux_link(container: Any, streams: Sequence[Any], start: float, end: float) -> Iterator[Any]:
-    """The packets of a link that has streams of the kinds of the file's; of another none."""
+    """The packets of a link; MediaError where it cannot be opened or has not streams of the kinds of the file's."""
+    path = container.name.removeprefix("file:")
     options = SAFETY | {"skip_initial_bytes": str(start)}
-    with _open(container.name.removeprefix("file:"), options) as link, suppress(MediaFault):
+    try:
+        link = _open(path, options)
+    except MediaFault as error:
+        raise MediaError("decode_failed", f"{Path(path).name}: no link can be read at byte {start}") from error
+    with link, suppress(MediaFault):
         if [stream.type for stream in link.streams] != [stream.type for stream in container.streams]:
-            return
+            raise MediaError("decode_failed", f"{Path(path).name}: a link of other streams begins at byte {start}")
         for packet in link.demux([link.streams[stream.index] for stream in streams]):
             if packet.pos is not None and packet.pos >= end:
                 return

@@ -94,8 +94,10 @@ def _find_restarts(path: str, _size: int, _changed: int) -> Restarts:
             known.append(dts * tick_s if dts is not None else known[-1] if known else 0.0)
             indices.append(packet.stream.index)
             kinds[packet.stream.index] = packet.stream.type
-            starts.append(known[-1] if packet.pts is None else packet.pts * tick_s)
-            ends.append(starts[-1] + (packet.duration or 0) * tick_s)
+            start_s = known[-1] if packet.pts is None else packet.pts * tick_s
+            is_priming = -LEAST_BACK_S < start_s < 0  # of a link of Ogg
+            starts.append(0.0 if is_priming else start_s)
+            ends.append(start_s + (packet.duration or 0) * tick_s)
     stretches = _stretches(zip(indices, starts, ends, strict=True), times)
     shifts: dict[int, list[tuple[int, Fraction]]] = {}
     end_s = stretches[0].end_s

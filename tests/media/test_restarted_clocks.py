@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from datasets.media.restarts import LEAST_FORWARD_S
+from datasets.outcomes import MediaError
 from extract.container import probe_media, probe_sound
 from extract.sound import read_audio
 from features.frames import decode_clip
@@ -64,6 +65,20 @@ def test_stretches_of_several_clocks_follow_one_another(name: str, tmp_path: Pat
         rows = [grey(reference_rows(whole, (160, 96), (cut[0] + off, cut[1] + off))[0]) for off in range(-160, 161, 40)]
         assert min(np.abs(grey(clip.frames_2d)[0] - row[0]).mean() for row in rows) < 5
         assert len(clip.frames_3d) in (36, 37)
+
+
+def test_many_links_of_opus_add_nothing_of_their_own(tmp_path: Path, whole: Path) -> None:
+    path = tmp_path / "chain.ogg"
+    path.write_bytes(ffmpeg("-t", 1, "-i", whole, *OPUS, "-f", "ogg", "-") * 20)
+    assert probe_media(path).duration_ms == 20_000
+    assert len(read_audio(path)) == 320_000
+
+
+def test_a_link_of_other_streams_is_told(tmp_path: Path, whole: Path) -> None:
+    path = tmp_path / "chain.ogv"
+    path.write_bytes(b"".join(ffmpeg("-t", 2, "-i", whole, *link, "-f", "ogg", "-") for link in (THEORA, OPUS)))
+    with pytest.raises(MediaError, match="a link of other streams begins at byte"):
+        read_audio(path)
 
 
 def test_a_slide_is_on_the_screen_until_the_next_one_in_joined_recordings(tmp_path: Path) -> None:
