@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from datasets.files import write_bytes
 from datasets.ids import make_clip_id
 from datasets.outside_text import make_csv, unguard_cell
+from datasets.tables import read_table
 
 FOLDER = "listening"
 ANSWERS = ("yes", "no", "unsure")
@@ -49,13 +52,17 @@ def keep_answers(root: str, path: Path) -> None:
     """Check a sheet's CSV and keep it in the root; the same answers twice count once.
 
     Raises:
-        ValueError: not a sheet's CSV, or no answer in it; names the line. OSError: a file that cannot be read.
+        ValueError: not a sheet's CSV (names the line), no answer in it, or none about a clip of this root.
+        OSError: a file that cannot be read.
     """
     if "://" in root:
         raise ValueError(f"answers are kept under a local root, got {root}")
     rows = list(_parse(path.read_bytes(), path))
     if not any(row["answer"] for row in rows):
         raise ValueError(f"{path} holds no answer: judge some clips in report.html, and save the CSV again")
+    about = pa.array([row["clip_id"] for row in rows if row["answer"]])
+    if not pc.any(pc.is_in(read_table(root, "clips", ["clip_id"])["clip_id"], about)).as_py():
+        raise ValueError(f"{path} is about other clips than {root} has, such as {about[0]}: name the root it is of")
     _write(root, make_csv(_COLUMNS, rows))
 
 

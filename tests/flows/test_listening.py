@@ -65,8 +65,14 @@ def test_of_several_judges_the_majority_counts_and_a_sheet_given_twice_counts_on
 
 
 def test_answers_about_clips_of_before_do_not_count(root, kept, tmp_path):
-    keep_answers(root, write_sheet(tmp_path / "a.csv", [("gone_000000000_000008000", "no")]))
-    assert measure_precision(root, kept) is None
+    keep_answers(root, write_sheet(tmp_path / "a.csv", [("gone_000000000_000008000", "no"), (CLIPS[0], "yes")]))
+    assert measure_precision(root, kept.iloc[1:]) is None
+
+
+def test_a_sheet_of_another_root_is_refused(root, tmp_path):
+    sheet = write_sheet(tmp_path / "a.csv", [("other_000000000_000008000", "no")])
+    done = CliRunner().invoke(app, ["report", "--root", root, "--listened", str(sheet)])
+    assert done.exit_code == 3 and "such as other_000000000_000008000" in done.stderr, done.output
 
 
 def test_a_takedown_forgets_the_answers_about_its_clips_and_keeps_the_others(root, kept, tmp_path):
