@@ -4,19 +4,32 @@ ROOT/exports/FORMAT/VERSION holds files, the release's terms, export.json and, w
 give equal exports, byte for byte, with the same version of the library. A withdrawn release takes its exports along.
 """
 
+import gzip
+import json
 import re
 import shutil
 import tarfile
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import IO, Any, get_args
 
 import fsspec
 
 from datasets.files import read_json, sha256_of, write_json
 from datasets.outside_text import one_line
-from datasets.releases.layout import CARD_FILE, MANIFEST_FILE, SUMS_FILE, TOMBSTONES_FILE
-from datasets.releases.seals import UNFIT, check_files, check_list, check_place, read_sums, sum_files, write_sums
+from datasets.releases.layout import CARD_FILE, MANIFEST_FILE, SUMS_FILE, TOMBSTONES_FILE, version_key
+from datasets.releases.seals import (
+    UNFIT,
+    check_files,
+    check_list,
+    check_place,
+    read_object,
+    read_sums,
+    sum_files,
+    write_sums,
+)
 from datasets.releases.settings import ExportFormat
 from datasets.tombstones import hash_id
 
@@ -30,6 +43,9 @@ _FILES = {
     "search-page": r"index\.html",
 }
 """What an export has beside its papers."""
+_MEMBERS = {"webdataset": r"[\w-]+\.(json|\w+\.npy)", "lhotse": r"[\w-]+\.(json|npy|nodata|nometa)"}
+"""What its archives hold: a reader runs what is called otherwise, such as a pickle."""
+_MAX_CUT_BYTES = 1 << 20
 
 Row = dict[str, Any]
 
@@ -81,7 +97,7 @@ def verify_export(place: str | Path) -> list[str]:
         for check in (check_place, _check_papers, _check_clips):
             for problem in check(str(place)) if not problems else ():
                 problems.append(one_line(problem))
-    except (*UNFIT, tarfile.TarError) as error:
+    except (*UNFIT, tarfile.TarError, EOFError, zlib.error) as error:
         problems.append(one_line(f"{place}: its papers do not fit together: {type(error).__name__}: {error}"))
     return problems
 
@@ -95,7 +111,8 @@ def _check_papers(place: str) -> Iterator[str]:
     yield from problems
     if problems:
         return
-    told = read_json(f"{place}/{EXPORT_FILE}")
+    told = read_object(f"{place}/{EXPORT_FILE}")
+    version_key(told["version"])
     if told["files"] | {EXPORT_FILE: sha256_of(f"{place}/{EXPORT_FILE}")} != sums:
         yield f"{EXPORT_FILE}: names other files or sums than {SUMS_FILE}"
     for name in sums:
@@ -104,16 +121,26 @@ def _check_papers(place: str) -> Iterator[str]:
 
 
 def _check_clips(place: str) -> Iterator[str]:
-    """By the names in its archives: clips of every split as many as told, no video in two, none that was taken down."""
+    """By the names in its archives: what a reader expects there, clips of every split as many as told and as many as
+    cuts, no video in two, none that was taken down."""
     fs, base = fsspec.core.url_to_fs(place)
     told = read_json(f"{place}/{EXPORT_FILE}")
     gone = {line.rpartition("\t")[2] for line in fs.cat_file(f"{base}/{TOMBSTONES_FILE}").decode().splitlines()}
     clips: dict[str, set[str]] = {}
+    cuts: dict[str, list[str]] = {}
     for name in told["files"]:
-        if name.endswith(".tar"):
-            split = name.removeprefix("data/").replace("/", "-").partition("-")[0]
-            with fs.open(f"{base}/{name}") as opened, tarfile.open(fileobj=opened, mode="r|") as archive:
-                clips.setdefault(split, set()).update(member.name.partition(".")[0] for member in archive)
+        split = name.removeprefix("data/").replace("/", "-").partition("-")[0]
+        with fs.open(f"{base}/{name}") as opened:
+            if name.endswith(".tar"):
+                members, strange = _read_members(opened, _MEMBERS[told["format"]])
+                clips.setdefault(split, set()).update(member.partition(".")[0] for member in members)
+                if strange:
+                    yield f"{name}: holds {strange[0]!r}: no file of a clip, or there twice"
+            elif name.endswith(".gz"):
+                cuts.setdefault(split, []).extend(_read_cuts(opened))
+    for split, ids in cuts.items():
+        if sorted(ids) != sorted(clips.get(split, ())):
+            yield f"data/{split}: its cuts are not the clips of its archives, each once"
     videos = {split: {clip_id.rsplit("_", 2)[0] for clip_id in found} for split, found in clips.items()}
     for split in {**told["splits"], **clips} if told["format"] != "search-page" else ():
         count = told["splits"].get(split)
@@ -127,3 +154,29 @@ def _check_clips(place: str) -> Iterator[str]:
     for video_id in sorted(seen):
         if hash_id("video", video_id) in gone:
             yield f"{video_id}: was taken down, and is in the export"
+
+
+def _read_members(opened: IO[bytes], pattern: str) -> tuple[list[str], list[str]]:
+    """(names of an archive's members, those that are no file, of another name, or there twice)"""
+    with tarfile.open(fileobj=opened, mode="r|") as archive:
+        found = [(member.name, member.isreg()) for member in archive]
+    names = Counter(name for name, _ in found)
+    return list(names), [n for n, is_file in found if not is_file or not re.fullmatch(pattern, n) or names[n] > 1]
+
+
+def _read_cuts(opened: IO[bytes]) -> list[str]:
+    """Ids of lhotse's cuts; raises ValueError for one that would have its reader open a file or run a command."""
+
+    def check(part: Row) -> Row:
+        is_here = part.get("storage_type", "shar") == "shar" and not part.get("storage_path")
+        if not is_here or {"recording", "sources"}.intersection(part):
+            raise ValueError("a cut names a place beside the archives")
+        return part
+
+    ids = []
+    with gzip.open(opened) as lines:
+        while line := lines.readline(_MAX_CUT_BYTES):
+            if not line.endswith(b"\n"):
+                raise ValueError(f"a cut of more than {_MAX_CUT_BYTES} bytes")
+            ids.append(json.loads(line, object_hook=check)["id"])
+    return ids

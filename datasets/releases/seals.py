@@ -90,8 +90,6 @@ def check_seals(release: str) -> Iterator[str]:
     for path in sums:
         if not path.startswith("data/") and path not in (*PAPERS, BILL_FILE):
             yield f"{one_line(path)}: no paper that a release has"
-        elif sums[path] == _SUM_OF_NOTHING:
-            yield f"{path}: empty, and no file of a release is"
     problems = list(check_files(release, sums, _second_sums(release)))
     yield from problems or _check_second_sums(release, sums)
 
@@ -112,6 +110,8 @@ def check_list(place: str, papers: Sequence[str]) -> Iterator[str]:
             yield f"{SUMS_FILE}: not a sum and a name: {one_line(path)!r}"
         elif not is_inside(path):
             yield f"{SUMS_FILE}: names a file outside of the release: {one_line(path)!r}"
+        elif digest == _SUM_OF_NOTHING:
+            yield f"{one_line(path)}: empty, and no published file is"
     names = [path for _, path in lines]
     for path, times in Counter(names).items():
         if times > 1:
@@ -185,7 +185,7 @@ def _second_sums(release: str) -> dict[str, tuple[str, int | None]]:
         return {}
 
 
-def _read_object(path: str) -> dict[str, Any]:
+def read_object(path: str) -> dict[str, Any]:
     """An object of JSON; raises ValueError for a name that stands twice in one, of which each reader takes another."""
 
     def take_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _check_second_sums(release: str, sums: Mapping[str, str]) -> Iterator[str]:
     """The two lists of the same files against each other, although every file is what the first says."""
     for name in (name for name in sums if name.endswith(".json")):
         try:
-            _read_object(f"{release}/{name}")
+            read_object(f"{release}/{name}")
         except UNFIT as error:
             yield f"{name}: is no object of JSON: {error}"
             return

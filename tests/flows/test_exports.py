@@ -1,11 +1,13 @@
 """Exports of a release: read back by their own libraries, sealed, the same twice, gone with what was taken down."""
 
+import gzip
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -210,7 +212,68 @@ def name_a_file_twice(folder):
     (folder / "SHA256SUMS").write_text("".join(f"{line}\n" for line in [lines[0], *lines]))
 
 
+def add_member(name, kind=tarfile.REGTYPE):
+    """Another member at the end of the first archive, everything sealed anew."""
+
+    def tamper(folder):
+        with tarfile.open(min(folder.rglob("*.tar")), "a") as archive:
+            clip_id = archive.getnames()[0].partition(".")[0]
+            member = tarfile.TarInfo(name.replace("CLIP", clip_id))
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+        reseal(folder)
+
+    return tamper
+
+
+def change_cuts(change):
+    """Other lines of cuts, everything sealed anew."""
+
+    def tamper(folder):
+        path = min(folder.rglob("cuts.*.gz"))
+        cuts = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        path.write_bytes(gzip.compress("".join(f"{json.dumps(cut)}\n" for cut in change(cuts)).encode()))
+        reseal(folder)
+
+    return tamper
+
+
+def spoil_cuts(content):
+    return lambda folder: (min(folder.rglob("cuts.*.gz")).write_bytes(content), reseal(folder))
+
+
+COMMAND = {"id": "x", "sampling_rate": 16000, "sources": [{"type": "command", "channels": [0], "source": "id"}]}
+CUT_TAMPERS = {
+    "a cut less": (change_cuts(lambda cuts: cuts[1:]), "not the clips of its archives"),
+    "a cut twice": (change_cuts(lambda cuts: [*cuts, cuts[0]]), "not the clips of its archives"),
+    "a cut of another clip": (
+        change_cuts(lambda cuts: [{**cuts[0], "id": "stranger"}, *cuts[1:]]), "not the clips of its archives"),
+    "a cut that runs a command": (
+        change_cuts(lambda cuts: [{**cuts[0], "recording": COMMAND}, *cuts[1:]]), "names a place beside"),
+    "a cut that opens a file": (
+        change_cuts(lambda cuts: [{**cut, "features": {**cut["features"], "storage_path": "/etc"}} for cut in cuts]),
+        "names a place beside"),
+    "a cut without an end": (spoil_cuts(gzip.compress(bytes(1 << 24))), "a cut of more than"),
+    "cuts cut short": (spoil_cuts(gzip.compress(b"{}" * 9000)[:-20]), "do not fit together"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CUT_TAMPERS)
+def test_a_tamper_of_cuts_is_found(copy, kind):
+    tamper, words = CUT_TAMPERS[kind]
+    folder = export_path(copy, "lhotse", "1.0.0")
+    tamper(folder)
+    problems = verify_place(folder)
+    assert any(words in problem for problem in problems), problems
+
+
 TAMPERS = {
+    **{f"{kind} in an archive": (add_member(name, of), "no file of a clip, or there twice") for kind, name, of in (
+        ("a link", "CLIP.more.npy", tarfile.SYMTYPE), ("a device", "CLIP.more.npy", tarfile.CHRTYPE),
+        ("a pickle", "CLIP.pyd", tarfile.REGTYPE), ("a name twice", "CLIP.json", tarfile.REGTYPE),
+        ("a way out", "../../etc/CLIP.json", tarfile.REGTYPE))},
+    "a paper emptied": (lambda folder: ((folder / "LICENSE").write_text(""), reseal(folder)), "LICENSE: empty"),
+    "a version that is none": (lambda folder: reseal(folder, version="\x1b[2J"), "a version is three numbers"),
     "a name twice": (name_a_file_twice, "more than once"),
     "a paper gone, everything sealed anew": (
         lambda folder: ((folder / "LICENSE").unlink(), reseal(folder)), "does not list LICENSE"),
