@@ -165,7 +165,7 @@ def unexpected_share(root: str) -> float:
 
 def to_rich(frame: pd.DataFrame, title: str) -> Table:
     """A data frame as a terminal table; fractions with one decimal, absent values blank."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for column in frame.columns:
         is_number = pd.api.types.is_numeric_dtype(frame[column])
         # Words wrap in a narrow terminal: a command that mends, or where a copy lies, must not end in dots.

@@ -75,7 +75,8 @@ def run_demo(config: Config, photographs: Path | None) -> None:
         from flows.report.gallery import build_gallery
         from flows.stages.pipeline import do_all, pipeline
 
-        console.print(f"channel in {channel}, at {address}: the first videos are curated while the last are rendered")
+        told = f"channel in {channel}, at {address}: the first videos are curated while the last are rendered"
+        console.print(told, markup=False)
         run_flow(start, pipeline, do_all, point_at(config, address), retry=())
     build_gallery(config)
     console.print(f"demo ended after {time.monotonic() - began:.0f} s")

@@ -18,7 +18,6 @@ from flows.commands.shared import (
     SetOption,
     finish,
     one_line_errors,
-    out,
     read_config,
     read_retry,
     require_tables,
@@ -74,9 +73,9 @@ def publish(
             show({"release": preview(settings, tuple(to or ()), form)}, json)
             return
         version = run_flow(start, publish_flow, publish_root, settings, measure, tuple(to or ()), sign, form)
-    out.print(f"release {version}: {settings.root}/releases/{version}")
+    print(f"release {version}: {settings.root}/releases/{version}")
     for made in exports_of(settings, form):
-        out.print(f"{made}: {export_path(settings.root, made, version)}")
+        print(f"{made}: {export_path(settings.root, made, version)}")
 
 
 def verify(
@@ -109,7 +108,7 @@ def verify(
         print(f"error: {problem}", file=sys.stderr)
     if problems:
         raise typer.Exit(ExitCode.STOPPED)
-    out.print(f"{place}: everything is what the certificate and the sums say")
+    print(f"{place}: everything is what the certificate and the sums say")
 
 
 def regenerate(
@@ -201,7 +200,7 @@ def am_i_in(
         clips, was_removed = find_video(release, video)
         meant = did_you_mean(video, read_shards(release, columns=["video_id"])["video_id"].unique().to_pylist())
     for clip in clips:
-        out.print(f"{clip['clip_id']}: {clip['split']}, {clip['start_ms']} to {clip['end_ms']} ms", highlight=False)
+        print(f"{clip['clip_id']}: {clip['split']}, {clip['start_ms']} to {clip['end_ms']} ms")
     if clips:
         print(f"yes: {len(clips)} clips; to have them removed, see RESPONSIBLE_USE.md of the release")
     else:

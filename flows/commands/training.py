@@ -14,7 +14,6 @@ from flows.commands.shared import (
     RootOption,
     SetOption,
     one_line_errors,
-    out,
     print_json,
     read_config,
     require_tables,
@@ -47,7 +46,7 @@ def pretrain(
     from flows.stages.train import pretrain_model
 
     with one_line_errors():
-        out.print(f"checkpoint: {run_flow(start, pretrain_flow, pretrain_model, settings)}", soft_wrap=True)
+        print(f"checkpoint: {run_flow(start, pretrain_flow, pretrain_model, settings)}")
 
 
 def finetune(
@@ -69,7 +68,7 @@ def finetune(
     from flows.stages.train import train_model
 
     with one_line_errors():
-        out.print(f"checkpoint: {run_flow(start, finetune_flow, train_model, settings)}", soft_wrap=True)
+        print(f"checkpoint: {run_flow(start, finetune_flow, train_model, settings)}")
 
 
 def evaluate(
@@ -226,7 +225,7 @@ def import_original(
 
     with one_line_errors():
         for line in run_flow(start, import_flow, import_files, settings, tuple(files)):
-            out.print(line, soft_wrap=True, highlight=False)
+            print(line)
 
 
 def export_original(
@@ -245,4 +244,4 @@ def export_original(
 
     with one_line_errors():
         for path in export_flow(settings, str(folder)):
-            out.print(path, soft_wrap=True, highlight=False)
+            print(path)

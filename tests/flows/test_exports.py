@@ -319,7 +319,7 @@ def test_publish_makes_the_format_that_is_asked_for_and_those_of_its_settings(tm
     assert "webdataset, search-page" in asked.output and not (tmp_path / "root" / "exports").exists()
     done = CliRunner().invoke(app, [*command, "--to", str(away)])
     assert done.exit_code == 0, done.output
-    assert f"search-page:{root}/exports/search-page/1.0.0" in "".join(done.output.split())
+    assert f"search-page: {root}/exports/search-page/1.0.0\n" in done.output
     assert verify_root(root) == [] and export_path(root, "webdataset", "1.0.0").is_dir()
     for place in (away, away / "1.0.0", export_path(root, "webdataset", "1.0.0")):
         checked = CliRunner().invoke(app, ["verify", str(place)])

@@ -276,6 +276,14 @@ def test_an_id_that_a_release_or_a_catalog_lacks_is_told_with_the_nearest(tmp_pa
     assert removed.exit_code == 2 and removed.stderr.endswith("did you mean 'onion'?\n"), removed.output
 
 
+def test_a_path_is_printed_whole_in_one_line_whatever_it_holds(tmp_path):
+    root = make_root(tmp_path / "[bold]films[/bold] [link=x]" / ("a long name " * 8).strip())
+    checked = CliRunner().invoke(app, ["verify", root])
+    assert (checked.exit_code, checked.stdout) == (0, f"{root}: everything is what the certificate and the sums say\n")
+    shown = CliRunner().invoke(app, ["inspect", "video-00001", "--root", root])
+    assert shown.exit_code == 0, shown.output
+
+
 def test_a_port_in_use_is_named(tmp_path):
     (tmp_path / "catalog.json").write_text('{"items": []}')
     with socket.create_server(("127.0.0.1", 0)) as taken:
