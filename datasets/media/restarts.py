@@ -115,6 +115,7 @@ def _stretches(packets: Iterable[tuple[int, float, float]], times: Mapping[int, 
     stretches = [_Stretch()]
     current: dict[int, int] = {}
     last_s: dict[int, float] = {}
+    guessed: dict[int, int] = {}  # by stream, its last packet behind guessed times
     counts: Counter[int] = Counter()
     for index, start_s, end_s in packets:
         number = counts[index]
@@ -131,8 +132,10 @@ def _stretches(packets: Iterable[tuple[int, float, float]], times: Mapping[int, 
             is_known = at < len(stretches) - 1 and newest.start_s - 1 <= dts_s <= newest.end_s + MOST_APART_S
             num_wanted = MOST_FRAMES if is_within else 1 if is_known else LEAST_CONFIRMING
             ahead = times[index][number : number + (num_wanted if is_known else max(num_wanted, CONFIRMING))]
-            if len(ahead) < num_wanted or not all(map(_follows, ahead[1:], ahead[:-1])):
+            is_still = is_within and number - guessed.get(index, -MOST_FRAMES) < MOST_FRAMES
+            if is_still or len(ahead) < num_wanted or not all(map(_follows, ahead[1:], ahead[:-1])):
                 last_s[index] = dts_s if is_within else before_s
+                guessed[index] = number if is_within else -MOST_FRAMES
                 continue  # a damaged time, or a guessed one
             is_apart = not _follows(dts_s, newest.start_s - 1)
             if _is_dense(times[index], number):

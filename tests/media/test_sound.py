@@ -96,10 +96,10 @@ def overwritten(first: float, last: float) -> Callable[[av.Packet, float], av.Pa
     return change
 
 
-def joined(folder: Path, name: str, first: tuple[object, ...], second: tuple[object, ...]) -> Path:
-    """Three seconds of one sound, then of another, in one MPEG-TS."""
+def joined(folder: Path, name: str, *sounds: tuple[object, ...]) -> Path:
+    """Three seconds of each sound, one after another, in one MPEG-TS."""
     data = b""
-    for i, sound in enumerate((first, second)):
+    for i, sound in enumerate(sounds):
         piece = with_picture(folder, f"{name}_{i}.ts", *sound, *AAC, "-output_ts_offset", 3 * i, seconds=3)
         data += piece.read_bytes()
     (folder / f"{name}.ts").write_bytes(data)
@@ -203,6 +203,14 @@ def test_sound_may_change_its_layout_or_rate(folder: Path, name: str) -> None:
         assert abs(len(found) - 96000) <= 2 * LENGTH_TOLERANCE
         assert misfit(found[3200:44800], first[3200:44800], PRIMING) < 0.05
         assert misfit(found[51200:92800], second[3200:44800], PRIMING) < 0.05
+
+
+def test_sound_that_comes_back_to_its_rate_goes_on(folder: Path) -> None:
+    path = joined(folder, "back", chirp(3, 22050), chirp(3, 48000), chirp(3, 22050))
+    right = np.frombuffer(ffmpeg(*chirp(3, 22050), *TIMED), np.int16) / np.float32(32768)
+    found = read_audio(path)
+    assert abs(len(found) - 144_000) <= 3 * LENGTH_TOLERANCE
+    assert misfit(found[99_200:140_800], right[3200:44_800], PRIMING) < 0.05
 
 
 def test_damaged_packets_are_silence_and_told(folder: Path) -> None:
