@@ -12,8 +12,9 @@ from typing import Any
 
 from datasets.media.container import MediaFault, demux, open_media
 from datasets.media.durations import duration_us, is_bare_sound, last_end_us
-from datasets.media.restarts import restarts_of
+from datasets.media.restarts import MOST_GUESSED_S, restarts_of
 from datasets.media.tracks import choose_picture, choose_sound, is_counted
+from datasets.media.waveforms import may_be_late
 from datasets.outcomes import MediaError
 from extract.language import base_language
 
@@ -85,9 +86,10 @@ def probe_sound(path: str | Path, audio_track: int | None = None) -> tuple[int, 
         tick_ms = 1000 * stream.time_base
         origin_ms = Fraction(container.start_time or 0, 1000)
         start_ms = 0 if stream.start_time is None else max(0, round(stream.start_time * tick_ms - origin_ms))
+        length_ms = _duration_ms(container, Path(path))
         if not stream.duration or is_bare_sound(container) or restarts_of(container):
-            return stream.index, start_ms, max(start_ms, _duration_ms(container, Path(path)))
-        return stream.index, start_ms, start_ms + int(stream.duration * tick_ms)
+            return stream.index, start_ms, max(start_ms, length_ms)
+        return stream.index, start_ms, min(start_ms + int(stream.duration * tick_ms), length_ms)
 
 
 def sound_frames(container: Any, stream: Any, start_ms: int, end_ms: int | None) -> Iterator[Any]:
@@ -114,7 +116,8 @@ def sound_frames(container: Any, stream: Any, start_ms: int, end_ms: int | None)
         for frame in frames:
             if frame.pts is not None:
                 frame.pts, frame.time_base = frame.pts * split - shift, stream.time_base / split
-            is_past = end is not None and frame.pts is not None and frame.pts >= end
+            late = round(1000 * MOST_GUESSED_S * ticks_per_ms) if may_be_late(frame, float(stream.time_base)) else 0
+            is_past = end is not None and frame.pts is not None and frame.pts >= end + late
             yield frame
             if is_past:
                 return

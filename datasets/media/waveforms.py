@@ -42,6 +42,12 @@ def first_tick(stream: Any) -> int | None:
     return begins
 
 
+def may_be_late(frame: Any, tick_s: float) -> bool:
+    """Whether a frame may come before its time says, by up to MOST_GUESSED_S: libavformat takes it for longer."""
+    is_longer: bool = (frame.duration or 0) * tick_s > 1.1 * frame.samples / frame.sample_rate
+    return is_longer
+
+
 class Waveform:
     """The samples of one track, as its frames come."""
 
@@ -66,7 +72,6 @@ class Waveform:
         self._times_s: list[float] = []
         self._position: int | None = None
         self._block_s = self._guessed_s = self._next_s = self._tick_s = 0.0
-        self._first_rate = 0
         self._tolerance_s = LATE_START_S
         self._is_placed = False
         self._num_late = 0
@@ -89,10 +94,9 @@ class Waveform:
         off_s = time_s - self._next_s
         # MPEG-TS has times for packets of many frames, and libavformat guesses those within: too early, for a while,
         # or, where they became shorter with another rate, too late.
-        self._first_rate = self._first_rate or frame.sample_rate
-        is_guessed = frame.sample_rate != self._first_rate and (frame.duration or 0) * self._tick_s > 1.1 * length_s
-        self._guessed_s = self._guessed_s + length_s if off_s < -JUMP_S or (is_guessed and off_s > JUMP_S) else 0.0
-        is_off = (off_s > JUMP_S and not is_guessed) or self._guessed_s > BLOCK_S
+        is_late = may_be_late(frame, self._tick_s)
+        self._guessed_s = self._guessed_s + length_s if off_s < -JUMP_S or (is_late and off_s > JUMP_S) else 0.0
+        is_off = (off_s > JUMP_S and not is_late) or self._guessed_s > BLOCK_S
         if kind != self._kind or (is_off and abs(off_s) < LONGEST_JUMP_S):
             self._end_block(is_end=True)
             self._close_graph()
@@ -162,12 +166,14 @@ class Waveform:
         """Where reading begins, in samples; after a gap the first time counts, as for ffmpeg.
 
         Containers round times, some to milliseconds: the mean over a second says it better, without those that
-        libavformat guessed too early, as of frames that Matroska stores together. By as much as the track's own first
-        time was rounded all of it is off, for ffmpeg, which counts samples from there: so is a part of it.
+        libavformat guessed too early, as of frames that Matroska stores together, or too late: these go back. By as
+        much as the track's own first time was rounded all of it is off, for ffmpeg, which counts samples from there: so
+        is a part of it.
         """
         sizes = [frame.samples for frame in self._block]
         places = np.array(self._times_s) * rate - np.cumsum([0, *sizes[:-1]])
-        place = float(np.mean(places[places >= places.max() - ROUNDED_S * rate]))
+        best = places.min() if (np.diff(self._times_s) < -ROUNDED_S).any() else places.max()
+        place = float(np.mean(places[abs(places - best) <= ROUNDED_S * rate]))
         if self._origin_s is None or self._tick_s * rate <= 1:
             return place
         step = gcd(VORBIS_STEP, *sizes) if self._times_s[0] - self._origin_s > self._tick_s else 0

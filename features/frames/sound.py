@@ -1,11 +1,13 @@
 """The waveform of a clip: the one sound track that is heard, on the clip's clock."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from datasets.media.container import open_media
+from datasets.media.restarts import MOST_GUESSED_S
 from datasets.media.tracks import choose_sound
-from datasets.media.waveforms import Waveform, first_tick, trim_filters
+from datasets.media.waveforms import Waveform, first_tick, may_be_late, trim_filters
 from datasets.outcomes import MediaError
 from features.frames.decoded import Float32
 from features.frames.demuxer import Demuxer
@@ -43,10 +45,12 @@ class Sound:
 
     def push(self, frame: Any) -> bool:
         """Put a frame in; whether the stream has now given all of the clip."""
+        tick = self.times.clock(self.stream).tick
+        late = round(Fraction(MOST_GUESSED_S) / tick) if may_be_late(frame, float(self.stream.time_base)) else 0
         frame.pts = time = self.times.to_clip_time(self.stream, frame.pts, frame.duration)
-        frame.time_base = self.times.clock(self.stream).tick
+        frame.time_base = tick
         self.waveform.push(frame)
-        return self.times.is_past(self.stream, time)
+        return self.times.is_past(self.stream, time - late)
 
     def push_counted(self, path: Path) -> int:
         """Put in all frames from the file's beginning on, where only they tell the time; how many were damaged."""
