@@ -204,7 +204,7 @@ def test_sound_may_change_its_layout_or_rate(folder: Path, name: str) -> None:
         assert misfit(found[3200:44800], first[3200:44800], PRIMING) < 0.05
         assert misfit(found[51200:92800], second[3200:44800], PRIMING) < 0.05
     for found in (read_audio(path, 4000, 5500), decode_clip(path, 4000, 5500).waveform):
-        assert len(found) == 24_000
+        assert abs(len(found) - 24_000) <= 1
         assert misfit(found, second[16_000:40_000], PRIMING) < 0.05
 
 
