@@ -207,6 +207,7 @@ def test_clips_that_a_list_gave_are_played_on_the_page_and_nothing_speaks_of_seg
         shutil.rmtree(root / name)
     page = build(root)
     assert 'id="player"' in page and "what the list that named it says" in page
+    assert "<button data-action" not in page  # they go from strip to strip
     assert "segmented</div>" not in page and 'id="videos"' not in page
 
 
