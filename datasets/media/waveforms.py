@@ -79,6 +79,8 @@ class Waveform:
         self.num_samples = 0
         self.num_silent = 0
         """Samples among them for which the track has nothing."""
+        self.num_unheard = 0
+        """Samples that the track has at times which had passed when they came: its clock went back."""
         self.lone_channel: int | None = None
         """The channel that was heard alone, where all of them cancel out."""
         self.lone_channel_s = 0.0
@@ -141,7 +143,10 @@ class Waveform:
     def describe(self) -> str | None:
         """What people should know of the sound; None of ordinary sound."""
         missing = f"{self.missing_s:.1f} of {self.num_samples / SAMPLING_RATE:.1f} s of sound missing"
-        return "; ".join(filter(None, [missing if self.missing_s >= 0.05 else None, self.describe_channels()])) or None
+        unheard_s = self.num_unheard / SAMPLING_RATE
+        again = f"{unheard_s:.1f} s of sound lie at times that had passed, and are not heard"
+        told = [missing if self.missing_s >= 0.05 else None, again if unheard_s >= 0.5 else None]
+        return "; ".join(filter(None, [*told, self.describe_channels()])) or None
 
     def describe_channels(self) -> str | None:
         """Where one channel is heard alone; None where all are, as ordinarily."""
@@ -227,9 +232,10 @@ class Waveform:
                 if is_off and gap > 0:
                     self._add_silence(gap)
                 self._tolerance_s, self._is_placed = JUMP_S, True
-            samples = frame.to_ndarray().reshape(-1)[self._num_late :]
-            self._num_late -= min(self._num_late, frame.samples)
-            self._add(samples)
+            num_unheard = min(self._num_late, frame.samples)
+            self._num_late -= num_unheard
+            self.num_unheard += num_unheard
+            self._add(frame.to_ndarray().reshape(-1)[num_unheard:])
 
     def _add(self, samples: npt.NDArray[Any]) -> None:
         self._chunks.append(samples)

@@ -9,7 +9,7 @@ import pytest
 from datasets.media.restarts import LEAST_FORWARD_S
 from datasets.outcomes import MediaError
 from extract.container import probe_media, probe_sound
-from extract.sound import read_audio
+from extract.sound import audio_chunks, read_audio
 from features.frames import decode_clip
 from features.frames.sound import read_waveform
 from tests.media.render import X264, ffmpeg, film, grey, reference_rows
@@ -79,6 +79,16 @@ def test_a_link_of_other_streams_is_told(tmp_path: Path, whole: Path) -> None:
     path.write_bytes(b"".join(ffmpeg("-t", 2, "-i", whole, *link, "-f", "ogg", "-") for link in (THEORA, OPUS)))
     with pytest.raises(MediaError, match="a link of other streams begins at byte"):
         read_audio(path)
+
+
+@pytest.mark.parametrize("muxer", ["flac", "matroska"])
+def test_where_clocks_are_not_followed_what_is_lost_is_told(muxer: str, tmp_path: Path, whole: Path) -> None:
+    path = tmp_path / "joined"
+    path.write_bytes(ffmpeg("-t", 4, "-i", whole, *FLAC, "-f", muxer, "-") * 2)
+    with audio_chunks(path) as chunks:
+        list(chunks)
+    assert chunks.waveform.num_unheard == pytest.approx(48_000, abs=LAG)
+    assert chunks.describe() is not None
 
 
 def test_a_slide_is_on_the_screen_until_the_next_one_in_joined_recordings(tmp_path: Path) -> None:
