@@ -109,7 +109,7 @@ def check_content(release: str) -> Iterator[str]:
                 yield f"{path}: a clip_id that does not say its own video and times"
             speech_ms, length_ms = keys["speech_ms"], pc.subtract(keys["end_ms"], keys["start_ms"])
             hashes = pc.match_substring_regex(keys["channel_hash"], "^[0-9a-f]{64}$")
-            addresses = pc.match_substring_regex(keys["url"], "^https?://")
+            addresses = pc.match_substring_regex(keys["url"], r"^(https?://|folder:[\w-]+$)")
             if not (pc.all(hashes).as_py() is not False and pc.all(addresses).as_py() is not False):
                 yield f"{path}: a channel that is not hashed, or an address that is none of the web"
             if pc.any(pc.or_(pc.less(speech_ms, 0), pc.greater(speech_ms, length_ms))).as_py():

@@ -248,6 +248,19 @@ def test_features_that_are_missing_say_what_to_do(tmp_path):
         build(root)
 
 
+@pytest.mark.parametrize(
+    "url", ["folder:19598c8c9febfaa7a7b8", "https://example.org/watch?v=a", "http://example.org/a"]
+)
+def test_a_release_of_any_source_is_whole(tmp_path, url):
+    root = make_root(tmp_path / "root")
+    (path,) = list_parts(root, "videos")
+    videos = pq.ParquetFile(path).read()
+    place = videos.schema.get_field_index("url")
+    write_part(root, "videos", videos.set_column(place, videos.schema.field("url"), pa.repeat(url, len(videos))))
+    build(root)
+    assert read_shards(release_path(root, "1.0.0"))["url"].unique().to_pylist() == [url]
+
+
 def test_am_i_in_answers_yes_no_and_removed(tmp_path):
     root = make_root(tmp_path / "root")
     build(root)
