@@ -68,10 +68,7 @@ class _Shard:
 def check_content(release: str) -> Iterator[str]:
     """What the sums cannot know: that the shards hold what the papers say."""
     manifest = read_manifest(release)
-    yield from _check_names(manifest)
-    told = read_json(f"{release}/{CROISSANT_FILE}")
-    if (told["name"], told["version"]) != (manifest["name"], manifest["version"]):
-        yield f"{CROISSANT_FILE}: describes {told['name']} {told['version']}, which is another release"
+    yield from _check_names(manifest, read_json(f"{release}/{CROISSANT_FILE}"))
     shards = {}
     for file in manifest["files"]:
         shard = shards[file["family"], file["split"], file["path"].rpartition("/")[2]] = _read_shard(release, file)
@@ -104,22 +101,28 @@ def check_content(release: str) -> Iterator[str]:
         elif not metadata["video_id"].take(at).equals(keys["video_id"]):
             yield f"{path}: clips of other videos than data/metadata says"
         if family == "metadata":
-            rows = keys.select(["video_id", "start_ms", "end_ms", "clip_id"]).to_pylist()
-            if any(make_clip_id(row["video_id"], row["start_ms"], row["end_ms"]) != row["clip_id"] for row in rows):
-                yield f"{path}: a clip_id that does not say its own video and times"
-            speech_ms, length_ms = keys["speech_ms"], pc.subtract(keys["end_ms"], keys["start_ms"])
-            hashes = pc.match_substring_regex(keys["channel_hash"], "^[0-9a-f]{64}$")
-            addresses = pc.match_substring_regex(keys["url"], r"^(https?://|folder:[\w-]+$)")
-            if not (pc.all(hashes).as_py() is not False and pc.all(addresses).as_py() is not False):
-                yield f"{path}: a channel that is not hashed, or an address that is none of the web"
-            if pc.any(pc.or_(pc.less(speech_ms, 0), pc.greater(speech_ms, length_ms))).as_py():
-                yield f"{path}: a clip of less than no speech, or of more than its length"
+            yield from _check_metadata(path, keys)
     yield from _check_numbers(manifest, shards)
     yield from _check_splits(release, {key: shard.keys for key, shard in shards.items()})
 
 
-def _check_names(manifest: Mapping[str, Any]) -> Iterator[str]:
+def _check_metadata(path: str, keys: pa.Table) -> Iterator[str]:
+    """What metadata say of each clip: its id, its speech, its channel and its address."""
+    rows = keys.select(["video_id", "start_ms", "end_ms", "clip_id"]).to_pylist()
+    if any(make_clip_id(row["video_id"], row["start_ms"], row["end_ms"]) != row["clip_id"] for row in rows):
+        yield f"{path}: a clip_id that does not say its own video and times"
+    speech_ms, length_ms = keys["speech_ms"], pc.subtract(keys["end_ms"], keys["start_ms"])
+    if pc.any(pc.or_(pc.less(speech_ms, 0), pc.greater(speech_ms, length_ms))).as_py():
+        yield f"{path}: a clip of less than no speech, or of more than its length"
+    for name, pattern in (("channel_hash", "^[0-9a-f]{64}$"), ("url", r"^(https?://|folder:[\w-]+$)")):
+        if pc.all(pc.match_substring_regex(keys[name], pattern)).as_py() is False:
+            yield f"{path}: a {name} that no release has"
+
+
+def _check_names(manifest: Mapping[str, Any], croissant: Mapping[str, Any]) -> Iterator[str]:
     """What a release says that it is: by a format that we know, and with no less in it than that format has."""
+    if (croissant["name"], croissant["version"]) != (manifest["name"], manifest["version"]):
+        yield f"{CROISSANT_FILE}: describes {croissant['name']} {croissant['version']}, which is another release"
     release_format, families = manifest["release_format"], manifest["families"].values()
     has_format_2 = "run_sha256" in manifest or any("absent" in family for family in families)
     if release_format not in (1, RELEASE_FORMAT) or (release_format == 1 and has_format_2):

@@ -502,9 +502,9 @@ TAMPERS = {
         change_times(lambda times: [time + 10**6 for time in times]), "not in order within it"),
     "a time that is missing": (change_times(lambda times: [None, *times[1:]]), "not in order within it"),
     "a channel by its name": (
-        resealed(METADATA, replace_column("channel_hash", take_first("UCcook"))), "a channel that is not hashed"),
+        resealed(METADATA, replace_column("channel_hash", take_first("UCcook"))), "a channel_hash that no release has"),
     **{f"an address of {kind}": (
-        resealed(METADATA, replace_column("url", take_first(url))), "an address that is none of the web")
+        resealed(METADATA, replace_column("url", take_first(url))), "a url that no release has")
        for kind, url in (("this machine", "file:///etc/passwd"), ("a program", "javascript:alert(1)"))},
     "a version that follows a later one": (manifest(lambda told: told.update(previous="9.0.0")), "no version before"),
     "a version that follows itself": (manifest(lambda told: told.update(previous="1.0.0")), "no version before it"),
