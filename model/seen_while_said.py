@@ -1,17 +1,22 @@
 """Does what is said belong to what is seen? A score for every clip, of a head that never heard it or its video.
 
 Sound: stretches of a clip are compared with stretches drawn from other clips, by which a word is known again in another
-mouth. Picture: the pooled features. Ridge regression foretells the picture from the sound; the score is how much
-likelier the two are as a pair than apart, all being Gaussian. All of it is in closed form: there are no
-epochs and no learning rate. Clips are said to be apart by their fold: those of one video have one.
+mouth; or it is what an encoder of sound heard, which knows words already. Picture: the pooled features. Ridge
+regression foretells the picture from the sound; the score is how much likelier the two are as a pair than apart, all
+being Gaussian. All of it is in closed form: there are no epochs and no learning rate. Clips are said to be apart by
+their fold: those of one video have one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from datasets.tables import read_ok
 from model.calibration import Booleans, Floats, fit_platt
 from model.data import ClipSet
 from model.settings import AgreeSettings
@@ -165,7 +170,31 @@ class Agreement:
     """[N]."""
 
 
-def cross_fit(clips: ClipSet, folds: Integers, is_learned_from: Booleans, settings: AgreeSettings) -> Agreement:
+def read_heard(root: str | Path, clip_ids: Sequence[str]) -> Float32:
+    """What an encoder of sound heard in clips, from features_sound: mean and maximum over time, [N, 2 D].
+
+    Raises:
+        ValueError: a clip of which the table has nothing.
+    """
+    table = read_ok(root, "features_sound", ["clip_id", "values"])
+    at = pc.index_in(pa.array(clip_ids, table["clip_id"].type), table["clip_id"])
+    if at.null_count:
+        mend = "name features.encoder_sound and run featurize, or set agree.sound = 'log_mel'"
+        raise ValueError(f"agree.sound: features_sound has nothing of {at.null_count} of {len(clip_ids)} clips: {mend}")
+    heard = []
+    for value in (table["values"][place] for place in at.to_pylist()):
+        rows = value.values.flatten().to_numpy().reshape(len(value), -1).astype(np.float32)
+        heard.append(np.concatenate([rows.mean(axis=0), rows.max(axis=0)]))
+    return np.stack(heard)
+
+
+def cross_fit(
+    clips: ClipSet,
+    folds: Integers,
+    is_learned_from: Booleans,
+    settings: AgreeSettings,
+    heard: Float32 | None = None,
+) -> Agreement:
     """Score every clip by a head that learned from other folds only, and calibrate by the scores of other folds only.
 
     Args:
@@ -173,6 +202,7 @@ def cross_fit(clips: ClipSet, folds: Integers, is_learned_from: Booleans, settin
         folds: [N] from 0 on; clips that know of each other have the same.
         is_learned_from: [N]; others are scored only.
         settings: of the heads.
+        heard: [N, F] what was heard in each clip; log-mel frames are compared with templates when not given.
 
     Raises:
         ValueError: a fold is empty, or all of it is one video, or there is nothing to learn from outside of one.
@@ -186,8 +216,12 @@ def cross_fit(clips: ClipSet, folds: Integers, is_learned_from: Booleans, settin
         if len(learned) < 2 or num_videos < 2:
             told = f"fold {fold} of {settings.num_folds} has clips of {num_videos} videos, {len(learned)} to learn from"
             raise ValueError(f"{told}: it takes 2 of each; set agree.num_folds lower or curate more")
-        templates = draw_templates(clips, learned, settings.num_templates, rng)
-        sounds = np.stack([templates.compare(clips.frames(index)) for index in np.r_[learned, held]])
+        everything = np.r_[learned, held]
+        if heard is not None:
+            sounds = heard[everything]
+        else:
+            templates = draw_templates(clips, learned, settings.num_templates, rng)
+            sounds = np.stack([templates.compare(clips.frames(index)) for index in everything])
         head = fit_head(sounds[: len(learned)], clips.video[learned], settings)
         scores = head.score(sounds[len(learned) :], clips.video[held])
         own[held] = np.diag(scores)

@@ -138,6 +138,9 @@ class AgreeSettings(Settings):
 
     num_folds: int = Field(default=5, ge=2, le=50)
     """Heads, each of which scores what it did not learn from."""
+    sound: Annotated[Literal["log_mel", "features_sound"], IN_RECIPE_WHEN_SET] = "log_mel"
+    """What is heard: log_mel, stretches of it compared with those of other clips; or features_sound, what an encoder of
+    sound knows of words already (`features.encoder_sound`)."""
     num_templates: int = Field(default=1024, ge=8, le=8192)
     """Stretches of sound, of each of two lengths, that clips are compared with."""
     num_components: int = Field(default=64, ge=1, le=1024)

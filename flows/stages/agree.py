@@ -22,9 +22,10 @@ from flows.machinery.progress import logger
 from flows.machinery.run import Run, start_run
 from model.calibration import area_under_curve, calibration_error, reliability
 from model.data import load_clips
-from model.seen_while_said import CODE_VERSION, Agreement, cross_fit
+from model.seen_while_said import CODE_VERSION, Agreement, cross_fit, read_heard
 
 _READS = ("pooled", "log_mel")
+"""And features_sound, where `agree.sound` names it."""
 
 
 @flow(name="agree")
@@ -55,7 +56,7 @@ def score_clips(run: Run) -> None:
     recipe = recipe_of(
         "agreements", CODE_VERSION, settings, families, rows_digest(drawn), rows_digest(has_features),
         [rows_digest(pairs) for pairs in (group_pairs(groups) if groups is not None else ())],
-        [current_recipe(run.root, table) for table in _READS],
+        [current_recipe(run.root, table) for table in dict.fromkeys((*_READS, settings.sound))],
     )  # fmt: skip
     if current_recipe(run.root, "agreements") == recipe:
         return
@@ -65,7 +66,8 @@ def score_clips(run: Run) -> None:
     is_train = np.asarray(pc.equal(own["split"], "train"))
     weights = 1 + is_train.astype(np.int64) * len(clips)  # what is learned from is spread first
     folds = draw_folds(own.select(["clip_id", "video_id"]), settings.num_folds, settings.seed, groups, weights)
-    found = cross_fit(clips, folds, is_train, settings)
+    heard = read_heard(run.root, clips.clip_ids) if settings.sound == "features_sound" else None
+    found = cross_fit(clips, folds, is_train, settings, heard)
     columns = zip(clips.clip_ids, clips.video_ids, found.scores, found.probabilities, folds, strict=True)
     rows: list[dict[str, Any]] = [
         dict(zip(("clip_id", "video_id", "score", "probability", "fold"), values, strict=True)) | OK

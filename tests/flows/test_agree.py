@@ -2,13 +2,17 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from retrieval_roots import COMMON, clip_ids_of, write_retrieval_root
 
 from datasets.outcomes import OK
-from datasets.tables import current_recipe, list_parts, make_table, read_run, read_table, write_part
+from datasets.tables import add_common_columns, current_recipe, list_parts, make_table, read_run, read_table, write_part
+from features.feature_tables import vectors_column
 from flows.config import load_config
 from flows.machinery.run import Run
 from flows.report.build import build_report
@@ -41,6 +45,23 @@ def test_every_drawn_clip_has_a_probability_or_a_reason(root):
         "lost_000000000_000006000": "no_features"
     }
     assert all(0 <= row["probability"] <= 1 for row in rows if row["status"] == "ok")
+
+
+def test_features_of_sound_are_heard_where_they_are_named_and_there(root, tmp_path):
+    root = shutil.copytree(root, tmp_path / "root")
+    before, by_sound = current_recipe(root, "agreements"), "agree.sound=features_sound"
+    with pytest.raises(ValueError, match=r"38 of 38 clips: name features\.encoder_sound and run featurize"):
+        score_clips(run_of(root, by_sound))
+    spoken = read_table(root, "log_mel", ["clip_id", "video_id"])
+    rows = [np.random.default_rng(place).normal(size=(3, 4)) for place in range(spoken.num_rows)]
+    times = pa.array([[0, 1000, 2000]] * spoken.num_rows)
+    columns = {"values": vectors_column(rows, 4, pa.float16()), "row_start_ms": times}
+    outcome = {name: pa.array([value] * spoken.num_rows, pa.string()) for name, value in OK.items()}
+    heard = pa.table({name: spoken[name] for name in spoken.column_names} | columns | outcome)
+    write_part(root, "features_sound", add_common_columns(heard, **COMMON))
+    score_clips(run_of(root, by_sound))
+    found = read_table(root, "agreements")["status"].to_pylist()
+    assert current_recipe(root, "agreements") != before and found.count("ok") == sum(SIZES.values())
 
 
 def test_the_record_has_the_curve_and_the_settings(root):
