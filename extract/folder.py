@@ -21,6 +21,7 @@ MEDIA_SUFFIXES = frozenset(
 )
 """Of the containers that `extract.container` opens."""
 METADATA_FILE = "metadata.csv"
+_MAX_METADATA_BYTES = 256 << 20
 _FILE_COLUMNS = ("file_name", "filename", "file", "path")
 _ID_DIGITS = 20
 
@@ -67,6 +68,20 @@ def open_folder(folder: str) -> tuple[Any, str]:
     return fs, str(base).rstrip("/")
 
 
+def read_beside(fs: Any, place: str) -> bytes | None:
+    """What lies beside media and says more of them; None without it. A folder of strangers may hold anything there.
+
+    Raises:
+        ValueError: more than metadata can be.
+    """
+    if not fs.isfile(place):
+        return None
+    if (size := fs.size(place)) > _MAX_METADATA_BYTES:
+        raise ValueError(f"{place}: {size:,} bytes are no metadata")
+    content: bytes = fs.cat_file(place)
+    return content
+
+
 def find_file(name: str, folder: str) -> list[dict[str, Any]]:
     """What a search for one file of the folder finds: its id, and its name as title.
 
@@ -95,10 +110,11 @@ def read_rows(folder: str) -> dict[str, dict[str, Any]]:
     """
     fs, base = open_folder(folder)
     place = f"{base}/{METADATA_FILE}"
-    if not fs.isfile(place):
-        return {}
     try:
-        reader = csv.DictReader(io.StringIO(fs.cat_file(place).decode("utf-8-sig")), strict=True)
+        content = read_beside(fs, place)
+        if content is None:
+            return {}
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig")), strict=True)
         column = next((name for name in _FILE_COLUMNS if name in (reader.fieldnames or ())), None)
         if column is None:
             had = one_line(", ".join(map(str, reader.fieldnames or ())))

@@ -14,7 +14,7 @@ from datasets.files import is_local, sha256_of, store_errors
 from datasets.numbers import read_number
 from datasets.outcomes import OK, MediaError, TransientError, failed, ran_out
 from extract.container import probe_media
-from extract.folder import open_folder, read_rows
+from extract.folder import open_folder, read_beside, read_rows
 from extract.media_store import DiskFullError, check_room, media_path, prepare_media_root, remove_media
 from extract.selection import SelectionSettings, select, select_by_speech
 from extract.site.metadata import clean_metadata
@@ -124,9 +124,9 @@ def read_metadata(name: str, folder: str) -> dict[str, Any]:
     fs, base = open_folder(folder)
     path = PurePosixPath(base, name)
     for beside in (path.with_suffix(".info.json"), path.with_name(f"{path.name}.info.json")):
-        if fs.isfile(str(beside)):
+        if (content := read_beside(fs, str(beside))) is not None:
             try:
-                known = json.loads(fs.cat_file(str(beside)))
+                known = json.loads(content)
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{beside} is not JSON: {str(error)[:200]}") from error
             return _clean(known if isinstance(known, dict) else {}, name)

@@ -132,6 +132,14 @@ def test_views_beside_a_file_are_a_number_or_say_nothing(views, known, tmp_path)
     assert {name: value for name, value in found.items() if value is not None} == {"title": "one", **known}
 
 
+@pytest.mark.parametrize("name", ["one.info.json", "metadata.csv"])
+def test_metadata_of_a_terabyte_are_not_read(tmp_path, name):
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, 1 << 40)
+    with pytest.raises(ValueError, match="bytes are no metadata"):
+        read_metadata("one.wav", str(tmp_path))
+
+
 def test_a_pipe_in_the_place_of_metadata_is_not_waited_for(tmp_path):
     for name in ("one.info.json", "metadata.csv"):
         os.mkfifo(tmp_path / name)
