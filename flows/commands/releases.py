@@ -81,7 +81,7 @@ def publish(
 def verify(
     place: Annotated[str, typer.Argument(help="a release or an export, ours or a downloaded copy, or a dataset root")],
     key: Annotated[
-        str | None, typer.Option(help="public key of minisign, a file or its line: what is checked must be signed by it")
+        str | None, typer.Option(help="public key of minisign, a file or its line: what is checked must be signed so")
     ] = None,
 ) -> None:
     """Check a release byte by byte and row by row; or a root: its splits from the tables alone, and all its releases.
