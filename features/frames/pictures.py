@@ -7,12 +7,15 @@ import numpy as np
 
 from datasets.media import END_TOLERANCE_MS
 from datasets.media.container import display_matrix, make_graph
+from datasets.outcomes import MediaError
 from features.frames.decoded import UInt8
 from features.frames.filters import FPS_2D, FPS_3D, Crop, PictureKind, frame_sizes, picture_chains, picture_filters
 from features.frames.grid import Grid, round_to_row
 from features.frames.screen import Screen, Span
 from features.frames.times import ClipTimes
 
+LONGEST_SHAPE = 100
+"""So many times as long as wide a picture may be: a row has a short side of 224 pixels, and would fill the memory."""
 _MOVING_MS = 1000
 """Pictures that have come closer than this for as long move: without more of them the screen is frozen."""
 
@@ -126,6 +129,8 @@ class Pictures:
         picture, until = span
         if not self._grids:
             self._first, size = picture, _kind_of(picture, self.crop).displayed_size
+            if max(size) > LONGEST_SHAPE * min(size):
+                raise MediaError("decode_failed", f"pictures of {size[0]} x {size[1]} pixels are strips")
             chains, sizes = picture_chains(*size), frame_sizes(*size)
             self._grids = {
                 name: Grid(fps, sizes[name], Converter(chains[name], self.crop))

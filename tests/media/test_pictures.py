@@ -339,3 +339,16 @@ def test_a_clip_before_the_first_picture_has_none(tmp_path: Path, base: Path) ->
     assert decode_clip(path, 3000, 7000).missing_picture_ms == pytest.approx(2000, abs=40)
     with pytest.raises(MediaError, match="picture_missing"):
         decode_clip(path, 1000, 4000)
+
+
+@pytest.mark.parametrize("size", [(2, 404), (404, 2)])
+def test_a_strip_that_would_fill_the_memory_is_refused(size: tuple[int, int], tmp_path: Path) -> None:
+    path = film(tmp_path / "strip.mkv", 1, "-c:v", "ffv1", size=size)
+    with pytest.raises(MediaError, match="decode_failed: pictures of"):
+        decode_clip(path)
+
+
+def test_a_picture_of_which_nothing_is_left_to_be_seen_is_refused(tmp_path: Path, base: Path) -> None:
+    path = cropped(base, tmp_path / "nothing.mp4", (1, 1), (0, 0))
+    with pytest.raises(MediaError, match="decode_failed"):
+        decode_clip(path)
