@@ -129,7 +129,7 @@ class Pictures:
         picture, until = span
         if not self._grids:
             self._first, size = picture, _kind_of(picture, self.crop).displayed_size
-            if max(size) > LONGEST_SHAPE * min(size):
+            if max(*size, 1) > LONGEST_SHAPE * min(size):  # 0 x 0 where nothing is left after cropping
                 raise MediaError("decode_failed", f"pictures of {size[0]} x {size[1]} pixels are strips")
             chains, sizes = picture_chains(*size), frame_sizes(*size)
             self._grids = {
