@@ -139,7 +139,8 @@ def check_files(release: str, sums: Mapping[str, str], second: Mapping[str, tupl
             yield f"{path}: missing"
     for path in (path for path in sums if path in there):
         told, told_bytes = second.get(path, (None, None))
-        digest = sha256_of(f"{base.rstrip('/')}/{path}", fs) if told_bytes in (None, there[path]) else None
+        is_of_its_size = None in (told_bytes, there[path]) or there[path] == told_bytes
+        digest = sha256_of(f"{base.rstrip('/')}/{path}", fs) if is_of_its_size else None
         if digest != sums[path]:
             # Where the second list agrees with the file, the first is what changed.
             yield f"{SUMS_FILE if digest is not None and digest == told else path}: not the bytes that were published"
@@ -148,13 +149,13 @@ def check_files(release: str, sums: Mapping[str, str], second: Mapping[str, tupl
             yield f"{one_line(path)}: not in {SUMS_FILE}"
 
 
-def _list_files(place: str) -> tuple[dict[str, int], dict[str, str]]:
-    """({path: bytes} of the files below a folder or URL, {path: why not} of what is not to be opened)."""
+def _list_files(place: str) -> tuple[dict[str, int | None], dict[str, str]]:
+    """({path: bytes, if told} of the files below a folder or URL, {path: why not} of what is not to be opened)."""
     fs, local = fsspec.core.url_to_fs(place)
     base, strange = local.rstrip("/"), dict[str, str]()
     if not is_local(fs):
         found = fs.find(base, detail=True)
-        sizes = {path.removeprefix(base).lstrip("/"): told.get("size") or 0 for path, told in found.items()}
+        sizes = {path.removeprefix(base).lstrip("/"): told.get("size") for path, told in found.items()}
     else:
         sizes = {}
         for folder, folders, names in os.walk(base):
@@ -168,7 +169,9 @@ def _list_files(place: str) -> tuple[dict[str, int], dict[str, str]]:
                     strange[name] = "a pipe, socket or device, and only files are published"
                 elif not f"{name}/".startswith(".cache/huggingface/") and not any(entry.iterdir()):
                     strange[name] = "an empty folder, and only files are published"
-    large = {path: size for path, size in sizes.items() if size > MAX_PAPER_BYTES and not path.startswith("data/")}
+    large = {
+        path: size for path, size in sizes.items() if (size or 0) > MAX_PAPER_BYTES and not path.startswith("data/")
+    }
     return sizes, strange | {path: f"{size:,} bytes are no paper" for path, size in large.items()}
 
 
