@@ -18,8 +18,9 @@ from demo.plan import Step, VideoPlan, plan_channel
 from demo.sound import SAMPLING_RATE
 from demo.voices import speak
 from features.audio import SAMPLING_RATE as AUDIO_RATE
+from features.clip_features import Encoders
 from features.encoders.encoder import Encoder, load_encoder
-from features.feature_tables import ClipFeatures, Problem, build_tables, normalise_rows, spectrogram
+from features.feature_tables import ClipFeatures, Problem, build_tables, normalise_rows, sound_rows, spectrogram
 
 KINDS = ("good", "off-topic", "talking head", "still")
 SHARES = (0.7, 0.1, 0.1, 0.1)
@@ -34,7 +35,9 @@ SECONDS, CANVAS, FRAME = 5.5, (900, 506), (398, 224)
 MADE = {"recipe": "agreement", "run_id": "agreement"}
 
 
-def build_world(root: Path, num_videos: int, num_test: int = 0, seed: int = 5) -> dict[str, str]:
+def build_world(
+    root: Path, num_videos: int, num_test: int = 0, seed: int = 5, encoder_sound: Encoder | None = None
+) -> dict[str, str]:
     """Write a root of `num_videos` videos of eight clips; done once.
 
     The last `num_test` are of split test, and nothing is planted in them; the others are of train.
@@ -42,7 +45,8 @@ def build_world(root: Path, num_videos: int, num_test: int = 0, seed: int = 5) -
     Returns:
         {clip_id: one of `KINDS`}
     """
-    plans, encoder = plan_channel(num_videos, seed, {}), load_encoder("efficientnet_lite0")
+    plans = plan_channel(num_videos, seed, {})
+    encoders = Encoders(load_encoder("efficientnet_lite0"), None, encoder_sound)
     kinds: dict[str, str] = {}
     clips: list[ClipFeatures] = []
     for number, plan in enumerate(plans):
@@ -53,11 +57,9 @@ def build_world(root: Path, num_videos: int, num_test: int = 0, seed: int = 5) -
             clip_id = f"{plan.video_id}_{place * 10_000:09d}_{place * 10_000 + 8000:09d}"
             kinds[clip_id] = kind
             if not (root / "splits" / "_run.json").exists():
-                clips.append(_make_clip(clip_id, plan, step, kind, plans, encoder, rng))
+                clips.append(_make_clip(clip_id, plan, step, kind, plans, encoders, rng))
     if clips:
-        tables = build_tables(
-            clips, {"features_2d": encoder.dim}, lambda _, num_rows: [1000 * row for row in range(num_rows)]
-        )
+        tables = build_tables(clips, encoders.dims, lambda _, num_rows: [1000 * row for row in range(num_rows)])
         test = {plan.video_id for plan in plans[num_videos - num_test :]}
         rows = [
             {"clip_id": c.clip_id, "video_id": c.video_id, "split": "test" if c.video_id in test else "train", **OK}
@@ -71,7 +73,7 @@ def build_world(root: Path, num_videos: int, num_test: int = 0, seed: int = 5) -
 
 
 def _make_clip(
-    clip_id: str, plan: VideoPlan, step: Step, kind: str, plans: list[VideoPlan], encoder: Encoder, rng: Any
+    clip_id: str, plan: VideoPlan, step: Step, kind: str, plans: list[VideoPlan], encoders: Encoders, rng: Any
 ) -> ClipFeatures:
     voice = plan.voice if plan.voice.startswith("espeak") else "espeak:ja+f2:150:50"
     texts: tuple[str, ...] = step.sentences
@@ -93,9 +95,9 @@ def _make_clip(
     frames = np.stack([np.asarray(draw_frame(canvas, action, t).resize(FRAME)) for t in times])
     factor = int(np.gcd(AUDIO_RATE, SAMPLING_RATE))
     sound = resample_poly(wave, AUDIO_RATE // factor, SAMPLING_RATE // factor).astype(np.float32)
-    no_3d = Problem("no_video", "none was computed")
-    mel = spectrogram(sound)
-    return ClipFeatures(clip_id, plan.video_id, 0, normalise_rows(encoder(frames)), no_3d, 0, mel)
+    no_3d, rows_2d = Problem("no_video", "none was computed"), normalise_rows(encoders.encoder_2d(frames))
+    heard = sound_rows(sound, encoders.encoder_sound)
+    return ClipFeatures(clip_id, plan.video_id, 0, rows_2d, no_3d, 0, spectrogram(sound), rows_sound=heard)
 
 
 def _draw_head(rng: Any) -> Image.Image:

@@ -34,7 +34,7 @@ from datasets.outcomes import OK
 from datasets.tables import add_common_columns, make_table, record_run, write_part
 from features.captioned_images import featurize_pairs
 from features.clip_features import Encoders
-from features.encoders.encoder import load_encoder
+from features.encoders.encoder import Encoder, load_encoder
 from model.checkpoints import load_avlnet
 from model.data import ClipSet, load_clips
 from model.evaluate import embed_clips
@@ -60,12 +60,12 @@ PATIENCE = 2
 PRETRAIN_RATE, SCRATCH_RATE, TARGET_RATE = 1e-3, 1e-3, 1e-3
 
 
-def build_root(captions: Path, language: str, root: Path) -> None:
+def build_root(captions: Path, language: str, root: Path, encoder_sound: Encoder | None = None) -> None:
     """Features of one language's pairs under `root`; done once."""
     if (root / "splits" / "_run.json").exists():
         return
     pairs = [pair for split in SPLITS for pair in read_pairs(captions / f"{language}_{split}.json", split)]
-    encoders = Encoders(load_encoder("efficientnet_lite0"), None)
+    encoders = Encoders(load_encoder("efficientnet_lite0"), None, encoder_sound)
     columns = {name: [pair[name] for pair in pairs] for name in ("pair_id", "image_path", "audio_path")}
     splits = [{"clip_id": pair["pair_id"], "video_id": pair["pair_id"], "split": pair["split"], **OK} for pair in pairs]
     tables = featurize_pairs(pa.table(columns), encoders)
