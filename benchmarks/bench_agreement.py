@@ -34,7 +34,7 @@ from model.settings import AgreeSettings
 
 HERE = Path(__file__).parent
 LOST = (0.02, 0.05, 0.1)
-WORLDS = (5, 6)
+WORLDS = (5, 6, 7)
 """Seeds of small worlds: of one alone, luck would tell with 22 good clips under the limit."""
 
 

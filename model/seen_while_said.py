@@ -3,8 +3,9 @@
 Sound: stretches of a clip are compared with stretches drawn from other clips, by which a word is known again in another
 mouth; or it is what an encoder of sound heard, which knows words already. Picture: the pooled features. Ridge
 regression foretells the picture from the sound; the score is how much likelier the two are as a pair than apart, all
-being Gaussian. All of it is in closed form: there are no epochs and no learning rate. Clips are said to be apart by
-their fold: those of one video have one.
+being Gaussian: its mean over several draws of stretches, since one draw lacks words that another has. All of it is in
+closed form: there are no epochs and no learning rate. Clips are said to be apart by their fold: those of one video have
+one.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from model.calibration import Booleans, Floats, fit_platt
 from model.data import ClipSet
 from model.settings import AgreeSettings
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Part of the recipe: raise it when the code changes what comes out."""
 Float32 = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -95,29 +96,30 @@ def draw_templates(clips: ClipSet, indices: Integers, count: int, rng: np.random
     return Templates(_STRETCHES, tuple(spread), tuple(directions))
 
 
+def find_components(pictures: Float32, count: int) -> tuple[Floats, Floats]:
+    """What pictures [N, D] have in common: mean [D] and principal directions [D, C], of spread 1 over them."""
+    mean = pictures.mean(0, dtype=np.float64)
+    _, spread, directions = np.linalg.svd(pictures - mean, full_matrices=False)
+    size = min(count, len(pictures) - 1)
+    return mean, directions[:size].T * (np.sqrt(len(pictures)) / np.maximum(spread[:size], _EPSILON))
+
+
 @dataclass(frozen=True)
 class Head:
-    """What has been learned of sounds and pictures that belong together. F of a sound, D of a picture, C components."""
+    """What has been learned of sounds and pictures that belong together. F of a sound, C components of a picture."""
 
     sound_mean: Floats
     sound_spread: Floats
     weights: Floats
     """[F, C] from a sound to the picture that it foretells."""
-    picture_mean: Floats
-    components: Floats
-    """[D, C], uncorrelated and of spread 1 over the pictures learned from."""
     foretold_mean: Floats
     foretold_spread: Floats
     correlation: Floats
     """[C] of what a sound foretells with what is seen; 0 of a component that no sound tells of."""
 
-    def score(self, sounds: Float32, pictures: Float32) -> Floats:
-        """[N, F] and [M, D] -> [N, M] log-likelihood ratios, each of one sound and one picture."""
+    def score(self, sounds: Float32, seen: Floats) -> Floats:
+        """[N, F] and [M, C] -> [N, M] log-likelihood ratios, of correlated Gaussians over two that are not."""
         foretold = ((sounds - self.sound_mean) / self.sound_spread) @ self.weights
-        return self.compare(foretold, (pictures - self.picture_mean) @ self.components)
-
-    def compare(self, foretold: Floats, seen: Floats) -> Floats:
-        """The same of components, [N, C] and [M, C]: of two Gaussians that are correlated, over two that are not."""
         units = (foretold - self.foretold_mean) / self.foretold_spread
         gain = self.correlation / (1 - self.correlation**2)
         alone = [(self.correlation * gain * each**2).sum(axis=1) for each in (units, seen)]
@@ -126,22 +128,16 @@ class Head:
         return np.asarray(together - 0.5 * (alone[0][:, None] + alone[1][None] + constant), np.float64)
 
 
-def fit_head(sounds: Float32, pictures: Float32, settings: AgreeSettings) -> Head:
-    """A head from sounds [N, F] and pictures [N, D] of the same clips.
+def fit_head(sounds: Float32, seen: Floats, ridge_of_feature: float) -> Head:
+    """A head from sounds [N, F] and components of pictures [N, C] of the same clips.
 
     For the correlations each clip's picture is foretold as if the clip had not been learned from (leave-one-out, exact
     for ridge regression): they are those of clips to come.
     """
     sound_mean, sound_spread = sounds.mean(0, dtype=np.float64), np.maximum(sounds.std(0, dtype=np.float64), _EPSILON)
     rows = (sounds - sound_mean) / sound_spread
-    picture_mean = pictures.mean(0, dtype=np.float64)
-    centred = pictures - picture_mean
-    _, spread, directions = np.linalg.svd(centred, full_matrices=False)
-    size = min(settings.num_components, len(pictures) - 1)
-    components = directions[:size].T * (np.sqrt(len(pictures)) / np.maximum(spread[:size], _EPSILON))
-    seen = centred @ components
     num_clips, num_features = rows.shape
-    ridge = settings.ridge * num_features
+    ridge = ridge_of_feature * num_features
     if num_clips < num_features:  # the same by either way; the smaller matrix is inverted
         inverse = np.linalg.inv(rows @ rows.T + ridge * np.eye(num_clips))
         weights, kept = rows.T @ (inverse @ seen), 1 - ridge * np.diag(inverse)
@@ -153,7 +149,7 @@ def fit_head(sounds: Float32, pictures: Float32, settings: AgreeSettings) -> Hea
     mean, deviation = foretold.mean(axis=0), np.maximum(foretold.std(axis=0), _EPSILON)
     correlation = ((foretold - mean) / deviation * (seen - seen.mean(axis=0))).mean(axis=0)
     correlation = np.clip(correlation, 0, _MOST_CORRELATED)
-    return Head(sound_mean, sound_spread, weights, picture_mean, components, mean, deviation, correlation)
+    return Head(sound_mean, sound_spread, weights, mean, deviation, correlation)
 
 
 @dataclass(frozen=True)
@@ -216,16 +212,16 @@ def cross_fit(
         if len(learned) < 2 or num_videos < 2:
             told = f"fold {fold} of {settings.num_folds} has clips of {num_videos} videos, {len(learned)} to learn from"
             raise ValueError(f"{told}: it takes 2 of each; set agree.num_folds lower or curate more")
-        everything = np.r_[learned, held]
-        if heard is not None:
-            sounds = heard[everything]
-        else:
-            templates = draw_templates(clips, learned, settings.num_templates, rng)
-            sounds = np.stack([templates.compare(clips.frames(index)) for index in everything])
-        head = fit_head(sounds[: len(learned)], clips.video[learned], settings)
-        scores = head.score(sounds[len(learned) :], clips.video[held])
+        mean, components = find_components(clips.video[learned], settings.num_components)
+        seen = (clips.video - mean) @ components
+        draws = (_compare(clips, learned, held, settings, rng) for _ in range(settings.num_draws))
+        sounds = draws if heard is None else [(heard[learned], heard[held])]
+        scores = np.mean(
+            [fit_head(known, seen[learned], settings.ridge).score(new, seen[held]) for known, new in sounds], axis=0
+        )
         own[held] = np.diag(scores)
-        shuffled[held] = scores[_others(videos[held], rng), np.arange(len(held))]
+        others = _others(videos[held], np.random.default_rng([settings.seed, fold, 1]))  # whatever is set
+        shuffled[held] = scores[others, np.arange(len(held))]
     probabilities, shuffled_probabilities = np.zeros(len(clips)), np.zeros(len(clips))
     for fold in range(settings.num_folds):
         known, held = (folds != fold) & is_learned_from, folds == fold
@@ -233,6 +229,15 @@ def cross_fit(
         calibrate = fit_platt(np.r_[own[known], shuffled[known]], answers)
         probabilities[held], shuffled_probabilities[held] = calibrate(own[held]), calibrate(shuffled[held])
     return Agreement(own, probabilities, shuffled, shuffled_probabilities)
+
+
+def _compare(
+    clips: ClipSet, learned: Integers, held: Integers, settings: AgreeSettings, rng: np.random.Generator
+) -> tuple[Float32, Float32]:
+    """[L, F] and [H, F]: clips that are learned from and others, compared with stretches drawn from the former."""
+    templates = draw_templates(clips, learned, settings.num_templates, rng)
+    known, new = (np.stack([templates.compare(clips.frames(index)) for index in own]) for own in (learned, held))
+    return known, new
 
 
 def _others(videos: Sequence[str] | npt.NDArray[np.str_], rng: np.random.Generator) -> Integers:

@@ -143,6 +143,8 @@ class AgreeSettings(Settings):
     sound knows of words already (`features.encoder_sound`)."""
     num_templates: int = Field(default=1024, ge=8, le=8192)
     """Stretches of sound, of each of two lengths, that clips are compared with."""
+    num_draws: int = Field(default=5, ge=1, le=100)
+    """Draws of such stretches, a head each; a clip's score is the mean of theirs."""
     num_components: int = Field(default=64, ge=1, le=1024)
     """Principal components of the picture that a sound foretells."""
     ridge: float = Field(default=1.0, gt=0)
