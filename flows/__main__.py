@@ -11,6 +11,7 @@ from typer.completion import completion_init  # type: ignore[attr-defined]
 
 from flows.commands import curation, finding, operating, releases, training
 from flows.commands.demo import demo
+from flows.commands.shared import one_line_errors
 from flows.commands.usage import OneLineGroup
 from flows.machinery.console import show_everything
 from flows.machinery.run import code_version
@@ -52,7 +53,8 @@ COMMANDS = (
 app = typer.Typer(cls=OneLineGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in COMMANDS:
     # The id of a video may begin with a dash.
-    app.command(context_settings={"ignore_unknown_options": command is operating.inspect})(command)
+    settings = {"ignore_unknown_options": command is operating.inspect}
+    app.command(context_settings=settings)(one_line_errors()(command))
 
 
 def show_version(is_asked: bool) -> None:

@@ -1,7 +1,7 @@
 """One TOML file to one frozen configuration, composed of the settings of each stage."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -196,8 +196,8 @@ class ConfigError(ValueError):
 def load_config(
     path: Path | None = None,
     root: str | None = None,
-    overrides: tuple[str, ...] = (),
-    recipes: tuple[str, ...] = (),
+    overrides: Sequence[str] | None = None,
+    recipes: Sequence[str] | None = None,
     beneath: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
     """Read a TOML file, apply `--recipe`, then `--set stage.field=value` and `--root`, and check everything.
@@ -216,7 +216,7 @@ def load_config(
     for stage, fields in (beneath or {}).items():
         given = values.get(stage, {})
         values[stage] = {**fields, **given} if isinstance(given, dict) else given
-    for recipe in recipes:
+    for recipe in recipes or ():
         if recipe not in RECIPES:
             raise ConfigError(
                 f"--recipe must be one of {', '.join(RECIPES)}, got {recipe!r}{did_you_mean(recipe, RECIPES)}"
@@ -225,17 +225,17 @@ def load_config(
         if not isinstance(train, dict):
             raise ConfigError(f"train: must be a stage with fields, got {train!r}")
         values["train"] = {**train, **RECIPES[recipe]}  # what it does not name, such as the sizes, stays
-    for override in overrides:
+    for override in overrides or ():
         _apply_override(values, override)
     if root is not None:
         values["root"] = root
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_describe(fault, path, overrides) for fault in error.errors())) from error
+        raise ConfigError("\n".join(_describe(fault, path, overrides or ()) for fault in error.errors())) from error
 
 
-def _describe(fault: Mapping[str, Any], path: Path | None, overrides: tuple[str, ...]) -> str:
+def _describe(fault: Mapping[str, Any], path: Path | None, overrides: Sequence[str]) -> str:
     """One line: the field, what is wrong with it, where it was said, the value, and what to do."""
     field = ".".join(str(part) for part in fault["loc"]) or "configuration"
     named = [override.partition("=")[0].strip() for override in overrides]

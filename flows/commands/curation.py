@@ -14,13 +14,11 @@ from flows.commands.shared import (
     RootOption,
     SetOption,
     finish,
-    one_line_errors,
-    read_config,
     read_retry,
     require_tables,
     show,
 )
-from flows.config import ConfigError
+from flows.config import ConfigError, load_config
 from flows.machinery.server import reserve_server
 
 PlaceOption = Annotated[
@@ -55,21 +53,19 @@ def curate(
 
     Example: python -m flows curate --from my_videos --root data/mine --scale
     """
-    with one_line_errors():
-        if place is None and (column or clips):
-            raise ConfigError("--column and --clips say how a list is read: name it by --from LIST")
-        source = settings_of_place(place, column, clips) if place is not None else []
-    settings = read_config(config, root, [*source, *(overrides or []), *(["splits.scale=true"] if scale else [])])
+    if place is None and (column or clips):
+        raise ConfigError("--column and --clips say how a list is read: name it by --from LIST")
+    source = settings_of_place(place, column, clips) if place is not None else []
+    settings = load_config(config, root, [*source, *(overrides or []), *(["splits.scale=true"] if scale else [])])
     reasons = read_retry(retry)
     if dry_run:
         from flows.machinery.checks import check_media_folder, check_root
         from flows.machinery.doctor import stop_for
         from flows.machinery.forecast import forecast_curation
 
-        with one_line_errors():
-            for check in (check_root, check_media_folder):
-                stop_for([check(settings)])
-            show({"forecast": forecast_curation(settings)}, json)
+        for check in (check_root, check_media_folder):
+            stop_for([check(settings)])
+        show({"forecast": forecast_curation(settings)}, json)
         return
     if check_availability:
         require_tables(settings, only_near=True)
@@ -79,8 +75,7 @@ def curate(
 
     asking = (availability.check_availability, availability.check_videos)
     curating = (curation.curate, curation.curate_root)
-    with one_line_errors():
-        run_flow(start, *(asking if check_availability else curating), settings, retry=reasons)
+    run_flow(start, *(asking if check_availability else curating), settings, retry=reasons)
     finish(settings, json)
 
 
@@ -95,13 +90,12 @@ def pairs(
 
     Example: python -m flows pairs --config configs/places_japanese.toml
     """
-    settings = read_config(config, root, overrides)
+    settings = load_config(config, root, overrides)
     reasons = read_retry(retry)
     start = reserve_server()
     from flows.stages.pairs import fill_pairs, write_pairs
 
-    with one_line_errors():
-        run_flow(start, fill_pairs, write_pairs, settings, retry=reasons)
+    run_flow(start, fill_pairs, write_pairs, settings, retry=reasons)
     finish(settings, json)
 
 
@@ -122,14 +116,13 @@ def featurize(
 
     Example: python -m flows featurize --config configs/youcook_japanese.toml --part 3/16
     """
-    settings = read_config(config, root, _within_part(overrides, part))
+    settings = load_config(config, root, _within_part(overrides, part))
     require_tables(settings, only_near=True)
     start = reserve_server()
     from flows.stages.featurize import compute_features
     from flows.stages.featurize import featurize as featurize_flow
 
-    with one_line_errors():
-        run_flow(start, featurize_flow, compute_features, settings)
+    run_flow(start, featurize_flow, compute_features, settings)
     finish(settings, json)
 
 
@@ -145,15 +138,14 @@ def transcribe(
 
     Example: python -m flows transcribe --config configs/demo.toml --set transcripts.model=models/whisper-base
     """
-    settings = read_config(config, root, _within_part(overrides, part))
+    settings = load_config(config, root, _within_part(overrides, part))
     reasons = read_retry(retry)
     require_tables(settings, only_near=True)
     start = reserve_server()
     from flows.stages.transcribe import transcribe as transcribe_flow
     from flows.stages.transcribe import transcribe_root
 
-    with one_line_errors():
-        run_flow(start, transcribe_flow, transcribe_root, settings, retry=reasons)
+    run_flow(start, transcribe_flow, transcribe_root, settings, retry=reasons)
     finish(settings, json)
 
 
@@ -168,15 +160,14 @@ def describe(
 
     Example: python -m flows describe --config configs/demo.toml --root data/demo
     """
-    settings = read_config(config, root, overrides)
+    settings = load_config(config, root, overrides)
     reasons = read_retry(retry)
     require_tables(settings, only_near=True)
     start = reserve_server()
     from flows.stages.describe import describe as describe_flow
     from flows.stages.describe import describe_clips
 
-    with one_line_errors():
-        run_flow(start, describe_flow, describe_clips, settings, retry=reasons)
+    run_flow(start, describe_flow, describe_clips, settings, retry=reasons)
     from flows.machinery.forecast import forecast_rules
     from flows.status import read_qualities
 
@@ -194,14 +185,13 @@ def agree(
 
     Example: python -m flows agree --config configs/demo.toml --root data/demo
     """
-    settings = read_config(config, root, overrides)
+    settings = load_config(config, root, overrides)
     require_tables(settings, only_near=True)
     start = reserve_server()
     from flows.stages.agree import agree as agree_flow
     from flows.stages.agree import score_clips
 
-    with one_line_errors():
-        run_flow(start, agree_flow, score_clips, settings)
+    run_flow(start, agree_flow, score_clips, settings)
     from flows.status import read_agreements
 
     finish(settings, json, agreements=read_agreements(settings.root))
@@ -218,7 +208,7 @@ def pipeline(
 
     Example: python -m flows pipeline --config configs/youcook_japanese.toml
     """
-    settings = read_config(config, root, overrides)
+    settings = load_config(config, root, overrides)
     reasons = read_retry(retry)
     start = reserve_server()
     from flows.report.gallery import build_gallery
@@ -226,7 +216,6 @@ def pipeline(
     from flows.stages.pipeline import pipeline as pipeline_flow
     from flows.status import read_retrieval
 
-    with one_line_errors():
-        run_flow(start, pipeline_flow, do_all, settings, retry=reasons)
-        build_gallery(settings)
+    run_flow(start, pipeline_flow, do_all, settings, retry=reasons)
+    build_gallery(settings)
     finish(settings, json, retrieval=read_retrieval(settings.root))

@@ -17,10 +17,8 @@ from flows.commands.shared import (
     RootOption,
     SetOption,
     finish,
-    one_line_errors,
-    read_config,
 )
-from flows.config import Config
+from flows.config import Config, load_config
 from flows.machinery.server import reserve_server
 
 SITE_VARIABLE = "DEMO_SITE"
@@ -41,13 +39,12 @@ def demo(
     from flows.machinery.doctor import stop_for
     from flows.status import read_retrieval
 
-    settings = read_config(Path(__file__).parents[2] / "configs" / "demo.toml", root, overrides)
-    with one_line_errors():
-        stop_for([check_root(settings)])
-        try:
-            run_demo(settings, media)
-        except subprocess.CalledProcessError as error:  # the renderer has said why
-            raise typer.Exit(error.returncode) from error
+    settings = load_config(Path(__file__).parents[2] / "configs" / "demo.toml", root, overrides)
+    stop_for([check_root(settings)])
+    try:
+        run_demo(settings, media)
+    except subprocess.CalledProcessError as error:  # the renderer has said why
+        raise typer.Exit(error.returncode) from error
     finish(settings, False, retrieval=read_retrieval(settings.root))
     print(
         f"Everything lies in {settings.root}: channel/ with its truth, media_files/, tables, checkpoints/.\n"

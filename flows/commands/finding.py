@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from datasets.outside_text import one_line
-from flows.commands.shared import ConfigOption, JsonOption, SetOption, one_line_errors, out, print_json, read_config
-from flows.config import ConfigError
+from flows.commands.shared import ConfigOption, JsonOption, SetOption, out, print_json
+from flows.config import ConfigError, load_config
 
 if TYPE_CHECKING:
     from flows.finding.clips import Found
@@ -35,26 +35,25 @@ def search(
 
     Example: python -m flows search data/demo/releases/1.0.0 --wav onion.wav --checkpoint avlnet.pth
     """
-    settings = read_config(config, None, overrides)
-    with one_line_errors():
-        if sum(one is not None for one in (words, wav, image, like)) != 1:
-            raise ConfigError("search takes words, --wav FILE, --image FILE or --like CLIP_ID: one of them")
-        if words is not None:
-            from flows.finding.clips import find_words
+    settings = load_config(config, None, overrides)
+    if sum(one is not None for one in (words, wav, image, like)) != 1:
+        raise ConfigError("search takes words, --wav FILE, --image FILE or --like CLIP_ID: one of them")
+    if words is not None:
+        from flows.finding.clips import find_words
 
-            found = find_words(release, words, num_results)
+        found = find_words(release, words, num_results)
+    else:
+        if checkpoint is None:
+            raise ConfigError("--wav, --image and --like need --checkpoint: an avlnet.pth of `finetune`")
+        from flows.finding.embeddings import find_image, find_like, find_sound
+
+        if wav is not None:
+            found = find_sound(release, wav, checkpoint, num_results)
+        elif like is not None:
+            found = find_like(release, like, checkpoint, num_results)
         else:
-            if checkpoint is None:
-                raise ConfigError("--wav, --image and --like need --checkpoint: an avlnet.pth of `finetune`")
-            from flows.finding.embeddings import find_image, find_like, find_sound
-
-            if wav is not None:
-                found = find_sound(release, wav, checkpoint, num_results)
-            elif like is not None:
-                found = find_like(release, like, checkpoint, num_results)
-            else:
-                assert image is not None
-                found = find_image(release, image, checkpoint, settings.features, num_results)
+            assert image is not None
+            found = find_image(release, image, checkpoint, settings.features, num_results)
     if json:
         print_json([{**asdict(one.clip), "score": one.score} for one in found])
     else:
@@ -92,9 +91,8 @@ def search_page(
 
     Example: python -m flows search-page data/demo/releases/1.0.0 --to data/search
     """
-    with one_line_errors():
-        if speech is not None and checkpoint is None:
-            raise ConfigError("--speech needs --checkpoint: an avlnet.pth of `finetune`")
-        from flows.finding.search_page import write_search_page
+    if speech is not None and checkpoint is None:
+        raise ConfigError("--speech needs --checkpoint: an avlnet.pth of `finetune`")
+    from flows.finding.search_page import write_search_page
 
-        print(write_search_page(release, to, checkpoint, speech))
+    print(write_search_page(release, to, checkpoint, speech))

@@ -13,12 +13,11 @@ from flows.commands.shared import (
     RootOption,
     SetOption,
     finish,
-    one_line_errors,
     print_json,
-    read_config,
     require_tables,
     show,
 )
+from flows.config import ConfigError, load_config
 
 
 def status(
@@ -37,21 +36,18 @@ def status(
     Example: python -m flows status --config configs/youcook_japanese.toml --by technique
     """
     from datasets.queries import list_facets
-    from flows.config import ConfigError
     from flows.machinery.forecast import forecast_rest
     from flows.status import read_yields
 
-    settings = read_config(config, root, overrides)
+    settings = load_config(config, root, overrides)
     require_tables(settings)
-    with one_line_errors():
-        facets = list_facets(settings.root)
-        if by is not None and by not in facets:
-            had = ", ".join(facets) or "no facets, which are the columns beside `query` in a list of them"
-            raise ConfigError(f"--by {by}: the queries of {settings.root} have {had}{did_you_mean(by, facets)}")
+    facets = list_facets(settings.root)
+    if by is not None and by not in facets:
+        had = ", ".join(facets) or "no facets, which are the columns beside `query` in a list of them"
+        raise ConfigError(f"--by {by}: the queries of {settings.root} have {had}{did_you_mean(by, facets)}")
     more = {"yields": read_yields(settings.root, by)} if by is not None else {}
-    with one_line_errors():
-        # Without a file the plan is not this root's.
-        finish(settings, json, **more, **({"rest": forecast_rest(settings)} if config else {}))
+    # Without a file the plan is not this root's.
+    finish(settings, json, **more, **({"rest": forecast_rest(settings)} if config else {}))
 
 
 def report(
@@ -73,13 +69,12 @@ def report(
     from flows.answers import keep_answers
     from flows.report.build import build_report, read_precision
 
-    settings = read_config(config, root, overrides)
-    with one_line_errors():
-        for path in listened or ():
-            keep_answers(settings.root, path)
-        print(build_report(settings, videos, compare_networks))
-        if precision := read_precision(settings.root):
-            print(precision.text, file=sys.stderr)
+    settings = load_config(config, root, overrides)
+    for path in listened or ():
+        keep_answers(settings.root, path)
+    print(build_report(settings, videos, compare_networks))
+    if precision := read_precision(settings.root):
+        print(precision.text, file=sys.stderr)
 
 
 def doctor(
@@ -97,15 +92,13 @@ def doctor(
     """
     import pandas as pd
 
-    from flows.config import ConfigError
     from flows.machinery.doctor import CHECKS, examine
 
-    settings = read_config(config, root, overrides)
-    with one_line_errors():
-        if command not in CHECKS:
-            raise ConfigError(
-                f"doctor knows the commands {', '.join(CHECKS)}, got {command!r}{did_you_mean(command, CHECKS)}"
-            )
+    settings = load_config(config, root, overrides)
+    if command not in CHECKS:
+        raise ConfigError(
+            f"doctor knows the commands {', '.join(CHECKS)}, got {command!r}{did_you_mean(command, CHECKS)}"
+        )
     findings = examine(command, settings)
     rows = [(one.check, one.severity.name.lower(), one.found, one.mend) for one in findings]
     show({"machine": pd.DataFrame(rows, columns=["check", "is", "found", "mend"])}, json)
@@ -124,9 +117,9 @@ def compact(
     from datasets.compaction import COMPACTED, compact_table
     from flows.machinery.locks import hold_root
 
-    settings = read_config(config, root, overrides)
+    settings = load_config(config, root, overrides)
     require_tables(settings)
-    with one_line_errors(), hold_root(settings.root):
+    with hold_root(settings.root):
         rows = [(name, *compact_table(settings.root, name)) for name in COMPACTED]
         show({"parts": pd.DataFrame(rows, columns=["table", "before", "after"])}, json)
 
@@ -144,10 +137,9 @@ def inspect(
     """
     from flows.finding.lookup import describe_item, read_item
 
-    settings = read_config(config, root, overrides)
+    settings = load_config(config, root, overrides)
     require_tables(settings)
-    with one_line_errors():
-        found = read_item(settings, item)
+    found = read_item(settings, item)
     if json:
         print_json(found)
     else:
@@ -166,10 +158,9 @@ def diff(
     from flows.machinery.roots import check_has_tables
     from flows.report.comparison import compare_roots, fold_difference
 
-    with one_line_errors():
-        for root in (a, b):
-            check_has_tables(root)
-        found = compare_roots(a, b)
+    for root in (a, b):
+        check_has_tables(root)
+    found = compare_roots(a, b)
     if not json:
         print(f"A: {a}\nB: {b}")
         found["retrieval"] = fold_difference(found["retrieval"])
@@ -184,6 +175,5 @@ def serve(config: ConfigOption = None, root: RootOption = None, overrides: SetOp
     """
     from flows.scheduled.deployments import serve_deployments
 
-    settings = read_config(config, root, overrides)
-    with one_line_errors():
-        serve_deployments(settings)
+    settings = load_config(config, root, overrides)
+    serve_deployments(settings)

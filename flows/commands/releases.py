@@ -17,13 +17,11 @@ from flows.commands.shared import (
     RootOption,
     SetOption,
     finish,
-    one_line_errors,
-    read_config,
     read_retry,
     require_tables,
     show,
 )
-from flows.config import ConfigError
+from flows.config import ConfigError, load_config
 from flows.machinery.server import reserve_server
 
 
@@ -53,26 +51,25 @@ def publish(
 
     Example: python -m flows publish --config configs/demo.toml --root data/demo --format webdataset --to data/shards
     """
-    settings = read_config(config, root, overrides)
+    settings = load_config(config, root, overrides)
     require_tables(settings, only_near=True)
     from flows.machinery.doctor import require
 
-    with one_line_errors():
-        # The doctor looks at what is sent to; here that is what --to says, not what the schedule says.
-        schedules = settings.schedules.model_copy(update={"publish_to": tuple(to or ())})
-        require("publish-when-enough", settings.model_copy(update={"schedules": schedules}), is_served=False)
-        start = None if dry_run else reserve_server()
-        from datasets.releases.exports import export_path
-        from datasets.releases.signatures import read_secret_key
-        from flows.stages.publish import exports_of, preview, publish_root
-        from flows.stages.publish import publish as publish_flow
+    # The doctor looks at what is sent to; here that is what --to says, not what the schedule says.
+    schedules = settings.schedules.model_copy(update={"publish_to": tuple(to or ())})
+    require("publish-when-enough", settings.model_copy(update={"schedules": schedules}), is_served=False)
+    start = None if dry_run else reserve_server()
+    from datasets.releases.exports import export_path
+    from datasets.releases.signatures import read_secret_key
+    from flows.stages.publish import exports_of, preview, publish_root
+    from flows.stages.publish import publish as publish_flow
 
-        if dry_run:
-            if sign is not None:
-                read_secret_key(sign, os.environ.get("MINISIGN_PASSWORD"))
-            show({"release": preview(settings, tuple(to or ()), form)}, json)
-            return
-        version = run_flow(start, publish_flow, publish_root, settings, measure, tuple(to or ()), sign, form)
+    if dry_run:
+        if sign is not None:
+            read_secret_key(sign, os.environ.get("MINISIGN_PASSWORD"))
+        show({"release": preview(settings, tuple(to or ()), form)}, json)
+        return
+    version = run_flow(start, publish_flow, publish_root, settings, measure, tuple(to or ()), sign, form)
     print(f"release {version}: {settings.root}/releases/{version}")
     for made in exports_of(settings, form):
         print(f"{made}: {export_path(settings.root, made, version)}")
@@ -99,11 +96,10 @@ def verify(
     from datasets.releases.verify import is_release, verify_place
     from flows.machinery.roots import check_has_tables
 
-    with one_line_errors():
-        public = read_public_key(key) if key is not None else None
-        if not is_release(place) and not is_export(place) and read_json(f"{place}/{LATEST_FILE}") is None:
-            check_has_tables(place)
-        problems = verify_place(place, public)
+    public = read_public_key(key) if key is not None else None
+    if not is_release(place) and not is_export(place) and read_json(f"{place}/{LATEST_FILE}") is None:
+        check_has_tables(place)
+    problems = verify_place(place, public)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:
@@ -130,18 +126,16 @@ def regenerate(
 
     Example: python -m flows regenerate val=youcook_japanese_val.pkl test=youcook_japanese_eval.pkl --root data/authors
     """
-    read_config(config, root, overrides)  # so that what is wrong with it is told before Prefect is loaded
+    load_config(config, root, overrides)  # so that what is wrong with it is told before Prefect is loaded
     reasons = read_retry(retry)
     start = reserve_server()
     from flows.stages.regenerate import find_release, read_release_settings, regenerate_root
     from flows.stages.regenerate import regenerate as regenerate_flow
 
-    with one_line_errors():
-        release = find_release(lists)
-        beneath = read_release_settings(release) if release is not None else None
-    settings = read_config(config, root, overrides, beneath=beneath)
-    with one_line_errors():
-        run_flow(start, regenerate_flow, regenerate_root, settings, tuple(lists), retry=reasons)
+    release = find_release(lists)
+    beneath = read_release_settings(release) if release is not None else None
+    settings = load_config(config, root, overrides, beneath=beneath)
+    run_flow(start, regenerate_flow, regenerate_root, settings, tuple(lists), retry=reasons)
     finish(settings, json)
 
 
@@ -163,23 +157,21 @@ def takedown(
     from datasets.ids import check_video_id
     from datasets.tombstones import Kind, check_why
 
-    settings = read_config(config, root, overrides)
-    with one_line_errors():
-        if (video is None) == (channel is None):
-            raise ConfigError("give either --video ID or --channel ID")
-        if video is not None:
-            check_video_id(video)
-        check_why(why, [video or channel or ""])  # before Prefect keeps it as a parameter
+    settings = load_config(config, root, overrides)
+    if (video is None) == (channel is None):
+        raise ConfigError("give either --video ID or --channel ID")
+    if video is not None:
+        check_video_id(video)
+    check_why(why, [video or channel or ""])  # before Prefect keeps it as a parameter
     require_tables(settings, only_near=True)
     start = reserve_server()
     from flows.stages.takedown import check_is_known, describe_takedown, take_down
     from flows.stages.takedown import takedown as takedown_flow
 
     kind: Kind = "video" if video else "channel"
-    with one_line_errors():
-        check_is_known(settings.root, kind, video or channel or "")
-        secret = SecretStr(video or channel or "")
-        found = run_flow(start, takedown_flow, take_down, settings, kind, secret, why)
+    check_is_known(settings.root, kind, video or channel or "")
+    secret = SecretStr(video or channel or "")
+    found = run_flow(start, takedown_flow, take_down, settings, kind, secret, why)
     show({"takedown": describe_takedown(found)}, json)
     if found.left:
         raise typer.Exit(ExitCode.STOPPED)
@@ -196,9 +188,8 @@ def am_i_in(
     from datasets.releases.layout import find_video, read_shards
     from datasets.suggestions import did_you_mean
 
-    with one_line_errors():
-        clips, was_removed = find_video(release, video)
-        meant = did_you_mean(video, read_shards(release, columns=["video_id"])["video_id"].unique().to_pylist())
+    clips, was_removed = find_video(release, video)
+    meant = did_you_mean(video, read_shards(release, columns=["video_id"])["video_id"].unique().to_pylist())
     for clip in clips:
         print(f"{clip['clip_id']}: {clip['split']}, {clip['start_ms']} to {clip['end_ms']} ms")
     if clips:

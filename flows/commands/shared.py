@@ -4,7 +4,7 @@ import json as json_module
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -18,7 +18,7 @@ from datasets.files import store_errors
 from datasets.outside_text import one_line
 from datasets.settings import without_secrets
 from datasets.suggestions import did_you_mean
-from flows.config import Config, ConfigError, load_config
+from flows.config import Config, ConfigError
 from flows.machinery.stopping import tell_interruption
 
 if TYPE_CHECKING:
@@ -70,11 +70,13 @@ class ExitCode(IntEnum):
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what a person can mend into one line and an exit code; anything else keeps its traceback."""
-    from datasets.splits.draw import SplitError
+    """Turn what a person can mend into one line and an exit code; anything else keeps its traceback.
+
+    Every command runs within it (`flows.__main__`).
+    """
     from flows.machinery.locks import RootBusyError
 
-    expected = (SplitError, RootBusyError, ValueError)
+    expected = (RootBusyError, ValueError)
     run_loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
 
     def is_news(record: logging.LogRecord) -> bool:
@@ -124,21 +126,8 @@ def _stop(message: str, code: ExitCode) -> None:
     raise typer.Exit(code)
 
 
-def read_config(
-    config: Path | None,
-    root: str | None,
-    overrides: list[str] | None,
-    recipes: list[str] | None = None,
-    beneath: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Config:
-    """The configuration of a command (`load_config`), with one-line errors."""
-    with one_line_errors():
-        return load_config(config, root, tuple(overrides or ()), tuple(recipes or ()), beneath)
-    raise AssertionError("unreachable: errors exit")
-
-
 def require_tables(config: Config, or_release: bool = False, only_near: bool = False) -> None:
-    """Stop a command that works on what a root holds where it holds nothing (`check_has_tables`), in one line.
+    """Stop a command that works on what a root holds where it holds nothing (`check_has_tables`).
 
     Args:
         config: names the root.
@@ -147,19 +136,16 @@ def require_tables(config: Config, or_release: bool = False, only_near: bool = F
     """
     from flows.machinery.roots import check_has_tables, list_roots_near
 
-    with one_line_errors():
-        if not only_near or (not Path(config.root).exists() and list_roots_near(config.root)):
-            check_has_tables(config.root, or_release)
+    if not only_near or (not Path(config.root).exists() and list_roots_near(config.root)):
+        check_has_tables(config.root, or_release)
 
 
 def read_retry(retry: str) -> tuple[str, ...]:
-    """The reasons that `--retry` names, with one-line errors."""
+    """The reasons that `--retry` names."""
     # pandas is loaded with it.
     from flows.status import read_reasons
 
-    with one_line_errors():
-        return read_reasons(retry)
-    raise AssertionError("unreachable: errors exit")
+    return read_reasons(retry)
 
 
 def print_json(document: Any) -> None:

@@ -13,13 +13,11 @@ from flows.commands.shared import (
     RecipeOption,
     RootOption,
     SetOption,
-    one_line_errors,
     print_json,
-    read_config,
     require_tables,
     show,
 )
-from flows.config import GALLERY_FILE, Config, ConfigError
+from flows.config import GALLERY_FILE, Config, ConfigError, load_config
 from flows.experiments.settings import Experiment, rows_of_table1
 from flows.machinery.server import reserve_server, start_server
 
@@ -40,13 +38,12 @@ def pretrain(
     Example: python -m flows pretrain --config configs/pretraining.toml --features 2d
     """
     chosen = [f"train.features={features}"] if features else []
-    settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
+    settings = load_config(config, root, [*(overrides or []), *chosen], recipe)
     start = reserve_server()
     from flows.stages.train import pretrain as pretrain_flow
     from flows.stages.train import pretrain_model
 
-    with one_line_errors():
-        print(f"checkpoint: {run_flow(start, pretrain_flow, pretrain_model, settings)}")
+    print(f"checkpoint: {run_flow(start, pretrain_flow, pretrain_model, settings)}")
 
 
 def finetune(
@@ -58,17 +55,15 @@ def finetune(
 
     Example: torchrun --nproc-per-node 2 -m flows finetune --config configs/youcook_japanese.toml --recipe proper
     """
-    settings = read_config(config, root, overrides, recipe)
+    settings = load_config(config, root, overrides, recipe)
     if "finetune" in (recipe or ()) and settings.train.init_checkpoint is None:
-        with one_line_errors():
-            raise ConfigError("--recipe finetune needs weights: set train.init_checkpoint, or take --recipe scratch")
+        raise ConfigError("--recipe finetune needs weights: set train.init_checkpoint, or take --recipe scratch")
     require_tables(settings, or_release=True, only_near=True)
     start = reserve_server()
     from flows.stages.train import finetune as finetune_flow
     from flows.stages.train import train_model
 
-    with one_line_errors():
-        print(f"checkpoint: {run_flow(start, finetune_flow, train_model, settings)}")
+    print(f"checkpoint: {run_flow(start, finetune_flow, train_model, settings)}")
 
 
 def evaluate(
@@ -96,7 +91,7 @@ def evaluate(
     Example: python -m flows evaluate --config configs/demo.toml --root data/demo --metrics upstream
     """
     chosen = [f"evaluate.metrics={metrics}"] if metrics else []
-    settings = read_config(config, root, [*(overrides or []), *chosen], recipe)
+    settings = load_config(config, root, [*(overrides or []), *chosen], recipe)
     if available is not None or against is not None:
         _show_left(settings, available, against, json)
         return
@@ -107,25 +102,23 @@ def evaluate(
     from flows.stages.evaluate import evaluate_checkpoint
     from flows.status import read_retrieval
 
-    with one_line_errors():
-        run_flow(start, evaluate_flow, evaluate_checkpoint, settings)
-        build_gallery(settings)
+    run_flow(start, evaluate_flow, evaluate_checkpoint, settings)
+    build_gallery(settings)
     show({"retrieval": read_retrieval(settings.root)}, json)
     print(f"gallery: {settings.root}/{GALLERY_FILE}", file=sys.stderr if json else sys.stdout)
 
 
 def _show_left(config: Config, release: str | None, other_root: str | None, as_json: bool) -> None:
-    with one_line_errors():
-        if release is None:
-            raise ConfigError("--against needs --available RELEASE: the clips that both roots are asked for")
-        from flows.machinery.roots import check_has_tables
-        from flows.stages.evaluate_left import compare_left, evaluate_left
+    if release is None:
+        raise ConfigError("--against needs --available RELEASE: the clips that both roots are asked for")
+    from flows.machinery.roots import check_has_tables
+    from flows.stages.evaluate_left import compare_left, evaluate_left
 
-        for root in filter(None, (config.root, other_root)):
-            check_has_tables(root)
-        frame, told = compare_left(config, release, other_root) if other_root else evaluate_left(config, release)
-        show({"gain" if other_root else "left": frame}, as_json)
-        print(told, file=sys.stderr if as_json else sys.stdout)
+    for root in filter(None, (config.root, other_root)):
+        check_has_tables(root)
+    frame, told = compare_left(config, release, other_root) if other_root else evaluate_left(config, release)
+    show({"gain" if other_root else "left": frame}, as_json)
+    print(told, file=sys.stderr if as_json else sys.stdout)
 
 
 def experiment(
@@ -149,16 +142,15 @@ def experiment(
     Example: python -m flows experiment table2 --config configs/places_japanese.toml
     """
     words = [*(overrides or []), *([f"experiments.seeds={seeds}"] if seeds else [])]
-    settings = read_config(config, root, words, beneath=rows_of_table1(root) if which is Experiment.TABLE1 else None)
+    settings = load_config(config, root, words, beneath=rows_of_table1(root) if which is Experiment.TABLE1 else None)
     start_server()
     from flows.experiments.measure import fill_root
     from flows.experiments.results import list_lacking, to_frames
     from flows.experiments.run import run_experiment
     from flows.machinery.doctor import require
 
-    with one_line_errors():
-        require("experiment", settings)
-        document = run_experiment(settings, which)
+    require("experiment", settings)
+    document = run_experiment(settings, which)
     if json:
         print_json(document)
         return
@@ -185,7 +177,7 @@ def ablate(
     Example: python -m flows ablate --root data/mine --seeds 5 --set filters.rules.still="qualities.still_share <= 0.5"
     """
     words = [*(overrides or []), *([f"experiments.seeds={seeds}"] if seeds else [])]
-    settings = read_config(config, root, words, beneath={"experiments": {"seeds": 3}})
+    settings = load_config(config, root, words, beneath={"experiments": {"seeds": 3}})
     require_tables(settings, only_near=True)
     start_server()
     from flows.experiments.ablate import run_ablation
@@ -193,9 +185,8 @@ def ablate(
     from flows.experiments.measure import fill_root
     from flows.machinery.doctor import require
 
-    with one_line_errors():
-        require("ablate", settings)
-        document = run_ablation(settings)
+    require("ablate", settings)
+    document = run_ablation(settings)
     if json:
         print_json(document)
         return
@@ -218,14 +209,13 @@ def import_original(
     Example: python -m flows import-original data/YouCook_Japanese/youcook_japanese_train.pkl
     data/YouCook_Japanese/youcook_japanese_val.pkl data/YouCook_Japanese/youcook_japanese_eval.pkl --root data/original
     """
-    settings = read_config(config, root, overrides)
+    settings = load_config(config, root, overrides)
     start = reserve_server()
     from flows.stages.original_files import import_files
     from flows.stages.original_files import import_original as import_flow
 
-    with one_line_errors():
-        for line in run_flow(start, import_flow, import_files, settings, tuple(files)):
-            print(line)
+    for line in run_flow(start, import_flow, import_files, settings, tuple(files)):
+        print(line)
 
 
 def export_original(
@@ -238,10 +228,9 @@ def export_original(
 
     Example: python -m flows export-original --root data/demo --out data/demo/for_upstream
     """
-    settings = read_config(config, root, overrides)
+    settings = load_config(config, root, overrides)
     start_server()
     from flows.stages.original_files import export_original as export_flow
 
-    with one_line_errors():
-        for path in export_flow(settings, str(folder)):
-            print(path)
+    for path in export_flow(settings, str(folder)):
+        print(path)
