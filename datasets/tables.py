@@ -60,6 +60,13 @@ def add_common_columns(table: pa.Table, *, recipe: str, run_id: str, attempt: in
     return table.append_column(pa.field("run_id", pa.string(), False), pa.repeat(run_id, n))
 
 
+def add_ok_columns(table: pa.Table) -> pa.Table:
+    """A stage's columns plus status, reason and detail of rows that all came out ok."""
+    n = table.num_rows
+    table = table.append_column(pa.field("status", pa.string(), False), pa.repeat(Status.OK.value, n))
+    return table.append_column("reason", pa.nulls(n, pa.string())).append_column("detail", pa.nulls(n, pa.string()))
+
+
 def write_part(root: str | Path, name: str, table: pa.Table, input_keys: Sequence[str] | None = None) -> str | None:
     """Write one immutable part, whole or not at all, and return its path; an empty table writes nothing.
 

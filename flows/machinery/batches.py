@@ -72,6 +72,11 @@ def cut_batches(todo: pa.Table, batch_size: int) -> list[pa.Table]:
     return batches
 
 
+def attempt_of(batch: pa.Table) -> int:
+    """The attempt that a batch of `cut_batches` is."""
+    return int(batch["attempt"][0].as_py())
+
+
 def run_batches(
     batch_task: Task[..., Any], batches: list[pa.Table], run: Run, *args: Any, description: str
 ) -> list[Any]:

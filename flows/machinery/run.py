@@ -4,8 +4,8 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.tables import current_recipe, read_ok, record_run
+from datasets.tables import add_common_columns, current_recipe, make_table, read_ok, record_run, write_part
 from flows.config import Config
 from flows.machinery import stopping
 from flows.machinery.locks import hold_root
@@ -52,6 +52,19 @@ class Run:
         """
         if self.only_looks:
             raise WorkLeftError
+
+    def write(
+        self,
+        table: str,
+        rows: pa.Table | Iterable[dict[str, Any]],
+        recipe: str,
+        attempt: int = 0,
+        input_keys: Sequence[str] | None = None,
+    ) -> None:
+        """Write one part of `table` (`datasets.tables.write_part`), of rows without recipe, attempt and run id."""
+        made: dict[str, Any] = {"recipe": recipe, "run_id": self.run_id, "attempt": attempt}
+        part = add_common_columns(rows, **made) if isinstance(rows, pa.Table) else make_table(table, rows, **made)
+        write_part(self.root, table, part, input_keys)
 
     def record(self, table: str, recipe: str, **more: Any) -> None:
         """Make `recipe` current for `table`, with the configuration and code it comes from, and what else is told."""
@@ -110,6 +123,14 @@ def start_run(config: Config, retry: tuple[str, ...] = ()) -> Run:
     if run_id:
         stopping.flow_runs.append(run_id)
     return Run(_on_any_node(config), run_id or "outside-of-a-flow", retry)
+
+
+@contextmanager
+def open_run(config: Config, retry: tuple[str, ...] = ()) -> Iterator[Run]:
+    """`start_run`, and hold the root, or the part of it that is configured, until the block ends."""
+    run = start_run(config, retry)
+    with hold_root(config.root, config.run.part):
+        yield run
 
 
 def _on_any_node(config: Config) -> Config:

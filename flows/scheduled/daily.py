@@ -9,9 +9,8 @@ from datasets.splits.certificate import CERTIFICATE_FILE
 from datasets.splits.draw import SplitError
 from datasets.tables import read_ok
 from flows.config import Config
-from flows.machinery.locks import hold_root
 from flows.machinery.prepare import NothingToDoError, prepared
-from flows.machinery.run import start_run
+from flows.machinery.run import open_run
 from flows.report.build import build_report
 from flows.report.gallery import build_gallery
 from flows.stages.curate import find_clips
@@ -36,8 +35,7 @@ def curate_daily(config: Config) -> None:
     Args:
         config: the whole configuration; `schedules` says how much a day may ask.
     """
-    run = start_run(within_budget(config), transient_reasons())
-    with hold_root(config.root):
+    with open_run(within_budget(config), transient_reasons()) as run:
         find_videos(run)
         ask_permissions(run)
         take_down_withdrawn(run)
@@ -90,9 +88,9 @@ def publish_when_enough(config: Config) -> str:
     num_new, enough = count_new_clips(config.root), config.schedules.publish_after_clips
     if num_new < enough:
         raise NothingToDoError(f"{num_new} new clips, fewer than schedules.publish_after_clips = {enough}")
-    with hold_root(config.root):
+    with open_run(config) as run:
         try:
-            assign_splits(start_run(config))
+            assign_splits(run)
         except SplitError as error:
             raise NothingToDoError(str(error)) from error
     featurize(config)

@@ -13,13 +13,12 @@ from datasets.splits.certificate import read_groups, rows_digest
 from datasets.splits.drawn import read_drawn
 from datasets.splits.folds import draw_folds
 from datasets.splits.pool import group_pairs
-from datasets.tables import current_recipe, make_table, read_ok, read_table, write_part
+from datasets.tables import current_recipe, read_ok, read_table
 from datasets.wide import widen
 from flows.config import Config
-from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
-from flows.machinery.run import Run, start_run
+from flows.machinery.run import Run, open_run
 from model.calibration import area_under_curve, calibration_error, reliability
 from model.data import load_clips
 from model.seen_while_said import CODE_VERSION, Agreement, cross_fit, read_heard
@@ -37,8 +36,7 @@ def agree(config: Config, retry: tuple[str, ...] = ()) -> None:
         config: the whole configuration.
         retry: nothing is done again by reason here.
     """
-    run = start_run(config, retry)
-    with hold_root(config.root):
+    with open_run(config, retry) as run:
         score_clips(run)
 
 
@@ -75,7 +73,7 @@ def score_clips(run: Run) -> None:
     ]
     left = drawn.filter(pc.invert(pc.is_in(drawn["clip_id"], own["clip_id"].combine_chunks())))
     rows += [row | failed("no_features") for row in left.select(["clip_id", "video_id"]).to_pylist()]
-    write_part(run.root, "agreements", make_table("agreements", rows, recipe=recipe, run_id=run.run_id))
+    run.write("agreements", rows, recipe)
     figures = describe_agreement(found)
     logger.info("own picture against another's: AUC %.3f; calibration error %.3f", figures["auc"], figures["error"])
     run.record("agreements", recipe, figures=figures, settings=settings.model_dump(mode="json"))

@@ -12,16 +12,15 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.outcomes import VIDEO_REASONS, Policy
 from datasets.settings import recipe_of
-from datasets.tables import make_table, read_ok, read_table, write_part
+from datasets.tables import read_ok, read_table
 from datasets.tombstones import is_tombstoned, read_tombstones
 from extract.site.fetch import check_video
 from extract.site.pacer import Pacer
 from flows.config import Config, ConfigError
-from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
-from flows.machinery.locks import hold_root
+from flows.machinery.batches import TASK_OPTIONS, attempt_of, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.pacing import open_pacer, tell_forecast
 from flows.machinery.prepare import prepared
-from flows.machinery.run import Run, start_run
+from flows.machinery.run import Run, open_run
 
 Row = dict[str, Any]
 _FINAL = sorted(reason for reason, policy in VIDEO_REASONS.items() if policy is Policy.NEVER)
@@ -40,8 +39,7 @@ def check_availability(config: Config, retry: tuple[str, ...] = ()) -> None:
         raise ConfigError(
             "--check-availability asks a site, and source.name = 'folder' has none: `curate` looks at files"
         )
-    run = start_run(config, retry)
-    with hold_root(config.root):
+    with open_run(config, retry) as run:
         check_videos(run)
 
 
@@ -85,5 +83,4 @@ def check_batch(batch: pa.Table, run: Run, day: str, recipe: str, pacer: Pacer) 
 
     with ThreadPoolExecutor(run.config.download.num_threads) as threads:
         rows = list(threads.map(check_row, batch["video_id"].to_pylist()))
-    made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
-    write_part(run.root, "availability", make_table("availability", filter(None, rows), **made))
+    run.write("availability", filter(None, rows), recipe, attempt_of(batch))

@@ -14,14 +14,7 @@ import pyarrow.dataset as pads
 from datasets.attempts import keep_highest_attempt
 from datasets.schemas import TABLES
 from datasets.settings import recipe_of
-from datasets.tables import (
-    current_recipe,
-    make_table,
-    read_ok,
-    read_parts,
-    read_table,
-    write_part,
-)
+from datasets.tables import current_recipe, read_ok, read_parts, read_table
 from datasets.wide import widen
 from extract.clips import cut_clips
 from flows.machinery.batches import cut_batches
@@ -48,8 +41,7 @@ def make_clips(run: Run) -> None:
         segments = _read_segments(run.root, group[0]["video_id"][0].as_py(), group[-1]["video_id"][-1].as_py())
         for batch in group:
             rows = _cut_batch(run, batch, segments)
-            table = make_table("clips", rows, recipe=recipe, run_id=run.run_id)
-            write_part(run.root, "clips", table, batch["video_id"].to_pylist())
+            run.write("clips", rows, recipe, input_keys=batch["video_id"].to_pylist())
     run.record("clips", recipe)
 
 

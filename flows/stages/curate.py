@@ -6,9 +6,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from datasets.counts import count_rows
 from datasets.splits.draw import SplitError
 from flows.config import Config
-from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
-from flows.machinery.run import Run, start_run
+from flows.machinery.run import Run, open_run
 from flows.stages.clip import make_clips
 from flows.stages.download import fetch_videos
 from flows.stages.given import cut_given_clips
@@ -31,8 +30,7 @@ def curate(config: Config, retry: tuple[str, ...] = ()) -> None:
         MachineError: this machine lacks something, the speech weights say; told before the hours of download.
         SplitError: the clips cannot give the asked splits.
     """
-    run = start_run(config, retry)
-    with hold_root(config.root):
+    with open_run(config, retry) as run:
         curate_root(run)
 
 

@@ -13,7 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.outcomes import OK, RowError, failed
 from datasets.settings import recipe_of
-from datasets.tables import current_recipe, make_table, read_ok, read_table, write_part
+from datasets.tables import current_recipe, read_ok, read_table
 from datasets.wide import widen
 from features.encoders.engines import num_cores
 from features.frames.decoding import decode_pieces
@@ -22,11 +22,10 @@ from features.quality.packaged import MODELS, find_models
 from features.quality.watching import CODE_VERSION as WATCHING_VERSION
 from features.quality.watching import Network, Watched, load_networks
 from flows.config import Config
-from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
-from flows.machinery.locks import hold_root
+from flows.machinery.batches import TASK_OPTIONS, attempt_of, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
-from flows.machinery.run import Run, media_table, start_run
+from flows.machinery.run import Run, media_table, open_run
 
 Row = dict[str, Any]
 _READS = ("clips", "segments", "media")
@@ -42,8 +41,7 @@ def describe(config: Config, retry: tuple[str, ...] = ()) -> None:
         config: the whole configuration.
         retry: reasons whose rows are done again.
     """
-    run = start_run(config, retry)
-    with hold_root(config.root):
+    with open_run(config, retry) as run:
         describe_clips(run)
 
 
@@ -83,8 +81,7 @@ def describe_batch(batch: pa.Table, run: Run, recipe: str) -> None:
         keys = {"clip_id": clip["clip_id"], "video_id": clip["video_id"]}
         keys |= {f"{label}_share": share for label, share in shares.items()}
         rows.append({**keys, **settle_row(partial(_measure, clip, networks), lambda outcome: outcome, run.config.run)})
-    made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
-    write_part(run.root, "qualities", make_table("qualities", rows, **made))
+    run.write("qualities", rows, recipe, attempt_of(batch))
 
 
 @lru_cache(maxsize=1)  # a process loads its models once

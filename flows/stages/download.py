@@ -14,7 +14,7 @@ from prefect import task
 
 from datasets.outcomes import dropped
 from datasets.settings import recipe_of
-from datasets.tables import make_table, read_table, subtract, write_part
+from datasets.tables import read_table, subtract
 from datasets.tombstones import is_tombstoned, read_tombstones
 from datasets.wide import widen
 from extract.folder_fetch import fetch_file
@@ -23,7 +23,7 @@ from extract.selection import preselect, read_known
 from extract.site.fetch import fetch_recipes, fetch_video
 from extract.site.pacer import Pacer
 from extract.sources import public_url
-from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
+from flows.machinery.batches import TASK_OPTIONS, attempt_of, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.pacing import open_pacer, tell_forecast
 from flows.machinery.progress import logger
 from flows.machinery.run import Run
@@ -114,9 +114,8 @@ def fetch_batch(
     rows = do_until_closed(threads, fetch_row, batch.to_pylist())
     videos = [video for video, _ in rows if video is not None]
     media = [found for _, found in rows if found is not None]
-    made = {"run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
-    write_part(run.root, "media", make_table("media", media, recipe=recipes["media"], **made))
-    write_part(run.root, "videos", make_table("videos", videos, recipe=recipes["videos"], **made))
+    run.write("media", media, recipes["media"], attempt_of(batch))
+    run.write("videos", videos, recipes["videos"], attempt_of(batch))
 
 
 def do_until_closed(threads: ThreadPoolExecutor, function: Callable[[Row], T], rows: list[Row]) -> list[T]:

@@ -7,11 +7,10 @@ from prefect import flow
 from datasets.files import sha256_of
 from datasets.outcomes import OK
 from datasets.settings import recipe_of
-from datasets.tables import current_recipe, list_parts, make_table, write_part
+from datasets.tables import current_recipe, list_parts
 from flows.config import Config
-from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
-from flows.machinery.run import Run, start_run
+from flows.machinery.run import Run, open_run
 from flows.stages.filter import filter_clips, filter_recipe
 from flows.stages.train import TABLES_READ, checkpoint_folder, load_split
 from model.history import MODEL_FILE
@@ -21,8 +20,7 @@ from model.history import MODEL_FILE
 @prepared("evaluate")
 def evaluate(config: Config) -> None:
     """Measure retrieval on the test and train clips with the checkpoint of this configuration."""
-    run = start_run(config)
-    with hold_root(config.root):
+    with open_run(config) as run:
         evaluate_checkpoint(run)
 
 
@@ -56,7 +54,7 @@ def evaluate_checkpoint(run: Run) -> None:
             names = sha256_of(checkpoint), release, split
             rows += [{**row, **OK} for row in evaluation_rows(report, *names)]
             ranks += [{**row, **OK} for row in rank_rows(audio, video, clips, *names)]
-        write_part(run.root, "ranks", make_table("ranks", ranks, recipe=recipe, run_id=run.run_id))
-        write_part(run.root, "evaluations", make_table("evaluations", rows, recipe=recipe, run_id=run.run_id))
+        run.write("ranks", ranks, recipe)
+        run.write("evaluations", rows, recipe)
     run.record("ranks", recipe)
     run.record("evaluations", recipe)

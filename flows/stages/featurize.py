@@ -13,7 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.places_audio import locate_pairs
 from datasets.settings import recipe_of
-from datasets.tables import add_common_columns, current_recipe, list_parts, read_table, write_part
+from datasets.tables import current_recipe, list_parts, read_table
 from datasets.wide import widen
 from features.captioned_images import fail_pairs, featurize_pairs, pair_recipes
 from features.clip_features import (
@@ -32,6 +32,7 @@ from features.settings import FeatureSettings
 from flows.config import Config
 from flows.machinery.batches import (
     TASK_OPTIONS,
+    attempt_of,
     cut_batches,
     keep_part,
     left_to_do,
@@ -39,9 +40,8 @@ from flows.machinery.batches import (
     run_batches,
     settle_row,
 )
-from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
-from flows.machinery.run import Run, media_table, start_run
+from flows.machinery.run import Run, media_table, open_run
 from flows.machinery.runners import open_runner, stages_on_ray
 
 Row = dict[str, Any]
@@ -58,8 +58,7 @@ def featurize(config: Config, retry: tuple[str, ...] = ()) -> None:
         config: the whole configuration.
         retry: reasons whose rows are done again.
     """
-    run = start_run(config, retry)
-    with hold_root(config.root, config.run.part):
+    with open_run(config, retry) as run:
         compute_features(run)
 
 
@@ -171,6 +170,5 @@ def featurize_batch(batch: pa.Table, run: Run, source: str, own: dict[str, str],
 
             single.append(settle_row(partial(work.compute, row), fail, run.config.run))
         features = {table: pa.concat_tables([done[table] for done in single]) for table in single[0]}
-    made = {"run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
     for table, columns in features.items():
-        write_part(run.root, table, add_common_columns(columns, recipe=recipes[table], **made))
+        run.write(table, columns, recipes[table], attempt_of(batch))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datasets.filters import Figures, FilterSettings, count_rules, judge_clips, read_figures, weigh
-from datasets.tables import add_common_columns, current_recipe, write_part
+from datasets.tables import current_recipe
 from flows.machinery.run import Run, logger
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def filter_clips(run: Run) -> None:
         return
     run.begin()
     judged = judge_clips(settings, figures)
-    write_part(run.root, "filtered", add_common_columns(judged, recipe=figures.recipe, run_id=run.run_id))
+    run.write("filtered", judged, figures.recipe)
     counts = count_rules(settings, figures, judged)
     for row in counts:
         missing = f"; {row['without_figure']:,} have no figure: {settings.missing}" if row["without_figure"] else ""

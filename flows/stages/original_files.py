@@ -10,12 +10,11 @@ from prefect import flow
 
 from datasets.files import sha256_of
 from datasets.settings import recipe_of
-from datasets.tables import add_common_columns, read_run, write_part
+from datasets.tables import read_run
 from datasets.tombstones import is_tombstoned, read_tombstones
 from flows.config import Config, ConfigError
-from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
-from flows.machinery.run import Run, start_run
+from flows.machinery.run import Run, open_run
 
 # `model` loads torch, which takes seconds: it is imported where there is something to read or write.
 TABLES_WRITTEN = ("clips", "log_mel", "pooled", "splits")
@@ -38,8 +37,7 @@ def import_original(config: Config, files: tuple[str, ...]) -> list[str]:
     Raises:
         ValueError: a file of no split or that cannot be read, vectors of several sizes, or a root with other clips.
     """
-    run = start_run(config)
-    with hold_root(config.root):
+    with open_run(config) as run:
         return import_files(run, files)
 
 
@@ -94,15 +92,14 @@ def _import(run: Run, splits: Sequence[tuple[str, str]], recipe: str) -> Iterato
         most = run.config.run.clips_per_batch
         for start in range(0, len(clips), most):
             made = tables_of_clips(clips[start : start + most], split)
-            made = {name: add_common_columns(table, recipe=recipe, run_id=run.run_id) for name, table in made.items()}
             drawn.append(made.pop("splits"))
             for name, table in made.items():
-                write_part(run.root, name, table)
+                run.write(name, table, recipe)
         videos[split] |= {clip.video_id for clip in clips}
         yield f"{split}: {len(clips):,} clips of {len({clip.video_id for clip in clips}):,} videos from {path}"
         if len(kept) < len(read):
             yield f"{len(read) - len(kept)} clips of videos that were taken down are left out"
-    write_part(run.root, "splits", pa.concat_tables(drawn))
+    run.write("splits", pa.concat_tables(drawn), recipe)
     for table in TABLES_WRITTEN:
         run.record(table, recipe)
     names = sorted(videos)

@@ -11,12 +11,10 @@ from datasets.files import read_json, sha256_of, write_json
 from datasets.outcomes import OK, failed
 from datasets.places_audio import folders_file, read_places, refuse_repeated
 from datasets.settings import recipe_of
-from datasets.tables import make_table, write_part
 from flows.config import Config
 from flows.machinery.batches import left_to_do
-from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
-from flows.machinery.run import Run, start_run
+from flows.machinery.run import Run, open_run
 
 Row = dict[str, Any]
 
@@ -33,8 +31,7 @@ def fill_pairs(config: Config, retry: tuple[str, ...] = ()) -> None:
     Raises:
         ValueError: no metadata file is named, or one that cannot be used.
     """
-    run = start_run(config, retry)
-    with hold_root(config.root):
+    with open_run(config, retry) as run:
         write_pairs(run)
 
 
@@ -72,9 +69,7 @@ def write_pairs(run: Run) -> None:
                     outcome = failed("media_missing", f"no file {name}")
                     break
             done.append({**row, **outcome})
-        write_part(
-            run.root, "pairs", make_table("pairs", done, recipe=recipe, run_id=run.run_id, attempt=todo["attempt"])
-        )
+        run.write("pairs", done, recipe, todo["attempt"])
     run.record("pairs", recipe)
     if read_json(folders_file(run.root)) != folders:
         run.begin()

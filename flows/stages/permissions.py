@@ -14,7 +14,7 @@ from prefect import task
 from datasets.outcomes import Status, TransientError
 from datasets.schemas import TABLES
 from datasets.settings import recipe_of
-from datasets.tables import make_table, read_table, write_part
+from datasets.tables import read_table
 from datasets.tombstones import is_tombstoned, read_tombstones
 from extract.permission.asking import ask_permission, read_host, read_key
 from extract.permission.signals import HostSignals
@@ -22,7 +22,7 @@ from extract.permission.web import Web
 from extract.selection import preselect
 from extract.site.pacer import Pacer
 from flows.config import Config, ConfigError
-from flows.machinery.batches import TASK_OPTIONS, cut_batches, run_batches, settle_row
+from flows.machinery.batches import TASK_OPTIONS, attempt_of, cut_batches, run_batches, settle_row
 from flows.machinery.progress import logger
 from flows.machinery.run import Run
 
@@ -113,8 +113,7 @@ def ask_batch(
 
     with ThreadPoolExecutor(config.download.num_threads) as threads:
         rows = list(threads.map(ask_row, batch["video_id"].to_pylist()))
-    made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
-    write_part(run.root, "permissions", make_table("permissions", filter(None, rows), **made))
+    run.write("permissions", filter(None, rows), recipe, attempt_of(batch))
 
 
 def read_permitted(config: Config) -> dict[str, bool]:

@@ -25,10 +25,9 @@ from flows.config import Config
 from flows.destinations import send_release
 from flows.exporting.build import check_has_writers, export_release
 from flows.machinery.batches import TASK_OPTIONS
-from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
-from flows.machinery.run import Run, code_version, start_run
+from flows.machinery.run import Run, code_version, open_run
 from flows.stages.release_metrics import can_be_measured, finetuned_on, finetuned_on_clips, has_figures, measure_release
 from flows.status import read_failures, read_funnel
 
@@ -61,8 +60,7 @@ def publish(
         OSError: a destination that cannot be written.
     """
     check_is_local(config.root)
-    run = start_run(config)
-    with hold_root(config.root):
+    with open_run(config) as run:
         return publish_root(run, measure, to, sign, form)
 
 

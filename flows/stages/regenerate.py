@@ -34,7 +34,7 @@ from flows.machinery.doctor import require
 from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
-from flows.machinery.run import Run, start_run
+from flows.machinery.run import Run, open_run
 from flows.stages.download import fetch_videos
 from flows.stages.featurize import compute_features, featurize
 from flows.stages.permissions import ask_permissions
@@ -67,8 +67,7 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
     if release is not None:
         check_source(config, release)  # before the root is made
         require("featurize", config)
-    run = start_run(config, retry)
-    with hold_root(config.root):
+    with open_run(config, retry) as run:
         is_of_release = keep_listed(run, lists)
     if is_of_release:
         featurize(config, retry)

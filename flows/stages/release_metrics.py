@@ -17,7 +17,7 @@ from datasets.releases.layout import read_manifest, read_shards, release_path
 from datasets.releases.shards import describe_family, families_of
 from datasets.settings import recipe_of
 from datasets.splits.certificate import rows_digest
-from datasets.tables import make_table, read_table, write_part
+from datasets.tables import read_table
 from flows.machinery.progress import logger
 from flows.machinery.run import Run
 from flows.stages.train import TRAINED_ON_FILE, checkpoint_folder, train_on
@@ -69,7 +69,7 @@ def measure_release(run: Run, version: str) -> None:
     clips = load_clips(release, "test", run.config.train.families, own_cache)
     report = evaluate(checkpoint, clips, run.config.evaluate)
     rows = [{**row, **OK} for row in evaluation_rows(report, sha256_of(checkpoint), version, "test")]
-    write_part(run.root, "evaluations", make_table("evaluations", rows, recipe=recipe, run_id=run.run_id))
+    run.write("evaluations", rows, recipe)
     logger.info("release %s measured by the recipe %s", version, recipe)
 
 

@@ -10,12 +10,12 @@ from prefect import task
 
 from datasets.outcomes import OK
 from datasets.settings import recipe_of
-from datasets.tables import make_table, read_table, write_part
+from datasets.tables import read_table
 from datasets.tombstones import hide_id, is_tombstoned, read_tombstones
 from extract.site.fetch import search_videos
 from extract.site.pacer import Pacer
 from extract.sources import video_id_of
-from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
+from flows.machinery.batches import TASK_OPTIONS, attempt_of, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.forecast import plan_queries
 from flows.machinery.pacing import open_pacer, tell_forecast
 from flows.machinery.progress import logger
@@ -79,6 +79,5 @@ def search_batch(batch: pa.Table, run: Run, recipe: str, pacer: Pacer) -> None:
             if video_id != discovery["video_id"]:  # of what was taken down only the hash is kept, and where it stood
                 discovery = {"query": discovery["query"], "video_id": video_id, "rank": discovery["rank"], **OK}
             discoveries.append(discovery)
-    made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
-    write_part(run.root, "discoveries", make_table("discoveries", discoveries, **made), batch["query"].to_pylist())
-    write_part(run.root, "searches", make_table("searches", searches, **made))
+    run.write("discoveries", discoveries, recipe, attempt_of(batch), batch["query"].to_pylist())
+    run.write("searches", searches, recipe, attempt_of(batch))

@@ -10,9 +10,9 @@ import pyarrow as pa
 from prefect import task
 
 from datasets.settings import recipe_of
-from datasets.tables import current_recipe, make_table, write_part
+from datasets.tables import current_recipe
 from extract.speech.segmentation import SegmentedVideo, Video, segment_videos, speech_weights_sha256
-from flows.machinery.batches import TASK_OPTIONS, cut_batches, left_to_do, run_batches, settle_row
+from flows.machinery.batches import TASK_OPTIONS, attempt_of, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.run import Run, media_table
 from flows.machinery.runners import stages_on_ray
 
@@ -52,9 +52,8 @@ def segment_batch(batch: pa.Table, run: Run, recipe: str) -> None:
     with ThreadPoolExecutor(num_threads) as threads:
         found = [video for unit in threads.map(partial(_segment_unit, run), units) for video in unit]
     segmentations, segments = [row for row, _ in found], [segment for _, rows in found for segment in rows]
-    made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
-    write_part(run.root, "segments", make_table("segments", segments, **made), batch["video_id"].to_pylist())
-    write_part(run.root, "segmentations", make_table("segmentations", segmentations, **made))
+    run.write("segments", segments, recipe, attempt_of(batch), batch["video_id"].to_pylist())
+    run.write("segmentations", segmentations, recipe, attempt_of(batch))
 
 
 def _segment_unit(run: Run, videos: list[Video]) -> list[SegmentedVideo]:

@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.outcomes import OK
 from datasets.settings import recipe_of
 from datasets.splits.certificate import (
     CERTIFICATE_FILE,
@@ -21,7 +20,7 @@ from datasets.splits.content import CODE_VERSION, find_content_copies
 from datasets.splits.draw import draw_exactly, draw_to_fit
 from datasets.splits.pins import read_assignment, read_pins, write_pins
 from datasets.splits.pool import DrawRequest, SplitError, group_pairs
-from datasets.tables import add_common_columns, current_recipe, list_parts, read_ok, read_table, write_part
+from datasets.tables import add_ok_columns, current_recipe, list_parts, read_ok, read_table
 from datasets.wide import widen
 from flows.machinery.progress import logger
 from flows.machinery.run import Run
@@ -49,7 +48,7 @@ def assign_splits(run: Run) -> None:
     if not list_parts(run.root, "splits", recipe):
         run.begin()
         drawn = (draw_to_fit if settings.scale else draw_exactly)(clips, request)
-        write_part(run.root, "splits", add_common_columns(_with_outcome(drawn), recipe=recipe, run_id=run.run_id))
+        run.write("splits", add_ok_columns(drawn), recipe)
     if current_recipe(run.root, "splits") != recipe:
         run.begin()
         splits = read_table(run.root, "splits", ["clip_id", "video_id", "split"], recipe=recipe)
@@ -80,8 +79,7 @@ def find_copies(run: Run) -> pa.Table:
     recipe = recipe_of(settings, segmented, parts)
     if current_recipe(run.root, "duplicates") != recipe:
         run.begin()
-        pairs = _with_outcome(search_duplicates(run.root, settings))
-        write_part(run.root, "duplicates", add_common_columns(pairs, recipe=recipe, run_id=run.run_id))
+        run.write("duplicates", add_ok_columns(search_duplicates(run.root, settings)), recipe)
         run.record("duplicates", recipe)
     return read_table(run.root, "duplicates", ["video_id", "copy_id"], recipe=recipe)
 
@@ -97,8 +95,7 @@ def find_content(run: Run) -> None:
     if not parts:
         logger.warning("splits.group_by_content: there are no 2D features yet: featurize, then run this again")
     pairs = find_content_copies(read_table(run.root, "features_2d", ["clip_id", "video_id", "values"]), settings)
-    made = add_common_columns(_with_outcome(pairs), recipe=recipe, run_id=run.run_id)
-    write_part(run.root, "content_duplicates", made)
+    run.write("content_duplicates", add_ok_columns(pairs), recipe)
     run.record("content_duplicates", recipe)
 
 
@@ -123,13 +120,3 @@ def _choose_pins(run: Run, inputs: tuple[Any, ...]) -> tuple[pa.Table | None, st
 
 def _draw_recipe(inputs: tuple[Any, ...], pinned: pa.Table | None) -> str:
     return recipe_of(*inputs, rows_digest(pinned) if pinned is not None else None)
-
-
-def _with_outcome(table: pa.Table) -> pa.Table:
-    outcome = pa.Table.from_pylist([OK] * table.num_rows, schema=_OUTCOME_SCHEMA)
-    for field in _OUTCOME_SCHEMA:
-        table = table.append_column(field, outcome[field.name])
-    return table
-
-
-_OUTCOME_SCHEMA = pa.schema([pa.field("status", pa.string(), False), ("reason", pa.string()), ("detail", pa.string())])

@@ -40,10 +40,9 @@ from datasets.tombstones import Kind, add_tombstones, hash_id, read_tombstones
 from extract.media_store import remove_media
 from flows.answers import forget_answers
 from flows.config import GALLERY_FILE, REPORT_FILE, RULES_FILE, SEARCH_PAGE, Config, ConfigError
-from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
-from flows.machinery.run import Run, code_version, start_run
+from flows.machinery.run import Run, code_version, open_run
 from flows.stages.publish import build_next, check_is_local, published_file
 from flows.stages.train import TRAINED_ON_FILE
 
@@ -84,8 +83,7 @@ def takedown(config: Config, kind: Kind, identifier: SecretStr, why: str) -> Tak
         ValueError: no id of a video, or `why` is empty or names the id.
     """
     check_is_local(config.root)
-    run = start_run(config)
-    with hold_root(config.root):
+    with open_run(config) as run:
         return take_down(run, kind, identifier, why)
 
 

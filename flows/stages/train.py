@@ -10,10 +10,9 @@ from datasets.filters import read_figures
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe
 from flows.config import Config
-from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import show_steps
-from flows.machinery.run import Run, start_run
+from flows.machinery.run import Run, open_run
 from flows.stages.filter import filter_clips, filter_recipe, keep_by_rules
 from model.history import MODEL_FILE, is_trained
 from model.settings import TrainSettings
@@ -38,8 +37,7 @@ def pretrain(config: Config) -> Path:
     Raises:
         ValueError: a batch larger than the train split, or a checkpoint that does not fit the features.
     """
-    run = start_run(config)
-    with hold_root(config.root):
+    with open_run(config) as run:
         return pretrain_model(run)
 
 
@@ -54,8 +52,7 @@ def finetune(config: Config) -> Path:
     Raises:
         ValueError: a batch larger than the train split, or a checkpoint that does not fit the features.
     """
-    run = start_run(config)
-    with hold_root(config.root):
+    with open_run(config) as run:
         return train_model(run)
 
 

@@ -11,7 +11,7 @@ from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.settings import recipe_of
-from datasets.tables import current_recipe, make_table, read_ok, read_table, write_part
+from datasets.tables import current_recipe, read_ok, read_table
 from extract.language import base_language
 from extract.transcripts import transcribe_clip
 from extract.whisper import describe_whisper, make_transcriber
@@ -19,6 +19,7 @@ from features.encoders.engines import num_cores
 from flows.config import Config, ConfigError
 from flows.machinery.batches import (
     TASK_OPTIONS,
+    attempt_of,
     cut_batches,
     keep_part,
     left_to_do,
@@ -26,9 +27,8 @@ from flows.machinery.batches import (
     run_batches,
     settle_row,
 )
-from flows.machinery.locks import hold_root
 from flows.machinery.prepare import prepared
-from flows.machinery.run import Run, media_table, start_run
+from flows.machinery.run import Run, media_table, open_run
 
 Row = dict[str, Any]
 
@@ -42,8 +42,7 @@ def transcribe(config: Config, retry: tuple[str, ...] = ()) -> None:
         config: the whole configuration.
         retry: reasons whose rows are done again.
     """
-    run = start_run(config, retry)
-    with hold_root(config.root, config.run.part):
+    with open_run(config, retry) as run:
         transcribe_root(run)
 
 
@@ -95,5 +94,4 @@ def transcribe_batch(batch: pa.Table, run: Run, recipe: str, language: str | Non
 
     with ThreadPoolExecutor(workers) as threads:
         rows = list(threads.map(settle, batch.drop_columns("attempt").to_pylist()))
-    made = {"recipe": recipe, "run_id": run.run_id, "attempt": batch["attempt"][0].as_py()}
-    write_part(run.root, "transcripts", make_table("transcripts", rows, **made), batch["clip_id"].to_pylist())
+    run.write("transcripts", rows, recipe, attempt_of(batch), batch["clip_id"].to_pylist())

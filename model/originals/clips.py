@@ -13,8 +13,8 @@ import torch
 
 from datasets.files import open_whole
 from datasets.ids import make_clip_id
-from datasets.outcomes import Status
 from datasets.schemas import list_of_vectors
+from datasets.tables import add_ok_columns
 from model.avlnet import NUM_MELS
 from model.data import FAMILIES, ClipSet
 from model.originals.pickles import LegacyError, read_pickle
@@ -89,14 +89,7 @@ def tables_of_clips(clips: Sequence[NamedClip], split: str) -> dict[str, pa.Tabl
         "log_mel": {"values": values, "num_frames": num_frames},
         "pooled": {f"pooled_{family}": pa.array([clip.pooled[family] for clip in clips]) for family in FAMILIES},
     }
-    status = pa.field("status", pa.string(), nullable=False)
-    tables = {}
-    for name, own in columns.items():
-        table = pa.table({**ids, **own}).append_column(status, pa.repeat(Status.OK.value, len(clips)))
-        for unused in ("reason", "detail"):
-            table = table.append_column(unused, pa.nulls(len(clips), pa.string()))
-        tables[name] = table
-    return tables
+    return {name: add_ok_columns(pa.table({**ids, **own})) for name, own in columns.items()}
 
 
 def write_pickle(clips: ClipSet, dim_2d: int, path: str | Path) -> None:
