@@ -31,8 +31,8 @@ class Library:
     """The network with the keys of its released weights."""
     features: Callable[[nn.Module], nn.Module]
     """The loaded network -> a module that gives features [N, D]."""
-    keys: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] = lambda weights: weights
-    """The tensors of a released file -> those of the network, by its own names."""
+    keys: Callable[[Mapping[str, torch.Tensor], str], Mapping[str, torch.Tensor]] = lambda weights, name: weights
+    """The tensors of a released file -> those of the network of that name, as it calls them itself."""
     download: Callable[[str], Path] | None = None
     """The file of the published weights; None where no program can fetch them."""
     describe: Callable[[str], EncoderSpec] | None = None
@@ -174,7 +174,10 @@ def _download_safetensors(repository: str) -> Path:
 
 
 def _build_transformers(name: str) -> nn.Module:
-    """A network by the sizes in the table, of Whisper its encoder: nothing that a repository says of itself is read."""
+    """A network by the sizes in the table, of Whisper its encoder, of PE-AV the one that the table names.
+
+    Nothing that a repository says of itself is read.
+    """
     if importlib.util.find_spec("transformers") is None:
         raise ValueError(f"encoder transformers/{name} needs a package that is not installed: make setup-transformers")
     import transformers
@@ -182,26 +185,48 @@ def _build_transformers(name: str) -> nn.Module:
 
     family, sizes = TRANSFORMERS[name]
     config = getattr(transformers, f"{family}Config")(**sizes)
-    network: nn.Module = (WhisperEncoder if family == "Whisper" else getattr(transformers, f"{family}Model"))(config)
+    network: nn.Module = WhisperEncoder(config) if family == "Whisper" else transformers.AutoModel.from_config(config)
     return network
 
 
-def _keys_of_transformers(weights: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-    """Of Whisper's tensors its encoder's; of HuBERT's weight norm by the names that torch has for it since 2.0."""
-    encoder = {key.removeprefix("model.encoder."): weights[key] for key in weights if key.startswith("model.encoder.")}
+_PARTS = {"Whisper": "model.encoder.", "PeAudioEncoder": ".audio_encoder.", "PeVideoEncoder": ".video_encoder."}
+"""By family: after what the names of the network's own tensors begin, in a file that holds more than the network."""
+
+
+def _keys_of_transformers(weights: Mapping[str, torch.Tensor], name: str) -> Mapping[str, torch.Tensor]:
+    """Of a larger model's tensors its encoder's; of HuBERT's weight norm by the names that torch has since 2.0."""
+    part = _PARTS.get(TRANSFORMERS[name][0])
+    encoder = {key.partition(part)[2]: weights[key] for key in weights if part in key} if part else {}
     names = {".weight_g": ".parametrizations.weight.original0", ".weight_v": ".parametrizations.weight.original1"}
     return encoder or {key[:-9] + names[key[-9:]] if key[-9:] in names else key: weights[key] for key in weights}
 
 
 def _features_of_transformers(network: nn.Module) -> nn.Module:
-    from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+    from transformers import PeAudioFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
     config: Any = network.config
-    if config.model_type == "vjepa2":
-        return _MeanOfTokens(network)
-    is_whisper = config.model_type == "whisper"  # HuBERT takes the waveform itself, of mean 0 and variance 1
-    hear = WhisperFeatureExtractor(feature_size=config.num_mel_bins) if is_whisper else Wav2Vec2FeatureExtractor()
-    return SecondsOfSound(network, hear)
+    match config.model_type:
+        case "vjepa2":
+            return _MeanOfTokens(network)
+        case "pe_video_encoder":
+            return _ClassToken(network)
+        case "pe_audio_encoder":
+            return SecondsOfSound(network, PeAudioFeatureExtractor(), frames_a_second=25)
+        case "whisper":
+            return SecondsOfSound(network, WhisperFeatureExtractor(feature_size=config.num_mel_bins))
+        case _:  # HuBERT takes the waveform itself, of mean 0 and variance 1
+            return SecondsOfSound(network, Wav2Vec2FeatureExtractor())
+
+
+class _ClassToken(nn.Module):
+    """Windows [N, 3, T, H, W] -> what PE-AV's network of frames says of each whole [N, D], before its head."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.network(windows.transpose(1, 2).contiguous()).pooler_output)
 
 
 class _MeanOfTokens(nn.Module):

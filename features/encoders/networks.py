@@ -53,7 +53,7 @@ def _load_weights(network: nn.Module, name: str, spec: EncoderSpec, weights: str
     if weights is None and download is None:
         raise ValueError(f"weights: {name} has no published download; give a file, or {UNTRAINED!r}")
     path = Path(weights) if weights is not None else download(spec.model)  # type: ignore[misc]
-    load_into(network, LIBRARIES[spec.library].keys(read_weights(path)), str(path))
+    load_into(network, LIBRARIES[spec.library].keys(read_weights(path), spec.model), str(path))
     sha256 = sha256_of(path)
     if weights is None and spec.sha256 is not None and not sha256.startswith(spec.sha256):
         raise ValueError(f"weights: {path} must have sha256 {spec.sha256}, got {sha256}")

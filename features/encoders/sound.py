@@ -16,21 +16,20 @@ _WINDOW_SAMPLES = 30 * SAMPLING_RATE
 """What Whisper hears at once; HuBERT's attention would grow with the square of what it hears."""
 _LEAST_SAMPLES = 400
 """What HuBERT's first frame takes; less at the end of a waveform is not heard."""
-_FRAME_SAMPLES = 320
-"""From one frame to the next, of both: 20 ms."""
 
 
 class SecondsOfSound(nn.Module):
     """A waveform [N], 16 kHz -> the mean of a network's frames in each second, [T, D].
 
     A window that is not full is heard as the network was trained to, Whisper's with silence after it; of what follows
-    the sound no frame counts.
+    the sound no frame counts. PE-AV takes 48 kHz: it hears what the waveform holds below 8 kHz.
     """
 
-    def __init__(self, network: Any, prepare: Any) -> None:
+    def __init__(self, network: Any, prepare: Any, frames_a_second: int = 50) -> None:
         super().__init__()
         self.network = network
         self.prepare = prepare
+        self.frames_a_second = frames_a_second
 
     def forward(self, waveform: Float32) -> torch.Tensor:
         """Windows one by one, so that what comes out depends on nothing else."""
@@ -39,10 +38,15 @@ class SecondsOfSound(nn.Module):
         return torch.cat(rows) if rows else torch.zeros(0, self.network.config.hidden_size)
 
     def _hear(self, window: Float32) -> torch.Tensor:
-        prepared = self.prepare(window, sampling_rate=SAMPLING_RATE, return_tensors="pt")
+        import scipy.signal  # here: encoding frames needs none of it
+
+        rate = self.prepare.sampling_rate
+        sound = window if rate == SAMPLING_RATE else scipy.signal.resample_poly(window, rate, SAMPLING_RATE)
+        prepared = self.prepare(sound, sampling_rate=rate, return_tensors="pt")
         inputs = prepared[self.prepare.model_input_names[0]].to(next(self.parameters()).device)
-        frames = self.network(inputs).last_hidden_state[0, : -(-len(window) // _FRAME_SAMPLES)]
-        return torch.stack([second.mean(0) for second in frames.split(SAMPLING_RATE // _FRAME_SAMPLES)])
+        num_frames = -(-len(window) * self.frames_a_second // SAMPLING_RATE)
+        frames = self.network(inputs).last_hidden_state[0, :num_frames]
+        return torch.stack([second.mean(0) for second in frames.split(self.frames_a_second)])
 
 
 class SoundEngine:

@@ -43,6 +43,11 @@ _SIGLIP = EncoderSpec(
 _KINETICS = EncoderSpec(library="torchvision", model="", dim=512, num_frames=16, mean=_KINETICS_MEAN, std=_KINETICS_STD)
 _VJEPA2 = EncoderSpec(library="transformers", model="", dim=1024, num_frames=16, side=256, license="apache-2.0")
 _SOUND = EncoderSpec(library="transformers", model="", dim=768, num_frames=0, license="apache-2.0")
+_PE_AV = EncoderSpec(
+    library="transformers", model="", dim=768, num_frames=16, mean=_HALVES, std=_HALVES, side=336, license="apache-2.0"
+)
+_PE_AV_SMALL: dict[str, float] = {"hidden_size": 768, "intermediate_size": 2048, "num_attention_heads": 6}
+_PE_AV_BASE: dict[str, float] = {"hidden_size": 1024, "intermediate_size": 2752, "num_attention_heads": 8}
 
 TRANSFORMERS: dict[str, tuple[str, dict[str, float]]] = {
     "facebook/vjepa2-vitl-fpc64-256": ("VJEPA2", {}),
@@ -58,6 +63,12 @@ TRANSFORMERS: dict[str, tuple[str, dict[str, float]]] = {
     ),
     "facebook/hubert-base-ls960": ("Hubert", {}),
     "rinna/japanese-hubert-base": ("Hubert", {}),
+    "facebook/pe-av-small": ("PeAudioEncoder", _PE_AV_SMALL | {"num_hidden_layers": 12}),
+    "facebook/pe-av-base": ("PeAudioEncoder", _PE_AV_BASE | {"num_hidden_layers": 16}),
+    "facebook/pe-av-large": ("PeAudioEncoder", {"num_hidden_layers": 28}),
+    "facebook/pe-av-small-16-frame": ("PeVideoEncoder", _PE_AV_SMALL | {"num_hidden_layers": 4}),
+    "facebook/pe-av-base-16-frame": ("PeVideoEncoder", _PE_AV_BASE | {"num_hidden_layers": 4}),
+    "facebook/pe-av-large-16-frame": ("PeVideoEncoder", {"num_hidden_layers": 4}),
 }  # fmt: skip
 """By repository on the Hub: the family of its network, and where the network is another than the family's default."""
 
@@ -98,6 +109,12 @@ ENCODERS: dict[str, EncoderSpec] = {
         replace(_SOUND, model="openai/whisper-small"),
         replace(_SOUND, model="facebook/hubert-base-ls960"),
         replace(_SOUND, model="rinna/japanese-hubert-base"),
+        replace(_SOUND, model="facebook/pe-av-small"),
+        replace(_SOUND, model="facebook/pe-av-base", dim=1024),
+        replace(_SOUND, model="facebook/pe-av-large", dim=1792),
+        replace(_PE_AV, model="facebook/pe-av-small-16-frame"),
+        replace(_PE_AV, model="facebook/pe-av-base-16-frame", dim=1024),
+        replace(_PE_AV, model="facebook/pe-av-large-16-frame", dim=1792),
     )
 }
 """Preprocessing is each network's own: resnet152 as torchvision and the reference; resnext101_3d the reference's

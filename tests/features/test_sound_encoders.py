@@ -1,4 +1,7 @@
-"""Encoders of sound: a row a second by the library's own networks, in a table that is there when one is named."""
+"""Encoders of sound: a row a second by the library's own networks, in a table that is there when one is named.
+
+PE-AV's network of video is part of the same model, and is tried here too.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import scipy.signal
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -15,13 +19,21 @@ from safetensors.torch import load_file, save_file
 from datasets.tables import add_common_columns, check_table
 from features.captioned_images import featurize_pairs
 from features.clip_features import Encoders, feature_recipes, featurize_clips, load_encoders
-from features.encoders import table
+from features.encoders import conversion, table
 from features.encoders.encoder import Encoder, load_encoder
+from features.encoders.engines import OpenvinoEngine
 from features.encoders.table import ENCODERS
 from features.settings import FeatureSettings
 from tests.features.test_clip_features import make_clips, rows_of
 
 WHISPER, HUBERT = "transformers/openai/whisper-base", "transformers/rinna/japanese-hubert-base"
+PE_AV, PE_AV_VIDEO = "transformers/facebook/pe-av-small", "transformers/facebook/pe-av-small-16-frame"
+TINY_PE = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "head_dim": 16,
+}  # fmt: skip
+TINY_TEXT = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+TINY_CODEC = {"encoder_hidden_size": 2, "codebook_dim": 8, "downsampling_ratios": [2, 8, 10, 12]}
+TINY_VIT = {"architecture": "vit_pe_core_tiny_patch16_384", "num_classes": 24, "do_pooling": True, "global_pool": "map"}
 TINY: dict[str, dict[str, Any]] = {
     "Whisper": {
         "d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64,
@@ -32,8 +44,22 @@ TINY: dict[str, dict[str, Any]] = {
         "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
         "conv_dim": [16] * 7, "num_conv_pos_embedding_groups": 4,
     },
+    "PeAudioEncoder": TINY_PE | {"dac_config": TINY_CODEC},
+    "PeVideoEncoder": TINY_PE | {"vision_config": TINY_VIT},
 }  # fmt: skip
 SETTINGS = FeatureSettings(encoder_2d="efficientnet_lite0", encoder_3d="none", engine="openvino", device="cpu")
+
+
+def their_model(family: str) -> Any:
+    """A whole model of the library's, of which an encoder is a part."""
+    if family.startswith("Pe"):
+        networks = {"audio_config": TINY["PeAudioEncoder"], "video_config": TINY["PeVideoEncoder"]}
+        return transformers.PeAudioVideoModel(
+            transformers.PeAudioVideoConfig(text_config=TINY_TEXT, audio_video_config=TINY_PE | networks)
+        )
+    whole = "WhisperForConditionalGeneration" if family == "Whisper" else "HubertModel"
+    config = getattr(transformers, f"{family}Config")(**TINY[family])
+    return getattr(transformers, whole)(config)
 
 
 @pytest.fixture(params=[WHISPER, HUBERT])
@@ -42,11 +68,10 @@ def tiny(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
     model = request.param.removeprefix("transformers/")
     family = table.TRANSFORMERS[model][0]
     monkeypatch.setitem(table.TRANSFORMERS, model, (family, TINY[family]))
-    monkeypatch.setitem(ENCODERS, request.param, replace(ENCODERS[request.param], dim=32))
+    changes = {"side": 384} if request.param == PE_AV_VIDEO else {}
+    monkeypatch.setitem(ENCODERS, request.param, replace(ENCODERS[request.param], dim=32, **changes))
     torch.manual_seed(0)
-    whole = "WhisperForConditionalGeneration" if family == "Whisper" else "HubertModel"
-    config = getattr(transformers, f"{family}Config")(**TINY[family])
-    getattr(transformers, whole)(config).save_pretrained(tmp_path / "theirs")
+    their_model(family).save_pretrained(tmp_path / "theirs")
     return request.param, tmp_path / "theirs" / "model.safetensors"
 
 
@@ -55,8 +80,13 @@ def make_sound(seconds: float) -> np.ndarray:
 
 
 def their_frames(name: str, folder: Path, window: np.ndarray) -> np.ndarray:
-    """The library's own network, read by itself from its own folder: frames of 20 ms, those of the padding too."""
+    """The library's own network, read by itself from its own folder: its frames, those of the padding too."""
     model = transformers.AutoModel.from_pretrained(folder).eval()
+    if name == PE_AV:
+        sound = scipy.signal.resample_poly(window, 3, 1)
+        heard = transformers.PeAudioFeatureExtractor()(sound, sampling_rate=48000, return_tensors="pt")
+        with torch.inference_mode():
+            return model.audio_model.audio_encoder(**heard).last_hidden_state[0].numpy()
     if name == WHISPER:
         heard = transformers.WhisperFeatureExtractor()(window, sampling_rate=16000, return_tensors="pt")
         with torch.inference_mode():
@@ -66,13 +96,32 @@ def their_frames(name: str, folder: Path, window: np.ndarray) -> np.ndarray:
         return model(torch.from_numpy(values)[None]).last_hidden_state[0].numpy()
 
 
+@pytest.mark.parametrize("tiny", [WHISPER, HUBERT, PE_AV], indirect=True)
 def test_a_row_is_the_mean_of_a_second_of_its_librarys_own_network(tiny: tuple[str, Path]) -> None:
     name, weights = tiny
     sound = make_sound(3.4)
     rows, frames = load_encoder(name, weights, device="cpu").run(sound), their_frames(name, weights.parent, sound)
     assert len(rows) == 4
-    assert np.allclose(rows[1], frames[50:100].mean(0), atol=1e-5)
-    assert np.allclose(rows[3], frames[150 : 170 if name == WHISPER else 169].mean(0), atol=1e-5)
+    rate, last = {WHISPER: (50, 170), HUBERT: (50, 169), PE_AV: (25, 85)}[name]
+    assert np.allclose(rows[1], frames[rate : 2 * rate].mean(0), atol=1e-5)
+    assert np.allclose(rows[3], frames[3 * rate : last].mean(0), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tiny", [PE_AV_VIDEO], indirect=True)
+def test_the_same_model_sees_windows_of_sixteen_frames_by_both_engines(tiny: tuple[str, Path], tmp_path: Path) -> None:
+    name, weights = tiny
+    windows = np.random.default_rng(0).integers(0, 256, (1, 16, 112, 112, 3), np.uint8)
+    pixels = torch.from_numpy(windows).movedim(-1, 2).flatten(0, 1) / 127.5 - 1
+    enlarged = torch.nn.functional.interpolate(pixels, (384, 384), mode="bicubic").unflatten(0, (1, 16))
+    with torch.inference_mode():
+        model = transformers.AutoModel.from_pretrained(weights.parent).eval()
+        expected = model.video_model.video_encoder(enlarged).pooler_output.numpy()
+    found = load_encoder(name, weights, engine="torch", device="cpu")(windows[0])
+    assert found.shape == (1, 32) and np.allclose(found, expected, atol=1e-5)
+    conversion.main(name, str(weights), str(tmp_path))
+    by_openvino = OpenvinoEngine(tmp_path / "network.xml", windows, "fp32", 1).run(windows)
+    assert np.linalg.norm(by_openvino - expected) < 1e-3 * np.linalg.norm(expected)
 
 
 def test_what_is_longer_than_a_window_goes_on_in_the_next(tiny: tuple[str, Path]) -> None:
