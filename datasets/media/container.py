@@ -32,6 +32,8 @@ MediaFault = av.FFmpegError
 """What PyAV raises where a file cannot be read on."""
 _NAMED_LATE = frozenset({"mpegts", "mpeg", "flv"})
 _ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350, 0, 0, 0)
+_GENPTS = 0x1
+"""Of libavformat, set by PyAV and not by ffmpeg: H.264 in AVI would have the times of the packets behind."""
 _MOST_BYTES = 1 << 30
 """What is looked at is held in memory: a stream that first appears later is not found."""
 
@@ -84,6 +86,7 @@ def _open(path: str, options: Mapping[str, str], hwaccel: HWAccel | None = None)
         )
     except av.ArgumentError as error:
         raise refusal from error
+    container.flags &= ~_GENPTS
     if container.metadata.get("major_brand") in PICTURE_BRANDS:
         container.close()
         raise refusal

@@ -73,7 +73,8 @@ class Pictures:
     def push(self, frame: Any) -> bool:
         """Put a frame in; whether the stream has now given all of the clip."""
         before, before_end = self._last_time, self.clock.end
-        self._last_time = self.times.to_clip_time(self.stream, frame.pts, frame.duration)
+        pts = frame.dts if frame.pts is None else frame.pts  # H.264 in AVI is shown when it is decoded, as by ffmpeg
+        self._last_time = self.times.to_clip_time(self.stream, pts, frame.duration)
         if self.num_frames and before_end > before:  # else the file does not say how long the one before is shown
             # What no picture claims, in the clip, between the end that the one before announced and this one.
             ms_per_tick, clip_ms = self.clock.ms_per_tick, self.times.clip_ms

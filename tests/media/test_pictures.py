@@ -71,6 +71,8 @@ ENCODED = {
     "tiny.mkv": (("-vf", "scale=2:2", "-c:v", "ffv1"), (2, 2)),
     "a_strip.mkv": (("-vf", "scale=640:16", "-c:v", "ffv1"), (640, 16)),
     "b_frames.avi": (("-c:v", "mpeg4", "-bf", 2, "-q:v", 3), SIZE),
+    "reordered.avi": (("-c", "copy"), SIZE),
+    "in_order.asf": (("-c:v", "libx264", "-preset", "ultrafast", "-bf", 0), SIZE),
     "open_gop.mp4": (("-c:v", "libx264", "-x264opts", OPEN_GOP), SIZE),
     "open_gop_hevc.mkv": (("-c:v", "libx265", "-x265-params", f"log-level=none:{OPEN_GOP}"), SIZE),
     "fragmented.mp4": (("-c", "copy", "-movflags", "+frag_keyframe+empty_moov"), SIZE),
