@@ -19,10 +19,9 @@ _PATTERNS: Sequence[tuple[str, str]] = (
     ("rate_limited", r"content isn.t available|rate.?limited|too many requests|HTTP Error 429|error 429"),
     ("bot_check", r"not a bot|not a robot|captcha|IP is likely being blocked|unusual traffic|automated queries"),
     ("bot_check", r"^please sign in\b|sign in to continue|page needs to be reloaded"),
-    (
-        "age_restricted",
-        r"confirm your age|age.?(restricted|verification)|inappropriate for some users|mature audience|self-harm",
-    ),
+    ("removed", r"removed for violating"),  # what follows names a policy, on self-harm, and may end "in your country"
+    ("age_restricted", r"confirm your age|age.?(restricted|verification)|mature audience|self-harm"),
+    ("age_restricted", r"inappropriate (for some users|or offensive)"),
     ("private", r"private video|video is private|granted access to this video|is unlisted and"),
     (
         "members_only",
@@ -33,7 +32,7 @@ _PATTERNS: Sequence[tuple[str, str]] = (
         r"requires payment|rent this video|purchase|subscribers? only|available for (paying )?subscribers",
     ),
     ("geo_blocked", r"in your country|in your (geographic )?location|in your region|geo.?(restrict|block)"),
-    ("geo_blocked", r"available from your location|not available in the country"),
+    ("geo_blocked", r"available from your location|not available in the country|on this country domain"),
     ("not_yet_live", r"live event will begin|premieres? (in|will)|premiere will begin|not currently live|is offline"),
     (
         "not_yet_live",
@@ -61,8 +60,10 @@ _PATTERNS: Sequence[tuple[str, str]] = (
     ("network", r"downloaded file is empty"),
     # What is not shown elsewhere, and a stream whose recording may follow.
     ("unavailable", r"from display on this website|playback on other websites|live event has ended"),
+    ("unavailable", r"video player configuration error|watch video on youtube"),
     # No ending is named: one client of the site says so of a video that another plays, and so does an outage.
     ("unavailable", r"video (is )?(currently )?(unavailable|not available|isn't available)"),
+    ("unavailable", r"(error occurred|went wrong|technical difficulties)\W.{0,40}try again"),
 )
 _COMPILED = [(reason, re.compile(pattern, re.IGNORECASE)) for reason, pattern in _PATTERNS]
 _WARNING_REASONS = ("no_js_runtime", "po_token_required", "drm_protected")
