@@ -5,6 +5,10 @@ from contextlib import contextmanager
 
 from datasets.outcomes import DeviceError
 
+_NO_ROOM = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "unable to find an engine")
+"""What CUDA, cuBLAS and cuDNN say, which have no error of their own for it; and what torch says of a convolution where
+none of cuDNN's ways of computing it found room to work in."""
+
 
 class NoRoomError(DeviceError):
     """A device has no room for what it was given: half as much may fit."""
@@ -25,8 +29,7 @@ def device_errors(device: str) -> Iterator[None]:
     except RuntimeError as error:
         kinds = {kind.__name__ for kind in type(error).__mro__}
         complaint = str(error).partition("\n")[0]
-        # cuDNN and cuBLAS have no error of their own for it.
-        if "OutOfMemoryError" in kinds or "ALLOC_FAILED" in complaint:
+        if "OutOfMemoryError" in kinds or any(words in complaint for words in _NO_ROOM):
             raise NoRoomError(f"{device} has no room ({complaint})") from error
         if device == "cpu" and "AcceleratorError" not in kinds:
             raise

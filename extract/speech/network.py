@@ -97,9 +97,10 @@ class SpeechNetwork:
                 return [(scores, torch.cuda.current_stream(self.device).record_event())]
         except NoRoomError as error:
             if len(groups) == 1:
-                raise DeviceError(f"{self.device} has no room for one group of patches {groups.shape[1:]}") from error
-            half = len(groups) // 2
-            return [*self._start(groups[:half], step, layers), *self._start(groups[half:], step, layers)]
+                raise DeviceError(f"{error}, not even for one group of patches {groups.shape[1:]}") from error
+        # Not before the error is gone: it holds on to what the layers had computed.
+        half = len(groups) // 2
+        return [*self._start(groups[:half], step, layers), *self._start(groups[half:], step, layers)]
 
     def _finish(self, computing: list[_Scores]) -> NDArray[np.float32]:
         with device_errors(self.device):

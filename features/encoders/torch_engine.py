@@ -166,7 +166,7 @@ class TorchEngine:
                     return torch.cat(rows)[: sum(map(len, arrays))].float().cpu().numpy()
             except NoRoomError as error:
                 if size == 1:
-                    raise DeviceError(f"{self.device} has no room for one window of {shape}") from error
+                    raise DeviceError(f"{error}, not even for one window of {shape}") from error
                 self._room[shape] = size // 2
 
     def _on_device(self, batches: list[list[UInt8]], size: int) -> Iterator[torch.Tensor]:

@@ -5,6 +5,9 @@ from datasets.devices import NoRoomError, device_errors
 from datasets.outcomes import DeviceError
 
 CUBLAS = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+CUDNN = "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
+NO_ENGINE = "GET was unable to find an engine to execute this computation"
+OUTSIDE = "CUDA error: out of memory\nCUDA ran out of memory outside PyTorch's allocator."
 
 
 @pytest.mark.parametrize("error", [RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), RuntimeError("shape")])
@@ -15,9 +18,16 @@ def test_whatever_a_gpu_complains_of_is_its_own_fault_and_what_a_cpu_does_is_not
         raise error
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried"), RuntimeError(CUBLAS)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried"),
+        torch.AcceleratorError(OUTSIDE),
+        *map(RuntimeError, (CUBLAS, CUDNN, NO_ENGINE)),
+    ],
+)
 def test_no_room_is_told_apart_whoever_says_it(error):
-    with pytest.raises(NoRoomError, match=r"cuda:0 has no room \(CUDA "), device_errors("cuda:0"):
+    with pytest.raises(NoRoomError, match=r"cuda:0 has no room \((CUDA|cuDNN|GET) "), device_errors("cuda:0"):
         raise error
 
 

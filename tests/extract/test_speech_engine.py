@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -184,12 +185,15 @@ def test_labels_are_the_same_where_one_batch_goes_over_while_another_is_computed
 
 @needs_weights
 @pytest.mark.parametrize("room", [5, 1])
-def test_a_batch_for_which_a_device_has_no_room_is_halved(monkeypatch, room):
-    run, sizes = speech_network.run_layers, []
+def test_a_batch_for_which_a_device_has_no_room_is_halved_and_nothing_of_it_is_kept(monkeypatch, room):
+    run, sizes, computed = speech_network.run_layers, [], []
 
     def run_in_little_room(layers, x, step):
+        assert all(values() is None for values in computed)
         sizes.append(len(x))
         if len(x) > room:
+            on_the_way = x + 1
+            computed.append(weakref.ref(on_the_way))
             raise torch.OutOfMemoryError("CUDA out of memory")
         return run(layers, x, step)
 
@@ -207,7 +211,7 @@ def test_a_device_that_fails_is_no_files_fault(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(speech_network, "run_layers", fail)
-    with pytest.raises(DeviceError, match=r"cpu (has no room for one group of patches|fails: CUDA error: launch)"):
+    with pytest.raises(DeviceError, match=r"cpu (has no room .*, not even for one group|fails: CUDA error: launch)"):
         segment_features([compute_features([make_signal(2)])], load("smn"), "smn", exact=False)
 
 
