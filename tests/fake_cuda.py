@@ -82,9 +82,10 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "empty", lambda *args, pin_memory=False, **given: empty(*args, **given))
 
     @contextmanager
-    def record(graph: _Graph, **_: Any) -> Any:
+    def record(graph: _Graph, *, stream: _Stream, **_: Any) -> Any:  # without one it is a stream of the first device
         hook = register_module_forward_hook(graph.take)
-        yield
+        with use(stream):
+            yield
         hook.remove()
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", _Graph)

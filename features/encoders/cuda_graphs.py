@@ -1,5 +1,6 @@
 """CUDA graphs: a network's kernels recorded for batches of one shape, and launched as one."""
 
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,6 +8,8 @@ import torch
 
 MOST_SHAPES = 4
 """Each keeps what lies between its layers on the device. Videos are of few shapes; pictures may each have their own."""
+RECORDING = threading.Lock()
+"""In a process torch records one graph at a time, on whichever device: its beginning empties the caches of all."""
 
 
 class _Recorded(NamedTuple):
@@ -33,7 +36,8 @@ class Graphs:
         if windows.shape not in self._recorded:
             if len(self._recorded) == MOST_SHAPES:
                 return self._network(windows)
-            self._recorded[windows.shape] = self._record(windows)
+            with RECORDING:
+                self._recorded[windows.shape] = self._record(windows)
         recorded = self._recorded[windows.shape]
         recorded.windows.copy_(windows)
         recorded.graph.replay()
@@ -49,6 +53,8 @@ class Graphs:
                 self._network(own)
             computing.wait_stream(aside)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may copy meanwhile
+            # On a stream of this device: torch's own is of the first device that recorded, and on another one a graph
+            # without kernels would leave each batch the rows of the first. Other threads may copy meanwhile.
+            with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
                 rows = self._network(own)
             return _Recorded(graph, own, rows)

@@ -2,9 +2,10 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Barrier, Lock
+from threading import Barrier, BrokenBarrierError, Lock
 
 import numpy as np
 import pytest
@@ -198,6 +199,25 @@ def test_by_graphs_each_batch_has_its_own_rows_and_shapes_past_the_most_run_as_e
     engine = TorchEngine(network, torch.device("cuda:0"), "fp32", use_graphs=True)
     for windows, rows in zip(batches, expected, strict=True):
         np.testing.assert_array_equal(engine.run(windows), rows)
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available")
+def test_two_gpus_record_their_graphs_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_cuda.install(monkeypatch)
+    meet, met = Barrier(2), []
+
+    def look_for_the_other(*_: object) -> None:
+        with suppress(BrokenBarrierError):  # for good, once one was alone
+            met.append(meet.wait(timeout=0.1))
+
+    spies = Spy(), Spy()
+    engines = [TorchEngine(spy, torch.device("cuda", number), "fp32", True) for number, spy in enumerate(spies)]
+    for spy in spies:
+        spy.register_forward_pre_hook(look_for_the_other)
+    windows = torch.zeros(2, 3, 4, 4)
+    with ThreadPoolExecutor(2) as callers:
+        list(callers.map(lambda engine: engine._forward(windows), engines))
+    assert not met
 
 
 def test_weights_cast_once_give_the_features_of_autocast_to_the_bit() -> None:
