@@ -147,7 +147,8 @@ def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tu
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    torch.backends.cudnn.allow_tf32 = False  # torch's own default for convolutions, which is off by 1e-3: no fp32
+    # Torch's own default for convolutions, and that of NVIDIA's images for products, is off by 1e-3: no fp32.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     was_training = model.training
     model = model.to(device).eval()
     order = np.argsort(clips.num_frames, kind="stable")

@@ -97,7 +97,8 @@ class _Run:
             train_set, val_set, settings, folder, fabric,
         )  # fmt: skip
         self._refuse_what_cannot_run()
-        torch.backends.cudnn.allow_tf32 = False  # torch's own default for convolutions, which is off by 1e-3: no fp32
+        # Torch's own default for convolutions, and that of NVIDIA's images for products, is off by 1e-3: no fp32.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if settings.init_checkpoint is not None:
             model = load_avlnet(settings.init_checkpoint, settings.mask_padding)
             check_video_dim(settings.init_checkpoint, model, train_set.video_dim)

@@ -158,9 +158,11 @@ def load_network(path: Path, sha256: str, device: str = "cpu") -> SpeechNetwork:
     last = layers[-1]
     assert isinstance(last, Dense)
     if device != "cpu":
-        torch.backends.cudnn.allow_tf32 = False  # off by 1e-3 where bands are to be settled in fp32
+        # Off by 1e-3 where bands are to be settled in fp32.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if torch.device(device).type == "cuda":
-        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):  # torch answers for the current one
+            has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         found = torch.cpu.get_capabilities()
         has_bfloat16 = found.get("amx_bf16") or found.get("avx512_bf16")

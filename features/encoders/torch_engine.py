@@ -46,8 +46,10 @@ def precision_on(device: torch.device, precision: str) -> str:
     """The precision asked for, or fp32 where the device's hardware lacks it."""
     if precision == "fp32":
         return precision
-    is_there = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else has_bf16()
-    return precision if is_there else "fp32"
+    if device.type != "cuda":
+        return precision if has_bf16() else "fp32"
+    with torch.cuda.device(device):  # torch answers for the current one
+        return precision if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -69,12 +71,14 @@ def fold_batch_norms(network: nn.Module) -> None:
 def compute_exactly() -> None:
     """No TF32 (its fp32 is off by 1e-3), and the same kernels every time, for this process.
 
+    Torch takes TF32 for convolutions, and where NVIDIA's images set a variable for matrix products, too.
+
     The flags are the process's own: set for a while and set back, they would be another thread's in the middle of its
     batch.
     """
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 class Normalised(nn.Module):

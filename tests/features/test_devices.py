@@ -1,8 +1,9 @@
 """What the torch engine does with a device: exact, one network at a time, and not a clip's fault when it fails."""
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Lock
@@ -22,6 +23,7 @@ from features.encoders.torch_engine import (
     cast_weights,
     choose_device,
     open_engine,
+    precision_on,
 )
 from tests import fake_cuda
 
@@ -37,8 +39,8 @@ class Spy(nn.Module):
         self.room, self.error, self.seen = room, error, []
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        cudnn = torch.backends.cudnn
-        self.seen.append((len(frames), (cudnn.allow_tf32, cudnn.deterministic)))
+        cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+        self.seen.append((len(frames), (cudnn.allow_tf32, products.allow_tf32, cudnn.deterministic)))
         if len(frames) > self.room:
             raise self.error("CUDA out of memory")
         return (frames * self.weight).mean((2, 3))
@@ -59,14 +61,14 @@ def engine_of(spy: Spy) -> TorchEngine:
 
 
 def test_two_networks_take_turns_on_a_device_and_leave_it_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     spies = Spy(), Spy()
     first, second = map(engine_of, spies)
     assert first.lock is second.lock
     first.run(WINDOWS)
     second.run(WINDOWS)
-    assert {flags for spy in spies for _size, flags in spy.seen} == {(False, True)}
+    assert {flags for spy in spies for _size, flags in spy.seen} == {(False, False, True)}
     assert torch.backends.cudnn.allow_tf32 is False
 
 
@@ -168,6 +170,22 @@ def test_auto_opens_every_gpu_and_a_number_that_one(monkeypatch: pytest.MonkeyPa
     assert len({id(engine.network) for engine in several._engines}) == 3, "each has weights of its own"
     one = open_engine(network, "cuda:1", "fp32")
     assert isinstance(one, Opened) and one.device == "cuda:1"
+
+
+def test_each_gpu_is_asked_for_its_own_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_cuda.install(monkeypatch)
+    current = [0]
+
+    @contextmanager
+    def use(device: torch.device) -> Iterator[None]:
+        current.append(device.index)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", use)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: current[-1] == 1)
+    found = [precision_on(torch.device("cuda", number), "bf16") for number in range(3)]
+    assert found == ["fp32", "bf16", "fp32"]
 
 
 def test_gpus_that_compute_in_two_precisions_are_refused() -> None:

@@ -42,18 +42,18 @@ def test_embeddings_do_not_depend_on_the_batch(clips):
         assert closeness(a, b) < 5e-6
 
 
-def test_what_is_called_fp32_has_no_tf32_in_its_convolutions(clips, tmp_path, monkeypatch):
-    seen = []
+def test_what_is_called_fp32_has_no_tf32_in_convolutions_and_products(clips, tmp_path, monkeypatch):
+    seen, flags = [], (torch.backends.cudnn, torch.backends.cuda.matmul)
     forward = torch.nn.Conv2d.forward
 
     def watched(layer, values):
-        seen.append(torch.backends.cudnn.allow_tf32)
+        seen.extend(flag.allow_tf32 for flag in flags)
         return forward(layer, values)
 
     monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     embed_clips(narrow_model(), clips, EvaluateSettings(device="cpu"))
-    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     given = {"epochs": 1, "batch_size": 8, "embedding_dim": 16, "widths": small.NARROW, "device": "cpu"}
     train(clips, None, TrainSettings(**given), tmp_path)
     assert set(seen) == {False}
