@@ -71,7 +71,7 @@ def count_rivals(query: Tensor, gallery: Tensor, groups: Sequence[str], whole: S
     all_ = np.empty(len(query), np.int64)
     for start in range(0, len(query), _QUERIES_PER_CHUNK):
         rows = slice(start, start + _QUERIES_PER_CHUNK)
-        scores = (query[rows] @ gallery.T).numpy()
+        scores = (query[rows] @ gallery.T).cpu().numpy()
         match = np.take_along_axis(scores, np.arange(len(query))[rows][:, None], axis=1)
         rounding = 8 * float(torch.finfo(query.dtype).eps) * np.abs(match)
         doubled = 1 * (scores > match + rounding) + 1 * (scores >= match - rounding)  # 2: better, 1: tied

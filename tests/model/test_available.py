@@ -36,6 +36,23 @@ def test_rivals_are_those_that_ranking_counts_each_on_its_side():
     assert (own.left + others.left == NUM - 1).all() and (own.gone + others.gone == 0).all()
 
 
+class OnCard(torch.Tensor):
+    """A tensor in a GPU's memory, as far as numpy is concerned."""
+
+    def numpy(self):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_embeddings_may_lie_on_a_gpu_as_evaluation_leaves_them():
+    sides, names = list(embed()), (list(GROUPS), list(GROUPS))
+    on_card = count_rivals(*(side.as_subclass(OnCard) for side in sides), *names)
+    expected = count_rivals(*sides, *names)
+    assert [found.better.tolist() for found in on_card] == [found.better.tolist() for found in expected]
+
+
 def test_candidates_tied_with_the_match_count_half():
     same = torch.ones(9, 4)
     own, others = count_rivals(same, same, ["a"] * 9, ["a"] * 9)
