@@ -4,13 +4,19 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from benchmarks.gpu_check import __main__ as gpu_check
 from benchmarks.gpu_check.judge import judge
+from benchmarks.gpu_check.place import Place, attempt
 from benchmarks.limits import tell
 from benchmarks.run_all import list_figures
+from datasets.outcomes import DeviceError
 
 TOP = Path(__file__).parents[1]
 WORST_EXPONENT = 1.6
@@ -56,7 +62,7 @@ def test_the_model_is_faster_than_the_original_and_what_needs_recordings_says_so
         assert found and float(found[1]) > least, text
 
 
-NOT_ON_A_CARD = ["prefect", "openvino", "imageio_ffmpeg", "ffmpeg", "h5py", "yt_dlp", "httpx"]
+NOT_ON_A_CARD = ["prefect", "openvino", "imageio_ffmpeg", "ffmpeg", "h5py", "yt_dlp", "httpx", "safetensors", "timm"]
 """What a machine with a GPU need not have to be measured."""
 
 
@@ -106,3 +112,24 @@ def test_the_check_of_a_gpu_names_the_limits_that_hold():
         "decoding on 16 cores": True,
         "end to end": True,
     }
+
+
+def test_a_step_of_the_check_that_fails_leaves_the_others_theirs(tmp_path, monkeypatch):
+    def refuse():
+        raise DeviceError("cuda:0 fails")
+
+    def parity(_place, found):
+        found["resnet152"] = {"fp32": 2e-7}
+        attempt(found["resnet152"], "bf16", refuse)
+        raise TypeError("an argument that another torch does not know")
+
+    monkeypatch.setattr(gpu_check.signal, "signal", lambda *_: None)  # pytest's own time limit goes by it
+    monkeypatch.setattr(gpu_check.signal, "setitimer", lambda *_: None)
+    steps = {"parity": parity, "flag_race": lambda _place, found: found.update(wrong=0)}
+    monkeypatch.setattr(gpu_check, "STEPS", steps)
+    given = SimpleNamespace(steps=list(steps), seconds=480, out=tmp_path / "check.json")
+    gpu_check.run(Place(torch.device("cpu"), True, tmp_path), given, time.monotonic())
+    found = json.loads(given.out.read_text())
+    assert found["steps"]["parity"]["found"]["resnet152"]["bf16"] == {"error": "DeviceError: cuda:0 fails"}
+    assert found["steps"]["parity"]["error"].startswith("TypeError: an argument")
+    assert found["holds"] == {"resnet152 in fp32": True, "no forward is another's": True}

@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.gpu_check.judge import judge
 from benchmarks.gpu_check.media import decoding, end_to_end
 from benchmarks.gpu_check.networks import flag_race, networks, parity
-from benchmarks.gpu_check.place import Found, Place, ceilings, environment, render
+from benchmarks.gpu_check.place import FAILURES, Found, Place, ceilings, environment, render
 from benchmarks.gpu_check.speech import speech
 from benchmarks.gpu_check.training import training, training_loop
 from datasets.files import write_json
@@ -82,7 +82,7 @@ def run(place: Place, given: argparse.Namespace, begin: float) -> None:
         done[name] = {"found": found}
         try:
             STEPS[name](place, found)
-        except (RuntimeError, OSError, ValueError, ImportError) as error:  # the next step may work
+        except FAILURES as error:
             done[name]["error"] = f"{type(error).__name__}: {error}"
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -15,10 +15,11 @@ def judge(done: dict[str, dict[str, Any]]) -> dict[str, bool]:
     """Those of a step that gave no figures are left out."""
     found = {name: step["found"] for name, step in done.items()}
     held: dict[str, bool] = {}
-    for name, errors in found.get("parity", {}).items():
-        held |= {f"{name} in {word}": error <= MOST[word] for word, error in errors.items() if word in MOST}
-    scores = found.get("speech", {})
-    held |= {f"speech in {word}": scores[word] <= most for word, most in MOST_SPEECH.items() if word in scores}
+    compared = [(name, errors, MOST) for name, errors in found.get("parity", {}).items()]
+    for name, errors, most in [*compared, ("speech", found.get("speech", {}), MOST_SPEECH)]:
+        held |= {
+            f"{name} in {word}": errors[word] <= limit for word, limit in most.items() if is_figure(errors.get(word))
+        }
     if race := found.get("flag_race"):
         held["no forward is another's"] = race["wrong"] == 0
     gemm = found.get("ceilings", {}).get("gemm_bf16_tflops")
@@ -43,3 +44,8 @@ def best(ways: dict[str, Any], figure: str, only: str = "", without: str = "noth
     """The highest of a figure among ways whose name begins so; 0 without any."""
     chosen = [found for way, found in ways.items() if way.startswith(only) and not way.startswith(without)]
     return max((found[figure] for found in chosen if figure in found), default=0.0)
+
+
+def is_figure(found: Any) -> bool:
+    """Else a step has not come to it, or it failed."""
+    return isinstance(found, float)

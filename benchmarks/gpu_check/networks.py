@@ -14,7 +14,7 @@ from benchmarks.gpu_check.place import GOLDEN, Found, Place, attempt
 from features.encoders import load_encoder
 from features.encoders.cuda_graphs import Graphs
 from features.encoders.networks import build_network
-from features.encoders.torch_engine import TorchEngine, compute_exactly
+from features.encoders.torch_engine import TorchEngine, compute_exactly, precision_on
 
 GFLOP = {"resnet152": 41.21, "resnext101_3d": 19.13}
 """Of a frame of 224x398, and of a window of 16 frames of 112x199."""
@@ -24,19 +24,26 @@ GOLDENS = {"resnet152": "2d", "resnext101_3d": "3d"}
 
 def parity(place: Place, found: Found) -> None:
     """Relative L2 of both networks' features from the golden ones, in each precision."""
-    golden = np.load(GOLDEN / "features" / "features.npz")
-    for name, kind in GOLDENS.items():
-        frames = np.ascontiguousarray(golden[f"in{kind}_u8"].transpose(0, 2, 3, 1))
-        expected = golden[f"out{kind}_f32"]
+    has_bf16 = precision_on(place.device, "bf16") == "bf16"
+    for name in GOLDENS:
         found[name] = {}
         for precision in ("fp32", "tf32", "bf16", "fp32 by graphs") if place.is_gpu else ("fp32", "bf16"):
-            arithmetic = "bf16" if precision == "bf16" else "fp32"
-            given = "untrained", "torch", str(place.device), arithmetic
-            encoder = load_encoder(name, *given, use_graphs=precision == "fp32 by graphs")
-            torch.backends.cudnn.allow_tf32 = precision == "tf32"  # the engine has switched it off
-            error = np.linalg.norm(encoder(frames) - expected) / np.linalg.norm(expected)
-            compute_exactly()
-            found[name][precision if encoder.precision == arithmetic else f"{precision}, done in fp32"] = float(error)
+            is_done = has_bf16 or precision != "bf16"
+            told = precision if is_done else f"{precision}, done in fp32"
+            attempt(found[name], told, partial(error_of, place, name, precision))
+
+
+def error_of(place: Place, name: str, precision: str) -> float:
+    """Of a network's features, in one precision."""
+    golden, kind = np.load(GOLDEN / "features" / "features.npz"), GOLDENS[name]
+    frames, expected = np.ascontiguousarray(golden[f"in{kind}_u8"].transpose(0, 2, 3, 1)), golden[f"out{kind}_f32"]
+    given = "untrained", "torch", str(place.device), "bf16" if precision == "bf16" else "fp32"
+    encoder = load_encoder(name, *given, use_graphs=precision == "fp32 by graphs")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"  # the engine has switched it off
+    try:
+        return float(np.linalg.norm(encoder(frames) - expected) / np.linalg.norm(expected))
+    finally:
+        compute_exactly()
 
 
 def flag_race(place: Place, found: Found) -> None:

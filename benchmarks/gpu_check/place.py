@@ -17,6 +17,10 @@ from features.encoders.engines import has_bf16, num_cores
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 Found = dict[str, Any]
 """What a step finds, filled in as it goes: a step that is ended leaves what it has."""
+FAILURES = (
+    AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError
+)  # fmt: skip
+"""What a card, its driver or another torch may answer: the next figure is asked for all the same."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ def attempt(found: Found, name: str, work: Callable[[], Any]) -> None:
     """One figure of a step, or why there is none: no room for a large batch says nothing of the next."""
     try:
         found[name] = work()
-    except (RuntimeError, ImportError, ValueError) as error:
+    except TimeoutError:  # of the whole step
+        raise
+    except FAILURES as error:
         found[name] = {"error": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"}
 
 

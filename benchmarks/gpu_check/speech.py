@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,13 +48,16 @@ def parity(place: Place, found: Found, on_cpu: SpeechNetwork, network: SpeechNet
     """Each precision beside the CPU's fp32, on groups of the first pass."""
     groups = np.random.default_rng(0).normal(size=(8, 68 + 2 * 46, 21)).astype(np.float32)
     expected = on_cpu.predict(groups, 4)
-    for name, is_rough in (("fp32", False), ("tf32", False), ("bf16", True)):
-        torch.backends.cudnn.allow_tf32 = name == "tf32"
-        error = np.linalg.norm(network.predict(groups, 4, is_rough) - expected) / np.linalg.norm(expected)
-        torch.backends.cudnn.allow_tf32 = False
+
+    def error_of(is_rough: bool) -> float:
+        return float(np.linalg.norm(network.predict(groups, 4, is_rough) - expected) / np.linalg.norm(expected))
+
+    for name in ("fp32", "tf32", "bf16") if place.is_gpu else ("fp32", "bf16"):
+        is_rough = name == "bf16"
         is_done = not is_rough or network.rough_layers is not network.layers
-        if place.is_gpu or name != "tf32":
-            found[name if is_done else f"{name}, done in fp32"] = float(error)
+        torch.backends.cudnn.allow_tf32 = name == "tf32"
+        attempt(found, name if is_done else f"{name}, done in fp32", partial(error_of, is_rough))
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def rate(network: SpeechNetwork, sounds: list[SpeechFeatures]) -> dict[str, float]:

@@ -8,13 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 _NOT_WEIGHTS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError)
 """What `torch.load(weights_only=True)` raises for files that are not weights, or hold more than tensors."""
-_NOT_SAFETENSORS = (SafetensorError, OSError, ValueError, KeyError)
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -27,9 +24,12 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise ValueError(f"weights: no file {path}")
     if path.suffix == ".safetensors":
+        from safetensors import SafetensorError  # whoever reads no such file can do without: benchmarks.gpu_check
+        from safetensors.torch import load_file
+
         try:
             tensors = load_file(path)
-        except _NOT_SAFETENSORS as error:
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise ValueError(f"weights: {path} is not a safetensors file: {error}"[:300]) from error
         return {key.removeprefix("module."): value for key, value in tensors.items()}
     try:
