@@ -20,6 +20,8 @@ Float32 = npt.NDArray[np.float32]
 _GPU_NODES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """NVIDIA's driver, the same under WSL, AMD's: where none is, torch need not be loaded to say that there is no GPU."""
 _CPU_FLAGS = Path("/proc/cpuinfo")
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of processor time that a container has in so many: "1600000 100000" is that of 16 cores, "max" of all."""
 
 
 class Engine(Protocol):
@@ -64,8 +66,10 @@ def choose_engine(engine: str, device: str) -> str:
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: those it may run on, as far as a container's share of their time goes."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = (_CPU_QUOTA.read_text() if _CPU_QUOTA.is_file() else "max").strip().partition(" ")
+    return min(there, max(1, -(-int(quota) // int(period)))) if quota.isdigit() else there
 
 
 def has_bf16() -> bool:

@@ -1,6 +1,5 @@
 """Downloaded videos to labelled segments of their sound."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import ceil
@@ -12,6 +11,7 @@ from prefect import task
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe
 from extract.speech.segmentation import SegmentedVideo, Video, segment_videos, speech_weights_sha256
+from features.encoders.engines import num_cores
 from flows.machinery.batches import TASK_OPTIONS, attempt_of, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.run import Run, media_table
 from flows.machinery.runners import stages_on_ray
@@ -47,8 +47,7 @@ def segment_batch(batch: pa.Table, run: Run, recipe: str) -> None:
     elif stages_on_ray(run.config):
         num_threads = run.config.run.segment_cpus
     else:  # this batch's share of the cores
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        num_threads = max(1, cores // run.config.run.num_workers)
+        num_threads = max(1, num_cores() // run.config.run.num_workers)
     with ThreadPoolExecutor(num_threads) as threads:
         found = [video for unit in threads.map(partial(_segment_unit, run), units) for video in unit]
     segmentations, segments = [row for row, _ in found], [segment for _, rows in found for segment in rows]

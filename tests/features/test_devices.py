@@ -1,5 +1,6 @@
 """What the torch engine does with a device: exact, one network at a time, and not a clip's fault when it fails."""
 
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -259,6 +260,16 @@ def test_openvino_stays_on_the_cpu_of_a_machine_with_a_gpu(monkeypatch: pytest.M
     monkeypatch.setattr(engines, "has_gpu", lambda: True)
     assert engines.choose_engine("openvino", "auto") == "openvino"
     assert engines.choose_engine("auto", "auto") == "torch"
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("max 100000", 64), ("1600000 100000", 16), ("50000 100000", 1)])
+def test_a_containers_share_of_the_processor_counts_as_cores(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quota: str, cores: int
+) -> None:
+    (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr(engines, "_CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(64)))
+    assert engines.num_cores() == cores
 
 
 @pytest.mark.parametrize(("flags", "has"), [("avx2 avx512f avx512bw avx512vl avx512dq", False), ("avx512_bf16", True)])
