@@ -21,7 +21,7 @@ _GPU_NODES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """NVIDIA's driver, the same under WSL, AMD's: where none is, torch need not be loaded to say that there is no GPU."""
 _CPU_FLAGS = Path("/proc/cpuinfo")
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Microseconds of processor time that a container has in so many: "1600000 100000" is that of 16 cores, "max" of all."""
+"""Microseconds of processor time that a container has in so many: "1600000 100000" is 16 cores, "max" all of them."""
 
 
 class Engine(Protocol):
