@@ -10,8 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from datasets.media.container import MediaFault, demux, open_media
-from datasets.media.durations import duration_us, is_bare_sound, last_end_us
+from datasets.media.container import MediaFault, demux, open_media, read_packets
+from datasets.media.durations import MOST_OFF_US, duration_us, is_bare_sound, last_end_us
 from datasets.media.restarts import MOST_GUESSED_S, restarts_of
 from datasets.media.tracks import choose_picture, choose_sound, is_counted
 from datasets.media.waveforms import may_be_late
@@ -87,9 +87,15 @@ def probe_sound(path: str | Path, audio_track: int | None = None) -> tuple[int, 
         origin_ms = Fraction(container.start_time or 0, 1000)
         start_ms = 0 if stream.start_time is None else max(0, round(stream.start_time * tick_ms - origin_ms))
         length_ms = _duration_ms(container, Path(path))
-        if not stream.duration or is_bare_sound(container) or restarts_of(container):
+        if is_bare_sound(container) or restarts_of(container):
             return stream.index, start_ms, max(start_ms, length_ms)
-        return stream.index, start_ms, min(start_ms + int(stream.duration * tick_ms), length_ms)
+        if stream.duration:
+            return stream.index, start_ms, min(start_ms + int(stream.duration * tick_ms), length_ms)
+        # Matroska and FLV say no more than how long the longest track is.
+        packets = (packet for packet in read_packets(str(path)) if packet.stream.index == stream.index)
+        end_ms = ((last_end_us(packets) or 0) - (container.start_time or 0)) // 1000
+        is_shorter = end_ms < length_ms - MOST_OFF_US // 1000
+        return stream.index, start_ms, max(start_ms, end_ms if is_shorter else length_ms)
 
 
 def sound_frames(container: Any, stream: Any, start_ms: int, end_ms: int | None) -> Iterator[Any]:

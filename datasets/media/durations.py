@@ -1,6 +1,7 @@
 """How long the pictures and the sound of a file last, whatever its header says of subtitles beside them.
 
 Matroska announces one duration, that of its longest track, counted from time 0 even where the file starts before it.
+It and FLV's is a number that somebody wrote, maybe before all was recorded: the file may go on.
 Of ASF each stream has the whole file's duration, which libavformat counts from where the stream begins. Bare sound
 announces none: libavformat reckons it from the size of the first frames, in which somebody may be silent.
 """
@@ -12,6 +13,7 @@ from typing import Any
 from datasets.media.container import identify, read_packets
 
 _BESIDE = frozenset({"subtitle", "data"})
+_WRITTEN = frozenset({"matroska,webm", "flv"})
 _BARE = frozenset({"aac", "ac3", "amr", "eac3", "mp3"})
 MOST_OFF_US = 1_000_000
 """What is reckoned or said so stands unless it is off by more."""
@@ -31,13 +33,17 @@ def duration_us(container: Any) -> int | None:
     is_early = start_us < 0 and container.format.name.startswith("matroska")
     is_bare = is_bare_sound(container)
     is_believed = not (is_early or is_bare or any(stream.type in _BESIDE for stream in container.streams))
-    if announced is None or is_believed:
+    if announced is None or (is_believed and container.format.name not in _WRITTEN):
         return announced
     end_us = _find_end_us(None if is_bare else start_us + announced, *identify(container))
-    if end_us is None or (is_bare and abs(end_us - start_us - announced) <= MOST_OFF_US):
+    if end_us is None:
+        return announced
+    length_us = end_us - start_us
+    # A file that breaks off before its announced end has not become a shorter one.
+    if length_us <= announced + MOST_OFF_US if is_believed else is_bare and abs(length_us - announced) <= MOST_OFF_US:
         return announced
     # The head of an mp3, which says how much the encoder put before, is right where the file is cut short.
-    return max(announced, end_us - start_us) if is_bare and start_us else end_us - start_us
+    return max(announced, length_us) if is_bare and start_us else length_us
 
 
 def is_bare_sound(container: Any) -> bool:

@@ -1,5 +1,6 @@
 """What Matroska alone has: several frames of sound in a block, times below 0, one duration for all tracks."""
 
+import struct
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -141,6 +142,20 @@ def test_an_index_without_its_beginning_hides_no_sound(tmp_path: Path, film_with
     clip, right = decode_clip(path, 2500, 4000), decode_clip(film_with_sound, 2500, 4000)
     assert np.array_equal(clip.frames_3d, right.frames_3d)
     assert np.array_equal(clip.waveform, right.waveform)
+
+
+@pytest.mark.parametrize(("ending", "name"), [("mkv", b"\x44\x89\x88"), ("flv", b"duration\0")])
+def test_a_duration_that_is_far_too_short_is_not_believed(
+    ending: str, name: bytes, tmp_path: Path, film_with_sound: Path
+) -> None:
+    path = tmp_path / f"short.{ending}"
+    ffmpeg("-i", film_with_sound, "-c:v", "copy", "-c:a", "libmp3lame", "-ar", 44100, path)
+    content = bytearray(path.read_bytes())
+    at = content.index(name) + len(name)
+    content[at : at + 8] = struct.pack(">d", 3000 if ending == "mkv" else 3)
+    path.write_bytes(content)
+    assert probe_media(path).duration_ms == pytest.approx(1000 * SECONDS, abs=60)
+    assert len(decode_clip(path, 5000, 7000).frames_2d) == 2
 
 
 @pytest.mark.parametrize(("ending", "codec"), [("mkv", "srt"), ("mp4", "mov_text")])
