@@ -11,7 +11,7 @@ import fsspec
 import pyarrow as pa
 
 from datasets.attempts import keep_highest_attempt
-from datasets.files import read_json, write_json
+from datasets.files import join_path, read_json, write_json
 from datasets.parts import read_part
 from datasets.schemas import TABLES
 from datasets.tables import list_parts, part_path, write_part
@@ -55,7 +55,7 @@ def compact_table(root: str | Path, name: str, target_bytes: int = TARGET_BYTES)
     before = len(list_parts(root, name))
     _finish(root, name)
     # One listing: asking an object store for the size of each part would be a request a part.
-    sizes = {path: entry["size"] for path, entry in fs.find(f"{str(root).rstrip('/')}/{name}", detail=True).items()}
+    sizes = {path: entry["size"] for path, entry in fs.find(join_path(root, name), detail=True).items()}
     groups: list[list[str]] = []  # small parts of one recipe that together reach the target, or all that are left
     num_bytes = 0
     for path in list_parts(root, name):
@@ -74,7 +74,7 @@ def compact_table(root: str | Path, name: str, target_bytes: int = TARGET_BYTES)
         # Named after the parts, not after their keys: a wholly retried batch's keys name one of the old parts.
         old = [Path(path).name for path in paths]
         new = part_path(root, name, merged, old)
-        write_json(_journal(root, name), {"recipe": Path(new).parent.name, "old": old, "new": Path(new).name})
+        write_json(join_path(root, name, JOURNAL), {"recipe": Path(new).parent.name, "old": old, "new": Path(new).name})
         write_part(root, name, merged, old)
         _finish(root, name)
     return before, len(list_parts(root, name))
@@ -82,8 +82,8 @@ def compact_table(root: str | Path, name: str, target_bytes: int = TARGET_BYTES)
 
 def _finish(root: str | Path, name: str) -> None:
     """Delete the old parts of the journal if the new one is there, else forget that they were to be merged."""
-    fs, journal_path = fsspec.core.url_to_fs(_journal(root, name))
-    journal = read_json(_journal(root, name))
+    fs, journal_path = fsspec.core.url_to_fs(join_path(root, name, JOURNAL))
+    journal = read_json(join_path(root, name, JOURNAL))
     if journal is None:
         return
     folder = f"{journal_path.rpartition('/')[0]}/{journal.get('recipe')}"
@@ -93,7 +93,3 @@ def _finish(root: str | Path, name: str) -> None:
             if fs.exists(path):
                 fs.rm_file(path)
     fs.rm_file(journal_path)
-
-
-def _journal(root: str | Path, name: str) -> str:
-    return f"{str(root).rstrip('/')}/{name}/{JOURNAL}"

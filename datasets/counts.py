@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from datasets.attempts import keep_highest_attempt
-from datasets.files import describe_files, read_json, store_errors, write_json
+from datasets.files import describe_files, join_path, read_json, store_errors, write_json
 from datasets.outcomes import Status
 from datasets.schemas import TABLES
-from datasets.tables import current_recipe, list_parts, read_parts, read_table
+from datasets.tables import current_recipe, keep_ok, list_parts, read_parts, read_table
 from datasets.wide import widen
 
 SUMMED = {
@@ -79,12 +79,16 @@ def count_drawn(root: str) -> Counts:
             return clips.to_table(columns, filter=is_drawn) if clips else spec.schema.empty_table().select(columns)
 
         clips = keep_highest_attempt(spec, read_parts(root, "clips", current_recipe(root, "clips"), read_drawn))
-        clips = clips.filter(pc.equal(clips["status"], Status.OK.value))
-        drawn = widen(clips).join(splits, "clip_id", join_type="inner")
+        drawn = widen(keep_ok(clips)).join(splits, "clip_id", join_type="inner")
         drawn = drawn.append_column("ms", pc.subtract(drawn["end_ms"], drawn["start_ms"]))
         return sum(int(row["items"] or 0) for row in count_rows(root, "clips")), _sum_by(drawn, ["split"], ["ms"])
 
     return _keep(root, "drawn", ["splits", "clips"], count)
+
+
+def count_values(values: pa.ChunkedArray) -> dict[str, int]:
+    """{value: how often it is there}"""
+    return {pair["values"]: pair["counts"] for pair in values.value_counts().to_pylist()}
 
 
 def _sum_by(table: pa.Table, by: list[str], summed: Sequence[str]) -> Counts:
@@ -95,7 +99,7 @@ def _sum_by(table: pa.Table, by: list[str], summed: Sequence[str]) -> Counts:
 
 def _keep(root: str, what: str, tables: Sequence[str], count: Callable[[], tuple[int, Counts]]) -> Counts:
     """What `count`, (rows read, counts), gives, or gave when the parts of these tables were what they are."""
-    path = f"{root.rstrip('/')}/{tables[0]}/_{what}.json"
+    path = join_path(root, tables[0], f"_{what}.json")
     fs, listing, num_parts = fsspec.core.url_to_fs(root)[0], hashlib.sha256(), 0
     for name in tables:
         recipe = current_recipe(root, name)

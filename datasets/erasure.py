@@ -15,15 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets.files import read_json, write_json
+from datasets.counts import count_values
+from datasets.files import join_path, read_json, write_json
 from datasets.releases.exports import remove_exports
 from datasets.releases.layout import STUB_FILE, SUMS_FILE, find_video, list_releases, read_shards, release_path
 from datasets.schemas import TABLES
 from datasets.settings import recipe_of
-from datasets.splits.certificate import CERTIFICATE_FILE, read_groups, rows_digest, split_certificate, write_certificate
-from datasets.splits.duplicates import DuplicateSettings
+from datasets.splits.certificate import certify_again, read_certificate, rows_digest, write_certificate
 from datasets.splits.pins import read_pins, write_pins
-from datasets.splits.pool import DrawRequest
 from datasets.tables import list_parts, read_run, read_table, record_run, write_part
 from datasets.tombstones import Kind, hash_id, is_tombstoned, read_tombstones
 
@@ -81,7 +80,7 @@ def begin_takedown(root: str | Path, hashed: str, videos: Collection[str]) -> se
 
 def list_pending(root: str | Path, hashed: str) -> set[str]:
     """The videos of a takedown that was interrupted; none where none was."""
-    return set((read_json(f"{str(root).rstrip('/')}/{PENDING_FILE}") or {}).get(hashed, ()))
+    return set((read_json(join_path(root, PENDING_FILE)) or {}).get(hashed, ()))
 
 
 def end_takedown(root: str | Path, hashed: str) -> None:
@@ -154,7 +153,7 @@ def renew_splits(root: str | Path, provenance: dict[str, Any]) -> bool:
 
     Another recipe, so that models are trained again; what is left keeps its split.
     """
-    written = read_json(f"{str(root).rstrip('/')}/{CERTIFICATE_FILE}")
+    written = read_certificate(root)
     splits = read_table(root, "splits")
     keys = ["clip_id", "video_id", "split"]
     if written is None or rows_digest(splits.select(keys)) == written["digests"]["splits"]:
@@ -164,22 +163,9 @@ def renew_splits(root: str | Path, provenance: dict[str, Any]) -> bool:
     renewed = splits.set_column(place, splits.schema.field("recipe"), pa.repeat(recipe, splits.num_rows))
     write_part(root, "splits", renewed)
     write_pins(root, splits)
-    duplicates = DuplicateSettings(**written["duplicates"]) if written["duplicates"] is not None else None
-    found = {row["values"]: row["counts"] for row in splits["split"].value_counts().to_pylist()}
-    certificate = split_certificate(
-        splits,
-        read_table(root, "clips", ["clip_id", "video_id", "status"]),
-        DrawRequest(
-            {name: found.get(name, 0) for name in written["sizes"]},
-            written["seed"],
-            read_groups(root, written["group_by"], duplicates),
-            splits.select(keys),
-            written["max_per_video"],
-        ),
-        group_by=written["group_by"],
-        duplicates=duplicates,
-        asked=written["asked"],
-    )
+    left = count_values(splits["split"])
+    sizes = {name: left.get(name, 0) for name in written["sizes"]}
+    certificate = certify_again(root, written, splits, sizes, splits.select(keys))
     before = read_run(root, "splits") or {}
     record_run(root, "splits", recipe, {**before, **provenance, "taken_down_from": before.get("recipe")})
     write_certificate(root, certificate)  # last: it is what says that nothing is left to renew

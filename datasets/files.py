@@ -62,6 +62,11 @@ def check_place(place: str) -> str:
     return place
 
 
+def join_path(place: str | Path, *names: str | Path) -> str:
+    """A path below a folder or URL, which may end in a slash or not."""
+    return "/".join(str(part).rstrip("/") for part in (place, *names))
+
+
 def is_local(fs: Any) -> bool:
     """Whether an fsspec file system is this machine's."""
     return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from datasets.files import read_json
+from datasets.files import join_path, read_json
 from datasets.settings import OUTSIDE_RECIPE, Settings
 from datasets.tables import read_ok
 from datasets.wide import widen
@@ -170,4 +170,4 @@ def locate_pairs(root: str) -> pa.Table:
 
 def folders_file(root: str) -> str:
     """Where the files lie on this machine: apart from the run's record, since that is of the recipe alone."""
-    return f"{root.rstrip('/')}/pairs/_folders.json"
+    return join_path(root, "pairs", "_folders.json")

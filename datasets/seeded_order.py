@@ -6,6 +6,7 @@ Arrow's buffers, 8 bytes of every id at once: 10 million clip ids take about two
 
 import hashlib
 from itertools import count
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ def unique_hashes(ids: pa.ChunkedArray, salt: str) -> Hashes:
     for attempt in count():
         hashes = hash_strings(ids, f"{salt}/{attempt}")
         ordered = np.sort(hashes)
-        repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        repeated = np.unique(ordered[~is_change(ordered)])
         if repeated.size == 0:
             return hashes
         suspects = ids.filter(pa.array(np.isin(hashes, repeated)))
@@ -72,6 +73,13 @@ def hash_strings(strings: pa.ChunkedArray, salt: str) -> Hashes:
             hashes[rows] = state
         found.append(hashes)
     return np.concatenate(found)
+
+
+def is_change(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """True where a value differs from the one before it [N], as the first does."""
+    changes = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=changes[1:])
+    return changes
 
 
 def mix(hashes: Hashes) -> Hashes:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from datasets.array_bytes import array_bytes
 from datasets.attempts import keep_highest_attempt
-from datasets.files import list_folder, read_json, write_bytes, write_json
+from datasets.files import join_path, list_folder, read_json, write_bytes, write_json
 from datasets.outcomes import MAX_DETAIL_CHARS, Status
 from datasets.parts import parquet_bytes, read_part
 from datasets.schemas import SCHEMA_VERSION, TABLES, is_volatile
@@ -100,7 +100,7 @@ def part_path(root: str | Path, name: str, table: pa.Table, input_keys: Sequence
         input_keys = ["\t".join(map(str, row.values())) for row in table.select(TABLES[name].key).to_pylist()]
     recipe, attempts = table["recipe"][0].as_py(), sorted(set(table["attempt"].to_pylist()))
     part = hashlib.sha256(json.dumps([sorted(input_keys), recipe, attempts]).encode()).hexdigest()[:20]
-    return _join(root, name, recipe, f"{part}.parquet")
+    return join_path(root, name, recipe, f"{part}.parquet")
 
 
 def complete_table(name: str, table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
@@ -184,8 +184,12 @@ def read_table(
 
 def read_ok(root: str | Path, name: str, columns: Sequence[str]) -> pa.Table:
     """These columns of the rows that came out ok, of the table's current recipe."""
-    table = read_table(root, name, [*columns, "status"])
-    return table.filter(pc.equal(table["status"], Status.OK.value)).select(list(columns))
+    return keep_ok(read_table(root, name, [*columns, "status"])).select(list(columns))
+
+
+def keep_ok(rows: pa.Table) -> pa.Table:
+    """Those of the rows, a table with the column status, that came out ok."""
+    return rows.filter(pc.equal(rows["status"], Status.OK.value))
 
 
 def read_parts(root: str | Path, name: str, recipe: str | None, read: Callable[[list[str]], T]) -> T:
@@ -213,7 +217,7 @@ def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[s
 
     def list_once() -> list[str]:
         fs.invalidate_cache()  # other processes write parts, too
-        folders = [_join(base, name, recipe)] if recipe else list_folder(fs, _join(base, name))
+        folders = [join_path(base, name, recipe)] if recipe else list_folder(fs, join_path(base, name))
         return sorted(path for folder in folders for path in list_folder(fs, folder) if path.endswith(".parquet"))
 
     paths = list_once()
@@ -255,13 +259,13 @@ def current_recipe(root: str | Path, name: str) -> str | None:
 
 def read_run(root: str | Path, name: str) -> dict[str, Any] | None:
     """What `record_run` kept of the table's current recipe: configuration, code version, provenance."""
-    run: dict[str, Any] | None = read_json(_join(root, name, RUN_FILE))
+    run: dict[str, Any] | None = read_json(join_path(root, name, RUN_FILE))
     return run
 
 
 def record_run(root: str | Path, name: str, recipe: str, provenance: dict[str, Any]) -> None:
     """Make `recipe` current for the table and keep what made it; an unchanged recipe leaves the file as it is."""
-    path = _join(root, name, RUN_FILE)
+    path = join_path(root, name, RUN_FILE)
     run = read_json(path)
     if run is None or run["recipe"] != recipe:
         write_json(path, {"recipe": recipe, **provenance})
@@ -287,7 +291,3 @@ def table_digest(root: str | Path, name: str, recipe: str | None = None) -> str:
             for chunk in array_bytes(rows[column].combine_chunks()):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-def _join(*parts: str | Path) -> str:
-    return "/".join(str(part).rstrip("/") for part in parts)

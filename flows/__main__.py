@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]
 
+from datasets.wheels import CHECKOUT
 from flows.commands import curation, finding, operating, releases, training
 from flows.commands.demo import demo
 from flows.commands.shared import one_line_errors
 from flows.commands.usage import OneLineGroup
 from flows.machinery.console import show_everything
 from flows.machinery.run import code_version
-from flows.machinery.server import CHECKOUT
 from flows.machinery.stopping import end_soon_when_told
 
 COMMANDS = (

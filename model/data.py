@@ -13,10 +13,9 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from datasets.outcomes import Status
 from datasets.releases.layout import read_shard, shards_of
 from datasets.splits.drawn import read_drawn
-from datasets.tables import current_recipe, read_parts, read_table
+from datasets.tables import current_recipe, read_ok, read_parts
 from datasets.wide import widen
 from model.avlnet import NUM_MELS
 from model.vectors import Frames, read_frames
@@ -160,7 +159,7 @@ def load_clips(
         pooled = wanted = pa.concat_tables(parts) if parts else nothing
         frames = read_frames(shards, _ids(wanted), cache_dir)
     else:
-        pooled = _ok(read_table(root, "pooled", [*columns, "status"]))
+        pooled = read_ok(root, "pooled", columns)
         wanted = _in_split(root, split)
         read = partial(read_frames, clip_ids=_ids(wanted), cache_dir=cache_dir)
         frames = read_parts(root, "log_mel", current_recipe(root, "log_mel"), read)
@@ -195,10 +194,6 @@ def _join(root: str | Path, split: str | None, wanted: pa.Table, pooled: pa.Tabl
         video=np.concatenate([half[video_rows] for half in halves], axis=1),
         num_without_features=wanted.num_rows - clips.num_rows,
     )
-
-
-def _ok(table: pa.Table) -> pa.Table:
-    return table.filter(pc.equal(table["status"], Status.OK.value))
 
 
 def _ids(table: pa.Table) -> pa.Array:

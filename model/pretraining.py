@@ -10,8 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.outcomes import Status
-from datasets.tables import current_recipe, read_parts, read_table
+from datasets.tables import current_recipe, read_ok, read_parts, read_table
 from datasets.wide import widen
 from model.data import FAMILIES, ClipSet
 from model.settings import WindowSettings
@@ -104,8 +103,8 @@ def load_videos(
         ValueError: no video of that split has features.
     """
     windows = windows or WindowSettings()
-    splits = read_table(root, "splits", ["clip_id", "split", "status"])
-    wanted = splits.filter(pc.and_(pc.equal(splits["split"], split), pc.equal(splits["status"], Status.OK.value)))
+    splits = read_ok(root, "splits", ["clip_id", "split"])
+    wanted = splits.filter(pc.equal(splits["split"], split))
     ids = widen(wanted).sort_by("clip_id")["clip_id"].combine_chunks()
     tables = {"log_mel": "log_mel", **{family: f"features_{family}" for family in features}}
     rows: dict[str, dict[str, npt.NDArray[np.float32]]] = {}

@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from datasets.attempts import keep_highest_attempt
 from datasets.files import open_whole
 from datasets.outcomes import Status
 from datasets.releases.layout import check_groups
+from datasets.schemas import TABLES
 from datasets.wide import widen
 
 _COLUMNS = ("clip_id", "values", "attempt", "status")
@@ -72,19 +74,11 @@ def read_frames(paths: list[str], clip_ids: pa.Array, cache_dir: str | Path | No
     if not index:
         nothing = np.zeros(0, np.int64)
         return Frames(pa.array([], pa.string()), (), nothing, nothing, nothing)
-    rows = _last_attempts(pa.concat_tables(index), clip_ids)
+    found = pa.concat_tables(index)
+    found = widen(found.filter(pc.is_in(found["clip_id"], clip_ids)))
+    rows = keep_highest_attempt(TABLES["log_mel"], found).filter(pc.field("is_ok"))
     numbers = (rows[name].to_numpy() for name in ("chunk", "start", "num_frames"))
     return Frames(rows["clip_id"].combine_chunks(), tuple(chunks), *numbers)
-
-
-def _last_attempts(index: pa.Table, clip_ids: pa.Array) -> pa.Table:
-    """Of each wanted clip the row of the highest attempt, if that is ok."""
-    index = widen(index.filter(pc.is_in(index["clip_id"], clip_ids)))
-    index = index.sort_by([("clip_id", "ascending"), ("attempt", "ascending")])
-    ids = index["clip_id"].combine_chunks()
-    is_last = np.ones(len(ids), bool)
-    is_last[:-1] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
-    return index.filter(pa.array(is_last)).filter(pc.field("is_ok"))
 
 
 def _parquet_batches(path: str, clip_ids: pa.Array | None = None) -> Iterator[pa.RecordBatch]:

@@ -3,7 +3,6 @@
 A kill at any time leaves the earlier releases whole, and of the new one a hidden folder that the next build removes.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets.files import name_folder, read_json, write_bytes, write_json
+from datasets.files import name_folder, write_bytes, write_json
 from datasets.releases.bill import BILL_FILE, make_bill
 from datasets.releases.cards import write_papers
 from datasets.releases.changes import KEYS, compare_releases, is_empty
@@ -46,7 +45,7 @@ from datasets.releases.shards import (
 )
 from datasets.releases.verify import verify_release
 from datasets.settings import hide_secrets
-from datasets.splits.certificate import CERTIFICATE_FILE
+from datasets.splits.certificate import CERTIFICATE_FILE, read_certificate, write_certificate
 from datasets.tables import read_run, read_table
 
 _BUILDING = ".building"
@@ -70,8 +69,8 @@ Row = dict[str, Any]
 class Difference:
     """What a new release would be, compared with the last one."""
 
-    version: str | None
-    """None: nothing changed."""
+    version: str
+    """Of the new release, should there be one."""
     previous: str | None
     changes: Row
     """Of `compare_releases`."""
@@ -156,13 +155,16 @@ def build_release(
     write_papers(root, folder, manifest, settings, today, facts)
     if lock is not None:
         write_json(folder / BILL_FILE, make_bill(lock))
-    _seal(folder, run)
+    # run.json with the sums of the papers, then SHA256SUMS over everything, last.
+    shards = {file["path"]: file["sha256"] for file in files}
+    papers = sum_files(folder, leave_out=shards)
+    write_json(folder / RUN_JSON, {**{k: v for k, v in run.items() if k != "config"}, "papers": papers})
+    write_sums(folder, shards | papers | sum_files(folder, leave_out={**shards, **papers}))
     problems = verify_release(folder)
     if problems:
         raise ReleaseError(f"the release does not read back as it was written: {problems[0]}")
-    version = str(manifest["version"])
-    name_folder(folder, releases / version)
-    return version
+    name_folder(folder, releases / difference.version)
+    return difference.version
 
 
 def _write_if_new(
@@ -245,10 +247,10 @@ def _describe_shards(root: str | Path, folder: Path, family: str, files: list[Ro
 
 def _write_lists(root: str | Path, folder: Path, difference: Difference) -> None:
     """The certificate of the splits; hashed ids of the videos that went since the first release; the tombstones."""
-    certificate = read_json(f"{str(root).rstrip('/')}/{CERTIFICATE_FILE}")
+    certificate = read_certificate(root)
     if certificate is None:
         raise ReleaseError(f"{root} has no {CERTIFICATE_FILE}: run `python -m flows curate` again")
-    write_json(folder / CERTIFICATE_FILE, certificate)
+    write_certificate(folder, certificate)
     earlier = Path(release_path(root, difference.previous)) / REMOVED_FILE if difference.previous else None
     lines = earlier.read_text().splitlines() if earlier else [LISTS[REMOVED_FILE]]
     went = difference.changes["removed_videos"].items()
@@ -257,13 +259,3 @@ def _write_lists(root: str | Path, folder: Path, difference: Difference) -> None
     stones = read_table(root, "tombstones", ["kind", "hashed_id"]).sort_by("hashed_id").to_pylist()
     lines = [LISTS[TOMBSTONES_FILE], *(f"{stone['kind']}\t{stone['hashed_id']}" for stone in stones)]
     write_bytes(folder / TOMBSTONES_FILE, ("\n".join(lines) + "\n").encode())
-
-
-def _seal(folder: Path, run: Mapping[str, Any]) -> None:
-    """run.json with the sums of the papers, then SHA256SUMS over everything, last."""
-    manifest = json.loads((folder / MANIFEST_FILE).read_text())
-    shards = {file["path"]: file["sha256"] for file in manifest["files"]}
-    papers = sum_files(folder, leave_out=shards)
-    write_json(folder / RUN_JSON, {**{k: v for k, v in run.items() if k != "config"}, "papers": papers})
-    sums = shards | papers | sum_files(folder, leave_out={**shards, **papers})
-    write_sums(folder, sums)

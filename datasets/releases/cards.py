@@ -10,17 +10,17 @@ import pyarrow.compute as pc
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from datasets.files import read_json, write_bytes, write_json
+from datasets.files import write_bytes, write_json
 from datasets.outside_text import one_line
 from datasets.releases.changes import describe_changes, is_empty
 from datasets.releases.croissant import describe_croissant
 from datasets.releases.layout import CARD_FILE, CHANGELOG_FILE, CROISSANT_FILE, release_path
 from datasets.releases.settings import PublishSettings
-from datasets.splits.certificate import CERTIFICATE_FILE
+from datasets.splits.certificate import read_certificate
 from datasets.tables import read_ok, read_table
+from datasets.wheels import CHECKOUT
 from datasets.wording import format_amount
 
-_PROJECT = Path(__file__).parents[2]
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 MEANING = {
@@ -81,7 +81,7 @@ def write_papers(
     changelog += f"{content['num_clips']:,} clips.\n{earlier}"
     write_bytes(folder / CHANGELOG_FILE, changelog.encode())
     for name, copy in (("LICENSE", "LICENSE-SOFTWARE"), ("RESPONSIBLE_USE.md", "RESPONSIBLE_USE.md")):
-        shutil.copyfile(_PROJECT / name, folder / copy)
+        shutil.copyfile(CHECKOUT / name, folder / copy)
     fetched = pc.min_max(read_table(root, "media", ["fetched_at"])["fetched_at"]).as_py()
     write_json(folder / CROISSANT_FILE, describe_croissant(content, fetched["min"], fetched["max"]))
 
@@ -121,7 +121,7 @@ def _gather(
         "num_clips": sum(row["clips"] for row in manifest["splits"].values()),
         "num_videos": sum(row["videos"] for row in manifest["splits"].values()),
         "untrained": {name: made_by for name, made_by in encoders.items() if not made_by["trained"]},
-        "certificate": read_json(folder / CERTIFICATE_FILE),
+        "certificate": read_certificate(folder),
         "meaning": MEANING,
         "tiers": {"tiny": settings.tiny_clips, "small": settings.small_clips},
         "shards": manifest["tiers"],

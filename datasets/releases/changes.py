@@ -56,7 +56,7 @@ def compare_releases(old: pa.Table | None, new: pa.Table, root: str | Path) -> R
 
 
 def _how_many(are: pa.ChunkedArray) -> int:
-    """True ones; nulls are not."""
+    """How many are true, of values that may be null."""
     return pc.sum(are).as_py() or 0
 
 
@@ -71,7 +71,7 @@ def _read_why(root: str | Path, gone: list[Row]) -> Callable[[Row, str], str]:
     settled: dict[str, str] = {}
     for name in ("media", "videos"):
         settled |= _reasons(root, name, "video_id", ids)
-    clips = _reasons(root, "clips", "video_id", ids, key="clip_id")
+    clips = _reasons(root, "clips", "clip_id", ids)
     kept = {row for row, reason in clips.items() if reason == Status.OK}
     videos_with_clips = {row["video_id"] for row in gone if row["clip_id"] in kept}
 
@@ -87,11 +87,11 @@ def _read_why(root: str | Path, gone: list[Row]) -> Callable[[Row, str], str]:
     return why
 
 
-def _reasons(root: str | Path, name: str, match: str, ids: pa.Array, key: str | None = None) -> dict[str, str]:
-    """{key: its reason, or "ok"} of the rows of a table that belong to `ids`."""
-    table = read_table(root, name, [*dict.fromkeys([match, key or match]), "status", "reason"])
-    rows = table.filter(pc.is_in(table[match], ids)).to_pylist()
-    return {row[key or match]: row["reason"] or row["status"] for row in rows}
+def _reasons(root: str | Path, name: str, key: str, video_ids: pa.Array) -> dict[str, str]:
+    """{key: its reason, or "ok"} of a table's rows of some videos."""
+    table = read_table(root, name, [*dict.fromkeys(["video_id", key]), "status", "reason"])
+    rows = table.filter(pc.is_in(table["video_id"], video_ids)).to_pylist()
+    return {row[key]: row["reason"] or row["status"] for row in rows}
 
 
 def is_empty(changes: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from typing import IO, Any, get_args
 
 import fsspec
 
-from datasets.files import read_json, sha256_of, write_json
+from datasets.files import join_path, read_json, sha256_of, write_json
 from datasets.outside_text import one_line
 from datasets.releases.layout import CARD_FILE, MANIFEST_FILE, SUMS_FILE, TOMBSTONES_FILE, version_key
 from datasets.releases.seals import (
@@ -83,7 +83,7 @@ def seal_export(folder: Path, told: Row) -> None:
 def is_export(place: str | Path) -> bool:
     """True for a folder or URL that holds an export, whole or not; a release is none, whatever lies in it."""
     fs, base = fsspec.core.url_to_fs(str(place))
-    has_export, has_manifest = (fs.exists(f"{base.rstrip('/')}/{name}") for name in (EXPORT_FILE, MANIFEST_FILE))
+    has_export, has_manifest = (fs.exists(join_path(base, name)) for name in (EXPORT_FILE, MANIFEST_FILE))
     return has_export and not has_manifest
 
 

@@ -2,8 +2,7 @@
 
 ROOT/releases/VERSION holds shards (datasets.releases.shards) and what is written from the tables about them:
 manifest.json, README.md, croissant.json and the other papers (datasets.releases.cards), run.json, and SHA256SUMS,
-which is written last. All of
-it can be read in place from any fsspec URL.
+which is written last. All of it can be read in place from any fsspec URL.
 """
 
 import re
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets.files import read_json
+from datasets.files import join_path, read_json
 from datasets.outside_text import one_line
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import ReleaseError
@@ -53,7 +52,7 @@ MAX_GROUP_BYTES, MAX_GROUP_VALUES = 64 << 20, 16 << 20
 MAX_TEXT_BYTES = 256 << 20
 """Of texts that are not written one after the other, as ours are: each of them may stand for the longest of all."""
 _ONE_BY_ONE = {"PLAIN", "RLE", "BIT_PACKED"}
-# What is looked into; of another type it would fail far from here.
+# Of the columns that are compared and searched: with another type, that would fail in words of Arrow's.
 _TYPES = {name: pa.string() for name in ("clip_id", "video_id", "split", "channel_hash")}
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
@@ -70,7 +69,7 @@ def version_key(version: str) -> tuple[int, ...]:
 
 def release_path(root: str | Path, version: str) -> str:
     """Where a root keeps a release."""
-    return f"{str(root).rstrip('/')}/{RELEASES}/{version}"
+    return join_path(root, RELEASES, version)
 
 
 def list_releases(root: str | Path, withdrawn: bool = False) -> list[str]:
@@ -168,7 +167,7 @@ def shards_of(
             if file["family"] == family:
                 seen[file["split"]] += 1
                 if seen[file["split"]] <= limits[file["split"]] and split in (None, file["split"]):
-                    paths.append(f"{str(place).rstrip('/')}/{file['path']}")
+                    paths.append(join_path(place, file["path"]))
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ReleaseError(f"{MANIFEST_FILE} does not say which shards tier {tier} has: {error!r:.200}") from error
     return paths

@@ -17,7 +17,7 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 
-from datasets.files import is_local, read_json, sha256_of, write_bytes
+from datasets.files import is_local, join_path, read_json, sha256_of, write_bytes
 from datasets.outside_text import one_line
 from datasets.releases.bill import BILL_FILE
 from datasets.releases.layout import MANIFEST_FILE, PAPERS, RUN_JSON, SIGNATURE_FILE, SUMS_FILE, is_inside
@@ -70,7 +70,7 @@ def _read_lines(release: str | Path) -> list[tuple[str, str]]:
     """(sha256, path) of each line; a line that is none has an empty sum."""
     fs, base = fsspec.core.url_to_fs(str(release))
     try:
-        text = fs.cat_file(f"{base.rstrip('/')}/{SUMS_FILE}").decode("utf-8", "replace")
+        text = fs.cat_file(join_path(base, SUMS_FILE)).decode("utf-8", "replace")
     except FileNotFoundError:
         return []
     matches = [(_LINE.fullmatch(line), line) for line in re.split(r"(?<=\n)", text) if line]
@@ -140,7 +140,7 @@ def check_files(release: str, sums: Mapping[str, str], second: Mapping[str, tupl
     for path in (path for path in sums if path in there):
         told, told_bytes = second.get(path, (None, None))
         is_of_its_size = None in (told_bytes, there[path]) or there[path] == told_bytes
-        digest = sha256_of(f"{base.rstrip('/')}/{path}", fs) if is_of_its_size else None
+        digest = sha256_of(join_path(base, path), fs) if is_of_its_size else None
         if digest != sums[path]:
             # Where the second list agrees with the file, the first is what changed.
             yield f"{SUMS_FILE if digest is not None and digest == told else path}: not the bytes that were published"

@@ -19,19 +19,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from datasets.attempts import keep_highest_attempt
+from datasets.counts import count_values
 from datasets.files import write_bytes
-from datasets.outcomes import Status
 from datasets.parts import parquet_bytes
 from datasets.releases.settings import PublishSettings
 from datasets.schemas import SCHEMA_VERSION, TABLES
 from datasets.settings import without_secrets
-from datasets.tables import (
-    current_recipe,
-    read_ok,
-    read_parts,
-    read_run,
-    read_table,
-)
+from datasets.tables import current_recipe, keep_ok, read_ok, read_parts, read_run, read_table
 from datasets.tombstones import hash_id
 from datasets.wide import narrow, widen
 
@@ -57,7 +51,7 @@ _MEDIA_COLUMNS = [
     "fps",
     "audio_language",
 ]
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class ReleaseError(ValueError):
@@ -72,7 +66,7 @@ def read_metadata(root: str | Path, settings: PublishSettings) -> pa.Table:
     channel_id where the settings show them. Wide (`datasets.wide`). An address of this machine (the demo's site) is
     nobody else's, and null.
     """
-    splits = _ok(read_table(root, "splits", ["clip_id", "split", "status"])).drop_columns("status")
+    splits = read_ok(root, "splits", ["clip_id", "split"])
     if splits.num_rows == 0:
         raise ReleaseError(f"{root} has no splits to publish: run `python -m flows curate` first")
     clips = splits.join(read_table(root, "clips", _CLIP_COLUMNS), "clip_id")
@@ -84,7 +78,7 @@ def read_metadata(root: str | Path, settings: PublishSettings) -> pa.Table:
         is_free = (row["license"] or "").lower().startswith(("creative commons", "cc-by", "cc by"))
         channel, title = row.pop("channel_id"), row.pop("title")
         row["channel_hash"] = hash_id("channel", channel) if channel else None
-        if urlsplit(row["url"] or "").hostname in _LOOPBACK:
+        if urlsplit(row["url"] or "").hostname in LOOPBACK:
             row["url"] = None
         row["url"] = row["url"] and without_secrets(row["url"])
         if shown:
@@ -101,13 +95,9 @@ def read_metadata(root: str | Path, settings: PublishSettings) -> pa.Table:
     return table
 
 
-def _ok(table: pa.Table) -> pa.Table:
-    return table.filter(pc.equal(table["status"], Status.OK.value))
-
-
 def count_clips(metadata: pa.Table) -> dict[str, int]:
     """Clips of each split that has any, in the order train, val, test."""
-    found = {row["values"]: row["counts"] for row in metadata["split"].value_counts().to_pylist()}
+    found = count_values(metadata["split"])
     return {split: found[split] for split in SPLITS if split in found}
 
 
@@ -196,7 +186,7 @@ def read_features(root: str | Path, name: str, clip_ids: pa.ChunkedArray) -> pa.
         return parts.to_table([*own, "attempt", "status"], filter=is_wanted)
 
     table = keep_highest_attempt(TABLES[name], read_parts(root, name, current_recipe(root, name), read_wanted))
-    return _ok(table).select(own).sort_by("clip_id").combine_chunks()
+    return keep_ok(table).select(own).sort_by("clip_id").combine_chunks()
 
 
 def describe_family(root: str | Path, family: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import fsspec
 
-from datasets.files import read_json, write_bytes
+from datasets.files import join_path, read_json, write_bytes
 from datasets.outside_text import one_line
 from datasets.releases.exports import EXPORT_FILE
 from datasets.releases.layout import MANIFEST_FILE, SIGNATURE_FILE, SUMS_FILE
@@ -65,8 +65,8 @@ def check_signature(release: str | Path, key: Any) -> list[str]:
     minisign = _import_minisign()
     fs, base = fsspec.core.url_to_fs(str(release))
     try:
-        signature = minisign.Signature.from_bytes(fs.cat_file(f"{base.rstrip('/')}/{SIGNATURE_FILE}"))
-        key.verify(fs.cat_file(f"{base.rstrip('/')}/{SUMS_FILE}"), signature)
+        signature = minisign.Signature.from_bytes(fs.cat_file(join_path(base, SIGNATURE_FILE)))
+        key.verify(fs.cat_file(join_path(base, SUMS_FILE)), signature)
     except FileNotFoundError:
         return [f"{SIGNATURE_FILE}: missing: it is not signed"]
     except (minisign.Error, ValueError) as error:

@@ -5,7 +5,7 @@ from typing import Any
 
 import fsspec
 
-from datasets.files import read_json
+from datasets.files import join_path, read_json
 from datasets.outside_text import one_line
 from datasets.releases.content import check_content
 from datasets.releases.exports import EXPORT_FILE, is_export, list_exports, verify_export
@@ -27,7 +27,7 @@ from datasets.splits.certificate import verify_certificate
 def is_release(path: str | Path) -> bool:
     """True for a folder or URL that holds a release, whole or not, or the stub of one."""
     fs, base = fsspec.core.url_to_fs(str(path))
-    return any(fs.exists(f"{base.rstrip('/')}/{name}") for name in (SUMS_FILE, MANIFEST_FILE, STUB_FILE))
+    return any(fs.exists(join_path(base, name)) for name in (SUMS_FILE, MANIFEST_FILE, STUB_FILE))
 
 
 def verify_release(release: str | Path, key: Any = None) -> list[str]:

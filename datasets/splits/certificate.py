@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.files import read_json, write_json
+from datasets.counts import count_values
+from datasets.files import join_path, read_json, write_json
 from datasets.seeded_order import hash_strings
 from datasets.splits.draw import draw_exactly
 from datasets.splits.duplicates import DuplicateSettings, find_duplicates
@@ -131,9 +132,34 @@ def count_pool(clips: pa.Table, request: DrawRequest) -> dict[str, Any]:
     }
 
 
+def certify_again(
+    root: str | Path, written: Mapping[str, Any], splits: pa.Table, sizes: Mapping[str, int], pinned: pa.Table | None
+) -> dict[str, Any]:
+    """`split_certificate` by a root's tables of today, of splits that were asked for as an earlier one says.
+
+    Args:
+        root: the dataset root.
+        written: the earlier certificate.
+        splits: clip_id, video_id, split.
+        sizes: clips of each split.
+        pinned: what the draw had to keep.
+    """
+    group_by = written["group_by"]
+    duplicates = DuplicateSettings(**written["duplicates"]) if written["duplicates"] is not None else None
+    groups = read_groups(root, group_by, duplicates)
+    request = DrawRequest(sizes, written["seed"], groups, pinned, written["max_per_video"])
+    clips = read_table(root, "clips", ["clip_id", "video_id", "status"])
+    return split_certificate(splits, clips, request, group_by, duplicates, written["asked"])
+
+
+def read_certificate(place: str | Path) -> Any:
+    """What `write_certificate` wrote beside the tables of a root, or what a release has of it; None where none is."""
+    return read_json(join_path(place, CERTIFICATE_FILE))
+
+
 def write_certificate(root: str | Path, certificate: Mapping[str, Any]) -> None:
     """Write the certificate beside the tables of a root."""
-    write_json(f"{str(root).rstrip('/')}/{CERTIFICATE_FILE}", certificate)
+    write_json(join_path(root, CERTIFICATE_FILE), certificate)
 
 
 def verify_certificate(root: str | Path) -> list[str]:
@@ -145,7 +171,7 @@ def verify_certificate(root: str | Path) -> list[str]:
     Returns:
         What does not hold, one line each; empty when the certificate is right.
     """
-    written = read_json(f"{str(root).rstrip('/')}/{CERTIFICATE_FILE}")
+    written = read_certificate(root)
     if written is None:
         return [f"{CERTIFICATE_FILE} is missing in {root}"]
     try:
@@ -153,21 +179,8 @@ def verify_certificate(root: str | Path) -> list[str]:
         pinned = read_pins(root) if is_pinned else None
         if is_pinned and pinned is None:
             return [f"{PINS_FILE} is missing in {root}, and {CERTIFICATE_FILE} needs it"]
-        duplicates = DuplicateSettings(**written["duplicates"]) if written["duplicates"] is not None else None
-        found = split_certificate(
-            read_ok(root, "splits", ["clip_id", "video_id", "split"]),
-            read_table(root, "clips", ["clip_id", "video_id", "status"]),
-            DrawRequest(
-                written["sizes"],
-                written["seed"],
-                read_groups(root, written["group_by"], duplicates),
-                pinned,
-                written["max_per_video"],
-            ),
-            group_by=written["group_by"],
-            duplicates=duplicates,
-            asked=written["asked"],
-        )
+        splits = read_ok(root, "splits", ["clip_id", "video_id", "split"])
+        found = certify_again(root, written, splits, written["sizes"], pinned)
     except (KeyError, ValueError) as error:
         return [f"{CERTIFICATE_FILE} does not fit the tables: {str(error).splitlines()[0]}"]
     problems = [f"{name}: {check['problem']}" for name, check in found["checks"].items() if not check["passed"]]
@@ -193,7 +206,7 @@ def check_assignment(splits: pa.Table, clips: pa.Table, request: DrawRequest) ->
     """
     sizes, pinned = request.sizes, widen(request.pinned) if request.pinned is not None else None
     splits, pool = widen(splits), widen(drawable_clips(clips))
-    found = {row["values"]: row["counts"] for row in splits["split"].value_counts().to_pylist()}
+    found = count_values(splits["split"])
     wrong = {name: n for name, n in found.items() if sizes.get(name) != n}
     wrong |= {name: 0 for name, size in sizes.items() if size and name not in found}
     times = splits.group_by("clip_id").aggregate([("clip_id", "count")])

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from datasets.seeded_order import Hashes
+from datasets.seeded_order import Hashes, is_change
 from datasets.settings import Settings
 from datasets.wide import narrow, widen
 
@@ -107,7 +107,7 @@ def bit_error_rate(first: Items, second: Items, settings: DuplicateSettings) -> 
     """
     # Each two equal items vote for an offset, place in second minus place in first.
     max_offset, min_items = round(settings.max_offset_ms / ITEM_MS), max(1, round(settings.min_overlap_ms / ITEM_MS))
-    places, others = np.flatnonzero(_is_change(first)), np.flatnonzero(_is_change(second))
+    places, others = np.flatnonzero(is_change(first)), np.flatnonzero(is_change(second))
     others = others[np.argsort(second[others], kind="stable")]
     left, right = (np.searchsorted(second[others], first[places], side) for side in ("left", "right"))
     num_equal = right - left
@@ -122,7 +122,7 @@ def bit_error_rate(first: Items, second: Items, settings: DuplicateSettings) -> 
         start, other_start = max(0, -offset), max(0, offset)
         length = min(len(first) - start, len(second) - other_start)
         ours, theirs = first[start : start + length], second[other_start : other_start + length]
-        changes = _is_change(ours) | _is_change(theirs)
+        changes = is_change(ours) | is_change(theirs)
         num_items = int(changes.sum())
         if num_items >= min_items:
             num_bits = float(np.bitwise_count(ours[changes] ^ theirs[changes]).sum())
@@ -142,7 +142,7 @@ def _index_items(fingerprints: pa.ChunkedArray, order: Integers) -> Hashes:
         num_videos = len(bounds) - 1
         ranks = rank[start : start + num_videos]
         start += num_videos
-        is_new = _is_change(items)
+        is_new = is_change(items)
         is_new[bounds[:-1]] = True
         num_new = np.add.reduceat(is_new, bounds[:-1], dtype=np.int64)
         hashes = items * _MULTIPLIER
@@ -152,9 +152,7 @@ def _index_items(fingerprints: pa.ChunkedArray, order: Integers) -> Hashes:
         entries.append((hashes[keep].astype(np.uint64) << _HALF) | np.repeat(ranks, lengths)[keep])
     # Not np.unique: it hashes before it sorts, which took two thirds of the whole search (numpy 2).
     found = np.sort(np.concatenate(entries))
-    is_new = np.ones(len(found), bool)
-    np.not_equal(found[1:], found[:-1], out=is_new[1:])
-    distinct: Hashes = found[is_new]
+    distinct: Hashes = found[is_change(found)]
     return distinct
 
 
@@ -169,18 +167,11 @@ def _read_items(fingerprints: pa.ChunkedArray) -> Iterator[tuple[Items, Integers
             yield items, (bounds - bounds[0]) // 4
 
 
-def _is_change(items: Items) -> npt.NDArray[np.bool_]:
-    """True where an item differs from the one before it [N]."""
-    is_change = np.ones(len(items), bool)
-    np.not_equal(items[1:], items[:-1], out=is_change[1:])
-    return is_change
-
-
 def _find_candidates(entries: Hashes, duration_ms: Integers, settings: DuplicateSettings) -> Pairs:
     """Pairs of ranks [P, 2] of videos that share enough of their sampled items and last about as long."""
     num_keys = np.bincount((entries & _LOW_HALF).astype(np.int64), minlength=len(duration_ms))
     keys = entries >> _HALF
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.int64)
+    starts = np.flatnonzero(is_change(keys))
     num_videos = np.diff(np.r_[starts, len(keys)])
     entries = entries[np.repeat(num_videos <= _MAX_VIDEOS_OF_KEY, num_videos)]
     rank = (entries & _LOW_HALF).astype(np.int64)

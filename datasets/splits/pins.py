@@ -4,14 +4,12 @@ from pathlib import Path
 
 import fsspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets.files import write_bytes
-from datasets.outcomes import Status
+from datasets.files import join_path, write_bytes
 from datasets.parts import parquet_bytes
 from datasets.splits.pool import SplitError
-from datasets.tables import list_parts, read_table
+from datasets.tables import keep_ok, list_parts, read_table
 from datasets.wide import narrow, widen
 
 PINS_FILE = "splits.pinned.parquet"
@@ -44,24 +42,20 @@ def read_assignment(source: str | Path) -> pa.Table:
                 f"splits.pinned_from: no splits table in {str(source)!r}; name a root whose splits are drawn"
             )
         rows = pa.concat_tables(parts)
-    return rows.filter(pc.equal(rows["status"], Status.OK.value)).select(_COLUMNS)
+    return keep_ok(rows).select(_COLUMNS)
 
 
 def write_pins(root: str | Path, pinned: pa.Table) -> None:
     """Copy the pins beside the tables of a root, so that its splits can be checked when the earlier root is gone."""
     rows = narrow(widen(pinned.select(_COLUMNS)).sort_by("clip_id"))
-    write_bytes(_pins_path(root), parquet_bytes(rows.replace_schema_metadata(None)))
+    write_bytes(join_path(root, PINS_FILE), parquet_bytes(rows.replace_schema_metadata(None)))
 
 
 def read_pins(root: str | Path) -> pa.Table | None:
     """The copy of the pins that the splits of this root were drawn with; None if there is none."""
-    fs, local = fsspec.core.url_to_fs(_pins_path(root))
+    fs, local = fsspec.core.url_to_fs(join_path(root, PINS_FILE))
     try:
         with fs.open(local, "rb") as file:
             return pq.ParquetFile(file).read()
     except FileNotFoundError:
         return None
-
-
-def _pins_path(root: str | Path) -> str:
-    return f"{str(root).rstrip('/')}/{PINS_FILE}"

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.outcomes import Status
-from datasets.seeded_order import Hashes, mix, unique_hashes
+from datasets.seeded_order import Hashes, is_change, mix, unique_hashes
+from datasets.tables import keep_ok
 from datasets.wide import widen
 
 Integers = npt.NDArray[np.int64]
@@ -104,7 +104,7 @@ def make_pool(clips: pa.Table, request: DrawRequest) -> Pool:
         # The first of each video: pinned ones, then in hash order.
         order = np.lexsort((clip_hash, clip_split < 0, video))
         ordered = video[order]
-        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.empty(0, np.int64)
+        starts = np.flatnonzero(is_change(ordered))
         rank = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
         within_limit[order] = rank < limit
         if ((clip_split >= 0) & ~within_limit).any():
@@ -115,9 +115,7 @@ def make_pool(clips: pa.Table, request: DrawRequest) -> Pool:
 def drawable_clips(clips: pa.Table) -> pa.Table:
     """clip_id and video_id of the rows that are ok (all, when there is no column status)."""
     clips = _require(clips, "clips", "clip_id", "video_id")
-    if "status" in clips.column_names:
-        clips = clips.filter(pc.equal(clips["status"], Status.OK.value))
-    return clips.select(["clip_id", "video_id"])
+    return (keep_ok(clips) if "status" in clips.column_names else clips).select(["clip_id", "video_id"])
 
 
 def _require(table: pa.Table, name: str, *columns: str) -> pa.Table:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from datasets.wheels import CHECKOUT
 from flows.commands.running import run_flow
 from flows.commands.shared import (
     RootOption,
@@ -39,7 +40,7 @@ def demo(
     from flows.machinery.doctor import stop_for
     from flows.status import read_retrieval
 
-    settings = load_config(Path(__file__).parents[2] / "configs" / "demo.toml", root, overrides)
+    settings = load_config(CHECKOUT / "configs" / "demo.toml", root, overrides)
     stop_for([check_root(settings)])
     try:
         run_demo(settings, media)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from datasets.files import write_bytes, write_json
+from datasets.files import join_path, write_bytes, write_json
 from datasets.outside_text import make_csv
 from datasets.settings import recipe_of
 from flows.experiments.measure import TableResult
@@ -27,7 +27,7 @@ def write_results(out: str, name: str, document: Row) -> list[str]:
         name: of the experiment.
         document: of `make_document`.
     """
-    paths = [f"{out.rstrip('/')}/{name}.{ending}" for ending in ("json", "csv")]
+    paths = [join_path(out, f"{name}.{ending}") for ending in ("json", "csv")]
     write_json(paths[0], document)
     lines = [line for table in document["tables"] for line in _csv_lines(table)]
     write_bytes(paths[1], make_csv(list(dict.fromkeys(column for line in lines for column in line)), lines))

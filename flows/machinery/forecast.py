@@ -8,10 +8,9 @@ from pydantic import Field
 
 from datasets.counts import count_found, count_ok, count_rows
 from datasets.filters import count_rules, judge_clips, read_figures
-from datasets.outcomes import Status
 from datasets.queries import Query, load_queries
 from datasets.settings import Settings
-from datasets.tables import read_table
+from datasets.tables import keep_ok, read_table
 from extract.clip_lists import TABLE_SUFFIXES, read_list
 from extract.folder import list_media
 from extract.sources import allowed_hosts, is_allowed_url, read_ids_file, video_id_of
@@ -118,7 +117,7 @@ def count_permitted(config: Config) -> list[tuple[str, float, str]]:
     if config.permissions.mode == "off":
         return []
     answers = read_table(config.root, "permissions", ["status", "is_permitted"])
-    num_known = answers.filter(pc.equal(answers["status"], Status.OK.value)).num_rows
+    num_known = keep_ok(answers).num_rows
     told = f"of {num_known:,} that were answered for, {answers.num_rows - num_known:,} not answered"
     return [("videos with permission", pc.sum(answers["is_permitted"]).as_py() or 0, told)]
 

@@ -28,7 +28,7 @@ from uuid import uuid4
 
 import fsspec
 
-from datasets.files import read_json, store_errors, write_json
+from datasets.files import join_path, read_json, store_errors, write_json
 from datasets.outside_text import one_line
 
 logger = logging.getLogger("curation")
@@ -55,7 +55,7 @@ def hold_lease(root: str, part: str | None = None) -> Iterator[None]:
     keeper = threading.Thread(target=_keep, args=(lease, ended), name="lease", daemon=True)
     try:
         lease.take()
-        fs, parts = fsspec.core.url_to_fs(f"{root.rstrip('/')}/{_OF_PARTS}")
+        fs, parts = fsspec.core.url_to_fs(join_path(root, _OF_PARTS))
         fs.invalidate_cache()  # others write here
         of_parts = {f"{_OF_PARTS}/{Path(path).parent.name}" for path in fs.glob(f"{parts}/*/*.json")}
         for other in (_Lease(root, name) for name in ([_FOLDER] if part else sorted(of_parts))):
@@ -85,7 +85,7 @@ def hold_lease(root: str, part: str | None = None) -> Iterator[None]:
 
 def _grants_once(root: str) -> bool:
     """Whether the store refuses to create what is there: an object of its own is tried, and deleted."""
-    fs, probe = fsspec.core.url_to_fs(f"{root.rstrip('/')}/_probe/{uuid4().hex}")
+    fs, probe = fsspec.core.url_to_fs(join_path(root, "_probe", uuid4().hex))
     try:
         with suppress(FileExistsError):  # of a name that nobody else has: its first answer was lost on its way
             fs.pipe_file(probe, b"1", mode="create")

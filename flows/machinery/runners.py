@@ -7,16 +7,15 @@ says: one pacer, with its breaker, can keep a site's pace only while it sees eve
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets.wheels import CHECKOUT
 from flows.config import Config
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
     from prefect.tasks import Task
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 Submit = Callable[..., "PrefectFuture[Any]"]
 """Called with a task and its arguments."""
 

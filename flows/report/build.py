@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.files import write_bytes
+from datasets.files import join_path, write_bytes
 from datasets.queries import list_facets
 from datasets.tables import read_ok, read_table
 from datasets.wide import widen
@@ -60,7 +60,7 @@ def build_report(config: Config, num_videos: int = 20, num_compared: int = 0) ->
     """
     check_has_tables(config.root)
     build_rules_page(config)
-    path = f"{config.root.rstrip('/')}/{REPORT_FILE}"
+    path = join_path(config.root, REPORT_FILE)
     write_bytes(path, render_page(read_page(config, num_videos, num_compared)).encode())
     return path
 

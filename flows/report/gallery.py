@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 from PIL import Image
 
-from datasets.files import write_bytes
+from datasets.files import join_path, write_bytes
 from datasets.outcomes import MediaError
 from datasets.places_audio import locate_pairs
 from datasets.seeded_order import drawn_by
@@ -92,7 +92,7 @@ def build_gallery(config: Config, num_queries: int = NUM_QUERIES) -> str:
     Raises:
         ValueError: the root has no evaluation.
     """
-    path = f"{config.root.rstrip('/')}/{GALLERY_FILE}"
+    path = join_path(config.root, GALLERY_FILE)
     if current_recipe(config.root, "ranks") is None:
         raise ValueError(f"{config.root} has no evaluation: run `python -m flows evaluate` first")
     recipe = shown_recipe(config.root)

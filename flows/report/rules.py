@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from datasets.files import write_bytes
+from datasets.files import join_path, write_bytes
 from datasets.seeded_order import drawn_by
 from datasets.tables import read_run, read_table
 from flows.config import RULES_FILE, Config
@@ -38,7 +38,7 @@ def build_rules_page(config: Config) -> str | None:
     run = read_run(config.root, "filtered")
     if run is None:
         return None
-    path = f"{config.root.rstrip('/')}/{RULES_FILE}"
+    path = join_path(config.root, RULES_FILE)
     write_bytes(path, render_template("rules.html.jinja", **read_rules_page(config, run["rules"])).encode())
     return path
 

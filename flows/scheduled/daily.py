@@ -3,9 +3,8 @@
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from datasets.files import read_json
 from datasets.releases.layout import list_releases, release_path
-from datasets.splits.certificate import CERTIFICATE_FILE
+from datasets.splits.certificate import read_certificate
 from datasets.splits.draw import SplitError
 from datasets.tables import read_ok
 from flows.config import Config
@@ -103,6 +102,6 @@ def count_new_clips(root: str) -> int:
     """Kept clips beyond those that the last release was drawn from; all of them before the first."""
     num_kept = int(read_ok(root, "clips", ["clip_id"]).num_rows)
     known = list_releases(root)
-    certificate = read_json(f"{release_path(root, known[-1])}/{CERTIFICATE_FILE}") if known else None
+    certificate = read_certificate(release_path(root, known[-1])) if known else None
     num_known: int = certificate["pool"]["clips"] if certificate else 0
     return max(num_kept - num_known, 0)

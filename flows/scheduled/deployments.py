@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, cast
 
 from prefect import Flow
@@ -14,6 +13,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
 
+from datasets.wheels import CHECKOUT
 from flows.config import Config, ConfigError, When
 from flows.machinery.doctor import require
 from flows.machinery.prepare import EXTRACTORS_VARIABLE
@@ -49,8 +49,7 @@ def serve_deployments(config: Config) -> None:
     # What a run may import is said here, by the configuration's file, and not by the parameters of the run.
     os.environ[EXTRACTORS_VARIABLE] = ",".join(config.source.extractors)
     # Runs are processes of their own, which must find our `datasets` before any other.
-    checkout = str(Path(__file__).parents[2])
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [checkout, os.environ.get("PYTHONPATH")]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
     runner = Runner(pause_on_shutdown=True)
     for deployment in list_deployments(config):
         runner.add_deployment(deployment)

@@ -14,7 +14,7 @@ from prefect import task
 from datasets.outcomes import Status, TransientError
 from datasets.schemas import TABLES
 from datasets.settings import recipe_of
-from datasets.tables import read_table
+from datasets.tables import keep_ok, read_table
 from datasets.tombstones import is_tombstoned, read_tombstones
 from extract.permission.asking import ask_permission, read_host, read_key
 from extract.permission.signals import HostSignals
@@ -121,8 +121,7 @@ def read_permitted(config: Config) -> dict[str, bool]:
     too old is none.
     """
     columns = ["video_id", "is_permitted", "status", "asked_at"]
-    answers = read_table(config.root, "permissions", columns, permission_recipe(config))
-    answers = answers.filter(pc.equal(answers["status"], Status.OK.value))
+    answers = keep_ok(read_table(config.root, "permissions", columns, permission_recipe(config)))
     if config.permissions.mode == "require":
         answers = answers.filter(pc.greater_equal(answers["asked_at"], pa.scalar(_oldest(config), _TIME)))
     return dict(zip(answers["video_id"].to_pylist(), answers["is_permitted"].to_pylist(), strict=True))

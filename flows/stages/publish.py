@@ -20,6 +20,7 @@ from datasets.releases.settings import ExportFormat
 from datasets.releases.shards import ReleaseError, read_metadata
 from datasets.releases.signatures import check_signature, read_secret_key, sign_release
 from datasets.tables import read_ok
+from datasets.wheels import CHECKOUT
 from flows.clip_choices import read_choices
 from flows.config import Config
 from flows.destinations import send_release
@@ -31,7 +32,7 @@ from flows.machinery.run import Run, code_version, open_run
 from flows.stages.release_metrics import can_be_measured, finetuned_on, finetuned_on_clips, has_figures, measure_release
 from flows.status import read_failures, read_funnel
 
-_LOCK = Path(__file__).parents[2] / "requirements.lock"
+_LOCK = CHECKOUT / "requirements.lock"
 
 
 @flow(name="publish")

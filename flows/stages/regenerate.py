@@ -13,14 +13,14 @@ import pyarrow as pa
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from datasets.files import read_json
+from datasets.counts import count_values
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK
 from datasets.releases.layout import MANIFEST_FILE, read_manifest, read_publish_settings, release_path
 from datasets.releases.shards import ReleaseError
 from datasets.schemas import TABLES
 from datasets.settings import outside_recipe, recipe_of
-from datasets.splits.certificate import CERTIFICATE_FILE, split_certificate, write_certificate
+from datasets.splits.certificate import read_certificate, split_certificate, write_certificate
 from datasets.splits.pins import write_pins
 from datasets.splits.pool import DrawRequest
 from datasets.tables import current_recipe, list_parts, make_table, read_ok, read_table, write_part
@@ -213,20 +213,16 @@ def keep_listed_splits(run: Run, listing: Listing) -> None:
     # Like that of a draw in which every clip is pinned; fails where a video is in two splits.
     splits = read_table(run.root, "splits", list(names))
     listed = pa.array([clip["split"] for clip in listing.clips])
-    sizes, asked = _count(splits["split"]), _count(listed)
+    sizes, asked = count_values(splits["split"]), count_values(listed)
     request = DrawRequest(sizes, run.config.splits.seed, pinned=splits)
     certificate = split_certificate(splits, clips, request, asked=asked)
-    if read_json(f"{run.root}/{CERTIFICATE_FILE}") != certificate:
+    if read_certificate(run.root) != certificate:
         run.begin()
         write_pins(run.root, splits)
         write_certificate(run.root, certificate)
     for name, check in certificate["checks"].items():
         if not check["passed"]:
             logger.warning("the listed splits fail the check %r: %s", name, check["problem"])
-
-
-def _count(splits: pa.ChunkedArray) -> dict[str, int]:
-    return {row["values"]: row["counts"] for row in splits.value_counts().to_pylist()}
 
 
 def note_changes(run: Run, listing: Listing, outcomes: dict[str, Row]) -> None:

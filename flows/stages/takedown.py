@@ -33,7 +33,7 @@ from datasets.files import read_json, write_json
 from datasets.ids import check_video_id
 from datasets.mentions import Mentions, find_mentions
 from datasets.releases.layout import list_releases, read_publish_settings, read_shards, release_path
-from datasets.releases.shards import ReleaseError
+from datasets.releases.shards import LOOPBACK, ReleaseError
 from datasets.suggestions import did_you_mean
 from datasets.tables import list_parts, read_run, read_table
 from datasets.tombstones import Kind, add_tombstones, hash_id, read_tombstones
@@ -195,7 +195,7 @@ def _search_everywhere(run: Run, identifiers: set[str]) -> Mentions:
         named += [str(place / name) for name in elsewhere.named]
         unsearched += [str(place / name) for name in elsewhere.unsearched]
     address = os.environ.get("PREFECT_API_URL", "")
-    if address and urlsplit(address).hostname not in ("127.0.0.1", "localhost", "::1"):
+    if address and urlsplit(address).hostname not in LOOPBACK:
         unsearched.append(f"{address}: records, logs and artifacts of runs, if that server keeps them elsewhere")
     return Mentions(tuple(named), tuple(unsearched))
 

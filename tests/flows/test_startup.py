@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from datasets.tables import list_parts, table_digest
+from datasets.wheels import CHECKOUT
 from flows.machinery.run import WorkLeftError, look
-from flows.machinery.server import CHECKOUT
 from flows.stages.curate import curate_root
 
 HEAVY = ("prefect", "torch", "yt_dlp", "scipy", "lightning")
