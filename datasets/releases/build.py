@@ -155,11 +155,7 @@ def build_release(
     write_papers(root, folder, manifest, settings, today, facts)
     if lock is not None:
         write_json(folder / BILL_FILE, make_bill(lock))
-    # run.json with the sums of the papers, then SHA256SUMS over everything, last.
-    shards = {file["path"]: file["sha256"] for file in files}
-    papers = sum_files(folder, leave_out=shards)
-    write_json(folder / RUN_JSON, {**{k: v for k, v in run.items() if k != "config"}, "papers": papers})
-    write_sums(folder, shards | papers | sum_files(folder, leave_out={**shards, **papers}))
+    seal_release(folder, run)
     problems = verify_release(folder)
     if problems:
         raise ReleaseError(f"the release does not read back as it was written: {problems[0]}")
@@ -259,3 +255,11 @@ def _write_lists(root: str | Path, folder: Path, difference: Difference) -> None
     stones = read_table(root, "tombstones", ["kind", "hashed_id"]).sort_by("hashed_id").to_pylist()
     lines = [LISTS[TOMBSTONES_FILE], *(f"{stone['kind']}\t{stone['hashed_id']}" for stone in stones)]
     write_bytes(folder / TOMBSTONES_FILE, ("\n".join(lines) + "\n").encode())
+
+
+def seal_release(folder: Path, run: Mapping[str, Any]) -> None:
+    """Write run.json with the sums of the papers, then SHA256SUMS over everything, last."""
+    shards = {file["path"]: file["sha256"] for file in read_manifest(folder)["files"]}
+    papers = sum_files(folder, leave_out=shards)
+    write_json(folder / RUN_JSON, {**{k: v for k, v in run.items() if k != "config"}, "papers": papers})
+    write_sums(folder, shards | papers | sum_files(folder, leave_out={**shards, **papers}))

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from datasets.files import write_json
-from datasets.releases.build import _seal, build_release
+from datasets.releases.build import build_release, seal_release
 from datasets.releases.layout import find_video, list_releases, read_manifest, read_shards, release_path, shards_of
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import FAMILIES, ReleaseError, plan_shards, read_metadata
@@ -166,7 +166,7 @@ def reseal(release):
     (release / "manifest.json").write_text(json.dumps(manifest))
     for name in ("run.json", "SHA256SUMS"):
         (release / name).unlink()
-    _seal(release, {name: value for name, value in run.items() if name != "papers"})
+    seal_release(release, {name: value for name, value in run.items() if name != "papers"})
 
 
 def test_a_clip_in_two_splits_is_found_although_the_sums_fit(release):

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets.ids import make_clip_id
-from datasets.releases.build import _seal, build_release
+from datasets.releases.build import build_release, seal_release
 from datasets.releases.layout import PAPERS, release_path
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import FAMILIES
@@ -87,7 +87,7 @@ def reseal(release):
     run = json.loads((release / "run.json").read_text())
     for name in ("run.json", "SHA256SUMS"):
         (release / name).unlink()
-    _seal(release, {name: value for name, value in run.items() if name != "papers"})
+    seal_release(release, {name: value for name, value in run.items() if name != "papers"})
 
 
 def edit_shard(release, path, edit):
