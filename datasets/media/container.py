@@ -58,11 +58,12 @@ def open_media(path: str | Path, decoder: str = "cpu") -> Iterator[Any]:
         DeviceError: nvdec, and this machine has none that works.
     """
     file = existing_file(path)
+    hwaccel = None
     if decoder == "nvdec":
         check_nvdec()
-    hwaccel = HWAccel("cuda", allow_software_fallback=False) if decoder == "nvdec" else None
+        hwaccel = HWAccel("cuda", allow_software_fallback=False)
     try:
-        container = _open(str(file), SAFETY, hwaccel)
+        container = _open_by(hwaccel, file)
         if _may_have_late_streams(container):
             num_bytes = min(file.stat().st_size, _MOST_BYTES)
             with suppress(MediaFault):
@@ -76,6 +77,17 @@ def open_media(path: str | Path, decoder: str = "cpu") -> Iterator[Any]:
         if ran_out(error):
             raise
         raise MediaError("decode_failed", f"{file.name}: {error.strerror}") from error
+
+
+def _open_by(hwaccel: HWAccel | None, file: Path) -> Any:
+    """DeviceError where only the GPU is to blame: it may have no room for one more decoder."""
+    try:
+        return _open(str(file), SAFETY, hwaccel)
+    except MediaFault as error:
+        if hwaccel is None:
+            raise
+        _open(str(file), SAFETY).close()
+        raise nvdec_lacks(f"{file.name} ({error.strerror})") from error
 
 
 def _open(path: str, options: Mapping[str, str], hwaccel: HWAccel | None = None) -> Any:

@@ -195,6 +195,18 @@ def test_a_missing_nvdec_is_the_machines_fault_and_no_clips(golden_clip: Path) -
         next(decode_pieces(golden_clip, decoder="nvdec"))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_has_no_decoder_left_is_the_machines_fault_and_what_is_no_media_the_files(
+    golden_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(container, "check_nvdec", lambda: None)
+    with pytest.raises(DeviceError, match=rf"the GPU does not decode {golden_clip.name} \(.+\): set it to cpu"):
+        next(decode_pieces(golden_clip, decoder="nvdec"))
+    (tmp_path / "text.mp4").write_text("text")
+    with pytest.raises(MediaError, match="decode_failed"):
+        next(decode_pieces(tmp_path / "text.mp4", decoder="nvdec"))
+
+
 @pytest.fixture
 def nvdec_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "check_nvdec", lambda: None)
