@@ -15,10 +15,14 @@ class NoRoomError(DeviceError):
 
 
 @contextmanager
-def device_errors(device: str) -> Iterator[None]:
+def device_errors(device: str, without_room: str = "") -> Iterator[None]:
     """Tell torch's errors of a device, "cpu", "cuda" or "cuda:N", apart from those of what it is given.
 
     Torch is not known here, its errors are RuntimeErrors; on a GPU all of these are the GPU's, as its inputs are ours.
+
+    Args:
+        device: where is computed.
+        without_room: what a person can do where there is no memory.
 
     Raises:
         NoRoomError: there is no memory for it.
@@ -30,7 +34,8 @@ def device_errors(device: str) -> Iterator[None]:
         kinds = {kind.__name__ for kind in type(error).__mro__}
         complaint = str(error).partition("\n")[0]
         if "OutOfMemoryError" in kinds or any(words in complaint for words in _NO_ROOM):
-            raise NoRoomError(f"{device} has no room ({complaint})") from error
+            told = f"{device} has no room ({complaint})"
+            raise NoRoomError(f"{told}: {without_room}" if without_room else told) from error
         if device == "cpu" and "AcceleratorError" not in kinds:
             raise
         raise DeviceError(f"{device} fails: {complaint}") from error

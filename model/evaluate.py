@@ -9,6 +9,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
+from datasets.devices import device_errors
 from model.avlnet import AVLNet
 from model.checkpoints import check_video_dim, load_avlnet
 from model.data import Batch, ClipSet, padded_length
@@ -142,6 +143,7 @@ def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tu
 
     Raises:
         ValueError: a clip holds numbers that are not finite.
+        DeviceError: the device has no room for a batch, or fails.
     """
     name = settings.device
     if name == "auto":
@@ -150,7 +152,6 @@ def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tu
     # Torch's own default for convolutions, and that of NVIDIA's images for products, is off by 1e-3: no fp32.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     was_training = model.training
-    model = model.to(device).eval()
     order = np.argsort(clips.num_frames, kind="stable")
     groups = [order[start : start + settings.batch_size] for start in range(0, len(clips), settings.batch_size)]
 
@@ -160,13 +161,15 @@ def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tu
             raise ValueError(f"{spoilt} ({', '.join(clips.clip_ids[i] for i in indices[:3])} or those after)")
         return batch.pinned() if device.type == "cuda" else batch
 
-    audio = torch.empty(len(clips), model.embedding_dim, device=device)
-    video = torch.empty_like(audio)
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-        for indices, (batch, _) in zip(groups, prepare_ahead(map(make_ready, groups)), strict=True):
-            mel, vectors = (side.to(device, non_blocking=True) for side in (batch.audio, batch.video))
-            heard, seen = model(mel, batch.num_frames, vectors)
-            rows = torch.from_numpy(indices).to(device)
-            audio[rows], video[rows] = heard.float(), seen.float()
+    with device_errors(str(device), "lower evaluate.batch_size"):
+        model = model.to(device).eval()
+        audio = torch.empty(len(clips), model.embedding_dim, device=device)
+        video = torch.empty_like(audio)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            for indices, (batch, _) in zip(groups, prepare_ahead(map(make_ready, groups)), strict=True):
+                mel, vectors = (side.to(device, non_blocking=True) for side in (batch.audio, batch.video))
+                heard, seen = model(mel, batch.num_frames, vectors)
+                rows = torch.from_numpy(indices).to(device)
+                audio[rows], video[rows] = heard.float(), seen.float()
     model.train(was_training)
     return audio, video

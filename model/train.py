@@ -12,6 +12,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import nn
 
+from datasets.devices import device_errors
 from datasets.settings import recipe_of
 from model.avlnet import AVLNet
 from model.card import tell_batch_statistics, write_card
@@ -30,6 +31,7 @@ from model.schedules import make_optimizer, make_scheduler, take_up
 from model.settings import TrainSettings
 
 OnStep = Callable[[int, int, float], None]
+_WITHOUT_ROOM = "lower train.batch_size, or train.micro_batch_size (in recipe proper train.statistics_over)"
 logger = logging.getLogger(__name__)
 
 
@@ -68,6 +70,7 @@ def train(
 
     Raises:
         NotFiniteError: a loss, gradient or weight that is not finite, in the step that brought it.
+        DeviceError: the device has no room for a step, or fails.
         ValueError: more clips in a batch than in the train split, patience without val clips, a checkpoint of other
             sizes, or a folder that holds another training.
     """
@@ -196,7 +199,8 @@ class _Run:
             if spoilt:
                 self._settle(on_step)
                 raise NotFiniteError(f"{where}: {spoilt}")
-            sent = self._take_step(step, where, pieces)
+            with device_errors(str(self.fabric.device), _WITHOUT_ROOM):
+                sent = self._take_step(step, where, pieces)
             self._settle(on_step)
             self.coming = sent
             all_waited_s += waited_s
@@ -241,7 +245,8 @@ class _Run:
         if self.coming is None:
             return
         done, self.coming = self.coming, None
-        loss, gradient_norm = done.read()
+        with device_errors(str(self.fabric.device)):
+            loss, gradient_norm = done.read()
         self.losses.append(loss)
         figures = {"loss": loss, "learning_rate": done.learning_rate, "gradient_norm": gradient_norm}
         self.fabric.log_dict(figures, done.step)

@@ -8,6 +8,7 @@ import small_clips as small
 import torch
 from pydantic import ValidationError
 
+from datasets.outcomes import DeviceError
 from datasets.settings import recipe_of
 from model.avlnet import AVLNet
 from model.checkpoints import RESUME_FILE, CheckpointError, read_whole, write_whole
@@ -46,6 +47,19 @@ def test_a_learning_rate_that_throws_the_weights_away_stops_the_run(clips: ClipS
     with pytest.raises(NotFiniteError, match=r"step 1 \(epoch 0\).*learning rate 1e\+30"):
         train(clips, None, settings(learning_rate=1e30), tmp_path)
     assert not (tmp_path / "avlnet.pth").exists()
+
+
+def test_a_device_without_room_ends_in_one_line_that_says_what_to_lower(clips: ClipSet, tmp_path, monkeypatch):
+    def have_no_room(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of it")
+
+    monkeypatch.setattr(AVLNet, "forward", have_no_room)
+    for work, lower in (
+        (lambda: train(clips, None, settings(), tmp_path), "train.batch_size"),
+        (lambda: evaluate(AVLNet(16, 32, small.NARROW), clips), "evaluate.batch_size"),
+    ):
+        with pytest.raises(DeviceError, match=rf"c\w+ has no room \(CUDA .* 2.00 GiB\.\): lower {lower}"):
+            work()
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
