@@ -23,8 +23,8 @@ LATE_START_S = 0.02
 """The same where a track begins, or changes its layout or rate: containers round the priming of codecs by less."""
 ROUNDED_S = 0.002
 """Times of containers are rounded by no more."""
-VORBIS_STEP = 128
-"""Samples: frames of one size may follow others that differ by so many."""
+STEPS = (128, 120)
+"""Samples of Vorbis and Opus: frames of one size may follow others that differ by so many."""
 LONGEST_JUMP_S = 3600.0
 """A time that is off by more is none: nobody's forged time stamp fills the memory with silence."""
 BLOCK_S = 1.0
@@ -179,9 +179,13 @@ class Waveform:
         places = np.array(self._times_s) * rate - np.cumsum([0, *sizes[:-1]])
         best = places.min() if (np.diff(self._times_s) < -ROUNDED_S).any() else places.max()
         place = float(np.mean(places[abs(places - best) <= ROUNDED_S * rate]))
+        if self._trim and self._times_s[0] > JUMP_S:
+            return self._times_s[0] * rate
         if self._origin_s is None or self._tick_s * rate <= 1:
             return place
-        step = gcd(VORBIS_STEP, *sizes) if self._times_s[0] - self._origin_s > self._tick_s else 0
+        # The first frame after a seek is shortened as that of the track was.
+        is_later = self._times_s[0] - self._origin_s > self._tick_s
+        step = max(gcd(step, *(sizes[1:] or sizes)) for step in STEPS) if is_later else 0
         off = self._origin_s * rate - place
         off -= round(off / step) * step if step > 2 * self._tick_s * rate else 0
         return place + off if abs(off) <= self._tick_s * rate else place

@@ -9,7 +9,7 @@ from extract.sound import read_audio
 from features.frames import decode_clip
 from features.frames.sound import read_waveform
 from tests.media.render import X264, ffmpeg, film
-from tests.media.test_sound import Samples, timed
+from tests.media.test_sound import Samples, make_gap, timed
 
 SECONDS = 14
 CUTS = [(3333, 4500), (12_345, 13_500)]
@@ -75,14 +75,22 @@ def test_a_clip_sounds_as_the_whole_file_does_at_its_time(name: str, tmp_path: P
             assert clip.missing_sound_ms == 0
 
 
-@pytest.mark.parametrize("codec", ["flac", "aac", "libvorbis", "wmav2"])
+@pytest.mark.parametrize("codec", ["flac", "aac", "libvorbis", "libopus", "libmp3lame", "wmav2"])
 def test_a_first_time_that_was_rounded_moves_all_of_the_track_as_for_ffmpeg(
     codec: str, tmp_path: Path, picture: Path
 ) -> None:
     path = tmp_path / ("rounded.asf" if codec == "wmav2" else "rounded.mkv")
-    noise = ("-itsoffset", 1.8827, "-f", "lavfi", "-i", "anoisesrc=d=8:seed=3:r=24000:a=0.3,lowpass=3000")
+    rate = 48000 if codec == "libopus" else 24000
+    noise = ("-itsoffset", 1.8827, "-f", "lavfi", "-i", f"anoisesrc=d=8:seed=3:r={rate}:a=0.3,lowpass=3000")
     ffmpeg("-i", picture, *noise, "-map", 0, "-map", 1, "-c:v", "mpeg4", "-c:a", codec, path)
     right = timed(path)
     for cut in ((1000, 4000), (4321, 6321)):
         for found in (decode_clip(path, *cut).waveform, read_audio(path, *cut)):
             assert abs(lag(found, right, cut[0])) <= 1
+
+
+def test_a_clip_that_begins_in_a_gap_goes_on_where_the_whole_file_does(tmp_path: Path) -> None:
+    path, cut = make_gap(tmp_path, "mkv"), (2200, 4200)
+    right = timed(path)
+    for found in (decode_clip(path, *cut).waveform, read_audio(path, *cut)):
+        assert abs(lag(found, right, cut[0])) == 0
