@@ -112,6 +112,8 @@ VIDEO_REASONS: Mapping[str, Policy] = {
     "no_permission": LATER,
     "already_known": NEVER,
 }
+GONE_REASONS = frozenset(reason for reason, policy in VIDEO_REASONS.items() if policy is NEVER)
+"""Why a video will never be had."""
 PERMISSION_REASONS: Mapping[str, Policy] = {
     "unavailable": LATER,
     "network": LATER,

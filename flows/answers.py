@@ -63,7 +63,7 @@ def keep_answers(root: str, path: Path) -> None:
     about = pa.array([row["clip_id"] for row in rows if row["answer"]])
     if not pc.any(pc.is_in(read_table(root, "clips", ["clip_id"])["clip_id"], about)).as_py():
         raise ValueError(f"{path} is about other clips than {root} has, such as {about[0]}: name the root it is of")
-    _write(root, make_csv(_COLUMNS, rows))
+    _write(root, rows)
 
 
 def forget_answers(root: str, videos: Collection[str]) -> None:
@@ -72,7 +72,7 @@ def forget_answers(root: str, videos: Collection[str]) -> None:
         rows = list(_parse(path.read_bytes(), path))
         left = [row for row in rows if row["clip_id"].rsplit("_", 2)[0] not in videos]
         if len(left) < len(rows):
-            _write(root, make_csv(_COLUMNS, left))
+            _write(root, left)
             path.unlink()
 
 
@@ -100,10 +100,9 @@ def measure_precision(root: str, kept: pd.DataFrame) -> Precision | None:
     return Precision(num_yes, num_no, len(votes) - num_yes - num_no, float(interval.low), float(interval.high))
 
 
-def _write(root: str, content: bytes) -> Path:
-    path = Path(root) / FOLDER / f"{hashlib.sha256(content).hexdigest()[:16]}.csv"
-    write_bytes(str(path), content)
-    return path
+def _write(root: str, rows: list[dict[str, str]]) -> None:
+    content = make_csv(_COLUMNS, rows)
+    write_bytes(Path(root) / FOLDER / f"{hashlib.sha256(content).hexdigest()[:16]}.csv", content)
 
 
 def _parse(content: bytes, path: Path) -> Iterator[dict[str, str]]:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from datasets.counts import count_drawn, count_found, count_ok, count_rows
-from datasets.outcomes import VIDEO_REASONS, Policy, Status
+from datasets.outcomes import GONE_REASONS, Policy, Status
 from datasets.outside_text import one_line
 from datasets.queries import YIELDS
 from datasets.schemas import TABLES
@@ -19,10 +19,10 @@ from datasets.suggestions import did_you_mean
 from datasets.tables import list_parts, read_ok, read_run, read_table
 from datasets.wording import format_number
 from flows.config import ConfigError
+from model.ranks import ARROWS, RECALL_AT
 
 _MS_PER_MINUTE = 60_000
 _MOST_NAMED = 5
-_FINAL = sorted(reason for reason, policy in VIDEO_REASONS.items() if policy is Policy.NEVER)
 
 
 def read_funnel(root: str) -> pd.DataFrame:
@@ -121,9 +121,9 @@ def read_retrieval(root: str) -> pd.DataFrame:
     """
     table = read_table(root, "evaluations").sort_by([("split", "descending"), ("direction", "descending")]).to_pandas()
     frame: pd.DataFrame = table[["split", "direction", "num_queries"]].rename(columns={"num_queries": "queries"})
-    for k in (1, 5, 10):
+    for k in RECALL_AT:
         frame[f"R@{k}"] = 100 * table[f"recall_at_{k}"]
-    for k in (1, 5, 10):
+    for k in RECALL_AT:
         frame[f"chance@{k}"] = 100 * np.minimum(k / table["num_queries"], 1)
     frame["R@10 low"], frame["R@10 high"] = 100 * table["recall_at_10_low"], 100 * table["recall_at_10_high"]
     for k in (1, 10):
@@ -134,8 +134,7 @@ def read_retrieval(root: str) -> pd.DataFrame:
 
 def fold_retrieval(retrieval: pd.DataFrame) -> pd.DataFrame:
     """`read_retrieval` for a terminal: three recalls in one column, and R@10's interval, chance and shuffled pairs."""
-    names = {"video_clip_retrieval": "A→V", "language_retrieval": "V→A"}
-    folded: pd.DataFrame = retrieval[["split", "direction", "queries"]].replace({"direction": names})
+    folded: pd.DataFrame = retrieval[["split", "direction", "queries"]].replace({"direction": ARROWS})
     folded.columns = pd.Index(["split", "", "queries"])
     folded["R@1/5/10"] = _join(retrieval[["R@1", "R@5", "R@10"]], "/", 1)
     folded["interval"] = _join(retrieval[["R@10 low", "R@10 high"]], "-", 0)
@@ -181,7 +180,7 @@ def read_availability(root: str) -> pd.DataFrame:
     A video that is gone stays gone, and an answer stands until the next; one that only met trouble says nothing.
     """
     checked = read_table(root, "availability", ["video_id", "day", "status", "reason"]).to_pandas()
-    is_answer = (checked["status"] == Status.OK.value) | checked["reason"].isin(_FINAL)
+    is_answer = (checked["status"] == Status.OK.value) | checked["reason"].isin(GONE_REASONS)
     answers = checked[is_answer].sort_values("day")
     rows = []
     for day in sorted(checked["day"].unique()):

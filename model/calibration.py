@@ -11,6 +11,8 @@ from scipy.stats import rankdata
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
+NUM_BINS = 10
+"""Of a reliability curve, of equal width."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,10 @@ class Bin:
         return asdict(self)
 
 
-def reliability(probabilities: Floats, is_true: Booleans, num_bins: int = 10) -> list[Bin]:
-    """The curve of bins of equal width; those with nothing in them are left out."""
+def reliability(probabilities: Floats, is_true: Booleans) -> list[Bin]:
+    """The curve; bins with nothing in them are left out."""
     weight = np.where(is_true, 1 / max(1, is_true.sum()), 1 / max(1, (~is_true).sum()))
-    place = np.minimum((probabilities * num_bins).astype(int), num_bins - 1)
+    place = np.minimum((probabilities * NUM_BINS).astype(int), NUM_BINS - 1)
     curve = []
     for number in np.unique(place):
         own = place == number
@@ -87,9 +89,9 @@ def reliability(probabilities: Floats, is_true: Booleans, num_bins: int = 10) ->
     return curve
 
 
-def calibration_error(probabilities: Floats, is_true: Booleans, num_bins: int = 10) -> float:
+def calibration_error(probabilities: Floats, is_true: Booleans) -> float:
     """Mean distance of the reliability curve from the diagonal, each bin by its weight of both kinds."""
     weight = np.where(is_true, 1 / max(1, is_true.sum()), 1 / max(1, (~is_true).sum())) / 2
-    place = np.minimum((probabilities * num_bins).astype(int), num_bins - 1)
-    gaps = np.bincount(place, weight * (is_true - probabilities), num_bins)
+    place = np.minimum((probabilities * NUM_BINS).astype(int), NUM_BINS - 1)
+    gaps = np.bincount(place, weight * (is_true - probabilities), NUM_BINS)
     return float(np.abs(gaps).sum())

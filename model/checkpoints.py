@@ -20,6 +20,7 @@ RESUME_FILE = "resume.pt"
 _WRAPPERS = ("net", "state_dict", "model_state_dict", "model")
 _MOST_WRAPPERS = 5
 """One in the other: a file may also say that it holds itself."""
+_MOST_NAMED = 8
 _OWN_PARTS = {"DAVEnet", "DAVEnet_projection", "GU_audio", "GU_video"}
 logger = logging.getLogger(__name__)
 
@@ -206,6 +207,6 @@ def _check_state(path: Path, expected: dict[str, Tensor], state: dict[str, Tenso
             raise CheckpointError(f"{path}: {key} holds numbers that are not finite: its training went wrong")
 
 
-def _few(keys: list[str], limit: int = 8) -> str:
-    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
-    return (", ".join(keys[:limit]) or "nothing") + more
+def _few(keys: list[str]) -> str:
+    more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
+    return (", ".join(keys[:_MOST_NAMED]) or "nothing") + more

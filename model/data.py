@@ -69,6 +69,11 @@ class ClipSet:
     def __len__(self) -> int:
         return len(self.clip_ids)
 
+    @property
+    def shares(self) -> npt.NDArray[np.float64]:
+        """[N] `weights`, or 1 where there are none."""
+        return np.ones(len(self)) if self.weights is None else self.weights
+
     def frames(self, index: int) -> npt.NDArray[np.float32]:
         """[T, 40] frames of one clip, not copied."""
         start, stop = self.starts[index], self.starts[index] + self.num_frames[index]
@@ -183,7 +188,7 @@ def _join(root: str | Path, split: str | None, wanted: pa.Table, pooled: pa.Tabl
         of = "its clips" if split is None else f"split {split!r}"
         raise ValueError(f"{root} has no features for {of} ({wanted.num_rows} clips): run featurize first")
     audio_rows, video_rows = (pc.index_in(clips["clip_id"], ids).to_numpy() for ids in (frames.clip_ids, _ids(pooled)))
-    halves = [_normalised(pooled[name], name) for name in pooled.column_names if name.startswith("pooled_")]
+    halves = [normalised(pooled[name], name) for name in pooled.column_names if name.startswith("pooled_")]
     return ClipSet(
         clip_ids=clips["clip_id"].to_pylist(),
         video_ids=clips["video_id"].to_pylist(),
@@ -200,7 +205,7 @@ def _ids(table: pa.Table) -> pa.Array:
     return widen(table.select(["clip_id"]))["clip_id"].combine_chunks()
 
 
-def _normalised(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
+def normalised(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
     """Vectors of one size as an array, each of length 1 (0 stays 0)."""
     if not (pa.types.is_list(column.type) and pa.types.is_floating(column.type.value_type)):
         raise ValueError(f"{name} must hold lists of numbers, is {column.type}: no shard of a release")

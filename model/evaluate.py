@@ -22,7 +22,7 @@ from model.metrics import (
     upstream_metrics,
 )
 from model.prefetch import prepare_ahead
-from model.ranks import DIRECTIONS, RECALL_AT
+from model.ranks import RECALL_AT, both_ways
 from model.settings import EvaluateSettings
 
 
@@ -52,7 +52,7 @@ def evaluate(
 def retrieval_reports(audio: Tensor, video: Tensor, settings: EvaluateSettings) -> dict[str, dict[str, Any]]:
     """What `evaluate` returns, of embeddings [N, D], pairs in the same row."""
     reports: dict[str, dict[str, Any]] = {}
-    for direction, query, gallery in zip(DIRECTIONS, (audio, video), (video, audio), strict=True):
+    for direction, query, gallery in both_ways(audio, video):
         ranks = rank_embeddings(query, gallery)
         reports[direction] = report = {
             "num_queries": len(query),
@@ -111,7 +111,7 @@ def rank_rows(
         split: theirs.
     """
     rows = []
-    for direction, query, gallery in zip(DIRECTIONS, (audio, video), (video, audio), strict=True):
+    for direction, query, gallery in both_ways(audio, video):
         ranks, best = rank_embeddings(query, gallery), best_candidates(query, gallery)
         common = {"checkpoint": checkpoint, "release": release, "split": split, "direction": direction}
         for i, (clip_id, video_id) in enumerate(zip(clips.clip_ids, clips.video_ids, strict=True)):
@@ -130,8 +130,7 @@ def mean_recall(model: AVLNet, clips: ClipSet, fabric: Fabric) -> float:
     if num_processes > 1:  # [place in a share, process, D]: clip i is number i // processes of process i % processes
         gathered: list[Tensor] = [torch.stack(list(fabric.all_gather(side)), dim=1) for side in sides]
         sides = (gathered[0].flatten(0, 1)[:num_clips], gathered[1].flatten(0, 1)[:num_clips])
-    audio, video = sides
-    figures = [rank_embeddings(*pair).metrics() for pair in ((audio, video), (video, audio))]
+    figures = [rank_embeddings(query, gallery).metrics() for _, query, gallery in both_ways(*sides)]
     return float(np.mean([metrics[f"R@{k}"] for metrics in figures for k in RECALL_AT]))
 
 

@@ -35,19 +35,13 @@ def retrieval_metrics(scores: Array) -> dict[str, float]:
     return rank_scores(scores).metrics()
 
 
-def rank_scores(scores: Array, matches: npt.NDArray[np.int64] | None = None) -> Ranks:
-    """Rank the match of each query.
-
-    Args:
-        scores: [num_queries, num_candidates].
-        matches: [num_queries] index of each query's match; i for query i when not given.
-    """
+def rank_scores(scores: Array) -> Ranks:
+    """Rank the match of each query, which is candidate i for query i: scores [num_queries, num_candidates]."""
     scores = torch.as_tensor(scores)
     if scores.ndim != 2 or not 0 < scores.shape[0] <= scores.shape[1]:
         raise ValueError(f"scores must be [num_queries, at least as many candidates], got {list(scores.shape)}")
     _refuse_nan(scores)
-    columns = torch.arange(len(scores)) if matches is None else torch.as_tensor(matches)
-    return _rank_rows(scores, columns)
+    return _rank_rows(scores, torch.arange(len(scores)))
 
 
 def metrics_from_embeddings(query: Array, gallery: Array, chunk: int = QUERIES_PER_CHUNK) -> dict[str, float]:
@@ -64,7 +58,7 @@ def metrics_from_embeddings(query: Array, gallery: Array, chunk: int = QUERIES_P
 def rank_embeddings(
     query: Array, gallery: Array, matches: npt.NDArray[np.int64] | None = None, chunk: int = QUERIES_PER_CHUNK
 ) -> Ranks:
-    """`rank_scores(query @ gallery.T, matches)` without the score matrix in memory.
+    """`rank_scores(query @ gallery.T)` without the score matrix in memory; `matches` are other candidates than i.
 
     Scores that differ by no more than rounding count as tied: a matrix product gives equal candidates scores that
     differ in their last bits, by where in the matrix they stand, and a collapsed model would not get exactly chance.
@@ -88,13 +82,11 @@ def rank_embeddings(
     return Ranks(np.concatenate([part.better for part in parts]), np.concatenate([part.tied for part in parts]))
 
 
-def best_candidates(
-    query: Array, gallery: Array, num_best: int = 5, chunk: int = QUERIES_PER_CHUNK
-) -> npt.NDArray[np.int64]:
+def best_candidates(query: Array, gallery: Array, num_best: int = 5) -> npt.NDArray[np.int64]:
     """Indices [num_queries, num_best] of the candidates with the highest scores, best first."""
     query, gallery = torch.as_tensor(query), torch.as_tensor(gallery)
     num_best = min(num_best, len(gallery))
-    parts = [torch.topk(query[i : i + chunk] @ gallery.T, num_best).indices for i in range(0, len(query), chunk)]
+    parts = [torch.topk(some @ gallery.T, num_best).indices for some in torch.split(query, QUERIES_PER_CHUNK)]
     best: npt.NDArray[np.int64] = torch.cat(parts).cpu().numpy()
     return best
 
@@ -220,26 +212,6 @@ class Difference:
     def is_larger_than_noise(self) -> bool:
         """Whether the interval leaves out 0."""
         return self.low > 0 or self.high < 0
-
-
-def paired_bootstrap(
-    first: Ranks, second: Ranks, num_samples: int = 1000, confidence: float = 0.95, seed: int = 1
-) -> dict[str, Difference]:
-    """Difference of recall between two models ranked on the same queries, see `paired_difference`.
-
-    Args:
-        first: ranks by one model.
-        second: ranks by the other, query i being the same one.
-        num_samples: draws of the queries.
-        confidence: of the interval.
-        seed: of the draws.
-
-    Returns:
-        {"R@k": difference}, second minus first.
-    """
-    return {
-        f"R@{k}": paired_difference(first.hits(k), second.hits(k), num_samples, confidence, seed) for k in RECALL_AT
-    }
 
 
 def paired_difference(

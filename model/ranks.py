@@ -1,13 +1,21 @@
 """Where each query's match stands, and what is counted from it; without torch, for pages that only show figures."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 DIRECTIONS = ("video_clip_retrieval", "language_retrieval")
 """The paper's names: audio queries for video clips (A→V), and video queries for audio (V→A)."""
+ARROWS = dict(zip(DIRECTIONS, ("A→V", "V→A"), strict=True))
 RECALL_AT = (1, 5, 10)
+T = TypeVar("T")
+
+
+def both_ways(audio: T, video: T) -> list[tuple[str, T, T]]:
+    """(direction, query, gallery) of each of `DIRECTIONS`."""
+    return list(zip(DIRECTIONS, (audio, video), (video, audio), strict=True))
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,6 @@ def train(
     settings: TrainSettings,
     checkpoint_dir: str | Path,
     on_step: OnStep | None = None,
-    fabric: Fabric | None = None,
     made_from: str = "",
 ) -> TrainResult:
     """Train a model, or go on where a killed training of the same settings and clips stopped.
@@ -64,7 +63,6 @@ def train(
         settings: hyper-parameters.
         checkpoint_dir: local folder for avlnet.pth, resume.pt, history.csv and tensorboard/.
         on_step: called after each step with (steps done, steps in all, loss), for a progress bar.
-        fabric: where to run, and where to log; one process, or those that torchrun started, when not given.
         made_from: names the values of the clips and of the first weights, say by digests: a training of more epochs
             goes on where one beside it of fewer ended, if it was made from the same.
 
@@ -75,7 +73,7 @@ def train(
             sizes, or a folder that holds another training.
     """
     folder = Path(checkpoint_dir)
-    run = _Run(train_set, val_set, settings, folder, fabric or make_fabric(settings, folder), made_from)
+    run = _Run(train_set, val_set, settings, folder, make_fabric(settings, folder), made_from)
     run.restore()
     while not is_done([epoch.val_recall or 0.0 for epoch in run.history], settings):
         run.train_epoch(on_step)

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from prefect import flow
 
-from datasets.files import sha256_of
 from datasets.filters import FilterSettings, read_figures
 from datasets.settings import recipe_of
 from datasets.tables import read_run
@@ -27,12 +26,12 @@ from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
 from flows.machinery.run import code_version
 from flows.stages.filter import keep_by_rules
-from flows.stages.train import train_clips
+from flows.stages.train import digest_of_init, train_clips
 from model.checkpoints import load_avlnet
 from model.data import ClipSet, has_split, load_clips
 from model.evaluate import embed_clips
 from model.metrics import paired_difference_of_seeds, rank_embeddings
-from model.ranks import DIRECTIONS
+from model.ranks import DIRECTIONS, both_ways
 from model.sampling import clips_per_epoch
 
 K = 10
@@ -96,9 +95,8 @@ def measure_arms(config: Config) -> dict[str, Any]:
     kept = [keep_by_rules(everything, "train", arm.filters, figures) for arm in arms]
     size = min(map(clips_per_epoch, kept))
     seeds = range(config.train.seed, config.train.seed + config.experiments.seeds)
-    init = config.train.init_checkpoint
     digests = {split: digest_data(config.root, split) for split in ("train", "val")}
-    made_of = (sha256_of(Path(init)) if init else None, digests)
+    made_of = (digest_of_init(config.train), digests)
     base, rows = None, []
     for arm, clips in zip(arms, kept, strict=True):
         val_set = None if val is None else keep_by_rules(val, "val", arm.filters, figures)
@@ -138,7 +136,7 @@ def _measure_seeds(
         title = f"without {arm.name or 'any rule'}" if arm.kind != "all" else "all rules"
         path = train_clips(drawn, val_set, seeded, folder, f"{title}, seed {seed}", made_from)
         audio, video = embed_clips(load_avlnet(path), test, config.evaluate)
-        found = np.array([rank_embeddings(*pair).hits(K) for pair in ((audio, video), (video, audio))])
+        found = np.array([rank_embeddings(query, gallery).hits(K) for _, query, gallery in both_ways(audio, video)])
         logger.info("%s, seed %d: R@10 %.1f %%", title, seed, 100 * found.mean())
         yield found
 
@@ -151,17 +149,13 @@ def _compare(config: Config, without: Hits, base: Hits, clips: ClipSet, base_cli
         direction: paired_difference_of_seeds(without[:, i], base[:, i], *chance)
         for i, direction in enumerate(DIRECTIONS)
     }
-    is_same = clips.clip_ids == base_clips.clip_ids and np.array_equal(_weights_of(clips), _weights_of(base_clips))
+    is_same = clips.clip_ids == base_clips.clip_ids and np.array_equal(clips.shares, base_clips.shares)
     verdict = "does nothing" if is_same else "helps" if gain.low > 0 else "harms" if gain.high < 0 else "not told apart"
     return {
         "gain": vars(gain),
         "gain_by_direction": {direction: vars(found) for direction, found in by_direction.items()},
         "verdict": verdict,
     }
-
-
-def _weights_of(clips: ClipSet) -> npt.NDArray[np.float64]:
-    return np.ones(len(clips)) if clips.weights is None else clips.weights
 
 
 def _cost_of_figures(root: str, settings: FilterSettings) -> float | None:

@@ -16,12 +16,12 @@ from flows.config import Config
 from flows.experiments.paper import PaperRow, read_paper
 from flows.experiments.settings import RowSettings, TableSettings
 from flows.machinery.progress import logger
-from flows.stages.train import train_on
+from flows.stages.train import digest_of_init, train_on
 from model.checkpoints import check_video_dim, load_avlnet
 from model.data import ClipSet, load_clips
 from model.evaluate import embed_clips, retrieval_reports
 from model.metrics import Difference, bootstrap_seeds, chance_metrics, paired_difference, rank_embeddings
-from model.ranks import DIRECTIONS, RECALL_AT, Ranks
+from model.ranks import DIRECTIONS, RECALL_AT, Ranks, both_ways
 from model.settings import EvaluateSettings
 
 Digests = dict[str, str]
@@ -106,7 +106,7 @@ def draw_clips(clips: ClipSet, num_clips: int | None, salt: str = "experiment") 
 
     Clips with weights count as much as their weights: what is drawn is so many an epoch.
     """
-    weights = np.ones(len(clips)) if clips.weights is None else clips.weights
+    weights = clips.shares
     if num_clips is None or weights.sum() <= num_clips:
         return clips
     import pyarrow as pa
@@ -148,8 +148,8 @@ def _measure_row(
         avlnet = load_avlnet(model["checkpoint"])
         check_video_dim(model["checkpoint"], avlnet, clips.video_dim)
         audio, video = embed_clips(avlnet, clips, config.evaluate)
-        for direction, pair in zip(DIRECTIONS, ((audio, video), (video, audio)), strict=True):
-            ranks[direction].append(rank_embeddings(*pair))
+        for direction, query, gallery in both_ways(audio, video):
+            ranks[direction].append(rank_embeddings(query, gallery))
         reports.append(retrieval_reports(audio, video, config.evaluate))
     if len(models) == 1:
         return Measured(reports[0], ranks, models[0])
@@ -193,7 +193,7 @@ def _train_row(
     models = []
     for seed, init in zip(seeds, inits, strict=True):
         seeded = settings.model_copy(update={"init_checkpoint": init, "features": table.features, "seed": seed})
-        init_sha256 = sha256_of(Path(init)) if init else None
+        init_sha256 = digest_of_init(seeded)
         name = recipe_of(seeded, init_sha256, digests)
         folder = Path(fill_root(config.experiments.out, config)) / "checkpoints" / name
         made_from = recipe_of(init_sha256, digests)

@@ -12,9 +12,8 @@ from datasets.outside_text import make_csv
 from datasets.settings import recipe_of
 from flows.experiments.measure import TableResult
 from flows.experiments.paper import TITLES, PaperRow
-from model.ranks import DIRECTIONS, RECALL_AT
+from model.ranks import ARROWS, DIRECTIONS, RECALL_AT
 
-ARROWS = dict(zip(DIRECTIONS, ("A→V", "V→A"), strict=True))
 _NAMES = [f"R@{k}" for k in RECALL_AT]
 Row = dict[str, Any]
 

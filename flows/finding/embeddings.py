@@ -19,7 +19,7 @@ from flows.finding.clips import Clip, Found, best_of, read_clips
 from flows.finding.index import Index
 from model.avlnet import AVLNet
 from model.checkpoints import check_video_dim, load_avlnet
-from model.data import MAX_FRAMES, padded_length
+from model.data import MAX_FRAMES, normalised, padded_length
 
 MAX_SPEECH_MS = MAX_FRAMES * 10
 """Speech that the model hears; what is spoken after it is left out."""
@@ -109,12 +109,7 @@ def embed_release(release: str, checkpoint: Path) -> tuple[list[Clip], AVLNet, N
     if not names:
         raise ReleaseError(f"{release} has no pooled features to search in")
     rows = read_shards(release, "pooled", columns=["clip_id", *names]).sort_by("clip_id")
-    halves = []
-    for name in names:
-        values = rows[name].combine_chunks()
-        if values.null_count < len(values):
-            half = values.flatten().to_numpy().reshape(len(values), -1).astype(np.float32)
-            halves.append(half / np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-12))
+    halves = [normalised(rows[name], name) for name in names if rows[name].null_count < len(rows)]
     if len(halves) == 2 and halves[0].shape[1] == model.video_dim:  # of a model that sees pictures alone
         halves = halves[:1]
     video = np.concatenate(halves, axis=1)

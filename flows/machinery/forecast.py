@@ -1,6 +1,7 @@
 """What a configuration asks for, and what that would cost before it runs: requests, hours and disk."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -77,9 +78,9 @@ def count_listings(config: Config) -> int:
     return sum(video_id_of(query.query) is None and "://" in query.query for query in plan_queries(config))
 
 
-def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFrame:
+def forecast_curation(config: Config) -> pd.DataFrame:
     """Requests, hours and disk from a configuration and assumed yields; touches nothing."""
-    yields = yields or (WHOLE_VIDEOS if config.clips.whole_videos else Yields())
+    yields = WHOLE_VIDEOS if config.clips.whole_videos else Yields()
     queries, num_listed = plan_queries(config), count_listings(config)
     search_requests = num_listed * math.ceil(config.search.depth / yields.results_per_request)
     num_found = len(queries) - num_listed + int(num_listed * config.search.depth * yields.new_share)
@@ -109,7 +110,7 @@ def forecast_curation(config: Config, yields: Yields | None = None) -> pd.DataFr
         ("GB of features", feature_gigabytes, f"{num_clips:,} clips of {yields.seconds_per_clip:g} s (assumed)"),
         *count_filtered(config),
     ]
-    return pd.DataFrame(rows, columns=["what", "amount", "from"]).astype({"amount": float})
+    return _to_frame(rows)
 
 
 def count_permitted(config: Config) -> list[tuple[str, float, str]]:
@@ -141,7 +142,11 @@ def count_filtered(config: Config) -> list[tuple[str, float | None, str]]:
 
 def forecast_rules(config: Config) -> pd.DataFrame:
     """`count_filtered` for people, before anything is trained."""
-    return pd.DataFrame(count_filtered(config), columns=["what", "amount", "from"]).astype({"amount": float})
+    return _to_frame(count_filtered(config))
+
+
+def _to_frame(rows: Sequence[tuple[str, float | None, str]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["what", "amount", "from"]).astype({"amount": float})
 
 
 def forecast_rest(config: Config) -> pd.DataFrame:
@@ -172,4 +177,4 @@ def forecast_rest(config: Config) -> pd.DataFrame:
         ("clips in the end", None if share is None else num_clips * (1 + share), f"{num_clips:,} now, {asked:,} asked"),
         *count_filtered(config),
     ]
-    return pd.DataFrame(rows, columns=["what", "amount", "from"]).astype({"amount": float})
+    return _to_frame(rows)

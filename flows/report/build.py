@@ -19,17 +19,17 @@ from flows.machinery.roots import check_has_tables
 from flows.report.agreement import read_agreement
 from flows.report.figures import count_lengths, read_provenance, sum_splits
 from flows.report.heading import read_heading
+from flows.report.label_strips import Strip, make_strip
 from flows.report.links import link_media
 from flows.report.listening import draw_samples
 from flows.report.look_alikes import find_look_alikes
 from flows.report.music import Comparison, sum_between_speech, sum_labels
 from flows.report.page import render_page
 from flows.report.pictures import Frame, make_pictures
-from flows.report.query_yields import group_queries
+from flows.report.query_groups import group_queries
 from flows.report.release_history import read_release_figures
 from flows.report.rules import build_rules_page
 from flows.report.spoken_words import read_words
-from flows.report.video_lengths import Strip, make_strip
 from flows.status import (
     read_availability,
     read_failures,

@@ -23,8 +23,9 @@ from features.captioned_images import read_image
 from flows.config import GALLERY_FILE, Config
 from flows.report.heading import read_heading
 from flows.report.page import data_address, render_template
-from flows.report.query_yields import read_ranks
+from flows.report.query_groups import read_ranks
 from flows.report.spoken_words import read_words
+from model.ranks import RECALL_AT
 
 NUM_QUERIES = 40
 LONGEST_SPEECH_MS = 20_000
@@ -79,12 +80,11 @@ class Query:
         return min(self.position / num_queries, 1.0)
 
 
-def build_gallery(config: Config, num_queries: int = NUM_QUERIES) -> str:
+def build_gallery(config: Config) -> str:
     """Write ROOT/gallery.html of the current evaluation of split test; nothing is done if the page is of it already.
 
     Args:
         config: names the root, and where its media are.
-        num_queries: at most so many.
 
     Returns:
         Where the page is.
@@ -97,7 +97,7 @@ def build_gallery(config: Config, num_queries: int = NUM_QUERIES) -> str:
         raise ValueError(f"{config.root} has no evaluation: run `python -m flows evaluate` first")
     recipe = shown_recipe(config.root)
     if read_gallery_recipe(path) != recipe:
-        write_bytes(path, render_template("gallery.html.jinja", **read_gallery(config, num_queries)).encode())
+        write_bytes(path, render_template("gallery.html.jinja", **read_gallery(config)).encode())
     return path
 
 
@@ -118,10 +118,10 @@ def read_gallery_recipe(path: str) -> str | None:
     return found[1].decode() if found else None
 
 
-def read_gallery(config: Config, num_queries: int) -> dict[str, Any]:
+def read_gallery(config: Config) -> dict[str, Any]:
     """Everything the page's template is filled with."""
-    ranks = read_ranks(config.root, "test")
-    parts = choose_queries(dict(zip(ranks["clip_id"], ranks["position"], strict=True)), num_queries)
+    ranks = read_ranks(config.root)
+    parts = choose_queries(dict(zip(ranks["clip_id"], ranks["position"], strict=True)), NUM_QUERIES)
     by_id = {row["clip_id"]: row for _, row in ranks.iterrows()}
     shown = [by_id[clip_id] for chosen in parts.values() for clip_id in chosen]
     wanted = {clip_id for row in shown for clip_id in (row["clip_id"], *row["best"].split())}
@@ -139,7 +139,7 @@ def read_gallery(config: Config, num_queries: int) -> dict[str, Any]:
             for name, chosen in parts.items()
         },
         "num_queries": len(ranks),
-        "recalls": {k: float(ranks[f"hit_at_{k}"].mean()) for k in (1, 5, 10)},
+        "recalls": {k: float(ranks[f"hit_at_{k}"].mean()) for k in RECALL_AT},
         "longest_speech_s": LONGEST_SPEECH_MS // 1000,
     }
 

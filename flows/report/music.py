@@ -11,7 +11,7 @@ from flows.report.strips import Span, overlap_ms
 
 LABELS = ("speech", "music", "noise", "no_energy")
 NEAR_SPEECH_MS = 10_000
-"""Music or noise in a pause of speech no longer than this is counted as suspicious."""
+"""Music or noise in a pause of speech no longer than this, inclusive, is counted as suspicious."""
 
 
 def sum_labels(segments: pd.DataFrame) -> dict[str, int]:
@@ -20,22 +20,21 @@ def sum_labels(segments: pd.DataFrame) -> dict[str, int]:
     return {label: int(lengths.get(label, 0)) for label in LABELS}
 
 
-def sum_between_speech(segments: pd.DataFrame, longest_ms: int = NEAR_SPEECH_MS) -> dict[str, int]:
-    """Milliseconds of music and of noise inside pauses of speech of at most `longest_ms`.
+def sum_between_speech(segments: pd.DataFrame) -> dict[str, int]:
+    """Milliseconds of music and of noise inside pauses of speech of at most `NEAR_SPEECH_MS`.
 
     A pause lies between two speech segments of one video that follow each other; whatever else is in it counts
     towards its length.
 
     Args:
         segments: columns video_id, start_ms, end_ms, label; in any order.
-        longest_ms: longest pause that counts, inclusive.
     """
     ordered = segments.sort_values(["video_id", "start_ms"], ignore_index=True)
     speech = ordered[ordered["label"] == "speech"]
     pause_ms = speech.groupby("video_id", observed=True)["start_ms"].shift(-1) - speech["end_ms"]
     # Each row takes the pause that follows the last speech before it in its video; none gives NaN, and is not short.
     pause_ms = pause_ms.fillna(np.inf).reindex(ordered.index).groupby(ordered["video_id"], observed=True).ffill()
-    inside = sum_labels(ordered[(pause_ms <= longest_ms) & (ordered["label"] != "speech")])
+    inside = sum_labels(ordered[(pause_ms <= NEAR_SPEECH_MS) & (ordered["label"] != "speech")])
     return {label: inside[label] for label in ("music", "noise")}
 
 

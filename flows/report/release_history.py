@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 
 from datasets.releases.layout import version_key
 from datasets.tables import read_parts
+from model.ranks import RECALL_AT
 
 _WORKING = "working-"  # what the release of an evaluation begins with that was made of the working tables
-_RECALL_AT = (1, 5, 10)
 
 
 def read_release_figures(root: str) -> pd.DataFrame:
@@ -29,13 +29,13 @@ def read_release_figures(root: str) -> pd.DataFrame:
     for row, before in zip(ordered, [None, *ordered], strict=False):
         is_next = before is not None and all(row[name] == before[name] for name in ("recipe", "direction"))
         figure = {name: row[name] for name in ("recipe", "direction", "release")} | {"queries": row["num_queries"]}
-        for k in _RECALL_AT:
+        for k in RECALL_AT:
             name = f"recall_at_{k}"
             figure |= {f"R@{k}": _percent(row[name])}
             figure |= {f"{end}@{k}": _percent(row[f"{name}_{end}"]) for end in ("low", "high")}
             figure[f"change@{k}"] = describe_change(before, row, name) if before is not None and is_next else ""
         figures.append(figure)
-    columns = [f"{name}@{k}" for k in _RECALL_AT for name in ("R", "low", "high", "change")]
+    columns = [f"{name}@{k}" for k in RECALL_AT for name in ("R", "low", "high", "change")]
     return pd.DataFrame(figures, columns=["recipe", "direction", "release", "queries", *columns])
 
 

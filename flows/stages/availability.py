@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from datasets.outcomes import VIDEO_REASONS, Policy
+from datasets.outcomes import GONE_REASONS
 from datasets.settings import recipe_of
 from datasets.tables import read_ok, read_table
 from datasets.tombstones import is_tombstoned, read_tombstones
@@ -23,7 +23,6 @@ from flows.machinery.prepare import prepared
 from flows.machinery.run import Run, open_run
 
 Row = dict[str, Any]
-_FINAL = sorted(reason for reason, policy in VIDEO_REASONS.items() if policy is Policy.NEVER)
 
 
 @flow(name="check-availability", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]  # upstream
@@ -62,7 +61,7 @@ def _list_known(run: Run, day: str) -> pa.Table:
     """Selected videos that no earlier day found gone: what was removed is not asked for again."""
     videos = read_ok(run.root, "videos", ["video_id"])["video_id"]
     checked = read_table(run.root, "availability", ["video_id", "day", "reason"])
-    is_gone = pc.and_(pc.is_in(checked["reason"], pa.array(_FINAL)), pc.less(checked["day"], day))
+    is_gone = pc.and_(pc.is_in(checked["reason"], pa.array(list(GONE_REASONS))), pc.less(checked["day"], day))
     gone = checked.filter(is_gone)["video_id"]
     tombstones = read_tombstones(run.root)
     known = videos.filter(pc.invert(pc.is_in(videos, gone))).to_pylist()

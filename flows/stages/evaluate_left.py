@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from datasets.outcomes import VIDEO_REASONS, Policy
+from datasets.outcomes import GONE_REASONS
 from datasets.releases.layout import read_shards
 from datasets.tables import read_table
 from flows.config import Config
@@ -18,7 +18,7 @@ from model.checkpoints import check_video_dim, load_avlnet
 from model.evaluate import embed_clips
 from model.history import MODEL_FILE
 from model.metrics import rank_embeddings
-from model.ranks import DIRECTIONS, RECALL_AT
+from model.ranks import DIRECTIONS, RECALL_AT, both_ways
 
 _SPLIT = "test"
 
@@ -47,7 +47,7 @@ def evaluate_left(config: Config, release: str) -> tuple[pd.DataFrame, str]:
     groups = [channels[clip_id] for clip_id in left.clip_ids]
     gone = [channels[clip_id] for clip_id in sorted(channels.keys() - set(left.clip_ids))]
     rows = []
-    for direction, query, gallery in zip(DIRECTIONS, (left.audio, left.video), (left.video, left.audio), strict=True):
+    for direction, query, gallery in both_ways(left.audio, left.video):
         own, others = count_rivals(query, gallery, groups, list(channels.values()))
         for found in estimate_whole(own, others, groups, gone, config.evaluate.confidence):
             figures = {name: 100 * value for name, value in asdict(found).items() if name != "k"}
@@ -91,8 +91,7 @@ def embed_left(config: Config, channels: dict[str, str]) -> Left:
     """The test clips of a release that a root has features of and whose video is not known to be gone."""
     run = Run(config, "looks")
     checked = read_table(config.root, "availability", ["video_id", "reason"]).to_pylist()
-    never = {reason for reason, policy in VIDEO_REASONS.items() if policy is Policy.NEVER}
-    gone = {row["video_id"] for row in checked if row["reason"] in never}
+    gone = {row["video_id"] for row in checked if row["reason"] in GONE_REASONS}
     own = checkpoint_folder(run) / MODEL_FILE
     checkpoint = own if own.is_file() else Path(config.train.init_checkpoint or own)
     if not checkpoint.is_file():

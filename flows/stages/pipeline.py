@@ -1,5 +1,7 @@
 """The whole job: curate, featurize, transcribe and describe where that is asked for, fine-tune, evaluate."""
 
+from collections.abc import Callable
+
 from prefect import flow
 
 from flows.config import Config
@@ -13,6 +15,9 @@ from flows.stages.featurize import compute_features, featurize
 from flows.stages.train import finetune, train_model
 from flows.stages.transcribe import transcribe, transcribe_root
 
+Stage = tuple[Callable[..., None], Callable[[Run], None]]
+"""A flow, and what it does while it holds the root."""
+
 
 @flow(name="pipeline")
 @prepared("pipeline")
@@ -23,27 +28,27 @@ def pipeline(config: Config, retry: tuple[str, ...] = ()) -> None:
         config: the whole configuration.
         retry: reasons whose rows are done again.
     """
-    curate(config, retry)
-    featurize(config, retry)
-    if config.transcripts.model is not None:
-        transcribe(config, retry)
-    if "qualities" in config.filters.tables:
-        describe(config, retry)
-    if "agreements" in config.filters.tables:
-        agree(config, retry)
+    for stage, _ in list_stages(config):
+        stage(config, retry)
     finetune(config)
     evaluate(config)
 
 
 def do_all(run: Run) -> None:
     """What these flows do, one after the other."""
-    curate_root(run)
-    compute_features(run)
-    if run.config.transcripts.model is not None:
-        transcribe_root(run)
-    if "qualities" in run.config.filters.tables:
-        describe_clips(run)
-    if "agreements" in run.config.filters.tables:
-        score_clips(run)
+    for _, work in list_stages(run.config):
+        work(run)
     train_model(run)
     evaluate_checkpoint(run)
+
+
+def list_stages(config: Config) -> list[Stage]:
+    """What is asked for before the training, in order."""
+    stages: list[Stage] = [(curate, curate_root), (featurize, compute_features)]
+    if config.transcripts.model is not None:
+        stages.append((transcribe, transcribe_root))
+    if "qualities" in config.filters.tables:
+        stages.append((describe, describe_clips))
+    if "agreements" in config.filters.tables:
+        stages.append((agree, score_clips))
+    return stages

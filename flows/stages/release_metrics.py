@@ -20,7 +20,7 @@ from datasets.splits.certificate import rows_digest
 from datasets.tables import read_table
 from flows.machinery.progress import logger
 from flows.machinery.run import Run
-from flows.stages.train import TRAINED_ON_FILE, checkpoint_folder, train_on
+from flows.stages.train import TRAINED_ON_FILE, checkpoint_folder, digest_of_init, train_on
 from model.history import MODEL_FILE
 
 # The rest of `model` loads torch, which takes seconds: it is imported where a release is measured.
@@ -29,8 +29,7 @@ _KEYS = ["clip_id", "video_id", "split"]
 
 def fixed_recipe(run: Run) -> str:
     """Hash of everything but the data that a release's figures depend on."""
-    init = run.config.train.init_checkpoint
-    return recipe_of("release", run.config.train, run.config.evaluate, sha256_of(Path(init)) if init else None)
+    return recipe_of("release", run.config.train, run.config.evaluate, digest_of_init(run.config.train))
 
 
 def has_figures(run: Run, version: str) -> bool:

@@ -148,5 +148,9 @@ def checkpoint_folder(run: Run, tables: tuple[str, ...] = TABLES_READ, *more: An
 
 def _made_from(run: Run, tables: tuple[str, ...]) -> tuple[str | None, list[str | None]]:
     """(sha256 of the weights to start from, recipes of the tables)"""
-    init = run.config.train.init_checkpoint
-    return sha256_of(Path(init)) if init else None, [current_recipe(run.root, table) for table in tables]
+    return digest_of_init(run.config.train), [current_recipe(run.root, table) for table in tables]
+
+
+def digest_of_init(settings: TrainSettings) -> str | None:
+    """sha256 of the weights to start from; None for random ones."""
+    return sha256_of(settings.init_checkpoint) if settings.init_checkpoint else None

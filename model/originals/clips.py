@@ -36,15 +36,6 @@ class NamedClip:
     """{family: [D]}, L2-normalised as our table holds them; the original's loader does so itself."""
 
 
-def tables_of_pickle(path: str | Path, split: str) -> dict[str, pa.Table]:
-    """Rows of the tables clips, splits, log_mel and pooled, without recipe, attempt and run_id.
-
-    Raises:
-        LegacyError: see `read_clips`.
-    """
-    return tables_of_clips(read_clips(path), split)
-
-
 def read_clips(path: str | Path) -> list[NamedClip]:
     """The clips of one of the original's pickles.
 

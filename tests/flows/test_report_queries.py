@@ -11,7 +11,7 @@ from datasets.queries import find_word, shipped_words
 from datasets.tables import make_table, write_part
 from flows.config import Config
 from flows.report.build import build_report
-from flows.report.query_yields import group_queries, wilson
+from flows.report.query_groups import group_queries, wilson
 
 TITLES = {"v0": "トマトのサラダ", "v1": "たまねぎスープの作り方", "v2": "今日のごはん", "v3": None}
 

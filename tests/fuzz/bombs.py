@@ -20,9 +20,9 @@ def read(kind: str, path: Path) -> None:
 
         load_avlnet(path)
     elif kind == "legacy":
-        from model.originals.clips import tables_of_pickle
+        from model.originals.clips import read_clips, tables_of_clips
 
-        tables_of_pickle(path, "train")
+        tables_of_clips(read_clips(path), "train")
     elif kind == "image":
         from features.captioned_images import read_image
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from model.avlnet import AVLNet
 from model.checkpoints import CheckpointError, load_avlnet
-from model.originals.clips import tables_of_pickle
+from model.originals.clips import read_clips, tables_of_clips
 from model.originals.pickles import LegacyError
 from tests.fuzz.inputs import LEAVES, Content, mutated, twisted
 from tests.fuzz.targets import Target, put
@@ -132,7 +132,7 @@ def valid_pickle(form: int | str) -> bytes:
 
 
 def read_legacy(content: bytes) -> None:
-    tables = tables_of_pickle(put("clips.pkl", content), "train")
+    tables = tables_of_clips(read_clips(put("clips.pkl", content)), "train")
     assert tables["splits"].num_rows == 2
 
 
@@ -148,7 +148,7 @@ MODEL_TARGETS: dict[str, Target] = {
         read_legacy,
         (LegacyError,),
         (
-            "model/originals/clips.py:tables_of_pickle,read_clips,name_apart,tables_of_clips,_named,_float32",
+            "model/originals/clips.py:read_clips,name_apart,tables_of_clips,_named,_float32",
             "model/originals/pickles.py",
             "model/originals/unpickler.py",
             "datasets/pickle_opcodes.py",

@@ -9,7 +9,7 @@ import torch
 
 from datasets.tables import add_common_columns, write_part
 from model.data import load_clips
-from model.originals.clips import tables_of_pickle, write_pickle
+from model.originals.clips import read_clips, tables_of_clips, write_pickle
 from model.originals.pickles import LegacyError
 
 NUM_FRAMES = (300, 1024, 5120, 6000)
@@ -26,7 +26,7 @@ def clip(i: int) -> dict:
 
 
 def write_root(root, path) -> None:
-    for name, table in tables_of_pickle(path, "train").items():
+    for name, table in tables_of_clips(read_clips(path), "train").items():
         write_part(root, name, add_common_columns(table, recipe="legacy", run_id="run"))
 
 
@@ -50,7 +50,7 @@ def test_clips_of_a_pickle_are_what_the_originals_loader_gives(original, tmp_pat
 
 
 def test_clips_are_named_by_video_and_milliseconds(original):
-    tables = tables_of_pickle(original, "val")
+    tables = tables_of_clips(read_clips(original), "val")
     assert tables["splits"]["clip_id"][0].as_py() == "v0_000001500_000004500"
     assert tables["splits"]["split"].unique().to_pylist() == ["val"]
 
@@ -79,13 +79,13 @@ def test_a_number_that_float32_does_not_hold_is_refused(tmp_path, key, number):
     clips[1][key] = np.full(clips[1][key].shape, number)
     (tmp_path / "bad.pkl").write_bytes(pickle.dumps(clips))
     with pytest.raises(LegacyError, match=rf"bad\.pkl: {key} of v1_0 must be finite numbers"):
-        tables_of_pickle(tmp_path / "bad.pkl", "train")
+        tables_of_clips(read_clips(tmp_path / "bad.pkl"), "train")
 
 
 def test_the_largest_numbers_are_normalised_like_any_others(tmp_path):
     one = clip(0) | {"2d": np.full(2048, np.finfo(np.float32).max)}
     (tmp_path / "large.pkl").write_bytes(pickle.dumps([one]))
-    vector = tables_of_pickle(tmp_path / "large.pkl", "train")["pooled"]["pooled_2d"][0].values.to_numpy()
+    vector = tables_of_clips(read_clips(tmp_path / "large.pkl"), "train")["pooled"]["pooled_2d"][0].values.to_numpy()
     np.testing.assert_allclose(vector, 2048**-0.5, rtol=1e-6)
 
 
@@ -93,7 +93,7 @@ def test_clips_of_one_name_are_named_apart(tmp_path):
     clips = [clip(0), clip(0), {**clip(0), "start": 9, "end": 9}]
     without_times = [{key: one[key] for key in ("2d", "3d", "audio", "id")} for one in clips]
     (tmp_path / "same.pkl").write_bytes(pickle.dumps([*clips, *without_times]))
-    tables = tables_of_pickle(tmp_path / "same.pkl", "train")
+    tables = tables_of_clips(read_clips(tmp_path / "same.pkl"), "train")
     assert tables["clips"]["clip_id"].to_pylist() == [
         "v0_000001500_000004500", "v0_000001500_000004501", "v0_000009000_000012000",
         "v0_0_000000000_000003000", "v0_0_000000000_000003001", "v0_0_000000000_000003002",
@@ -105,4 +105,4 @@ def test_clips_of_one_name_are_named_apart(tmp_path):
 def test_features_that_are_not_pooled_are_refused(tmp_path):
     (tmp_path / "full.pkl").write_bytes(pickle.dumps([clip(0) | {"2d": np.ones((4, 2048), np.float32)}]))
     with pytest.raises(LegacyError, match=r"2d of v0_0 must be one vector, pooled over time, got \[4, 2048\]"):
-        tables_of_pickle(tmp_path / "full.pkl", "train")
+        tables_of_clips(read_clips(tmp_path / "full.pkl"), "train")

@@ -39,23 +39,23 @@ class Group:
     """Of a random order of all candidates, a fraction."""
 
 
-def read_ranks(root: str, split: str) -> pd.DataFrame:
-    """Queries of the current evaluation by voice: clip_id, video_id, best, position (1 the best) and hit_at_k."""
+def read_ranks(root: str) -> pd.DataFrame:
+    """The test split's queries by voice: clip_id, video_id, best, position (1 the best) and hit_at_k."""
     table = read_table(root, "ranks", ["split", "direction", "clip_id", "video_id", "better", "tied", "best"])
-    own = pc.and_(pc.equal(table["split"], split), pc.equal(table["direction"], VOICE))
+    own = pc.and_(pc.equal(table["split"], "test"), pc.equal(table["direction"], VOICE))
     frame: pd.DataFrame = table.filter(own).sort_by("clip_id").to_pandas()
     ranks = Ranks(frame["better"].to_numpy(np.int64), frame["tied"].to_numpy(np.int64))
     hits = {f"hit_at_{k}": ranks.hits(k) for k in RECALL_AT}
     return frame.assign(position=ranks.positions(), **hits).drop(columns=["split", "direction", "better", "tied"])
 
 
-def group_queries(root: str, split: str = "test") -> dict[str, list[Group]]:
-    """Recall of the spoken queries of a split, by what they are about; without an evaluation, nothing.
+def group_queries(root: str) -> dict[str, list[Group]]:
+    """Recall of the test split's spoken queries, by what they are about; without an evaluation, nothing.
 
     Returns:
         {"topic": the words with most queries, "length": .., "speech": ..}, each without groups that are empty.
     """
-    queries = read_ranks(root, split)
+    queries = read_ranks(root)
     if queries.empty:
         return {}
     if list_parts(root, "pairs"):
@@ -121,8 +121,9 @@ def _sum_up(name: str, queries: pd.DataFrame, num_candidates: int) -> Group:
     return Group(name, len(queries), recall, *interval, median_rank, min(1.0, 10 / num_candidates))
 
 
-def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a share of `count` trials, as fractions; z = 1.96 is 95 %."""
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of `count` trials, as fractions; scipy's wants whole numbers of hits."""
+    z = 1.96
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return max(0.0, middle - half), min(1.0, middle + half)

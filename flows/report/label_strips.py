@@ -1,4 +1,4 @@
-"""The videos that the page shows as strips: which ones, and everything drawn for each."""
+"""Videos as label strips: everything that the page draws of each."""
 
 from dataclasses import dataclass
 from typing import Any
