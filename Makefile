@@ -6,7 +6,7 @@ BIN := .venv/bin
 MEDIA ?=
 ROOT ?= data/demo
 
-.PHONY: help lock setup setup-cluster setup-s3 setup-sign setup-search setup-export setup-duplicates setup-transformers setup-whisper setup-gpu setup-dev setup-tensorflow setup-readers setup-audit setup-debian weights weights-describe demo configuration fuzz lint types contract test test-slow bench bench-gpu gpu-check audit sbom licences clean
+.PHONY: help lock setup setup-cluster setup-s3 setup-sign setup-search setup-export setup-duplicates setup-transformers setup-whisper setup-credentials setup-gpu setup-dev setup-tensorflow setup-readers setup-audit setup-debian weights weights-describe demo configuration fuzz lint types contract test test-slow bench bench-gpu gpu-check audit sbom licences clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -43,8 +43,9 @@ setup-export: .venv/.has-export ## beside it what writes releases as WebDataset 
 setup-duplicates: .venv/.has-duplicates ## beside it what finds videos that look alike, for splits.group_by_content
 setup-transformers: .venv/.has-transformers ## beside it networks of transformers, for features.encoder_3d and encoder_sound
 setup-whisper: .venv/.has-whisper ## beside it what hears which language is spoken, and writes down what is said
+setup-credentials: .venv/.has-credentials ## beside it what reads Content Credentials (C2PA), for permissions.mode
 setup-gpu: .venv/.has-gpu ## beside it triton, for torch.compile on a GPU
-setup-dev: .venv/.has-cluster .venv/.has-s3 .venv/.has-sign .venv/.has-search .venv/.has-export .venv/.has-duplicates .venv/.has-transformers .venv/.has-whisper .venv/.has-dev ## beside it tests, linters and all that they need
+setup-dev: .venv/.has-cluster .venv/.has-s3 .venv/.has-sign .venv/.has-search .venv/.has-export .venv/.has-duplicates .venv/.has-transformers .venv/.has-whisper .venv/.has-credentials .venv/.has-dev ## beside it tests, linters and all that they need
 
 .venv/.has-%: requirements-%.lock | .venv/.complete
 	$(call fill,.venv,$(HELD) $<)

@@ -15,7 +15,7 @@ from pathlib import Path
 TOP = Path(__file__).parents[1]
 Lock = dict[str, str]
 """{name: the lines of a package}."""
-GROUPS = ("demo", "cluster", "s3", "sign", "search", "export", "duplicates", "transformers", "whisper")
+GROUPS = ("demo", "cluster", "s3", "sign", "search", "export", "duplicates", "transformers", "whisper", "credentials")
 """What may be added to the runtime."""
 
 

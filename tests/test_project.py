@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 TOP = Path(__file__).parents[1]
 LOCKS = sorted(TOP.glob("requirements*.lock"))
-GROUPS = ("demo", "cluster", "s3", "sign", "search", "export", "duplicates", "transformers", "whisper")
+GROUPS = ("demo", "cluster", "s3", "sign", "search", "export", "duplicates", "transformers", "whisper", "credentials")
 CODE = ("datasets", "extract", "features", "model", "flows")
 FOLDERS = {*CODE, "demo", "tests", "benchmarks", "docs", "configs"}
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from datasets.ids import check_video_id
 from datasets.outcomes import OK, RowError, failed
+from extract.permission.credentials import FROM_FILE
 from extract.permission.settings import PermissionSettings, trainability_address
 from extract.permission.signals import HostSignals, Signal, parse_groups, parse_tdmrep
 from extract.permission.web import Answer, Web
@@ -72,7 +73,8 @@ def ask_permission(
         host: what its host says to all.
         web: the connections.
         key: of `read_key`.
-        earlier: the row of the last answer: asked again, the platform may say that it still holds.
+        earlier: the row of the last answer: asked again, the platform may say that it still holds; and what the file
+            itself was found to say goes on to hold (`reserved_by_file`).
 
     Returns:
         Row of `permissions` without the common columns but the outcome's, and without the licence.
@@ -85,7 +87,8 @@ def ask_permission(
     signals = host.at(f"{parts.path}?{parts.query}" if parts.query else parts.path)
     was_permitted = bool(earlier and (earlier["was_permitted"] or earlier["is_permitted"]))
     row: Row = {"video_id": video_id, "permitted": None, "etag": None, "was_permitted": was_permitted}
-    row |= {"signals": [str(signal) for signal in signals], "asked_at": datetime.now(UTC)}
+    by_file = reserved_by_file(earlier)
+    row |= {"signals": [*map(str, signals), *by_file], "asked_at": datetime.now(UTC)}
     address = trainability_address(settings, source)
     if address is not None:
         asked = address.replace("{video_id}", check_video_id(video_id))
@@ -96,7 +99,28 @@ def ask_permission(
             row |= _read_answer(video_id, answer, known)
         except RowError as error:
             return {**row, **failed(error.reason, error.detail)}
-    return {**row, "is_permitted": is_permitted(row["permitted"], signals, settings.parties), **OK}
+    may_train = not by_file and is_permitted(row["permitted"], signals, settings.parties)
+    return {**row, "is_permitted": may_train, **OK}
+
+
+def reserve(video_id: str, signals: list[Signal], known: Row | None) -> Row:
+    """The row of a video whose own file reserves it; `known` is the last answer of others."""
+    before = dict.fromkeys(("permitted", "license", "etag", "signals", "was_permitted", "is_permitted")) | (known or {})
+    own = [str(signal) for signal in signals]
+    return {
+        "video_id": video_id,
+        **{name: before[name] for name in ("permitted", "license", "etag")},
+        "signals": [*(signal for signal in before["signals"] or () if signal not in own), *own],
+        "is_permitted": False,
+        "was_permitted": bool(before["was_permitted"] or before["is_permitted"]),
+        "asked_at": datetime.now(UTC),
+        **OK,
+    }
+
+
+def reserved_by_file(row: Row | None) -> list[str]:
+    """The signals of a row of `permissions` that the video's own file gave, when it had been fetched."""
+    return [signal for signal in (row and row["signals"]) or () if signal.startswith(FROM_FILE)]
 
 
 def is_permitted(permitted: Collection[str] | None, signals: list[Signal], parties: Collection[str]) -> bool:

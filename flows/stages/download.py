@@ -27,7 +27,7 @@ from flows.machinery.batches import TASK_OPTIONS, attempt_of, cut_batches, left_
 from flows.machinery.pacing import open_pacer, tell_forecast
 from flows.machinery.progress import logger
 from flows.machinery.run import Run
-from flows.stages.permissions import read_permitted
+from flows.stages.permissions import heed_files, read_permitted
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -112,6 +112,8 @@ def fetch_batch(
     """
     fetch_row = partial(_fetch_row, run, pacer, read_tombstones(run.root), permitted)
     rows = do_until_closed(threads, fetch_row, batch.to_pylist())
+    if run.config.permissions.mode != "off":
+        rows = heed_files(run, rows)
     videos = [video for video, _ in rows if video is not None]
     media = [found for _, found in rows if found is not None]
     run.write("media", media, recipes["media"], attempt_of(batch))

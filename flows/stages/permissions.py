@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
-from datasets.outcomes import Status, TransientError
+from datasets.outcomes import Status, TransientError, dropped
 from datasets.schemas import TABLES
 from datasets.settings import recipe_of
 from datasets.tables import keep_ok, read_table
 from datasets.tombstones import is_tombstoned, read_tombstones
-from extract.permission.asking import ask_permission, read_host, read_key
+from extract.media_store import media_path, remove_media
+from extract.permission.asking import ask_permission, read_host, read_key, reserve, reserved_by_file
+from extract.permission.credentials import can_read, read_reservations
 from extract.permission.signals import HostSignals
 from extract.permission.web import Web
 from extract.selection import preselect
@@ -28,7 +30,17 @@ from flows.machinery.run import Run
 
 Row = dict[str, Any]
 _TIME = TABLES["permissions"].schema.field("asked_at").type
-_COLUMNS = ["video_id", "status", "permitted", "etag", "is_permitted", "was_permitted", "asked_at", "attempt"]
+_COLUMNS = [
+    "video_id",
+    "status",
+    "permitted",
+    "signals",
+    "etag",
+    "is_permitted",
+    "was_permitted",
+    "asked_at",
+    "attempt",
+]
 
 
 def permission_recipe(config: Config) -> str:
@@ -49,6 +61,8 @@ def ask_permissions(run: Run) -> None:
         raise ConfigError(
             f'permissions.mode = "{mode}" asks owners, and source.name = "folder" is your own: set it to off'
         )
+    if not can_read():
+        logger.warning("what media files say of training themselves is not read: make setup-credentials")
     recipe = permission_recipe(config)
     key = read_key(config.permissions.key_file)
     earlier = {row["video_id"]: row for row in read_table(run.root, "permissions", _COLUMNS, recipe).to_pylist()}
@@ -109,11 +123,42 @@ def ask_batch(
         if row["reason"] == "rate_limited":
             return None
         was_permitted = bool(known and (known["was_permitted"] or known["is_permitted"]))
-        return {**row, "was_permitted": was_permitted, "license": licenses.get(video_id)}
+        kept = {"signals": reserved_by_file(known), "was_permitted": was_permitted}
+        return {**kept, **row, "license": licenses.get(video_id)}
 
     with ThreadPoolExecutor(config.download.num_threads) as threads:
         rows = list(threads.map(ask_row, batch["video_id"].to_pylist()))
     run.write("permissions", filter(None, rows), recipe, attempt_of(batch))
+
+
+def heed_files(run: Run, fetched: list[tuple[Row | None, Row | None]]) -> list[tuple[Row | None, Row | None]]:
+    """What fetched files reserve themselves goes before every other word: it is kept in `permissions`, and where a
+    permission is required, file and media row go and the video has none.
+
+    Args:
+        run: of which configuration and root.
+        fetched: rows of `videos` and `media`, before they are written.
+    """
+    config = run.config
+    ids = [media["video_id"] for _, media in fetched if media is not None and media["status"] == Status.OK]
+    told = {video_id: read_reservations(media_path(config.media_root, video_id)) for video_id in ids}
+    reserved = {video_id: signals for video_id, signals in told.items() if signals}
+    if not reserved:
+        return fetched
+    if config.permissions.mode == "require":
+        for video_id in reserved:
+            remove_media(config.media_root, video_id)
+        none = dropped("no_permission", "its file reserves training or mining: table permissions")
+        fetched = [
+            ({**video, **none}, None) if video and video["video_id"] in reserved else (video, media)
+            for video, media in fetched
+        ]
+    recipe = permission_recipe(config)
+    answers = read_table(run.root, "permissions", [*_COLUMNS, "license"], recipe).to_pylist()
+    known = {row["video_id"]: row for row in answers if row["video_id"] in reserved}
+    rows = [reserve(video_id, signals, known.get(video_id)) for video_id, signals in reserved.items()]
+    run.write("permissions", rows, recipe, 1 + max((row["attempt"] for row in known.values()), default=-1))
+    return fetched
 
 
 def read_permitted(config: Config) -> dict[str, bool]:

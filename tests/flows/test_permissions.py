@@ -22,6 +22,7 @@ from flows.stages.publish import publish
 from flows.stages.search import find_videos
 from flows.stages.withdrawals import take_down_withdrawn
 from flows.status import read_funnel
+from tests.content_credentials import sign_media, training
 from tests.extract.data_channel import (
     QUICK,
     CountingHandler,
@@ -108,6 +109,47 @@ def test_no_media_are_asked_for_before_a_required_permission(site, tmp_path, pre
     assert media_requests(site) == ["/media/permitted01.mp4"]
     assert [path for path in asked if path.startswith("/watch")] == ["/watch?v=permitted01"]
     assert max(i for i, path in enumerate(asked) if "/trainability" in path) < asked.index("/watch?v=permitted01")
+
+
+@pytest.fixture
+def site_with_credentials(folder, tmp_path):
+    """Of two videos that are permitted, one has a file that reserves training."""
+    media = tmp_path / "media"
+    media.mkdir()
+    sign_media(folder / "good.mp4", media / "signed.mp4", training(ai_training="notAllowed"))
+    (media / "good.mp4").symlink_to(folder / "good.mp4")
+    handler = type("Handler", (Owners,), {"permitted": {"permitted01": ["all"], "reserved001": ["all"]}})
+    items = [make_item("permitted01"), make_item("reserved001", file="signed.mp4")]
+    with open_channel(media, items, handler) as site:
+        yield site
+
+
+def test_a_file_that_reserves_training_is_deleted_and_not_fetched_again(
+    site_with_credentials, tmp_path, prefect_server
+):
+    config = config_of(site_with_credentials, tmp_path / "root", "require", ask_again_after_days=1e-9)
+    asking = config.permissions.model_copy(update={"ask_again_after_days": 1})
+    outcomes = {"permitted01": "ok", "reserved001": "no_permission"}
+    assert fetch(config.model_copy(update={"permissions": asking})) == outcomes
+    assert sorted(media_requests(site_with_credentials)) == ["/media/permitted01.mp4", "/media/reserved001.mp4"]
+    stages(config, ask_permissions)
+    assert fetch(config.model_copy(update={"permissions": asking})) == outcomes
+    assert len(media_requests(site_with_credentials)) == 2
+    assert [row["video_id"] for row in read_table(config.root, "media").to_pylist()] == ["permitted01"]
+    assert not list((tmp_path / "root").rglob("*reserved001*"))
+    row = {row["video_id"]: row for row in read_table(config.root, "permissions").to_pylist()}["reserved001"]
+    assert (row["permitted"], row["is_permitted"]) == (["all"], False)
+    assert row["signals"] == ["c2pa: reserved (cawg.ai_training: notAllowed)"]
+
+
+def test_where_permission_is_recorded_only_a_file_that_reserves_training_stays_until_the_daily_run(
+    site_with_credentials, tmp_path, prefect_server
+):
+    config = config_of(site_with_credentials, tmp_path / "root", "record")
+    assert fetch(config) == {"permitted01": "ok", "reserved001": "ok"}
+    assert forecast_curation(config).set_index("what").loc["videos with permission"]["amount"] == 1
+    stages(config, take_down_withdrawn)
+    assert [row["video_id"] for row in read_table(config.root, "media").to_pylist()] == ["permitted01"]
 
 
 def test_a_permission_that_comes_later_is_taken_up(site, tmp_path, prefect_server):
