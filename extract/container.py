@@ -114,7 +114,7 @@ def sound_frames(container: Any, stream: Any, start_ms: int, end_ms: int | None)
     is_sought = start_ms > SEEK_BACK_MS and restarts is None and not is_counted(stream)
     packets = _sought_packets(container, stream, start_ms) if is_sought else _packets(container, stream)
     for packet in packets if restarts is None else restarts.apply(packets):
-        is_before = is_sought and packet.pts is not None and packet.pts * split < first
+        is_before = is_sought and packet.pts is not None and (packet.pts + (packet.duration or 0)) * split <= first
         try:
             frames = [] if is_before else packet.decode()
         except MediaFault:

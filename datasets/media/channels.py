@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from datasets.media.container import make_graph
+from datasets.media.container import make_graph, usual_layout
 
 MOST_PLANES = 7
 """PyAV 18 takes what lies behind the eighth plane of a frame for a ninth, and reads it."""
@@ -83,7 +83,8 @@ def _windows(frames: Sequence[Any], nth: int = 1) -> _Windows:
     ]
     length = min(samples.shape[1], int(WINDOW_S * rate))
     num_windows = samples.shape[1] // max(1, length)
-    weights = np.array([_WEIGHTS.get(channel.name, 1.0) for channel in layout.channels])
+    placed = (_has_no_places(layout.name, layout.nb_channels) and usual_layout(layout.nb_channels)) or layout
+    weights = np.array([_WEIGHTS.get(channel.name, 1.0) for channel in placed.channels])
     levels = samples[:, : num_windows * length].astype(np.float64)
     levels = (levels - 128 if name.startswith("u8") else levels) / _FULL_SCALES[name]
     heard = weights[:, None, None] * levels.reshape(len(levels), num_windows, length)  # [channels, windows, samples]
@@ -148,7 +149,7 @@ def packed(frame: Any) -> Any:
 
 
 def mixing_filters(layout: str, num_channels: int, channel: int | None) -> list[str]:
-    """What stands before libswresample, which mixes every layout that says where its channels are.
+    """What stands before libswresample, which mixes every layout that says where its channels are or is usual.
 
     Args:
         layout: as libavutil names it.
@@ -159,6 +160,10 @@ def mixing_filters(layout: str, num_channels: int, channel: int | None) -> list[
         channel = 0  # the one that hears every direction alike
     if channel is not None:
         return [f"pan=mono|c0=c{channel}"]
-    if layout == f"{num_channels} channels":
+    if _has_no_places(layout, num_channels) and usual_layout(num_channels) is None:
         return ["pan=mono|c0<" + "+".join(f"c{number}" for number in range(num_channels))]
     return []
+
+
+def _has_no_places(layout: str, num_channels: int) -> bool:
+    return layout == f"{num_channels} channels"

@@ -217,6 +217,13 @@ def make_graph(filters: list[str]) -> Any:
     return graph
 
 
+def usual_layout(num_channels: int) -> Any | None:
+    """The layout that libswresample takes so many channels for that have no places; None where none is usual (nine)."""
+    with suppress(ValueError):
+        return av.AudioLayout(f"{num_channels}c")
+    return None
+
+
 def display_matrix(picture: Any) -> tuple[int, ...] | None:
     """The nine numbers by which a picture is turned and mirrored where it is shown; None where it is shown as it is."""
     matrix = picture.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)

@@ -43,7 +43,7 @@ FILES = {
     "telephone.wav": ("stereo", "0.3 -0.3", OFTEN, "pcm_u8"),
     "one_more_channel.mka": ("3.0", "0.3 -0.3 0.01", ONCE, "pcm_s16le"),
     "bass_that_no_mixture_has.mka": ("5.1", "0.3 -0.3 0 0.2 0.01 0.01", ONCE, "ac3"),
-    "behind.mka": ("quad", "0 0 0.3 -0.3", ONCE, "pcm_f32le"),
+    "behind.mov": ("quad", "0 0 0.3 -0.3", ONCE, "pcm_f32le"),
     "eight_planes.mka": ("7.1", "0.3 -0.3 0 0 0 0 0 0", ONCE, "aac"),
 }
 

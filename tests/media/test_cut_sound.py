@@ -18,7 +18,7 @@ MARGIN = 1600
 MOST_OFF = 32
 """Samples, 2 ms: the whole milliseconds of Matroska and FLV, once for the cut and once for the file."""
 MPEG4 = ("-c:v", "mpeg4", "-q:v", 5)
-FAST = ("mp3.avi", "flac.oga", "adpcm.wav", "wmav2.wma")
+FAST = ("mp3.avi", "flac.oga", "adpcm.wav", "wmav2.wma", "tta.mka")
 # codec of the sound, its rate, arguments for the picture where there is one
 FILES: dict[str, tuple[object, ...]] = {
     "mp3.avi": ("libmp3lame", 44100, *MPEG4),
@@ -33,6 +33,7 @@ FILES: dict[str, tuple[object, ...]] = {
     "ac3.vob": ("ac3", 48000, "-c:v", "mpeg2video"),
     "mp2.ts": ("mp2", 48000, *X264),
     "mp3.mkv": ("libmp3lame", 44100, *X264),
+    "tta.mka": ("tta", 44100),
     "opus.webm": ("libopus", 48000, "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", 8),
     "flac.oga": ("flac", 44100),
     "vorbis.ogg": ("libvorbis", 44100),

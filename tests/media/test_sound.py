@@ -331,6 +331,12 @@ def test_of_ambisonic_sound_the_channel_of_all_directions_is_heard(folder: Path)
     assert misfit(read_audio(folder / "ambisonic.webm"), right) < 0.05
 
 
+def test_six_channels_without_places_are_taken_for_what_ffmpeg_takes_them(folder: Path) -> None:
+    tones = "|".join(f"0.1*sin(2*PI*{200 * number}*t)" for number in range(1, 7))
+    ffmpeg("-f", "lavfi", "-i", f"aevalsrc='{tones}':s=48000:d=2:c=5.1", "-c:a", "pcm_s16le", folder / "six.mkv")
+    assert misfit(read_audio(folder / "six.mkv"), timed(folder / "six.mkv")) < 0.001
+
+
 def test_channels_of_no_known_place_are_mixed_alike(folder: Path) -> None:
     ffmpeg(*chirp(2), "-af", "pan=9 channels|c0=c0|c8=c0", "-c:a", "pcm_s16le", folder / "nine.wav")
     assert 0.05 < np.abs(read_audio(folder / "nine.wav")).max() < 0.2
