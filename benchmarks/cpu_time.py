@@ -27,8 +27,9 @@ def busy_seconds() -> float:
 
 
 def measure(run: Callable[[], None]) -> tuple[float, float, float]:
-    """(CPU-seconds, wall seconds, CPU-seconds of other programs meanwhile)."""
-    before = cpu_seconds(), time.perf_counter(), busy_seconds()
+    """(CPU-seconds, those of processes that it leaves running too; wall seconds; CPU-seconds of others meanwhile)."""
+    before = cpu_seconds() + living_children_seconds(), time.perf_counter(), busy_seconds()
     run()
-    cpu, wall, busy = cpu_seconds() - before[0], time.perf_counter() - before[1], busy_seconds() - before[2]
+    after = cpu_seconds() + living_children_seconds(), time.perf_counter(), busy_seconds()
+    cpu, wall, busy = (later - earlier for later, earlier in zip(after, before, strict=True))
     return cpu, wall, max(0.0, busy - cpu)

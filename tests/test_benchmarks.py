@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from benchmarks.cpu_time import measure
 from benchmarks.gpu_check import __main__ as gpu_check
 from benchmarks.gpu_check.judge import judge
 from benchmarks.gpu_check.place import Place, attempt
@@ -38,6 +39,14 @@ def test_figures_of_several_runs_become_a_median_with_its_spread_beside_the_limi
         said.append(capsys.readouterr().out)
     row = "| bench | speed, loader | 4 times | 3 to 5 of 3 | at least 4.5 | **fails** |"
     assert list_figures("bench", said) == [row]
+
+
+def test_what_processes_that_go_on_running_have_computed_counts():
+    program = "import time\nwhile time.process_time() < 0.2: pass\nprint(flush=True)\ninput()"
+    given = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], **given) as child:
+        assert measure(child.stdout.readline)[0] > 0.15
+        child.communicate(b"\n")
 
 
 @pytest.mark.slow
