@@ -70,6 +70,7 @@ def test_a_clip_sounds_as_the_whole_file_does_at_its_time(name: str, tmp_path: P
         found = read_audio(path, start_ms, end_ms)
         assert abs(len(found) - 16 * (end_ms - start_ms)) <= 1
         assert abs(lag(found, heard, start_ms)) <= MOST_OFF
+        assert np.abs(found[:MARGIN]).max() > 0.01
         if has_picture:
             clip = decode_clip(path, start_ms, end_ms)
             assert abs(lag(clip.waveform, features, start_ms)) <= MOST_OFF
