@@ -69,8 +69,14 @@ class Encoder:
         """Windows [U, ...] of one shape, as `windows` gives them -> float32 [U, dim].
 
         An encoder of sound takes a waveform float32 [N], 16 kHz, and gives a row a second: features.encoders.sound.
+
+        Raises:
+            ArithmeticError: what comes out is not finite: weights that are not, or a processor or kernel that errs.
         """
-        return self._engine.run(windows)
+        rows = self._engine.run(windows)
+        if not np.isfinite(rows).all():
+            raise ArithmeticError(f"{self.name} by {self.engine} in {self.precision} gives numbers that are not finite")
+        return rows
 
     def windows(self, frames: UInt8, step: int | None = None) -> UInt8:
         """Frames [T, H, W, 3] -> what the network takes at a time: [T, H, W, 3] in 2D, [U, 16, H, W, 3] in 3D.

@@ -107,6 +107,14 @@ def test_clips_of_several_sizes_and_without_frames_keep_their_places(lite0: Enco
     assert np.array_equal(rows[0], rows[3])
 
 
+def test_numbers_that_are_not_finite_are_no_features(lite0: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.ones((2, 1280), np.float32)
+    rows[1, 3] = np.nan
+    monkeypatch.setattr(lite0._engine, "run", lambda _windows: rows)
+    with pytest.raises(ArithmeticError, match=r"efficientnet_lite0 by \w+ in fp32 gives numbers that are not finite"):
+        lite0(np.zeros((2, 224, 300, 3), np.uint8))
+
+
 def test_3d_windows_are_filled_with_black_and_step_as_told() -> None:
     windows = Encoder.windows
     encoder = Encoder.__new__(Encoder)
