@@ -69,6 +69,7 @@ class SpeechNetwork:
 
         Raises:
             DeviceError: the device has no room for one group, or fails.
+            ArithmeticError: what comes out is not finite.
         """
         waiting: list[_Scores] = []
         for groups in batches:
@@ -107,7 +108,10 @@ class SpeechNetwork:
             for _, is_there in computing:
                 if is_there is not None:
                     is_there.synchronize()
-        return np.concatenate([scores.numpy() for scores, _ in computing])
+        found = np.concatenate([scores.numpy() for scores, _ in computing])
+        if not np.isfinite(found).all():
+            raise ArithmeticError(f"the speech network gives numbers that are not finite on {self.device}")
+        return found
 
 
 def read_weights(path: Path, sha256: str) -> bytes:

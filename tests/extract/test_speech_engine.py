@@ -216,6 +216,14 @@ def test_a_device_that_fails_is_no_files_fault(monkeypatch, error):
 
 
 @needs_weights
+def test_scores_that_are_not_finite_are_no_labels(monkeypatch):
+    run = speech_network.run_layers
+    monkeypatch.setattr(speech_network, "run_layers", lambda *given: run(*given) * torch.nan)
+    with pytest.raises(ArithmeticError, match="not finite on cpu"):
+        segment_features([compute_features([make_signal(2)])], load("smn"), "smn", exact=False)
+
+
+@needs_weights
 @pytest.mark.parametrize("device", DEVICES)
 def test_files_in_shared_batches_get_the_labels_of_each_alone(device):
     signals = [make_signal(12, seed=1), np.zeros(32000, np.float32), make_signal(1), make_signal(15), np.zeros(9)]
