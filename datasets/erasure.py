@@ -148,8 +148,8 @@ def _names_any(texts: pa.ChunkedArray, identifiers: Collection[str]) -> pa.Chunk
     return named
 
 
-def renew_splits(root: str | Path, provenance: dict[str, Any]) -> bool:
-    """Give splits that lost clips a recipe, pins and a certificate of their own; False when they lost none.
+def renew_splits(root: str | Path, provenance: dict[str, Any]) -> None:
+    """Give splits that lost clips a recipe, pins and a certificate of their own.
 
     Another recipe, so that models are trained again; what is left keeps its split.
     """
@@ -157,7 +157,7 @@ def renew_splits(root: str | Path, provenance: dict[str, Any]) -> bool:
     splits = read_table(root, "splits")
     keys = ["clip_id", "video_id", "split"]
     if written is None or rows_digest(splits.select(keys)) == written["digests"]["splits"]:
-        return False
+        return
     recipe = recipe_of("takedown", rows_digest(splits.select(keys)))
     place = splits.schema.get_field_index("recipe")
     renewed = splits.set_column(place, splits.schema.field("recipe"), pa.repeat(recipe, splits.num_rows))
@@ -169,7 +169,6 @@ def renew_splits(root: str | Path, provenance: dict[str, Any]) -> bool:
     before = read_run(root, "splits") or {}
     record_run(root, "splits", recipe, {**before, **provenance, "taken_down_from": before.get("recipe")})
     write_certificate(root, certificate)  # last: it is what says that nothing is left to renew
-    return True
 
 
 def releases_with(root: str | Path, video_ids: Collection[str]) -> list[str]:

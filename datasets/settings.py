@@ -26,7 +26,7 @@ class Settings(BaseModel):
 
     @field_serializer("*", when_used="json", mode="wrap")
     def _hide_secrets(self, value: Any, to_json: SerializerFunctionWrapHandler) -> Any:
-        """What is kept of settings, in records of runs, in releases and by Prefect, opens no door."""
+        """What is kept of settings, in records of runs, in releases and by Prefect, holds none."""
         return hide_secrets(to_json(value))
 
     def recipe_fields(self) -> dict[str, Any]:
@@ -45,11 +45,11 @@ def outside_recipe(settings: type[Settings]) -> set[str]:
 def without_secrets(text: str) -> str:
     """An address, or every address in a text, without user, password and those parameters whose names say that they are
     a key: for what is kept."""
-    return _ADDRESS.sub(lambda found: _open_no_door(found.group()), _open_no_door(text))
+    return _ADDRESS.sub(lambda found: _without_secrets(found.group()), _without_secrets(text))
 
 
-def _open_no_door(address: str) -> str:
-    try:  # of an address that was taken for a path, one stroke is left
+def _without_secrets(address: str) -> str:
+    try:  # of an address that was taken for a path, one slash is left
         parts = urlsplit(re.sub(r"^([A-Za-z][\w+.-]+:/)(?=[^/])", r"\1/", address))
     except ValueError:  # no address: a bracket that never closes
         return address

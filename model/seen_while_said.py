@@ -220,7 +220,8 @@ def cross_fit(
             [fit_head(known, seen[learned], settings.ridge).score(new, seen[held]) for known, new in sounds], axis=0
         )
         own[held] = np.diag(scores)
-        others = _others(videos[held], np.random.default_rng([settings.seed, fold, 1]))  # whatever is set
+        chance = np.random.default_rng([settings.seed, fold, 1])  # whatever is set
+        others = [chance.choice(np.flatnonzero(videos[held] != video)) for video in videos[held]]
         shuffled[held] = scores[others, np.arange(len(held))]
     probabilities, shuffled_probabilities = np.zeros(len(clips)), np.zeros(len(clips))
     for fold in range(settings.num_folds):
@@ -238,9 +239,3 @@ def _compare(
     templates = draw_templates(clips, learned, settings.num_templates, rng)
     known, new = (np.stack([templates.compare(clips.frames(index)) for index in own]) for own in (learned, held))
     return known, new
-
-
-def _others(videos: Sequence[str] | npt.NDArray[np.str_], rng: np.random.Generator) -> Integers:
-    """For each clip one of another video, by chance."""
-    names = np.asarray(videos)
-    return np.array([rng.choice(np.flatnonzero(names != name)) for name in names], np.int64)

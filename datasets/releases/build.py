@@ -58,7 +58,7 @@ _TABLE_OF_STAGE = {
     "splits": "splits",
     "features": "pooled",
 }
-_NOT_IN_IT = {"license_file", "exports"}
+_OUTSIDE_RELEASE = {"license_file", "exports"}
 """Settings of `publish` that change nothing in a release."""
 _LOCAL_SETTINGS = frozenset({"ids_file", "folder", "cookies_file", "pinned_from"})
 
@@ -178,7 +178,7 @@ def _write_if_new(
 
 
 def _plain(settings: PublishSettings) -> Row:
-    return settings.model_dump(mode="json", exclude=_NOT_IN_IT)
+    return settings.model_dump(mode="json", exclude=_OUTSIDE_RELEASE)
 
 
 def _make_manifest(

@@ -9,7 +9,6 @@ import json
 import re
 import shutil
 import tarfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,15 +17,14 @@ from typing import IO, Any, get_args
 import fsspec
 
 from datasets.files import join_path, read_json, sha256_of, write_json
-from datasets.outside_text import one_line
 from datasets.releases.layout import CARD_FILE, MANIFEST_FILE, SUMS_FILE, TOMBSTONES_FILE, version_key
 from datasets.releases.seals import (
-    UNFIT,
     check_files,
     check_list,
     check_place,
     read_object,
     read_sums,
+    run_checks,
     sum_files,
     write_sums,
 )
@@ -92,14 +90,7 @@ def verify_export(place: str | Path) -> list[str]:
 
     Values are not compared with those of the release: whoever has it makes the export anew, which gives equal bytes.
     """
-    problems: list[str] = []
-    try:
-        for check in (check_place, _check_papers, _check_clips):
-            for problem in check(str(place)) if not problems else ():
-                problems.append(one_line(problem))
-    except (*UNFIT, tarfile.TarError, EOFError, zlib.error) as error:
-        problems.append(one_line(f"{place}: its papers do not fit together: {type(error).__name__}: {error}"))
-    return problems
+    return run_checks(str(place), (check_place, _check_papers, _check_clips))
 
 
 def _check_papers(place: str) -> Iterator[str]:

@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 import re
+import tarfile
+import zlib
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,9 @@ UNFIT = (
     ArithmeticError,
     OSError,
     RecursionError,
+    EOFError,
+    tarfile.TarError,
+    zlib.error,
     pa.ArrowException,
 )
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)\n")
@@ -75,6 +80,18 @@ def _read_lines(release: str | Path) -> list[tuple[str, str]]:
         return []
     matches = [(_LINE.fullmatch(line), line) for line in re.split(r"(?<=\n)", text) if line]
     return [(match.group(1), match.group(2)) if match else ("", line) for match, line in matches]
+
+
+def run_checks(place: str, checks: Iterable[Callable[[str], Iterable[str]]]) -> list[str]:
+    """What the first check that finds anything finds, one line each, fit for a terminal: the next may need it whole."""
+    problems: list[str] = []
+    try:
+        for check in checks:
+            for problem in check(place) if not problems else ():
+                problems.append(one_line(problem))  # one by one: the next may not be found without an error
+    except UNFIT as error:
+        problems.append(one_line(f"{place}: its papers do not fit together: {type(error).__name__}: {error}"))
+    return problems
 
 
 def check_place(place: str) -> Iterator[str]:

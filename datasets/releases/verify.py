@@ -1,5 +1,7 @@
 """Is a release whole? Ours or a downloaded copy, a folder or a URL: every byte, row and promise is checked."""
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from datasets.releases.layout import (
     list_releases,
     release_path,
 )
-from datasets.releases.seals import UNFIT, check_place, check_seals
+from datasets.releases.seals import check_place, check_seals, run_checks
 from datasets.releases.signatures import check_signature
 from datasets.splits.certificate import verify_certificate
 
@@ -40,20 +42,14 @@ def verify_release(release: str | Path, key: Any = None) -> list[str]:
     Returns:
         What does not hold, one line each, fit for a terminal, the first bad file first; empty when it is whole.
     """
-    problems: list[str] = []
-    try:
-        problems += check_place(str(release))
-        stub = read_json(f"{release}/{STUB_FILE}") if not problems else None
-        if stub is not None:
-            return [f"version {one_line(stub['version'])} was withdrawn: {one_line(stub['why'])}"]
-        if key is not None and not problems:
-            problems += check_signature(release, key)
-        for check in (check_seals, check_content):
-            for problem in check(str(release)) if not problems else ():
-                problems.append(problem)  # one by one: the next may not be found without an error
-    except UNFIT as error:
-        problems.append(f"{release}: its papers do not fit together: {type(error).__name__}: {error}")
-    return [one_line(problem) for problem in problems]
+    signed = [partial(check_signature, key=key)] if key is not None else []
+    return run_checks(str(release), [check_place, _check_stub, *signed, check_seals, check_content])
+
+
+def _check_stub(release: str) -> Iterator[str]:
+    stub = read_json(f"{release}/{STUB_FILE}")
+    if stub is not None:
+        yield f"version {stub['version']} was withdrawn: {stub['why']}"
 
 
 def verify_place(place: str | Path, key: Any = None) -> list[str]:

@@ -18,19 +18,18 @@ _NAMES = [f"R@{k}" for k in RECALL_AT]
 Row = dict[str, Any]
 
 
-def write_results(out: str, name: str, document: Row) -> list[str]:
-    """Write OUT/NAME.json and OUT/NAME.csv, and return where they are.
+def write_results(out: str, name: str, document: Row) -> None:
+    """Write OUT/NAME.json and OUT/NAME.csv.
 
     Args:
         out: folder or fsspec URL.
         name: of the experiment.
         document: of `make_document`.
     """
-    paths = [join_path(out, f"{name}.{ending}") for ending in ("json", "csv")]
-    write_json(paths[0], document)
+    write_json(join_path(out, f"{name}.json"), document)
     lines = [line for table in document["tables"] for line in _csv_lines(table)]
-    write_bytes(paths[1], make_csv(list(dict.fromkeys(column for line in lines for column in line)), lines))
-    return paths
+    columns = list(dict.fromkeys(column for line in lines for column in line))
+    write_bytes(join_path(out, f"{name}.csv"), make_csv(columns, lines))
 
 
 def make_document(experiment: str, results: list[TableResult], evaluate: Row, code_version: str) -> Row:

@@ -48,8 +48,10 @@ def read_item(config: Config, item: str) -> dict[str, list[Row]]:
         videos = read_table(config.root, "discoveries", ["video_id"])["video_id"].unique().to_pylist()
         raise ConfigError(f"no table of {config.root} holds the id {item!r}{did_you_mean(video_id, videos)}")
     paths = [config.media_root / row["media_path"] for row in found.get("media", []) if row["media_path"]]
-    if paths:
-        found["files"] = [{"path": str(path), "is": _describe_file(path)} for path in paths]
+    for path in paths:
+        link = f", a link to {path.resolve()}" if path.is_symlink() else ""  # of somebody's own material
+        there = f"{'there' if path.is_file() else 'not there'}{link}"
+        found.setdefault("files", []).append({"path": str(path), "is": there})
     versions = list_releases(config.root) if "://" not in config.root and Path(config.root).is_dir() else []
     for version in versions:
         clips = [
@@ -58,12 +60,6 @@ def read_item(config: Config, item: str) -> dict[str, list[Row]]:
         if clips:
             found.setdefault("releases", []).append({"version": version, "clips": len(clips)})
     return found
-
-
-def _describe_file(path: Path) -> str:
-    """Whether it is there; of somebody's own material also where it lies."""
-    there = "there" if path.is_file() else "not there"
-    return f"{there}, a link to {path.resolve()}" if path.is_symlink() else there
 
 
 def _find_rows(root: str, name: str, video_id: str, clip_id: str | None) -> list[Row]:

@@ -3,7 +3,6 @@
 Prefect's own functions leave a connection open for each artifact; this closes it.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -56,7 +55,7 @@ def show_root(config: Config) -> None:
 
 
 def _show_table(key: str, frame: pd.DataFrame, description: str) -> None:
-    create_artifact(key, "table", json.dumps(json.loads(frame.to_json(orient="records"))), description)
+    create_artifact(key, "table", frame.to_json(orient="records"), description)
 
 
 def _address(config: Config, path: str) -> str:

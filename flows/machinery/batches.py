@@ -77,16 +77,15 @@ def attempt_of(batch: pa.Table) -> int:
     return int(batch["attempt"][0].as_py())
 
 
-def run_batches(
-    batch_task: Task[..., Any], batches: list[pa.Table], run: Run, *args: Any, description: str
-) -> list[Any]:
-    """Do every batch as one Prefect task, several at once, and return their results as they end."""
+def run_batches(batch_task: Task[..., None], batches: list[pa.Table], run: Run, *args: Any, description: str) -> None:
+    """Do every batch as one Prefect task, several at once."""
     if not batches:
-        return []
+        return
     run.begin()
     with open_runner(batch_task.name, run.config) as submit:
         futures = [submit(batch_task, batch, run, *args) for batch in batches]
-        return list(track(futures, description, [batch.num_rows for batch in batches]))
+        for _ in track(futures, description, [batch.num_rows for batch in batches]):
+            pass
 
 
 def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]], F], settings: RunSettings) -> T | F:

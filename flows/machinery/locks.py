@@ -1,8 +1,9 @@
-"""One run per root on an object store, which has no locks: a lease that its holder renews, and that ends by itself.
+"""One run per root: of a folder by a lock that the kernel lets go, on an object store, which has none, by a lease.
 
-A lease is a small object with a number in its name, and the highest number holds the root. A run takes the root by
-creating the next number, which the store grants to one alone (S3's If-None-Match), once the last one was given back or
-was not renewed in time. Nobody deletes or overwrites a lease that may still hold.
+A lease is renewed by its holder, and ends by itself. It is a small object with a number in its name, and the highest
+number holds the root. A run takes the root by creating the next number, which the store grants to one alone (S3's
+If-None-Match), once the last one was given back or was not renewed in time. Nobody deletes or overwrites a lease that
+may still hold.
 
 A run over one part of a root (`--part 3/16`) holds a lease of that part. Such runs work side by side; a run over the
 whole root and one over a part keep each other off: each looks for the other's lease once it has its own.

@@ -60,7 +60,10 @@ def prepared(command: str) -> Callable[[F], F]:
                     check_root_is_free(config.root, config.run.part)
                 require(command, config)
                 result = function(config, *args, **kwargs)
-                _tell(f"went well in {time.monotonic() - began:,.0f} s; {_describe(config.root)}")
+                if _is_deployed():
+                    counts = read_funnel(config.root).set_index("stage")["items"]
+                    has = f"{counts['videos downloaded']:,} videos and {counts['clips']:,} clips"
+                    _tell(f"went well in {time.monotonic() - began:,.0f} s; {config.root} has {has}")
                 return result
             except (RootBusyError, NothingToDoError) as error:
                 if not _is_deployed():
@@ -78,14 +81,7 @@ def prepared(command: str) -> Callable[[F], F]:
 
 def _tell(outcome: str) -> None:
     """One line in the log of `serve`, where Prefect itself only tells of what went wrong."""
-    if _is_deployed():
-        print(f"{datetime.now():%H:%M:%S} {flow_run.get_flow_name()}: {outcome}", flush=True)
-
-
-def _describe(root: str) -> str:
-    """A root in a few words, for `_tell`."""
-    counts = read_funnel(root).set_index("stage")["items"]
-    return f"{root} has {counts['videos downloaded']:,} videos and {counts['clips']:,} clips"
+    print(f"{datetime.now():%H:%M:%S} {flow_run.get_flow_name()}: {outcome}", flush=True)
 
 
 def _skip(why: str) -> Abort:

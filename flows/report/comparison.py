@@ -19,12 +19,13 @@ _ELSEWHERE = frozenset({"root", "run", "schedules"})
 
 def compare_roots(a: str, b: str) -> dict[str, pd.DataFrame]:
     """Tables of what differs between two roots; of counts and retrieval, also what is equal."""
+    lost = _side_by_side(read_failures(a), read_failures(b), ["table", "status", "reason"], ["items"])
+    lost = lost.fillna({"items A": 0, "items B": 0})
+    lost["items B-A"] = lost["items B"] - lost["items A"]
     return {
         "settings": compare_settings(a, b),
         "funnel": _side_by_side(read_funnel(a), read_funnel(b), ["stage"], ["items"]),
-        "not_ok": _only_different(
-            _side_by_side(read_failures(a), read_failures(b), ["table", "status", "reason"], ["items"])
-        ),
+        "not_ok": lost[lost["items B-A"] != 0],
         "clips": compare_clips(a, b),
         "retrieval": _side_by_side(read_retrieval(a), read_retrieval(b), ["split", "direction"], list(_MEASURES)),
     }
@@ -90,8 +91,3 @@ def _side_by_side(a: pd.DataFrame, b: pd.DataFrame, keys: list[str], values: lis
     for value in values:
         both[f"{value} B-A"] = both[f"{value} B"] - both[f"{value} A"]
     return both
-
-
-def _only_different(frame: pd.DataFrame) -> pd.DataFrame:
-    counts = frame.fillna({"items A": 0, "items B": 0})
-    return counts.assign(**{"items B-A": counts["items B"] - counts["items A"]}).loc[lambda f: f["items B-A"] != 0]

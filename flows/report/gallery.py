@@ -80,14 +80,11 @@ class Query:
         return min(self.position / num_queries, 1.0)
 
 
-def build_gallery(config: Config) -> str:
+def build_gallery(config: Config) -> None:
     """Write ROOT/gallery.html of the current evaluation of split test; nothing is done if the page is of it already.
 
     Args:
         config: names the root, and where its media are.
-
-    Returns:
-        Where the page is.
 
     Raises:
         ValueError: the root has no evaluation.
@@ -98,7 +95,6 @@ def build_gallery(config: Config) -> str:
     recipe = shown_recipe(config.root)
     if read_gallery_recipe(path) != recipe:
         write_bytes(path, render_template("gallery.html.jinja", **read_gallery(config)).encode())
-    return path
 
 
 def shown_recipe(root: str) -> str | None:

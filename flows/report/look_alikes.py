@@ -47,24 +47,20 @@ def find_look_alikes(root: str, num_pairs: int = NUM_PAIRS) -> list[LookAlike]:
         return []
     values = pooled["pooled_2d"].take(pc.index_in(clips["clip_id"], pooled["clip_id"]))
     vectors = np.asarray(pc.list_flatten(values), np.float32).reshape(clips.num_rows, -1)
+    # Relative to their mean, of unit length.
+    vectors = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
     rows = clips.to_pylist()
     sides = [
         Side(row["clip_id"], row["video_id"], row["split"], (row["start_ms"] + row["end_ms"]) // 2) for row in rows
     ]
     found: dict[frozenset[str], LookAlike] = {}
-    for similarity, one, other in sorted(_nearest(_relative(vectors), sides), reverse=True):
+    for similarity, one, other in sorted(_nearest(vectors, sides), reverse=True):
         pair = LookAlike(similarity, (sides[one], sides[other]))
         found.setdefault(frozenset((sides[one].video_id, sides[other].video_id)), pair)
         if len(found) == num_pairs:
             break
     return list(found.values())
-
-
-def _relative(vectors: Float32) -> Float32:
-    """Relative to their mean, of unit length [N, D]."""
-    centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    lengths: Float32 = np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
-    return np.asarray(centred / lengths, np.float32)
 
 
 def _nearest(vectors: Float32, sides: list[Side]) -> list[tuple[float, int, int]]:

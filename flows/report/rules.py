@@ -29,18 +29,12 @@ class Example:
     sound: str | None
 
 
-def build_rules_page(config: Config) -> str | None:
-    """Write ROOT/rules.html of the rules that the last training went by.
-
-    Returns:
-        Where the page is; None where no rule has been applied in this root.
-    """
+def build_rules_page(config: Config) -> None:
+    """Write ROOT/rules.html of the rules that the last training went by, where a rule has been applied."""
     run = read_run(config.root, "filtered")
-    if run is None:
-        return None
-    path = join_path(config.root, RULES_FILE)
-    write_bytes(path, render_template("rules.html.jinja", **read_rules_page(config, run["rules"])).encode())
-    return path
+    if run is not None:
+        page = render_template("rules.html.jinja", **read_rules_page(config, run["rules"]))
+        write_bytes(join_path(config.root, RULES_FILE), page.encode())
 
 
 def read_rules_page(config: Config, rules: list[dict[str, Any]]) -> dict[str, Any]:
