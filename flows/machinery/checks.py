@@ -1,7 +1,6 @@
 """What this machine has and lacks: a check each, and the command that mends what is amiss."""
 
 import importlib.util
-import runpy
 import shutil
 import subprocess
 import sys
@@ -28,7 +27,6 @@ from flows.machinery.server import server_address
 
 _TIMEOUT_S = 20
 _SERVER_START_S = 180
-_DRIVER = Path("/sys/module/nvidia/version")
 _CLOCK_SLACK = timedelta(hours=1)
 
 
@@ -161,30 +159,6 @@ def check_checkpoint(config: Config) -> Finding:
     if not Path(path).is_file():
         return found(Severity.ERROR, f"no file {path}", "--set train.init_checkpoint=FILE")
     return found(Severity.OK, path)
-
-
-def check_gpu(config: Config) -> Finding:
-    """Is there a GPU, with which driver, and one where it is asked for? torch is loaded where there is a driver."""
-    found = partial(Finding, "GPU")
-    elsewhere = config.features.device if stages_on_ray(config) else None
-    devices = (config.features.device, config.train.device, config.evaluate.device)
-    asked = [name for name in devices if "cuda" in name and name != elsewhere]
-    if _DRIVER.is_file() or shutil.which("nvidia-smi") is not None:
-        import torch
-
-        if names := [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]:
-            return found(Severity.OK, f"{', '.join(names)}, {_versions()}")
-    if asked:
-        told = f"device {asked[0]!r} is asked for, and torch sees none; {_versions()}"
-        return found(Severity.ERROR, told, 'nvidia-smi shows what the driver sees; device = "auto" takes what there is')
-    return found(Severity.OK, "none: the CPU computes, see docs/gpu.md for what a GPU would save")
-
-
-def _versions() -> str:
-    driver = f"driver {_DRIVER.read_text().strip()}" if _DRIVER.is_file() else "no NVIDIA driver"
-    # Only this file of torch, which as a whole takes seconds to load.
-    [folder] = importlib.util.find_spec("torch").submodule_search_locations  # type: ignore[union-attr, misc]
-    return f"{driver}, torch is for CUDA {runpy.run_path(f'{folder}/version.py')['cuda']}"
 
 
 def check_clock(config: Config) -> Finding:

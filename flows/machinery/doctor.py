@@ -15,7 +15,6 @@ from flows.machinery.checks import (
     check_disk,
     check_encoder_weights,
     check_ffmpeg,
-    check_gpu,
     check_hub,
     check_javascript,
     check_left_servers,
@@ -26,6 +25,7 @@ from flows.machinery.checks import (
     check_s3,
     check_speech_weights,
 )
+from flows.machinery.gpus import check_gpu
 
 DIVIDED = ("featurize", "transcribe")
 """Commands that may do one part of a root."""

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from datasets.tables import record_run
 from flows.__main__ import app
 from flows.config import load_config
-from flows.machinery import checks, doctor
+from flows.machinery import checks, doctor, gpus
 from flows.machinery.checks import MachineError, Severity
 
 
@@ -97,16 +97,23 @@ def test_a_first_checkpoint_that_is_not_there_is_an_error(config):
 def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(config, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     features = config.features.model_copy(update={"device": "cuda"})
-    assert severity_of(checks.check_gpu, config, features=features) is Severity.ERROR
-    assert severity_of(checks.check_gpu, config) is Severity.OK
+    assert severity_of(gpus.check_gpu, config, features=features) is Severity.ERROR
+    assert severity_of(gpus.check_gpu, config) is Severity.OK
 
 
-def test_a_driver_that_torch_cannot_use_is_named(config, monkeypatch, tmp_path):
+def test_a_driver_that_is_too_old_for_torch_is_named(config, monkeypatch, tmp_path):
     (tmp_path / "version").write_text("470.256.02\n")
-    monkeypatch.setattr(checks, "_DRIVER", tmp_path / "version")
+    monkeypatch.setattr(gpus, "_DRIVER", tmp_path / "version")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    settings = config.model_copy(update={"features": config.features.model_copy(update={"device": "cuda"})})
-    assert "driver 470.256.02, torch is for CUDA" in checks.check_gpu(settings).found
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)  # as the driver counts
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    asked = config.model_copy(update={"features": config.features.model_copy(update={"device": "cuda"})})
+    for settings, severity in ((asked, Severity.ERROR), (config, Severity.WARNING)):
+        finding = gpus.check_gpu(settings)
+        assert "driver 470.256.02, torch is for CUDA" in finding.found
+        assert finding.severity is severity
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpus.check_gpu(config).severity is Severity.OK
 
 
 class _Healthy(BaseHTTPRequestHandler):
