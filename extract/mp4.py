@@ -18,6 +18,7 @@ MAX_DURATION_S = 10**6  # eleven days: more than the nine digits of a clip's id 
 VIDEO_CODECS = {b"avc1": "h264", b"avc3": "h264", b"hvc1": "hevc", b"hev1": "hevc", b"vp09": "vp9", b"av01": "av1"}
 AUDIO_CODECS = {b"mp4a": "aac", b"Opus": "opus"}
 TOP_LEVEL_BOXES = frozenset(b"ftyp styp moov moof mdat mfra sidx emsg prft meta udta free skip wide uuid".split())
+_EMPTY_BOXES = frozenset((b"free", b"skip", b"wide"))
 # In the sample description of mp4a: descriptors with lengths of one or four bytes; type 0x40 is AAC, 0x6B would be mp3.
 _AAC = re.compile(rb"esds.{4}\x03(?:\x80{3})?.{4}\x04(?:\x80{3})?.\x40", re.DOTALL)
 
@@ -56,10 +57,12 @@ def list_boxes(path: Path) -> list[Box]:
             length = int.from_bytes(file.read(8)) if length == 1 else length
             length = size - position if length == 0 and len(head) == 8 else length
             if length < 8 or position + length > size:
-                # Boxes with a header and media are a whole file: what is no box after them is none of it.
+                # Boxes with a header and media are a whole file: what is no box after them, or one that holds nothing,
+                # is none of it; but another fragment may follow.
                 kinds = {box.kind for box in boxes}
                 is_cut_header = b"moof" in kinds and len(head) < 8 and head.strip(b"\0\r\n\t ") != b""
-                if kinds >= {b"moov", b"mdat"} and kind not in TOP_LEVEL_BOXES and not is_cut_header:
+                others = TOP_LEVEL_BOXES if b"moof" in kinds else TOP_LEVEL_BOXES - _EMPTY_BOXES
+                if kinds >= {b"moov", b"mdat"} and kind not in others and not is_cut_header:
                     break
                 raise IncompleteMediaError(f"box {kind!r} at byte {position} of {size} is {length} bytes long")
             boxes.append(Box(kind, position, position + length))

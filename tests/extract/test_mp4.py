@@ -98,7 +98,15 @@ def test_bytes_after_the_last_box_are_no_truncation(tail: bytes, middle: bytes, 
     assert [found.kind for found in list_boxes(path)][:3] == [b"ftyp", b"moov", b"mdat"]
 
 
-@pytest.mark.parametrize("rest", [box(b"mdat", 60)[:-1], box(b"moof", 60)[:-1], box(b"moof", 60)[:4]])
+def test_empty_space_that_is_cut_off_behind_the_media_is_no_truncation(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(box(b"ftyp", 16) + box(b"moov", 100) + box(b"mdat", 50) + box(b"free", 60)[:-1])
+    assert [found.kind for found in list_boxes(path)] == [b"ftyp", b"moov", b"mdat"]
+
+
+@pytest.mark.parametrize(
+    "rest", [box(b"free", 60)[:-1], box(b"mdat", 60)[:-1], box(b"moof", 60)[:-1], box(b"moof", 60)[:4]]
+)
 def test_a_fragment_that_is_cut_off_is_incomplete(rest: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(box(b"ftyp", 16) + box(b"moov", 100) + box(b"moof", 30) + box(b"mdat", 50) + rest)
