@@ -104,8 +104,13 @@ def _is_finite(held: Any) -> bool:
     return all(map(_is_finite, inner))
 
 
-def load_avlnet(path: str | Path, mask_padding: bool = False) -> AVLNet:
+def load_avlnet(path: str | Path, mask_padding: bool = False, video_dim: int | None = None) -> AVLNet:
     """The model of a checkpoint, its sizes taken from the file; what the weights were wrapped in is logged.
+
+    Args:
+        path: of the checkpoint.
+        mask_padding: see `AVLNet`.
+        video_dim: of the features that it is to take (`check_video_dim`); any when not given.
 
     Raises:
         CheckpointError: the file is no state dict of the bimodal AVLnet; missing and unexpected keys are named.
@@ -129,6 +134,8 @@ def load_avlnet(path: str | Path, mask_padding: bool = False) -> AVLNet:
         logger.info("%s: %s", path, "; ".join(wrapping))
     for parameter in model.DAVEnet.batchnorm1.parameters():
         parameter.requires_grad_(False)
+    if video_dim is not None:
+        check_video_dim(path, model, video_dim)
     return model.float()
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datasets.devices import device_errors
 from model.avlnet import AVLNet
-from model.checkpoints import check_video_dim, load_avlnet
+from model.checkpoints import load_avlnet
 from model.data import Batch, ClipSet, padded_length
 from model.finite import find_spoilt
 from model.metrics import (
@@ -43,8 +43,7 @@ def evaluate(
     """
     settings = settings or EvaluateSettings()
     if not isinstance(model, AVLNet):
-        path, model = model, load_avlnet(model)
-        check_video_dim(path, model, clips.video_dim)
+        model = load_avlnet(model, video_dim=clips.video_dim)
     audio, video = embed_clips(model, clips, settings)
     return retrieval_reports(audio, video, settings)
 

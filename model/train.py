@@ -16,7 +16,7 @@ from datasets.devices import device_errors
 from datasets.settings import recipe_of
 from model.avlnet import AVLNet
 from model.card import tell_batch_statistics, write_card
-from model.checkpoints import RESUME_FILE, check_video_dim, find_state, load_avlnet, read_whole, write_whole
+from model.checkpoints import RESUME_FILE, find_state, load_avlnet, read_whole, write_whole
 from model.contrastive import backward_contrastive
 from model.data import Batch, ClipSet
 from model.evaluate import mean_recall
@@ -101,8 +101,7 @@ class _Run:
         # Torch's own default for convolutions, and that of NVIDIA's images for products, is off by 1e-3: no fp32.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if settings.init_checkpoint is not None:
-            model = load_avlnet(settings.init_checkpoint, settings.mask_padding)
-            check_video_dim(settings.init_checkpoint, model, train_set.video_dim)
+            model = load_avlnet(settings.init_checkpoint, settings.mask_padding, train_set.video_dim)
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(settings.seed)

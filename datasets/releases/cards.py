@@ -33,17 +33,21 @@ MEANING = {
     "transcripts": "what is said, written down by a speech recogniser: text, language and its confidence",
 }
 
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,  # Markdown and YAML for people; texts of the web never get here (titles stay in shards)
-)
-_TEMPLATES.globals.update(number="{:,}".format, length=format_amount)
-
 Row = dict[str, Any]
+
+
+def fill_template(path: Path, content: Row) -> bytes:
+    """Markdown or YAML for people: texts of the web never get there (titles stay in shards), so nothing is escaped."""
+    templates = Environment(
+        loader=FileSystemLoader(path.parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    templates.globals.update(number="{:,}".format, length=format_amount)
+    return templates.get_template(path.name).render(content).encode()
 
 
 def write_papers(
@@ -71,7 +75,7 @@ def write_papers(
     else:
         shutil.copyfile(settings.license_file, folder / "LICENSE")
     for name, template in papers.items():
-        write_bytes(folder / name, _TEMPLATES.get_template(template).render(content).encode())
+        write_bytes(folder / name, fill_template(Path(__file__).parent / "templates" / template, content))
     earlier = ""
     if manifest["previous"] is not None:
         text = (Path(release_path(root, manifest["previous"])) / CHANGELOG_FILE).read_text(encoding="utf-8")

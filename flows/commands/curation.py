@@ -15,7 +15,7 @@ from flows.commands.shared import (
     SetOption,
     finish,
     read_retry,
-    require_tables,
+    refuse_mistyped,
     show,
 )
 from flows.config import ConfigError, load_config
@@ -68,7 +68,7 @@ def curate(
         show({"forecast": forecast_curation(settings)}, json)
         return
     if check_availability:
-        require_tables(settings, only_near=True)
+        refuse_mistyped(settings)
     start = reserve_server()
     from flows.stages import availability
     from flows.stages import curate as curation
@@ -117,7 +117,7 @@ def featurize(
     Example: python -m flows featurize --config configs/youcook_japanese.toml --part 3/16
     """
     settings = load_config(config, root, _within_part(overrides, part))
-    require_tables(settings, only_near=True)
+    refuse_mistyped(settings)
     start = reserve_server()
     from flows.stages.featurize import compute_features
     from flows.stages.featurize import featurize as featurize_flow
@@ -140,7 +140,7 @@ def transcribe(
     """
     settings = load_config(config, root, _within_part(overrides, part))
     reasons = read_retry(retry)
-    require_tables(settings, only_near=True)
+    refuse_mistyped(settings)
     start = reserve_server()
     from flows.stages.transcribe import transcribe as transcribe_flow
     from flows.stages.transcribe import transcribe_root
@@ -162,7 +162,7 @@ def describe(
     """
     settings = load_config(config, root, overrides)
     reasons = read_retry(retry)
-    require_tables(settings, only_near=True)
+    refuse_mistyped(settings)
     start = reserve_server()
     from flows.stages.describe import describe as describe_flow
     from flows.stages.describe import describe_clips
@@ -186,7 +186,7 @@ def agree(
     Example: python -m flows agree --config configs/demo.toml --root data/demo
     """
     settings = load_config(config, root, overrides)
-    require_tables(settings, only_near=True)
+    refuse_mistyped(settings)
     start = reserve_server()
     from flows.stages.agree import agree as agree_flow
     from flows.stages.agree import score_clips

@@ -14,7 +14,6 @@ from flows.commands.shared import (
     SetOption,
     finish,
     print_json,
-    require_tables,
     show,
 )
 from flows.config import ConfigError, load_config
@@ -37,10 +36,11 @@ def status(
     """
     from datasets.queries import list_facets
     from flows.machinery.forecast import forecast_rest
+    from flows.machinery.roots import check_has_tables
     from flows.status import read_yields
 
     settings = load_config(config, root, overrides)
-    require_tables(settings)
+    check_has_tables(settings.root)
     facets = list_facets(settings.root)
     if by is not None and by not in facets:
         had = ", ".join(facets) or "no facets, which are the columns beside `query` in a list of them"
@@ -116,9 +116,10 @@ def compact(
 
     from datasets.compaction import COMPACTED, compact_table
     from flows.machinery.locks import hold_root
+    from flows.machinery.roots import check_has_tables
 
     settings = load_config(config, root, overrides)
-    require_tables(settings)
+    check_has_tables(settings.root)
     with hold_root(settings.root):
         rows = [(name, *compact_table(settings.root, name)) for name in COMPACTED]
         show({"parts": pd.DataFrame(rows, columns=["table", "before", "after"])}, json)
@@ -136,9 +137,10 @@ def inspect(
     Example: python -m flows inspect JebrlOF89Wm --root data/demo
     """
     from flows.finding.lookup import describe_item, read_item
+    from flows.machinery.roots import check_has_tables
 
     settings = load_config(config, root, overrides)
-    require_tables(settings)
+    check_has_tables(settings.root)
     found = read_item(settings, item)
     if json:
         print_json(found)

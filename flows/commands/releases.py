@@ -18,7 +18,7 @@ from flows.commands.shared import (
     SetOption,
     finish,
     read_retry,
-    require_tables,
+    refuse_mistyped,
     show,
 )
 from flows.config import ConfigError, load_config
@@ -52,7 +52,7 @@ def publish(
     Example: python -m flows publish --config configs/demo.toml --root data/demo --format webdataset --to data/shards
     """
     settings = load_config(config, root, overrides)
-    require_tables(settings, only_near=True)
+    refuse_mistyped(settings)
     from flows.machinery.doctor import require
 
     # The doctor looks at what is sent to; here that is what --to says, not what the schedule says.
@@ -163,7 +163,7 @@ def takedown(
     if video is not None:
         check_video_id(video)
     check_why(why, [video or channel or ""])  # before Prefect keeps it as a parameter
-    require_tables(settings, only_near=True)
+    refuse_mistyped(settings)
     start = reserve_server()
     from flows.stages.takedown import check_is_known, describe_takedown, take_down
     from flows.stages.takedown import takedown as takedown_flow

@@ -126,18 +126,12 @@ def _stop(message: str, code: ExitCode) -> None:
     raise typer.Exit(code)
 
 
-def require_tables(config: Config, or_release: bool = False, only_near: bool = False) -> None:
-    """Stop a command that works on what a root holds where it holds nothing (`check_has_tables`).
-
-    Args:
-        config: names the root.
-        or_release: the shards of a release will do, too.
-        only_near: only where no such folder is and a root near it may have been meant: the command tells the rest.
-    """
+def refuse_mistyped(config: Config) -> None:
+    """Stop a command where no such root is and one near it may have been meant; the command tells what else lacks."""
     from flows.machinery.roots import check_has_tables, list_roots_near
 
-    if not only_near or (not Path(config.root).exists() and list_roots_near(config.root)):
-        check_has_tables(config.root, or_release)
+    if not Path(config.root).exists() and list_roots_near(config.root):
+        check_has_tables(config.root)
 
 
 def read_retry(retry: str) -> tuple[str, ...]:
@@ -193,9 +187,10 @@ _TITLES = {
 
 def finish(config: Config, as_json: bool, **more: "pd.DataFrame") -> None:
     """Print funnel and failures, and end with code 1 when too many rows failed for an unexpected reason."""
+    from flows.machinery.roots import check_has_tables
     from flows.status import read_availability, read_failures, read_funnel, read_notes, read_pauses, unexpected_share
 
-    require_tables(config)  # zeros about a root that was mistyped look like an answer
+    check_has_tables(config.root)  # zeros about a root that was mistyped look like an answer
     availability = read_availability(config.root)
     if not availability.empty:
         more["availability"] = availability

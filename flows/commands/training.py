@@ -14,7 +14,7 @@ from flows.commands.shared import (
     RootOption,
     SetOption,
     print_json,
-    require_tables,
+    refuse_mistyped,
     show,
 )
 from flows.config import GALLERY_FILE, Config, ConfigError, load_config
@@ -58,7 +58,7 @@ def finetune(
     settings = load_config(config, root, overrides, recipe)
     if "finetune" in (recipe or ()) and settings.train.init_checkpoint is None:
         raise ConfigError("--recipe finetune needs weights: set train.init_checkpoint, or take --recipe scratch")
-    require_tables(settings, or_release=True, only_near=True)
+    refuse_mistyped(settings)
     start = reserve_server()
     from flows.stages.train import finetune as finetune_flow
     from flows.stages.train import train_model
@@ -95,7 +95,7 @@ def evaluate(
     if available is not None or against is not None:
         _show_left(settings, available, against, json)
         return
-    require_tables(settings, or_release=True, only_near=True)
+    refuse_mistyped(settings)
     start = reserve_server()
     from flows.report.gallery import build_gallery
     from flows.stages.evaluate import evaluate as evaluate_flow
@@ -178,7 +178,7 @@ def ablate(
     """
     words = [*(overrides or []), *([f"experiments.seeds={seeds}"] if seeds else [])]
     settings = load_config(config, root, words, beneath={"experiments": {"seeds": 3}})
-    require_tables(settings, only_near=True)
+    refuse_mistyped(settings)
     start_server()
     from flows.experiments.ablate import run_ablation
     from flows.experiments.ablation_results import ENDINGS, to_frame

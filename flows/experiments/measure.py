@@ -17,7 +17,7 @@ from flows.experiments.paper import PaperRow, read_paper
 from flows.experiments.settings import RowSettings, TableSettings
 from flows.machinery.progress import logger
 from flows.stages.train import digest_of_init, train_on
-from model.checkpoints import check_video_dim, load_avlnet
+from model.checkpoints import load_avlnet
 from model.data import ClipSet, load_clips
 from model.evaluate import embed_clips, retrieval_reports
 from model.metrics import Difference, bootstrap_seeds, chance_metrics, paired_difference, rank_embeddings
@@ -145,8 +145,7 @@ def _measure_row(
     ranks: dict[str, list[Ranks]] = {direction: [] for direction in DIRECTIONS}
     for model in models:
         logger.info("%s.%s: evaluating %s on %d clips", table, name, model["checkpoint"], len(clips))
-        avlnet = load_avlnet(model["checkpoint"])
-        check_video_dim(model["checkpoint"], avlnet, clips.video_dim)
+        avlnet = load_avlnet(model["checkpoint"], video_dim=clips.video_dim)
         audio, video = embed_clips(avlnet, clips, config.evaluate)
         for direction, query, gallery in both_ways(audio, video):
             ranks[direction].append(rank_embeddings(query, gallery))

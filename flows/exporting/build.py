@@ -7,9 +7,8 @@ from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from datasets.files import name_folder, sha256_of, write_bytes
+from datasets.releases.cards import fill_template
 from datasets.releases.exports import TERMS, export_path, seal_export, verify_export
 from datasets.releases.layout import CARD_FILE, SUMS_FILE, read_manifest, release_path
 from datasets.releases.settings import ExportFormat
@@ -18,13 +17,6 @@ from flows.finding.search_page import write_search_page
 
 # Of the extra `export`; lhotse loads torch.
 _WRITERS = {"webdataset": ("samples", "write_samples"), "lhotse": ("cuts", "write_cuts")}
-_CARDS = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,  # Markdown of names, numbers and settings; no text of the web
-)
 
 
 def check_has_writers(forms: Iterable[ExportFormat]) -> None:
@@ -67,8 +59,8 @@ def export_release(root: str, version: str, form: ExportFormat, checkpoint: Path
         library = {form: version_of(form)}
     for name in TERMS:
         shutil.copyfile(release / name, folder / name)
-    card = _CARDS.get_template("card.md.jinja").render(manifest, form=form, splits=splits)
-    write_bytes(folder / CARD_FILE, card.encode())
+    card = fill_template(Path(__file__).parent / "card.md.jinja", manifest | {"form": form, "splits": splits})
+    write_bytes(folder / CARD_FILE, card)
     told = {"format": form, "name": manifest["name"], "version": version, "splits": splits, "made_with": library}
     seal_export(folder, told | {"release_sums_sha256": sha256_of(release / SUMS_FILE)})
     name_folder(folder, target)

@@ -4,7 +4,6 @@ from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
-from datasets.releases.layout import shards_of
 from datasets.schemas import TABLES
 from datasets.suggestions import did_you_mean
 from datasets.tables import RUN_FILE, list_parts
@@ -19,17 +18,13 @@ def has_tables(root: str | Path) -> bool:
     return any(list_parts(root, name) for name in TABLES)
 
 
-def check_has_tables(root: str, or_release: bool = False) -> None:
-    """What only reads a root asks first: zeros about a folder that was mistyped look like an answer.
-
-    Args:
-        root: a folder or URL.
-        or_release: the shards of a release will do, too.
+def check_has_tables(root: str) -> None:
+    """What only reads a root, a folder or URL, asks first: zeros about a folder that was mistyped look like an answer.
 
     Raises:
         ConfigError: no table is there; names the roots that lie near.
     """
-    if has_tables(root) or (or_release and shards_of(root, "pooled", bare=True)):
+    if has_tables(root):
         return
     near = list_roots_near(root)
     mend = (

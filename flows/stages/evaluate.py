@@ -39,14 +39,14 @@ def evaluate_checkpoint(run: Run) -> None:
     if not all(list_parts(run.root, table, recipe) for table in ("evaluations", "ranks")):
         run.begin()
         # torch takes seconds to load, and what is measured already needs none.
-        from model.checkpoints import check_video_dim, load_avlnet
+        from model.checkpoints import load_avlnet
         from model.evaluate import embed_clips, evaluation_rows, rank_rows, retrieval_reports
 
         rows: list[dict[str, Any]] = []
         ranks: list[dict[str, Any]] = []
         for split in ("train", "test"):
-            model, clips = load_avlnet(checkpoint), load_split(run, split)
-            check_video_dim(checkpoint, model, clips.video_dim)
+            clips = load_split(run, split)
+            model = load_avlnet(checkpoint, video_dim=clips.video_dim)
             audio, video = embed_clips(model, clips, run.config.evaluate)
             report = retrieval_reports(audio, video, run.config.evaluate)
             filtered = rules if split in run.config.filters.splits else ()  # another set of clips, by another name

@@ -14,7 +14,7 @@ from flows.config import Config
 from flows.machinery.run import Run
 from flows.stages.train import checkpoint_folder, load_split
 from model.available import count_rivals, estimate_whole, paired_by_group
-from model.checkpoints import check_video_dim, load_avlnet
+from model.checkpoints import load_avlnet
 from model.evaluate import embed_clips
 from model.history import MODEL_FILE
 from model.metrics import rank_embeddings
@@ -97,8 +97,8 @@ def embed_left(config: Config, channels: dict[str, str]) -> Left:
     if not checkpoint.is_file():
         mend = "run `python -m flows finetune` first, or name one by --set train.init_checkpoint=PATH"
         raise ValueError(f"no checkpoint of this configuration at {checkpoint}: {mend}")
-    model, clips = load_avlnet(checkpoint), load_split(run, _SPLIT)
-    check_video_dim(checkpoint, model, clips.video_dim)
+    clips = load_split(run, _SPLIT)
+    model = load_avlnet(checkpoint, video_dim=clips.video_dim)
     named = list(zip(clips.clip_ids, clips.video_ids, strict=True))
     kept = [i for i, (clip_id, video_id) in enumerate(named) if clip_id in channels and video_id not in gone]
     if not kept:

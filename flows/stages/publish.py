@@ -65,9 +65,7 @@ def publish(
         return publish_root(run, measure, to, sign, form)
 
 
-def publish_root(
-    run: Run, measure: bool, to: tuple[str, ...], sign: Path | None, form: ExportFormat | None = None
-) -> str:
+def publish_root(run: Run, measure: bool, to: tuple[str, ...], sign: Path | None, form: ExportFormat | None) -> str:
     """The steps of `publish`, each only if there is something to do; what is sent is read back every time."""
     check_is_local(run.root)
     key = read_secret_key(sign, os.environ.get("MINISIGN_PASSWORD")) if sign is not None else None
@@ -212,7 +210,7 @@ def published_file(root: str) -> Path:
     return Path(root) / "releases" / "published.json"
 
 
-def preview(config: Config, to: tuple[str, ...] = (), form: ExportFormat | None = None) -> pd.DataFrame:
+def preview(config: Config, to: tuple[str, ...], form: ExportFormat | None) -> pd.DataFrame:
     """What `publish` would do, as a table of (what, is): nothing is written."""
     check_is_local(config.root)
     exports = exports_of(config, form)
