@@ -13,6 +13,7 @@ from datasets.devices import device_errors
 from model.avlnet import AVLNet
 from model.checkpoints import load_avlnet
 from model.data import Batch, ClipSet, padded_length
+from model.fabric import has_gpu
 from model.finite import find_spoilt
 from model.metrics import (
     best_candidates,
@@ -145,7 +146,7 @@ def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tu
     """
     name = settings.device
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if has_gpu() else "cpu"
     device = torch.device(name)
     # Torch's own default for convolutions, and that of NVIDIA's images for products, is off by 1e-3: no fp32.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False

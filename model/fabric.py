@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from torch import nn
@@ -14,6 +15,15 @@ from model.settings import TrainSettings
 
 LOG_FOLDER = "tensorboard"
 logger = logging.getLogger(__name__)
+
+
+def has_gpu() -> bool:
+    """Whether torch can use a GPU; with Lightning loaded `is_available` asks the driver alone, which may be too old."""
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError):
+        return False
+    return True
 
 
 def make_fabric(settings: TrainSettings, folder: Path) -> Fabric:
@@ -31,8 +41,9 @@ def make_fabric(settings: TrainSettings, folder: Path) -> Fabric:
             raise ValueError(
                 "train.wandb_project needs the package wandb: pip install wandb, or leave it out"
             ) from error
+    is_useless = settings.device == "auto" and torch.cuda.device_count() > 0 and not has_gpu()
     fabric = Fabric(
-        accelerator=settings.device,
+        accelerator="cpu" if is_useless else settings.device,
         devices=local_size,
         num_nodes=num_nodes,
         strategy=strategy,

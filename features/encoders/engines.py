@@ -37,12 +37,19 @@ class Engine(Protocol):
 
 
 def has_gpu() -> bool:
-    """Whether torch can use a GPU here."""
-    if not any(Path(node).exists() for node in _GPU_NODES):
-        return False
+    """Whether torch can use a GPU here; where there is no driver it is not loaded."""
+    return any(Path(node).exists() for node in _GPU_NODES) and torch_has_gpu()
+
+
+def torch_has_gpu() -> bool:
+    """Whether torch can use a GPU here: once Lightning is loaded `is_available` asks the driver alone, an old one too."""
     import torch
 
-    return torch.cuda.is_available()
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError):
+        return False
+    return True
 
 
 def choose_engine(engine: str, device: str) -> str:

@@ -16,7 +16,7 @@ from datasets.devices import NoRoomError, device_errors
 from datasets.full_batches import share_batches
 from datasets.outcomes import DeviceError
 from features.encoders.cuda_graphs import Graphs
-from features.encoders.engines import Engine, Float32, UInt8, has_bf16
+from features.encoders.engines import Engine, Float32, UInt8, has_bf16, torch_has_gpu
 
 BATCH_SIZE_CPU = 4
 BATCH_SIZE_GPU = 32
@@ -34,7 +34,7 @@ def choose_device(device: str) -> torch.device:
         ValueError: torch has no such device here.
     """
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if torch_has_gpu() else "cpu"
     try:
         return torch.empty(0, device=device).device  # "cuda" has a number now
     except (RuntimeError, AssertionError) as error:
@@ -241,7 +241,7 @@ def open_engine(network: nn.Module, device: str, precision: str, use_graphs: boo
     Raises:
         ValueError: torch has no such device here, or its GPUs differ.
     """
-    num_gpus = torch.cuda.device_count() if device == "auto" and torch.cuda.is_available() else 0
+    num_gpus = torch.cuda.device_count() if device == "auto" and torch_has_gpu() else 0
     if num_gpus <= 1:
         return TorchEngine(network, choose_device(device), precision, use_graphs)
     gpus = [choose_device(f"cuda:{number}") for number in range(num_gpus)]

@@ -7,6 +7,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from features.encoders.engines import has_gpu
 from flows.config import Config
 from flows.machinery.checks import Finding, Severity
 from flows.machinery.runners import stages_on_ray
@@ -25,7 +26,7 @@ def check_gpu(config: Config) -> Finding:
     if is_here:
         import torch
 
-        if torch.cuda.is_available():  # the driver counts its GPUs also where it is too old for torch
+        if has_gpu():  # the driver counts its GPUs also where it is too old for torch
             names = map(torch.cuda.get_device_name, range(torch.cuda.device_count()))
             return found(Severity.OK, f"{', '.join(names)}, {_versions()}")
     if asked or is_here:

@@ -160,7 +160,7 @@ def test_a_gpu_that_failed_is_asked_again_in_its_turn() -> None:
 
 
 def test_auto_opens_every_gpu_and_a_number_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch_engine, "torch_has_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch_engine, "choose_device", lambda device: device)
     monkeypatch.setattr(torch_engine, "TorchEngine", Opened)
@@ -257,6 +257,17 @@ def test_weights_cast_once_give_the_features_of_autocast_to_the_bit() -> None:
 def test_a_device_that_is_not_here_is_told() -> None:
     with pytest.raises(ValueError, match=r"device 'cuda:99' cannot be used here .*: use cpu"):
         choose_device("cuda:99")
+
+
+def test_a_gpu_that_only_the_driver_knows_of_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 12040).")
+
+    monkeypatch.setattr(engines, "_GPU_NODES", (str(tmp_path),))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # as it is once Lightning is loaded
+    monkeypatch.setattr(torch.cuda, "init", refuse)
+    assert engines.choose_engine("auto", "auto") == "openvino"
+    assert choose_device("auto").type == "cpu"
 
 
 def test_openvino_stays_on_the_cpu_of_a_machine_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ def test_a_first_checkpoint_that_is_not_there_is_an_error(config):
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(config, monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(gpus, "has_gpu", lambda: False)
     features = config.features.model_copy(update={"device": "cuda"})
     assert severity_of(gpus.check_gpu, config, features=features) is Severity.ERROR
     assert severity_of(gpus.check_gpu, config) is Severity.OK
@@ -104,7 +104,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(config, monkeypatch):
 def test_a_driver_that_is_too_old_for_torch_is_named(config, monkeypatch, tmp_path):
     (tmp_path / "version").write_text("470.256.02\n")
     monkeypatch.setattr(gpus, "_DRIVER", tmp_path / "version")
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(gpus, "has_gpu", lambda: False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)  # as the driver counts
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     asked = config.model_copy(update={"features": config.features.model_copy(update={"device": "cuda"})})

@@ -11,6 +11,7 @@ from datasets.tables import check_table, make_table
 from model.avlnet import AVLNet
 from model.data import MAX_FRAMES, padded_length
 from model.evaluate import embed_clips, evaluate, evaluation_rows
+from model.fabric import make_fabric
 from model.ranks import DIRECTIONS
 from model.settings import EvaluateSettings, TrainSettings
 from model.train import train
@@ -57,6 +58,14 @@ def test_what_is_called_fp32_has_no_tf32_in_convolutions_and_products(clips, tmp
     given = {"epochs": 1, "batch_size": 8, "embedding_dim": 16, "widths": small.NARROW, "device": "cpu"}
     train(clips, None, TrainSettings(**given), tmp_path)
     assert set(seen) == {False}
+
+
+def test_a_gpu_whose_driver_is_too_old_for_torch_is_left_alone(clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # as the driver counts
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert make_fabric(TrainSettings(), tmp_path).device.type == "cpu"
+    assert embed_clips(narrow_model(), clips, EvaluateSettings())[0].device.type == "cpu"
 
 
 def test_a_clip_comes_out_in_its_own_row(clips):
