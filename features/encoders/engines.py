@@ -42,7 +42,7 @@ def has_gpu() -> bool:
 
 
 def torch_has_gpu() -> bool:
-    """Whether torch can use a GPU here; with Lightning loaded `is_available` asks the driver alone, even one too old."""
+    """Whether torch can use a GPU; with Lightning loaded `is_available` asks the driver alone, which may be too old."""
     import torch
 
     try:
