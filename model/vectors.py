@@ -102,12 +102,11 @@ def _complete(path: str, table: pa.Table) -> pa.RecordBatch:
         table = table.append_column("attempt", pa.repeat(pa.scalar(0, pa.int32()), n))
     if "status" not in table.column_names:
         table = table.append_column("status", pa.repeat(Status.OK.value, n))
-    arrays = [table[name].combine_chunks() for name in _COLUMNS]
-    arrays = [array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array for array in arrays]
-    values_type = arrays[1].type
+    values_type = table["values"].type
     if not pa.types.is_list(values_type) or not pa.types.is_fixed_size_list(values_type.value_type):
         raise ValueError(f"{path}: values must be lists of vectors of one size, got {values_type}")
-    return pa.record_batch(arrays, names=list(_COLUMNS))
+    [batch] = table.select(_COLUMNS).combine_chunks().to_batches()
+    return batch
 
 
 def _cached_batches(path: str, cache_dir: Path) -> Iterator[pa.RecordBatch]:

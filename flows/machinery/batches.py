@@ -1,6 +1,7 @@
 """What is left to do, in how large pieces, and how one row's failure stays one row."""
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any, TypeVar
 
 import numpy as np
@@ -63,9 +64,15 @@ def may_record(run: Run, rows: pa.Table, recipes: dict[str, str]) -> bool:
     return True
 
 
-def cut_batches(todo: pa.Table, batch_size: int) -> list[pa.Table]:
-    """Disjoint batches of at most `batch_size` rows, in the order of `todo`, each of one attempt, and narrow."""
-    batches = []
+def cut_batches(todo: pa.Table, batch_size: int, num_workers: int = 1) -> list[pa.Table]:
+    """Disjoint batches in the order of `todo`, each of one attempt, and narrow.
+
+    Args:
+        todo: rows, with or without a column attempt.
+        batch_size: most rows of a batch.
+        num_workers: of this machine; batches are also small enough that each has one.
+    """
+    batch_size, batches = max(1, min(batch_size, ceil(todo.num_rows / num_workers))), []
     for attempt in pc.unique(todo["attempt"]).to_pylist() if "attempt" in todo.column_names else [None]:
         same = todo if attempt is None else todo.filter(pc.equal(todo["attempt"], attempt))
         batches += [narrow(same.slice(start, batch_size)) for start in range(0, same.num_rows, batch_size)]

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import subprocess
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.tables import add_common_columns, current_recipe, make_table, read_ok, record_run, write_part
+from datasets.tables import add_common_columns, current_recipe, make_table, read_ok, read_table, record_run, write_part
+from datasets.wide import widen
 from flows.config import Config
 from flows.machinery import stopping
 from flows.machinery.locks import hold_root
@@ -159,3 +161,13 @@ def media_table(run: Run) -> pa.Table:
     # Not Path.resolve for each: of a million videos that was half of all planning.
     paths = pc.binary_join_element_wise(str(run.config.media_root.resolve()), media["media_path"], "/")
     return pa.table({"video_id": media["video_id"], "media_path": paths, "audio_track": media["audio_track"]})
+
+
+def read_labels(run: Run, video_ids: pa.ChunkedArray) -> dict[str, list[tuple[str, int, int]]]:
+    """{video_id: (label, start_ms, end_ms) of its segments, in order of time}; of a video without segments nothing."""
+    segments = widen(read_table(run.root, "segments", ["video_id", "label", "start_ms", "end_ms"]))
+    own = segments.filter(pc.is_in(segments["video_id"], video_ids.combine_chunks())).sort_by("start_ms")
+    labels: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
+    for video_id, *span in zip(*own.to_pydict().values(), strict=True):
+        labels[video_id].append(tuple(span))
+    return labels

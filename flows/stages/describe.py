@@ -1,19 +1,16 @@
 """Clips to qualities: what each looks and sounds like, in figures that rules may use. Off unless it is asked for."""
 
 import time
-from collections import defaultdict
 from functools import lru_cache, partial
-from math import ceil
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.outcomes import OK, RowError, failed
 from datasets.settings import recipe_of
-from datasets.tables import current_recipe, read_ok, read_table
+from datasets.tables import current_recipe, read_ok
 from datasets.wide import widen
 from features.encoders.engines import num_cores
 from features.frames.decoding import decode_pieces
@@ -25,7 +22,7 @@ from flows.config import Config
 from flows.machinery.batches import TASK_OPTIONS, attempt_of, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
-from flows.machinery.run import Run, media_table, open_run
+from flows.machinery.run import Run, media_table, open_run, read_labels
 
 Row = dict[str, Any]
 _READS = ("clips", "segments", "media")
@@ -55,12 +52,12 @@ def describe_clips(run: Run) -> None:
     clips = widen(read_ok(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]))
     clips = clips.join(widen(media_table(run)), keys="video_id", join_type="left outer").sort_by("clip_id")
     todo = left_to_do(clips, run, "qualities", recipe)
-    size = min(run.config.run.clips_per_batch, max(1, ceil(todo.num_rows / num_cores())))
     if todo.num_rows:
         run.begin()
         load_models()  # before the threads ask for it
     began = time.process_time()
-    run_batches(describe_batch, cut_batches(todo, size), run, recipe, description="describe clips")
+    batches = cut_batches(todo, run.config.run.clips_per_batch, num_cores())
+    run_batches(describe_batch, batches, run, recipe, description="describe clips")
     # What `ablate` tells as the price of rules over these figures; a run that found nothing to do records nothing.
     cost = {"cpu_s_a_clip": (time.process_time() - began) / todo.num_rows} if todo.num_rows else {}
     run.record("qualities", recipe, models={name: [MODELS[name].wheel, models[name]] for name in models}, **cost)
@@ -70,12 +67,7 @@ def describe_clips(run: Run) -> None:
 @task(name="describe", **TASK_OPTIONS)
 def describe_batch(batch: pa.Table, run: Run, recipe: str) -> None:
     """Measure a batch of clips into one part."""
-    labelled = defaultdict(list)
-    segments = read_table(run.root, "segments", ["video_id", "start_ms", "end_ms", "label"])
-    own = pc.is_in(widen(segments)["video_id"], batch["video_id"].combine_chunks())
-    for row in segments.filter(own).to_pylist():
-        labelled[row["video_id"]].append((row["label"], row["start_ms"], row["end_ms"]))
-    networks, rows = load_models(), []
+    labelled, networks, rows = read_labels(run, batch["video_id"]), load_models(), []
     for clip in batch.to_pylist():
         shares = share_labels(labelled[clip["video_id"]], clip["start_ms"], clip["end_ms"], ("speech", "music"))
         keys = {"clip_id": clip["clip_id"], "video_id": clip["video_id"]}

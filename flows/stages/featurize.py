@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from math import ceil
 from typing import Any
 
 import pyarrow as pa
@@ -88,10 +87,7 @@ def compute_features(run: Run) -> None:
         missing = pa.concat_tables([left_to_do(clips, run, table, recipe) for table, recipe in recipes.items()])
         attempts = missing.group_by("clip_id").aggregate([("attempt", "max")]).rename_columns(["clip_id", "attempt"])
         todo = clips.join(attempts, keys="clip_id", join_type="inner").sort_by("clip_id")
-        most = run.config.run.clips_per_batch
-        # On this machine also small enough that every core has a batch.
-        size = most if stages_on_ray(run.config) else min(most, max(1, ceil(todo.num_rows / num_cores())))
-        batches = cut_batches(todo, size)
+        batches = cut_batches(todo, run.config.run.clips_per_batch, 1 if stages_on_ray(run.config) else num_cores())
         run_batches(featurize_batch, batches, run, source, own, recipes, description="featurize")
         if may_record(run, whole, recipes):
             for table, recipe in recipes.items():

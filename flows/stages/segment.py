@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from math import ceil
 from typing import Any
 
 import pyarrow as pa
@@ -25,10 +24,8 @@ def find_speech(run: Run) -> None:
     settings = run.config.speech
     recipe = recipe_of(settings, speech_weights_sha256(settings), current_recipe(run.root, "media"))
     todo = left_to_do(media_table(run), run, "segmentations", recipe)
-    most, workers = run.config.run.videos_per_batch, run.config.run.num_workers
-    # On this machine also small enough that every worker has a batch.
-    size = most if stages_on_ray(run.config) else max(1, min(most, ceil(todo.num_rows / workers)))
-    batches = cut_batches(todo, size)
+    num_workers = 1 if stages_on_ray(run.config) else run.config.run.num_workers
+    batches = cut_batches(todo, run.config.run.videos_per_batch, num_workers)
     run_batches(segment_batch, batches, run, recipe, description="segment videos")
     run.record("segments", recipe)
     run.record("segmentations", recipe)

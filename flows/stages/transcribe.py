@@ -1,6 +1,5 @@
 """Optional: clips to the words that are said in them, table transcripts."""
 
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -11,7 +10,7 @@ from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.settings import recipe_of
-from datasets.tables import current_recipe, read_ok, read_table
+from datasets.tables import current_recipe, read_ok
 from extract.language import base_language
 from extract.transcripts import transcribe_clip
 from extract.whisper import describe_whisper, make_transcriber
@@ -28,7 +27,7 @@ from flows.machinery.batches import (
     settle_row,
 )
 from flows.machinery.prepare import prepared
-from flows.machinery.run import Run, media_table, open_run
+from flows.machinery.run import Run, media_table, open_run, read_labels
 
 Row = dict[str, Any]
 
@@ -81,14 +80,11 @@ def transcribe_batch(batch: pa.Table, run: Run, recipe: str, language: str | Non
     settings, workers = run.config.transcripts, run.config.run.num_workers
     assert settings.model is not None
     model = make_transcriber(settings.model, max(1, num_cores() // workers), workers, settings.beam_size)
-    segments = read_table(run.root, "segments", ["video_id", "start_ms", "end_ms", "label"])
-    own = pc.is_in(segments["video_id"], batch["video_id"].combine_chunks())
-    speech: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for row in segments.filter(pc.and_(own, pc.equal(segments["label"], "speech"))).sort_by("start_ms").to_pylist():
-        speech[row["video_id"]].append((row["start_ms"], row["end_ms"]))
+    labelled = read_labels(run, batch["video_id"])
 
     def settle(clip: Row) -> Row:
-        work = partial(transcribe_clip, clip, speech[clip["video_id"]], model, base_language(language), engine)
+        speech = [(start_ms, end_ms) for label, start_ms, end_ms in labelled[clip["video_id"]] if label == "speech"]
+        work = partial(transcribe_clip, clip, speech, model, base_language(language), engine)
         lost = {"clip_id": clip["clip_id"], "video_id": clip["video_id"], "engine": engine}
         return settle_row(work, lambda outcome: {**lost, **outcome}, run.config.run)
 

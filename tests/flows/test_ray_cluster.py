@@ -26,7 +26,7 @@ ON_RAY = ("run.runner=ray", "run.videos_per_batch=1", "run.clips_per_batch=3")
 # Every batch is handed out twice; what the driver is told is all that differs.
 TWICE = (
     "import flows.stages.segment as stage; from flows.__main__ import app; cut = stage.cut_batches;"
-    "stage.cut_batches = lambda todo, size: cut(todo, size) * 2; app()"
+    "stage.cut_batches = lambda todo, *most: cut(todo, *most) * 2; app()"
 )
 
 
