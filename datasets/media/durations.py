@@ -1,6 +1,7 @@
 """How long the pictures and the sound of a file last, whatever its header says of subtitles beside them.
 
-Matroska announces one duration, that of its longest track, counted from time 0 even where the file starts before it.
+Matroska announces one duration, that of its longest track, counted from time 0 even where the file starts before it,
+and often where it starts after it.
 It and FLV's is a number that somebody wrote, maybe before all was recorded: the file may go on.
 Of ASF each stream has the whole file's duration, which libavformat counts from where the stream begins. Bare sound
 announces none: libavformat reckons it from the size of the first frames, in which somebody may be silent.
@@ -39,6 +40,8 @@ def duration_us(container: Any) -> int | None:
     if end_us is None:
         return announced
     length_us = end_us - start_us
+    if is_believed and start_us > MOST_OFF_US and container.format.name.startswith("matroska"):
+        return max(length_us, announced - start_us)
     # A file that breaks off before its announced end has not become a shorter one.
     if length_us <= announced + MOST_OFF_US if is_believed else is_bare and abs(length_us - announced) <= MOST_OFF_US:
         return announced

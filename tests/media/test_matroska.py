@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from datasets.outcomes import MediaError
 from extract.container import probe_media
 from extract.sound import read_audio
 from features.frames import decode_clip
@@ -128,6 +129,16 @@ def test_a_film_that_starts_below_time_0_is_whole(cut: tuple[int, int], tmp_path
     heard = read_audio(film_with_sound)
     assert abs(lag(clip.waveform, heard, cut[0])) <= LAG
     assert abs(lag(read_audio(path, *cut), heard, cut[0])) <= LAG
+
+
+def test_a_film_that_starts_at_hours_is_as_long_as_it_is(tmp_path: Path, film_with_sound: Path) -> None:
+    path = tmp_path / "hours.mkv"
+    ffmpeg("-i", film_with_sound, "-c", "copy", "-output_ts_offset", 36_000, path)
+    assert probe_media(path).duration_ms == pytest.approx(1000 * SECONDS, abs=50)
+    assert len(decode_clip(path).frames_2d) == SECONDS
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(MediaError, match="file breaks off"):
+        decode_clip(path)
 
 
 def test_an_index_without_its_beginning_hides_no_sound(tmp_path: Path, film_with_sound: Path) -> None:
