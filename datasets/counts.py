@@ -1,8 +1,8 @@
 """How many rows of a table came out how, without reading them again while its parts are what they were.
 
-What was counted of a large table is kept beside it in ROOT/NAME/_COUNTED.json, with a hash of the listing of the parts
-(path, size, time of change) that it was counted from. Another listing, or a file that cannot be read, and it is counted
-again; a root that nobody may write to is counted each time.
+What was counted of a large table is kept beside it in ROOT/NAME/_counts.json and its like, with a hash of the listing
+of the parts (path, size, time of change) that it was counted from. Another listing, or a file that cannot be read, and
+it is counted again; a root that nobody may write to is counted each time.
 """
 
 import hashlib

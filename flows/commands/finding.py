@@ -1,4 +1,4 @@
-"""The command that finds clips of a release."""
+"""Commands that find clips of a release: search, search-page."""
 
 import sys
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Commands that look after a root: status, report, doctor, compact, serve."""
+"""Commands that look after a root, or look at one: status, report, doctor, compact, inspect, diff, serve."""
 
 import sys
 from pathlib import Path
