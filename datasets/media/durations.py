@@ -1,7 +1,7 @@
 """How long the pictures and the sound of a file last, whatever its header says of subtitles beside them.
 
 Matroska announces one duration, that of its longest track, counted from time 0 even where the file starts before it,
-and often where it starts after it.
+and often where it starts after it; so do FLV and fragments of mp4 whose first ones are not there.
 It and FLV's is a number that somebody wrote, maybe before all was recorded: the file may go on.
 Of ASF each stream has the whole file's duration, which libavformat counts from where the stream begins. Bare sound
 announces none: libavformat reckons it from the size of the first frames, in which somebody may be silent.
@@ -15,6 +15,7 @@ from datasets.media.container import identify, read_packets
 
 _BESIDE = frozenset({"subtitle", "data"})
 _WRITTEN = frozenset({"matroska,webm", "flv"})
+_FROM_ZERO = ("matroska", "mov", "flv")
 _BARE = frozenset({"aac", "ac3", "amr", "eac3", "mp3"})
 MOST_OFF_US = 1_000_000
 """What is reckoned or said so stands unless it is off by more."""
@@ -34,13 +35,14 @@ def duration_us(container: Any) -> int | None:
     is_early = start_us < 0 and container.format.name.startswith("matroska")
     is_bare = is_bare_sound(container)
     is_believed = not (is_early or is_bare or any(stream.type in _BESIDE for stream in container.streams))
-    if announced is None or (is_believed and container.format.name not in _WRITTEN):
+    is_displaced = start_us > MOST_OFF_US and container.format.name.startswith(_FROM_ZERO)
+    if announced is None or (is_believed and not is_displaced and container.format.name not in _WRITTEN):
         return announced
     end_us = _find_end_us(None if is_bare else start_us + announced, *identify(container))
     if end_us is None:
         return announced
     length_us = end_us - start_us
-    if is_believed and start_us > MOST_OFF_US and container.format.name.startswith("matroska"):
+    if is_believed and is_displaced:
         return max(length_us, announced - start_us)
     # A file that breaks off before its announced end has not become a shorter one.
     if length_us <= announced + MOST_OFF_US if is_believed else is_bare and abs(length_us - announced) <= MOST_OFF_US:
@@ -55,11 +57,11 @@ def is_bare_sound(container: Any) -> bool:
 
 
 def last_end_us(packets: Iterable[Any]) -> int | None:
-    """Where the last of these packets of picture and sound ends; None without any."""
+    """Where the last of these packets of picture and sound ends that are shown; None without any."""
     ends = (
         (packet.pts + (packet.duration or 0)) * packet.time_base
         for packet in packets
-        if packet.pts is not None and packet.stream.type not in _BESIDE
+        if packet.pts is not None and packet.stream.type not in _BESIDE and not packet.is_discard
     )
     end_s = max(ends, default=None)
     return None if end_s is None else round(1_000_000 * end_s)

@@ -131,11 +131,18 @@ def test_a_film_that_starts_below_time_0_is_whole(cut: tuple[int, int], tmp_path
     assert abs(lag(read_audio(path, *cut), heard, cut[0])) <= LAG
 
 
-def test_a_film_that_starts_at_hours_is_as_long_as_it_is(tmp_path: Path, film_with_sound: Path) -> None:
-    path = tmp_path / "hours.mkv"
-    ffmpeg("-i", film_with_sound, "-c", "copy", "-output_ts_offset", 36_000, path)
+@pytest.mark.parametrize("ending", ["mkv", "flv"])
+def test_a_film_that_starts_at_hours_is_as_long_as_it_is(ending: str, tmp_path: Path, film_with_sound: Path) -> None:
+    path = tmp_path / f"hours.{ending}"
+    muxer = ("-output_ts_offset", 36_000, "-flvflags", "no_duration_filesize")
+    ffmpeg("-i", film_with_sound, "-c:v", "copy", "-c:a", "libmp3lame", "-ar", 44100, *muxer, path)
     assert probe_media(path).duration_ms == pytest.approx(1000 * SECONDS, abs=50)
     assert len(decode_clip(path).frames_2d) == SECONDS
+
+
+def test_a_film_that_starts_at_hours_and_breaks_off_says_so(tmp_path: Path, film_with_sound: Path) -> None:
+    path = tmp_path / "hours.mkv"
+    ffmpeg("-i", film_with_sound, "-c", "copy", "-output_ts_offset", 36_000, path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(MediaError, match="file breaks off"):
         decode_clip(path)

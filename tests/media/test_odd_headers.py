@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from extract.container import probe_media, probe_sound
+from extract.mp4 import list_boxes
 from extract.sound import audio_chunks, read_audio
 from features.frames import decode_clip
 from features.frames.sound import read_waveform
@@ -70,3 +71,14 @@ def test_a_late_stream_does_not_lengthen_an_asf_file(tmp_path: Path) -> None:
     ffmpeg("-i", picture, *late, "-c:v", "copy", "-c:a", "wmav2", path)
     assert probe_media(path).duration_ms == pytest.approx(6000, abs=50)
     assert decode_clip(path).missing_picture_ms == 0
+
+
+def test_fragments_of_which_the_first_are_not_there_are_as_long_as_the_others(tmp_path: Path) -> None:
+    picture, path = film(tmp_path / "picture.mkv", 12, *X264, "-g", 25, size=(64, 48)), tmp_path / "later.mp4"
+    fragments = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
+    ffmpeg("-i", picture, *chirp(12), "-map", 0, "-map", 1, "-c:v", "copy", "-c:a", "aac", *fragments, path)
+    content, boxes = path.read_bytes(), list_boxes(path)
+    is_gone = [i for i, box in enumerate(boxes) if box.kind in (b"moof", b"mdat")][: 2 * 4]
+    path.write_bytes(b"".join(content[box.start : box.end] for i, box in enumerate(boxes) if i not in is_gone))
+    assert probe_media(path).duration_ms == pytest.approx(8000, abs=150)
+    assert len(decode_clip(path).frames_2d) == 8
