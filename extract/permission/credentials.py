@@ -38,9 +38,9 @@ def read_reservations(path: Path) -> list[Signal]:
     try:
         with c2pa.Context(c2pa.Settings.from_dict(unverified)) as context, c2pa.Reader(path, context=context) as reader:
             manifests = json.loads(reader.json())["manifests"].values()
-    except c2pa.C2paError:
+            return list(dict.fromkeys(signal for manifest in manifests for signal in _read_assertions(manifest)))
+    except (c2pa.C2paError, ValueError, LookupError, RecursionError, OSError):
         return []
-    return list(dict.fromkeys(signal for manifest in manifests for signal in _read_assertions(manifest)))
 
 
 def _read_assertions(manifest: dict[str, Any]) -> Iterator[Signal]:
