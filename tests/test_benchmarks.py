@@ -142,3 +142,13 @@ def test_a_step_of_the_check_that_fails_leaves_the_others_theirs(tmp_path, monke
     assert found["steps"]["parity"]["found"]["resnet152"]["bf16"] == {"error": "DeviceError: cuda:0 fails"}
     assert found["steps"]["parity"]["error"].startswith("TypeError: an argument")
     assert found["holds"] == {"resnet152 in fp32": True, "no forward is another's": True}
+
+
+def test_what_loading_took_is_part_of_the_time_of_the_check(tmp_path, monkeypatch):
+    given, limits = ["--steps", "--seconds", "480", "--out", str(tmp_path / "check.json")], []
+    monkeypatch.setattr(gpu_check, "BEGIN", time.monotonic() - 100)
+    monkeypatch.setattr(sys, "argv", ["gpu_check", "--device", "cpu", "--video", "none.mp4", *given])
+    monkeypatch.setattr(gpu_check.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(gpu_check.faulthandler, "dump_traceback_later", lambda seconds, exit: limits.append(seconds))
+    gpu_check.main()
+    assert limits[0] <= 380

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu_check import BEGIN
 from benchmarks.gpu_check.judge import judge
 from benchmarks.gpu_check.media import decoding, end_to_end
 from benchmarks.gpu_check.networks import flag_race, networks, parity
@@ -58,14 +59,14 @@ def main() -> None:
     parser.add_argument("--steps", nargs="*", choices=STEPS, default=list(STEPS))
     parser.add_argument("--out", type=Path, default=Path("data/gpu_check.json"))
     given = parser.parse_args()
-    begin = time.monotonic()
-    faulthandler.dump_traceback_later(given.seconds, exit=True)  # also out of a kernel that never ends
+    # Also out of a kernel that never ends.
+    faulthandler.dump_traceback_later(max(1.0, BEGIN + given.seconds - time.monotonic()), exit=True)
     with tempfile.TemporaryDirectory() as folder:
         video = given.video
         if video is None:
             video = Path(folder) / "video.mp4"
             render(video, seconds=2 if given.quick else 20)
-        run(Place(choose_device(given.device), given.quick, video), given, begin)
+        run(Place(choose_device(given.device), given.quick, video), given, BEGIN)
     faulthandler.cancel_dump_traceback_later()
 
 
