@@ -8,6 +8,7 @@ announces none: libavformat reckons it from the size of the first frames, in whi
 """
 
 from collections.abc import Iterable
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -57,14 +58,19 @@ def is_bare_sound(container: Any) -> bool:
 
 
 def last_end_us(packets: Iterable[Any]) -> int | None:
-    """Where the last of these packets of picture and sound ends that are shown; None without any."""
-    ends = (
-        (packet.pts + (packet.duration or 0)) * packet.time_base
-        for packet in packets
-        if packet.pts is not None and packet.stream.type not in _BESIDE and not packet.is_discard
-    )
-    end_s = max(ends, default=None)
-    return None if end_s is None else round(1_000_000 * end_s)
+    """Where the last of these packets of picture and sound ends that are shown; None without any.
+
+    A packet without time, as all of a bare stream of pictures, follows the one before it.
+    """
+    ends: dict[int, Fraction] = {}
+    for packet in packets:
+        if packet.stream.type in _BESIDE or packet.is_discard or not packet.size:
+            continue
+        known, time = ends.get(packet.stream.index), packet.dts if packet.pts is None else packet.pts
+        start_s = known or Fraction(0) if time is None else time * packet.time_base
+        end_s = start_s + (packet.duration or 0) * packet.time_base
+        ends[packet.stream.index] = end_s if known is None else max(known, end_s)
+    return round(1_000_000 * max(ends.values())) if ends else None
 
 
 @lru_cache(maxsize=256)

@@ -191,6 +191,7 @@ def test_a_bare_stream_without_times_begins_at_its_beginning(tmp_path: Path, bas
     ffmpeg("-i", base, "-c:v", "libx264", "-preset", "ultrafast", "-bf", 0, "-r", 25, path)
     ffmpeg("-i", path, "-c", "copy", twin)
     assert_rows_are(path, (1320, 2320), reference_rows(twin, SIZE, (1320, 2320)))
+    assert probe_media(path).duration_ms == pytest.approx(probe_media(twin).duration_ms, abs=50)
 
 
 CODECS = {
