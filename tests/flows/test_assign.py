@@ -1,5 +1,7 @@
 """Splits from the tables of a root: pins survive growth, copies stay together, and the root proves it."""
 
+import importlib
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -199,6 +201,7 @@ def test_pins_that_are_not_there_stop_the_run(tmp_path):
 
 
 def test_scale_is_an_option_of_curate(monkeypatch):
+    importlib.import_module("flows.machinery.checks")  # else it would keep what stands in here for tests to come
     seen = []
     monkeypatch.setattr("flows.machinery.forecast.forecast_curation", lambda config: seen.append(config.splits.scale))
     monkeypatch.setattr("flows.commands.curation.show", lambda *_: None)
