@@ -1,6 +1,6 @@
 """What a device of this machine does not do is the machine's fault, whatever it was given."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from datasets.outcomes import DeviceError
@@ -12,6 +12,18 @@ none of cuDNN's ways of computing it found room to work in."""
 
 class NoRoomError(DeviceError):
     """A device has no room for what it was given: half as much may fit."""
+
+
+def has_gpu(init: Callable[[], None]) -> bool:
+    """Whether torch can use a GPU, tried by `torch.cuda.init`.
+
+    With Lightning loaded `torch.cuda.is_available` asks the driver alone, and one too old counts its GPUs, too.
+    """
+    try:
+        init()
+    except (RuntimeError, AssertionError):
+        return False
+    return True
 
 
 @contextmanager

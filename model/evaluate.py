@@ -9,11 +9,10 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from datasets.devices import device_errors
+from datasets.devices import device_errors, has_gpu
 from model.avlnet import AVLNet
 from model.checkpoints import load_avlnet
 from model.data import Batch, ClipSet, padded_length
-from model.fabric import has_gpu
 from model.finite import find_spoilt
 from model.metrics import (
     best_candidates,
@@ -146,7 +145,7 @@ def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tu
     """
     name = settings.device
     if name == "auto":
-        name = "cuda" if has_gpu() else "cpu"
+        name = "cuda" if has_gpu(torch.cuda.init) else "cpu"
     device = torch.device(name)
     # Torch's own default for convolutions, and that of NVIDIA's images for products, is off by 1e-3: no fp32.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False

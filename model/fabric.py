@@ -10,20 +10,12 @@ from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from torch import nn
 
+from datasets.devices import has_gpu
 from model.avlnet import AVLNet
 from model.settings import TrainSettings
 
 LOG_FOLDER = "tensorboard"
 logger = logging.getLogger(__name__)
-
-
-def has_gpu() -> bool:
-    """Whether torch can use a GPU; with Lightning loaded `is_available` asks the driver alone, which may be too old."""
-    try:
-        torch.cuda.init()  # type: ignore[no-untyped-call]
-    except (RuntimeError, AssertionError):
-        return False
-    return True
 
 
 def make_fabric(settings: TrainSettings, folder: Path) -> Fabric:
@@ -41,7 +33,7 @@ def make_fabric(settings: TrainSettings, folder: Path) -> Fabric:
             raise ValueError(
                 "train.wandb_project needs the package wandb: pip install wandb, or leave it out"
             ) from error
-    is_useless = settings.device == "auto" and torch.cuda.device_count() > 0 and not has_gpu()
+    is_useless = settings.device == "auto" and torch.cuda.device_count() > 0 and not has_gpu(torch.cuda.init)
     fabric = Fabric(
         accelerator="cpu" if is_useless else settings.device,
         devices=local_size,

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from datasets import devices
+
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
@@ -42,14 +44,10 @@ def has_gpu() -> bool:
 
 
 def torch_has_gpu() -> bool:
-    """Whether torch can use a GPU; with Lightning loaded `is_available` asks the driver alone, which may be too old."""
+    """Whether torch can use a GPU (`datasets.devices.has_gpu`)."""
     import torch
 
-    try:
-        torch.cuda.init()  # type: ignore[no-untyped-call]
-    except (RuntimeError, AssertionError):
-        return False
-    return True
+    return devices.has_gpu(torch.cuda.init)
 
 
 def choose_engine(engine: str, device: str) -> str:
