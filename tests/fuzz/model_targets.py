@@ -76,7 +76,7 @@ def valid_checkpoint(is_zip: bool) -> bytes:
 
 
 def read_checkpoint(content: bytes) -> None:
-    load_avlnet(put("model.pth", content))
+    load_avlnet(put("model.pth", content), video_dim=4)
 
 
 def clip(number: int) -> dict:
