@@ -125,7 +125,7 @@ def test_two_nodes_and_a_store_that_throttles_end_with_the_digests_of_one_machin
     local, cluster, store, site, tmp_path
 ):
     root, media = f"{store.bucket}/throttled", f"run.media_root={tmp_path}/media"
-    store.throttle(every=15)
+    store.throttle(every=40)
     run(cluster, command("curate", root, site, media, *ON_RAY))
     assert digests(root, CUT) == digests(local, CUT)
     (process, log), nodes = start(cluster, command("featurize", root, site, media, *ON_RAY)), set()

@@ -142,6 +142,7 @@ MODEL_TARGETS: dict[str, Target] = {
         read_checkpoint,
         (CheckpointError,),
         ("model/checkpoints.py:read_whole,load_avlnet,_sizes,_check_state,_few",),
+        num_slow=4_000,
     ),
     "pickle": Target(
         pickles(),
