@@ -75,6 +75,15 @@ def valid_checkpoint(is_zip: bool) -> bytes:
     return saved(small_state(), is_zip)
 
 
+def wrong_checkpoints() -> tuple[bytes, ...]:
+    """One of each kind that the drawn ones may miss: without its head, no layer, no floats, not finite."""
+    head, bias = "GU_video.fc.weight", "GU_video.fc.bias"
+    state, size = small_state(), small_state()[bias].shape
+    without = {key: value for key, value in state.items() if key != head}
+    wrong = ({head: torch.zeros(3)}, {bias: torch.zeros(size, dtype=torch.int64)}, {bias: torch.full(size, torch.nan)})
+    return (saved(without), *(saved(state | changed) for changed in wrong))
+
+
 def read_checkpoint(content: bytes) -> None:
     load_avlnet(put("model.pth", content), video_dim=4)
 
@@ -142,6 +151,7 @@ MODEL_TARGETS: dict[str, Target] = {
         read_checkpoint,
         (CheckpointError,),
         ("model/checkpoints.py:read_whole,load_avlnet,_sizes,_check_state,_few",),
+        wrong_checkpoints(),
         num_slow=4_000,
     ),
     "pickle": Target(
