@@ -82,9 +82,10 @@ types: setup-dev
 contract: setup-dev
 	$(BIN)/lint-imports
 
-# Two at a time, a file in one process: each process makes its fixtures and has a Prefect server of its own.
+# Three at a time, for many wait, and a file in one process: each process makes its fixtures and has a Prefect server of its own.
+# What the many processes that tests start compile is written once, whatever the environment says.
 # Without a GPU: what is equal to the bit here is so on a CPU, and docs/gpu.md has the command for what a GPU computes.
-TESTS = CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --max-worker-restart=0
+TESTS = CUDA_VISIBLE_DEVICES= PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --max-worker-restart=0
 
 test: weights weights-describe lint types contract ## lint, types, import contract and the fast tests (15 minutes at most)
 	$(TESTS) -m "not slow" $(PYTEST_ARGS)

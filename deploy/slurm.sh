@@ -20,9 +20,11 @@ if [ -z "${PREFECT_API_URL:-}" ]; then
     password="curation:$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
     export PREFECT_SERVER_API_AUTH_STRING="$password" PREFECT_API_AUTH_STRING="$password"
     export PREFECT_API_URL="http://${nodes[0]}:$((port + 1))/api"
+    export PREFECT_SERVER_ANALYTICS_ENABLED=false
     prefect server start --host "${nodes[0]}" --port "$((port + 1))" &
 fi
 
+export RAY_USAGE_STATS_ENABLED=0
 start=(ray start --block --num-cpus="${SLURM_CPUS_PER_TASK:-$(nproc)}" --num-gpus="${SLURM_GPUS_ON_NODE:-0}")
 srun --overlap --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" "${start[@]}" --head --port="$port" &
 for _ in $(seq 60); do

@@ -23,7 +23,8 @@ def keep_network(facts: list[Any], code: Path, write: Callable[[Path], object]) 
     Raises:
         OSError: nothing can be kept there.
     """
-    made_by = b"".join(file.read_bytes() for file in sorted(code.glob("*.py")))
+    files = [*sorted(code.glob("*.py")), Path(__file__).with_name("tracing.py")]
+    made_by = b"".join(file.read_bytes() for file in files)
     key = hashlib.sha256(json.dumps(facts).encode() + made_by).hexdigest()[:20]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curation-networks"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -103,20 +102,15 @@ def _read(folder: Path) -> Converted:
 
 def main(name: str, weights: str | None, folder: str) -> None:
     """Write the network and its shape, or what is wrong with it."""
-    import openvino
     import torch
 
     from features.encoders.networks import build_network
+    from features.tracing import save_traced
 
     try:
         spec, network, sha256 = build_network(name, weights)
         window = torch.from_numpy(spec.black_window)
-        with warnings.catch_warnings(), torch.no_grad():  # tracing is deprecated; exporting takes three times as long
-            warnings.simplefilter("ignore")
-            trace: Any = torch.jit.trace
-            converted = openvino.convert_model(trace(network, window, check_trace=False), example_input=window)
-        converted.reshape([1, *window.shape[1:-3], -1, -1, 3])
-        openvino.save_model(converted, Path(folder) / _FILE, compress_to_fp16=False)
+        save_traced(network, window, [1, *window.shape[1:-3], -1, -1, 3], Path(folder) / _FILE)
         shape = {field.name: getattr(spec, field.name) for field in fields(NetworkShape)}
         answer: dict[str, Any] = {"shape": shape, "sha256": sha256}
     except ValueError as error:

@@ -6,7 +6,6 @@ Architecture: Soucek and Lokoc, "TransNet V2" (2020). python -m features.quality
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from features.encoders.weights import load_into, read_weights
+from features.tracing import save_traced
 
 HEIGHT, WIDTH = 27, 48
 NETWORK_FILE = "network.xml"
@@ -120,17 +120,10 @@ def convert_apart(weights: Path, folder: Path) -> None:
 
 def main(weights: str, target: str) -> None:
     """Convert in this process."""
-    import openvino
-
     network = ShotNetwork().eval()
     load_into(network, read_weights(weights), weights)
     frames = torch.zeros(1, 60, HEIGHT, WIDTH, 3, dtype=torch.uint8)
-    with warnings.catch_warnings(), torch.no_grad():  # tracing is deprecated; exporting takes three times as long
-        warnings.simplefilter("ignore")
-        trace: Any = torch.jit.trace
-        converted = openvino.convert_model(trace(network, frames, check_trace=False), example_input=frames)
-    converted.reshape([1, -1, HEIGHT, WIDTH, 3])
-    openvino.save_model(converted, target, compress_to_fp16=False)
+    save_traced(network, frames, [1, -1, HEIGHT, WIDTH, 3], Path(target))
 
 
 if __name__ == "__main__":

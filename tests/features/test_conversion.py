@@ -79,3 +79,12 @@ def test_a_kept_network_gives_the_rows_that_it_gave(cache, monkeypatch):
     monkeypatch.setattr(conversion, "convert", None)
     again = load_encoder("efficientnet_lite0", "untrained", "openvino", "cpu")(windows)
     assert np.array_equal(first, again)
+
+
+def test_openvinos_maker_is_not_told_of_a_conversion(tmp_path, monkeypatch):
+    package = tmp_path / "packages" / "openvino_telemetry"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(f"open({str(tmp_path / 'told')!r}, 'w').close()\nraise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    path, _, _ = conversion.convert("torchvision/squeezenet1_1", "untrained", tmp_path)
+    assert path.is_file() and not (tmp_path / "told").exists()

@@ -122,6 +122,6 @@ def test_configurations_in_the_pages_are_ones(page):
 
 def test_files_that_the_pages_name_exist():
     named = re.compile(r"`((?:flows|datasets|extract|features|model|demo|configs|deploy|benchmarks|tests)/[\w./-]*\w)`")
-    for page in PAGES:
+    for page in (*PAGES, TOP / "SECURITY.md", TOP / "CONTRIBUTING.md"):
         for path in named.findall(page.read_text(encoding="utf-8")):
             assert (TOP / path).exists(), f"{page.name}: {path}"
