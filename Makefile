@@ -87,10 +87,10 @@ contract: setup-dev
 # Without a GPU: what is equal to the bit here is so on a CPU, and docs/gpu.md has the command for what a GPU computes.
 TESTS = CUDA_VISIBLE_DEVICES= PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --max-worker-restart=0
 
-test: weights weights-describe lint types contract ## lint, types, import contract and the fast tests (15 minutes at most)
+test: weights weights-describe lint types contract ## lint, types, import contract and the fast tests (8 minutes on two quiet cores)
 	$(TESTS) -m "not slow" $(PYTEST_ARGS)
 
-test-slow: weights weights-describe setup-dev setup-tensorflow setup-readers ## kills, whole demo runs, the library's own engine (40 minutes at most)
+test-slow: weights weights-describe setup-dev setup-tensorflow setup-readers ## kills, whole demo runs, the library's own engine (30 minutes on two quiet cores)
 	$(TESTS) -m slow --timeout=900 $(PYTEST_ARGS)
 
 bench: setup-dev ## every benchmark in one go, into benchmarks/results.md (QUICK=1: small sizes; MEDIA=../shared/media: those that need recordings)

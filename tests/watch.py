@@ -1,7 +1,7 @@
 """What this process does to the world outside, by Python's audit events: connections, names looked up, files written.
 
-What a library does in C++ raises no event. Processes that are started with this one's path, as those that ask the site
-are, tell of their connections themselves (`watched/sitecustomize.py`); other child processes are not seen.
+What a library does in C++ raises no event. Python processes that this one starts tell of their connections themselves
+(`watched/sitecustomize.py`); others are not seen, nor any with an environment that has neither variable below.
 """
 
 import os
@@ -48,7 +48,9 @@ sys.addaudithook(_tell)
 # From the first import on: a process that is started before a block may be used within it.
 _told_by_children = tempfile.NamedTemporaryFile("r", prefix="connections")  # noqa: SIM115 - as long as this process
 os.environ["WATCHED_CONNECTIONS"] = _told_by_children.name
-sys.path.append(str(Path(__file__).parent / "watched"))
+_WATCHED = str(Path(__file__).parent / "watched")
+sys.path.append(_WATCHED)  # those that ask the site are given this process's path
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), _WATCHED]))
 
 
 @contextmanager

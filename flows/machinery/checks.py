@@ -224,8 +224,10 @@ def check_prefect(_: Config) -> Finding:
         return found(Severity.OK, "PREFECT_API_URL is not set: a temporary server starts with work to do, in seconds")
     try:
         # A server of this command's own answers when it has started, on a machine that does much else after a minute.
-        httpx.get(f"{address}/health", timeout=httpx.Timeout(_SERVER_START_S, connect=_TIMEOUT_S)).raise_for_status()
-        answer = httpx.get(f"{address.removesuffix('/api')}/ui-settings", timeout=_TIMEOUT_S)
+        with httpx.Client(timeout=_TIMEOUT_S) as client:
+            patience = httpx.Timeout(_SERVER_START_S, connect=_TIMEOUT_S)
+            client.get(f"{address}/health", timeout=patience).raise_for_status()
+            answer = client.get(f"{address.removesuffix('/api')}/ui-settings")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         mend = "prefect server start --host 127.0.0.1, or unset PREFECT_API_URL"
         return found(Severity.ERROR, f"{address} does not answer: {error}", mend)

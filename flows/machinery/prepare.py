@@ -9,8 +9,9 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
 from prefect.exceptions import Abort
-from prefect.runtime import deployment, flow_run
+from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
 from flows.config import Config
@@ -97,4 +98,6 @@ def _skip(why: str) -> Abort:
 
 def _is_deployed() -> bool:
     """True in a run that a deployment started; not in the flows that it calls."""
-    return bool(deployment.get_id()) and not flow_run.get_parent_flow_run_id()
+    context = FlowRunContext.get()  # prefect.runtime.deployment asks the server each time in a run that has none
+    has_one = context is not None and context.flow_run is not None and context.flow_run.deployment_id is not None
+    return has_one and not flow_run.get_parent_flow_run_id()

@@ -152,7 +152,6 @@ MODEL_TARGETS: dict[str, Target] = {
         (CheckpointError,),
         ("model/checkpoints.py:read_whole,load_avlnet,_sizes,_check_state,_few",),
         wrong_checkpoints(),
-        num_slow=4_000,
     ),
     "pickle": Target(
         pickles(),

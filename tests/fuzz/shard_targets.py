@@ -85,6 +85,5 @@ SHARD_TARGETS: dict[str, Target] = {
         read_lying_shard,
         (),
         ("datasets/releases/layout.py:check_groups,read_shards,read_shard,find_video",),
-        num_slow=3_000,
     )
 }

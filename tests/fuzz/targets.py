@@ -56,8 +56,6 @@ class Target:
     """Where at least 80 % of the branches must be reached, as FILE or FILE:FUNCTION,FUNCTION."""
     always: tuple[Any, ...] = ()
     """Inputs that are read whatever is drawn."""
-    num_slow: int = 10_000
-    """Inputs of the slow tests."""
 
 
 @cache
@@ -533,7 +531,6 @@ TARGETS: dict[str, Target] = {
             "datasets/releases/seals.py:check_seals,check_files,_read_lines",
             "datasets/releases/content.py:check_content,_read_shard,_check_families,_check_splits",
         ),
-        num_slow=4_000,
     ),
     "Retry-After": Target(
         st.sampled_from(DATES).flatmap(mutated_text) | TEXT,

@@ -1,4 +1,4 @@
-"""Imported by processes that a test's process starts with its own path: they tell whom they connect to."""
+"""Imported by Python processes that a test's process starts: they tell whom they connect to."""
 
 import os
 import sys
