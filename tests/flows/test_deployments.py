@@ -81,7 +81,7 @@ def test_a_server_that_does_not_answer_stops_serve_with_its_address(monkeypatch)
 def scheduled(monkeypatch):
     """As if a deployment had started the run, at a time that the test sets."""
     found = SimpleNamespace(start=datetime.now(UTC))
-    monkeypatch.setattr(beginning.deployment, "get_id", lambda: "a-deployment")
+    monkeypatch.setattr(beginning, "_is_deployed", lambda: True)
     monkeypatch.setattr(beginning.flow_run, "get_scheduled_start_time", lambda: found.start)
     return found
 
