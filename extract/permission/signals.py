@@ -5,6 +5,8 @@ Content-Signal, IETF AIPREF's Content-Usage. What cannot be read says nothing, a
 """
 
 import json
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +26,9 @@ AI_AGENTS = (
     "meta-externalagent",
 )
 """Names by which robots.txt speaks to those who collect for training."""
+_TRAINING = {"content-signal": ("ai-train=no", "ai-train=yes"), "content-usage": ("train-ai=n", "train-ai=y")}
+"""Rules of robots.txt about training itself: what reserves it, and what allows it."""
+_RULES = frozenset({"allow", "disallow", *_TRAINING})
 MAX_LINES = 20_000
 _ANY_VIDEO = "/video.mp4"
 """ai.txt speaks of kinds of files."""
@@ -77,7 +82,7 @@ def parse_tdmrep(text: str) -> tuple[tuple[str, bool], ...]:
 
 
 def parse_groups(text: str) -> tuple[Group, ...]:
-    """Groups of robots.txt, or of ai.txt, which looks the same: RFC 9309, 2.2.1."""
+    """Groups of robots.txt, or of ai.txt, which looks the same: RFC 9309, 2.2.1. Other records end no group: 2.2.4."""
     groups: list[Group] = []
     agents: list[str] = []
     rules: list[tuple[str, str]] = []
@@ -91,7 +96,7 @@ def parse_groups(text: str) -> tuple[Group, ...]:
                 groups.append(Group(frozenset(agents), tuple(rules)))
                 agents, rules = [], []
             agents.append(value.lower())
-        elif agents:
+        elif agents and name in _RULES:
             rules.append((name, value))
     return (*groups, Group(frozenset(agents), tuple(rules)))
 
@@ -142,7 +147,7 @@ def _read_ai_txt(groups: tuple[Group, ...], path: str) -> Iterator[Signal]:
 
 
 def _read_robots(groups: tuple[Group, ...], path: str) -> Iterator[Signal]:
-    """A refusal of a collector for training; and what Content-Signal and Content-Usage say of training itself.
+    """A refusal of a collector for training, and what is said of training itself.
 
     A collector that may come in is another's: that allows us nothing.
     """
@@ -150,10 +155,19 @@ def _read_robots(groups: tuple[Group, ...], path: str) -> Iterator[Signal]:
         strongest = _strongest(_access([group for group in groups if agent in group.agents]), path)
         if strongest is not None and strongest[1]:
             yield Signal("robots.txt", True, f"{agent}: {strongest[0]}")
-    words = {"content-signal": ("ai-train=no", "ai-train=yes"), "content-usage": ("train-ai=n", "train-ai=y")}
     for group in groups:
-        for name, value in group.rules if group.agents & {"*", *AI_AGENTS} else ():
-            said = {word.replace(" ", "").lower() for word in value.replace(";", ",").split(",")}
-            no, yes = words.get(name, ("", ""))
-            if no in said or yes in said:
-                yield Signal("robots.txt", no in said, f"{name}: {value}")
+        if group.agents & {"*", *AI_AGENTS}:
+            for name in _TRAINING:
+                yield from _read_training(group, name, path)
+
+
+def _read_training(group: Group, name: str, path: str) -> list[Signal]:
+    """What a group's rules of one name say of training; a pattern of paths may stand first, and the longest counts."""
+    no, yes = _TRAINING[name]
+    found: dict[int, list[Signal]] = defaultdict(list)
+    for value in [value for rule, value in group.rules if rule == name]:
+        pattern, told = value.split(maxsplit=1) if re.match(r"[/*]\S*\s", value) else ("/", value)
+        said = {word.replace(" ", "").lower() for word in told.replace(";", ",").split(",")}
+        if (no in said or yes in said) and matches(pattern, path):
+            found[len(pattern)].append(Signal("robots.txt", no in said, f"{name}: {value}"))
+    return found[max(found, default=0)]

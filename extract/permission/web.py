@@ -59,7 +59,7 @@ class Web:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TransientError("network", type(error).__name__) from error
         self._check(response)
-        text = bytes(body[:max_bytes]).decode(errors="replace")
+        text = bytes(body[:max_bytes]).decode("utf-8-sig", errors="replace")
         return Answer(response.status_code, text, response.headers.get("ETag"))
 
     def _check(self, response: Any) -> None:

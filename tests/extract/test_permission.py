@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import pytest
 
 from datasets.outcomes import TransientError
@@ -163,6 +164,11 @@ RESERVED, ALLOWED, SILENT = True, False, None
         ("robots", "User-agent: *\nContent-Signal: search=yes, ai-train=no\nAllow: /", RESERVED),
         ("robots", "User-agent: *\nContent-Signal: ai-train=yes", ALLOWED),
         ("robots", "User-agent: *\nContent-Usage: train-ai=n", RESERVED),
+        ("robots", "User-agent: *\nDisallow:\nCrawl-delay:\nAllow: /", SILENT),
+        ("robots", "User-agent: GPTBot\nSitemap: http://host/map.xml\nUser-agent: Other\nDisallow: /", RESERVED),
+        ("robots", "User-agent: *\nContent-Usage: train-ai=y\nContent-Usage: /watch search=y, train-ai=n", RESERVED),
+        ("robots", "User-agent: *\nContent-Usage: train-ai=n\nContent-Usage: /watch train-ai=y", ALLOWED),
+        ("robots", "User-agent: *\nContent-Usage: /blog train-ai=n", SILENT),
         ("robots", "<html>not found</html>", SILENT),
         ("ai_txt", "User-Agent: *\nDisallow: *.mp4", RESERVED),
         ("ai_txt", "User-Agent: *\nDisallow: /\nAllow: *.mp4", RESERVED),
@@ -197,3 +203,11 @@ def test_a_host_that_does_not_answer_is_transient_trouble_without_its_address():
         Web(timeout_s=1).get("http://127.0.0.1:9/?key=SECRET")
     assert caught.value.reason == "network"
     assert "SECRET" not in str(caught.value)
+
+
+def test_a_file_may_begin_with_a_mark_of_its_encoding(monkeypatch):
+    robots = httpx.Response(200, stream=httpx.ByteStream(b"\xef\xbb\xbfUser-agent: GPTBot\nDisallow: /"))
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: robots))
+    monkeypatch.setattr(httpx, "Client", lambda **_: client)
+    text = Web(timeout_s=5).get("http://host/robots.txt").text
+    assert [signal.is_reserved for signal in HostSignals(robots=parse_groups(text)).at("/")] == [True]
