@@ -206,9 +206,15 @@ class Pacer:
         self._open_until = self._now() + timedelta(seconds=min(pause_s, self._settings.max_breaker_s))
 
     def finish_time(self, num_videos: int) -> datetime:
-        """Forecast: when so many more videos will have been asked for at this pace."""
-        begin = self.open_until or self._now()
-        return begin + timedelta(seconds=num_videos * HOUR_S / self._settings.max_videos_per_hour)
+        """Forecast: when so many more videos will have been asked for at this pace, and within each day's requests."""
+        begin, limit = self.open_until or self._now(), self._settings.max_per_day
+        a_video = timedelta(hours=1) / self._settings.max_videos_per_hour
+        finish = begin + num_videos * a_video
+        if limit is None:
+            return finish
+        num_days, num_before = divmod(self._num_requests.get(f"{begin:%F}", 0) + num_videos - 1, limit)
+        last_day = begin.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=num_days)
+        return max(finish, last_day + (num_before + 1) * a_video) if num_days > 0 else finish
 
     def save(self) -> None:
         """Write what was spent; call it at the end of a run."""

@@ -208,6 +208,15 @@ def test_forecast_counts_the_pause(tmp_path: Path, clock: Clock) -> None:
     assert pacer.finish_time(1000) == clock.now() + timedelta(hours=6)
 
 
+def test_forecast_counts_the_days_that_a_daily_limit_takes(tmp_path: Path, clock: Clock) -> None:
+    pacer = start(tmp_path, clock, max_per_day=100, max_videos_per_hour=100)
+    today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    assert pacer.finish_time(100) == clock.now() + timedelta(hours=1)
+    pacer.acquire()
+    assert pacer.finish_time(99) == clock.now() + timedelta(hours=0.99)
+    assert pacer.finish_time(249) == today + timedelta(days=2, hours=0.5)
+
+
 def test_switched_off_it_neither_waits_nor_writes(tmp_path: Path, clock: Clock) -> None:
     pacer = start(tmp_path, clock, enabled=False)
     for _ in range(1000):
