@@ -10,7 +10,7 @@ if another stream appears, the file is opened again, and all of it looked at.
 
 import io
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from itertools import pairwise
@@ -25,13 +25,13 @@ from av.codec.hwaccel import HWAccel
 
 from datasets.media.containers import NOT_OPENED, PICTURE_BRANDS, SAFETY
 from datasets.media.ogg_chains import find_links
+from datasets.media.packet_times import timed
 from datasets.outcomes import DeviceError, MediaError, ran_out
 
 OPEN_TIMEOUT_S = 60.0
 MediaFault = av.FFmpegError
 """What PyAV raises where a file cannot be read on."""
 _NAMED_LATE = frozenset({"mpegts", "mpeg", "flv"})
-_ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350, 0, 0, 0)
 _GENPTS = 0x1
 """Of libavformat, set by PyAV and not by ffmpeg: H.264 in AVI would have the times of the packets behind."""
 _MOST_BYTES = 1 << 30
@@ -139,24 +139,10 @@ def demux(container: Any, *streams: Any) -> Iterator[Any]:
     with suppress(IndexError):  # at the end PyAV 18 looks for streams that appeared while it read
         links = links_of(container)
         if len(links) < 2:
-            packets = container.demux(*streams)
-            yield from packets if container.format.name != "aac" else _timed(packets)
+            yield from timed(container, container.demux(*streams))
             return
         for start, end in pairwise([*links, inf]):
             yield from _demux_link(container, streams, start, end)
-
-
-def _timed(packets: Iterable[Any]) -> Iterator[Any]:
-    """Packets of bare AAC from its beginning on: libavformat counts all by the first one's rate, each tells its own."""
-    end = 0
-    for packet in packets:
-        if packet.size:
-            head = bytes(memoryview(packet)[:7])
-            rate = _ADTS_RATES[head[2] >> 2 & 15]
-            packet.pts = packet.dts = end
-            packet.duration = round(1024 * (1 + (head[6] & 3)) / (rate * packet.time_base)) if rate else packet.duration
-            end += packet.duration
-        yield packet
 
 
 def links_of(container: Any) -> tuple[float, ...]:

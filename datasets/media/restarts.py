@@ -79,6 +79,8 @@ class _Stretch:
         self.first: dict[int, int] = {}
         """By stream, the number of its first packet."""
         self.start_s, self.end_s = float("inf"), float("-inf")
+        self.num_of_older = 0
+        """Packets of an older clock that come among its own."""
 
 
 @lru_cache(maxsize=256)
@@ -144,10 +146,26 @@ def _stretches(packets: Iterable[tuple[int, float, float]], times: Mapping[int, 
                 stretches.append(_Stretch())
             at = current[index] = len(stretches) - 1
         last_s[index] = dts_s
+        newest = stretches[-1]
+        newest.num_of_older += at < len(stretches) - 1
         stretch = stretches[at]
         stretch.first.setdefault(index, number)
         stretch.start_s, stretch.end_s = min(stretch.start_s, start_s), max(stretch.end_s, end_s)
-    return stretches
+    return list(_joined(stretches))
+
+
+def _joined(stretches: Iterable[_Stretch]) -> Iterator[_Stretch]:
+    """The stretches, without those of one stream while others go on as before: what it has there is stored twice."""
+    kept: _Stretch | None = None
+    for stretch in stretches:
+        if kept is not None and stretch.num_of_older > CONFIRMING:
+            kept.start_s, kept.end_s = min(kept.start_s, stretch.start_s), max(kept.end_s, stretch.end_s)
+            continue
+        if kept is not None:
+            yield kept
+        kept = stretch
+    if kept is not None:
+        yield kept
 
 
 def _is_dense(times_s: Sequence[float], number: int) -> bool:

@@ -13,6 +13,7 @@ from extract.sound import audio_chunks, read_audio
 from features.frames import decode_clip
 from features.frames.sound import read_waveform
 from tests.media.render import X264, ffmpeg, film, grey, reference_rows
+from tests.media.test_cut_sound import lag
 from tests.media.test_sound import chirp, misfit
 
 WRAP_S = 2**33 / 90_000
@@ -65,6 +66,26 @@ def test_stretches_of_several_clocks_follow_one_another(name: str, tmp_path: Pat
         rows = [grey(reference_rows(whole, (160, 96), (cut[0] + off, cut[1] + off))[0]) for off in range(-160, 161, 40)]
         assert min(np.abs(grey(clip.frames_2d)[0] - row[0]).mean() for row in rows) < 5
         assert len(clip.frames_3d) in (36, 37)
+
+
+def test_a_rate_that_changes_with_the_clock_costs_no_time(tmp_path: Path, whole: Path) -> None:
+    path, rates = tmp_path / "rates.ts", (22050, 48000, 22050)
+    pieces = [("-ss", 4 * i, "-t", 4, "-i", whole, *X264, "-ar", rate, "-c:a", "aac") for i, rate in enumerate(rates)]
+    path.write_bytes(b"".join(ffmpeg(*piece, "-f", "mpegts", "-") for piece in pieces))
+    priming_ms = 1000 * sum(1024 / rate for rate in rates)
+    assert probe_media(path).duration_ms == pytest.approx(12_000 + priming_ms, abs=100)
+    with audio_chunks(path) as chunks:
+        found = np.concatenate(list(chunks))
+    assert chunks.describe() is None
+    assert 0 <= lag(found[144_000:168_000], read_audio(whole), 9000) <= 16 * (priming_ms + 50)
+
+
+def test_sound_that_overlaps_where_recordings_meet_is_no_new_clock(tmp_path: Path, whole: Path) -> None:
+    path, sound_ends = tmp_path / "overlap.ts", ("-af", "apad=pad_dur=0.3", "-c:a", "mp2")
+    pieces = [("-ss", 4 * i, "-t", 4, "-i", whole, *X264, *sound_ends, "-output_ts_offset", 4 * i) for i in range(2)]
+    path.write_bytes(b"".join(ffmpeg(*piece, "-f", "mpegts", "-") for piece in pieces))
+    assert probe_media(path).duration_ms == pytest.approx(8300, abs=100)
+    assert len(decode_clip(path, 5000, 7000).frames_2d) == 2
 
 
 def test_many_links_of_opus_add_nothing_of_their_own(tmp_path: Path, whole: Path) -> None:

@@ -1,0 +1,52 @@
+"""When packets begin, where libavformat guesses it and they or their container know better."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+_ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350, 0, 0, 0)
+
+
+def timed(container: Any, packets: Iterable[Any]) -> Iterator[Any]:
+    """Packets of an open file, from wherever it is read on, at their times; of bare AAC from its beginning on."""
+    match container.format.name:
+        case "aac":
+            return _counted(packets)
+        case "mpegts":
+            return _unguessed(packets)
+    return iter(packets)
+
+
+def _counted(packets: Iterable[Any]) -> Iterator[Any]:
+    """Bare AAC, of which libavformat counts all packets by the first one's rate."""
+    end = 0
+    for packet in packets:
+        if packet.size:
+            packet.pts = packet.dts = end
+            packet.duration = _ticks_of_aac(packet) or packet.duration
+            end += packet.duration
+        yield packet
+
+
+def _unguessed(packets: Iterable[Any]) -> Iterator[Any]:
+    """MPEG-TS, which tells one time for several frames of sound: libavformat counts AAC by the rate it had at first."""
+    off: defaultdict[int, int] = defaultdict(int)
+    for packet in packets:
+        index = packet.stream_index
+        if packet.pos is not None:  # a time of the file's own
+            off[index] = 0
+        if off[index] and packet.pts is not None:
+            packet.pts = packet.dts = packet.pts + off[index]
+        if packet.size and packet.stream.codec_context is not None and packet.stream.codec_context.name == "aac":
+            ticks = _ticks_of_aac(packet)
+            if ticks and abs(ticks - packet.duration) > 1:
+                off[index] += ticks - packet.duration
+                packet.duration = ticks
+        yield packet
+
+
+def _ticks_of_aac(packet: Any) -> int:
+    """How long a packet of AAC lasts by its own header; 0 where it has none."""
+    head = bytes(memoryview(packet)[:7])
+    rate = _ADTS_RATES[head[2] >> 2 & 15] if len(head) == 7 and head[0] == 255 and head[1] >= 240 else 0
+    return round(1024 * (1 + (head[6] & 3)) / (rate * packet.time_base)) if rate else 0
