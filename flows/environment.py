@@ -10,10 +10,6 @@ DEFAULTS = {
     # A cold temporary server has taken 80 s; Prefect's own 20 s end in a failed first run.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-    # Libraries tell their makers of each use unless they are told not to.
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
     # The commands print their own progress; Prefect's line per task would bury it.
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",

@@ -149,6 +149,31 @@ def test_what_tells_openvinos_maker_of_each_use_is_in_no_environment():
     assert "openvino-telemetry" not in read_pins("", "gpu", *GROUPS, "dev", "audit", "tensorflow", "readers")
 
 
+def test_what_our_doors_load_tells_nobody_and_writes_nothing_at_home(tmp_path):
+    """onnxruntime, for one, numbers each machine there, and tells its maker of each use from then on."""
+    home, temporary = tmp_path / "home", tmp_path / "temporary"
+    home.mkdir()
+    temporary.mkdir()
+    switches = ("DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in switches}
+    subprocess.run(
+        [sys.executable, "-c", "import extract.whisper, onnxruntime, faster_whisper, huggingface_hub"],
+        check=True,
+        cwd=TOP,
+        env=environment | {"HOME": str(home), "TMPDIR": str(temporary)},
+    )
+    assert not [*home.iterdir(), *temporary.iterdir()]
+
+
+def test_every_prefect_server_that_we_name_is_started_without_telling_its_makers():
+    pages = [TOP / "README.md", TOP / "compose.yaml", *(TOP / "docs").glob("*.md"), *(TOP / "deploy").iterdir()]
+    for path in [*pages, *(TOP / "flows").rglob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        for start in re.finditer(r"prefect(\", \"| )server(\", \"| )start", text):
+            near = text[max(start.start() - 250, 0) : start.end() + 500 * ("," in start[0])]
+            assert "PREFECT_SERVER_ANALYTICS_ENABLED" in near, f"{path.name}: {start[0]}"
+
+
 def test_every_environment_is_installed_by_hash():
     recipes = ((TOP / "Makefile").read_text() + (TOP / "Dockerfile").read_text()).replace("\\\n", " ")
     installed = [line for line in recipes.splitlines() if re.search(r"\b(pip|uv) (install|sync)\b", line)]

@@ -60,7 +60,9 @@ class Worker:
         """
         deadline = step.turn.deadline + 2 * GRACE_S  # a process that was stopped hears no alarm
         try:
-            self._connection.send(((dict(os.environ), Path.cwd(), list(sys.path)), step))
+            # yt-dlp runs deno, which would keep a cache in the user's home, and take packages from there.
+            environment = {**os.environ, "DENO_DIR": os.devnull}
+            self._connection.send(((environment, Path.cwd(), list(sys.path)), step))
             if self._connection.poll(max(deadline - time.monotonic(), 0)):
                 found: Answer = self._connection.recv()
                 return found

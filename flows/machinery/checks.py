@@ -23,7 +23,7 @@ from flows.config import Config, ConfigError
 from flows.machinery.forecast import forecast_curation
 from flows.machinery.places import nearest_folder, why_not_writable
 from flows.machinery.runners import stages_on_ray
-from flows.machinery.server import server_address
+from flows.machinery.server import START_A_SERVER, server_address
 
 _TIMEOUT_S = 20
 _SERVER_START_S = 180
@@ -200,11 +200,15 @@ def check_s3(config: Config) -> Finding:
         return found(severity, "s3fs is not installed: nothing on s3:// can be used", "make setup-s3")
     from botocore.session import get_session
 
-    credentials = get_session().get_credentials()
+    session, severity = get_session(), _severity_where_used("s3", config)
+    is_used = severity is Severity.ERROR or config.root.startswith("s3://")
+    if not is_used:  # 169.254.169.254 is asked for a machine's role, and need not be a cloud's
+        session.get_component("credential_provider").remove("iam-role")
+    credentials = session.get_credentials()
     if credentials is None:
         mend = "aws configure, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        severity = _severity_where_used("s3", config)
-        return found(severity, "none: publish --to s3://… and roots on S3 cannot be used", mend)
+        told = "none" if is_used else "none in variables and files"
+        return found(severity, f"{told}: publish --to s3://… and roots on S3 cannot be used", mend)
     return found(Severity.OK, f"there, by {credentials.method}")
 
 
@@ -229,7 +233,7 @@ def check_prefect(_: Config) -> Finding:
             client.get(f"{address}/health", timeout=patience).raise_for_status()
             answer = client.get(f"{address.removesuffix('/api')}/ui-settings")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        mend = "prefect server start --host 127.0.0.1, or unset PREFECT_API_URL"
+        mend = f"{START_A_SERVER} --host 127.0.0.1, or unset PREFECT_API_URL"
         return found(Severity.ERROR, f"{address} does not answer: {error}", mend)
     # A second server takes PREFECT_API_URL of its environment for its pages, which then show the first one's runs.
     asked = answer.json().get("api_url") if answer.is_success else None
@@ -268,7 +272,7 @@ def check_runner(config: Config) -> Finding:
         told = 'run.runner = "ray" needs a Prefect server that every node reaches, and PREFECT_API_URL is not set'
         # Whoever reaches a server without a password can start runs.
         mend = (
-            "export PREFECT_SERVER_API_AUTH_STRING=admin:PASSWORD, prefect server start --host 0.0.0.0, then on every "
+            f"export PREFECT_SERVER_API_AUTH_STRING=admin:PASSWORD, {START_A_SERVER} --host 0.0.0.0, then on every "
             "node export PREFECT_API_AUTH_STRING=admin:PASSWORD PREFECT_API_URL=http://THIS_MACHINE:4200/api"
         )
         return found(Severity.ERROR, told, mend)

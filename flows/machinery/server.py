@@ -27,6 +27,8 @@ _CHEAP = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
 _END_S = 5
+START_A_SERVER = "PREFECT_SERVER_ANALYTICS_ENABLED=false prefect server start"
+"""What a person types; without the switch the server, its pages and its clients tell Prefect's makers of their use."""
 
 
 def server_address() -> str | None:

@@ -17,6 +17,7 @@ from datasets.wheels import CHECKOUT
 from flows.config import Config, ConfigError, When
 from flows.machinery.doctor import require
 from flows.machinery.prepare import EXTRACTORS_VARIABLE
+from flows.machinery.server import START_A_SERVER
 from flows.scheduled.daily import curate_daily, pipeline_with_pages, publish_when_enough
 from flows.scheduled.housekeeping import housekeeping
 from flows.stages.availability import check_availability
@@ -43,7 +44,7 @@ def serve_deployments(config: Config) -> None:
         ConfigError: no Prefect server is named, or it does not answer.
     """
     if not os.environ.get("PREFECT_API_URL"):
-        mend = "start one by `prefect server start --host 127.0.0.1`, and set PREFECT_API_URL=http://127.0.0.1:4200/api"
+        mend = f"start one by `{START_A_SERVER} --host 127.0.0.1`, and set PREFECT_API_URL=http://127.0.0.1:4200/api"
         raise ConfigError(f"serve needs a Prefect server, and PREFECT_API_URL is not set: {mend}")
     require("housekeeping", config)
     # What a run may import is said here, by the configuration's file, and not by the parameters of the run.

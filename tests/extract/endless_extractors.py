@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from yt_dlp.extractor.common import InfoExtractor
+from yt_dlp.extractor.youtube.jsc._director import initialize_jsc_director
 
 
 def loop() -> None:
@@ -49,6 +50,9 @@ class EndlessIE(InfoExtractor):  # type: ignore[misc]
             KINDS[video_id]()
         if video_id == "surprise000":
             raise ZeroDivisionError("a surprise of the extractor")
+        if video_id == "program0000":  # as yt-dlp runs YouTube's
+            solvers = initialize_jsc_director(self).providers
+            solvers["Deno"]._run_deno("console.log(1)", solvers["Deno"]._DENO_BASE_OPTIONS)
         piece = {"url": "http://127.0.0.1:9/piece", "duration": 2.0}
         number = 60_000 if video_id == "formats0000" else 1
         pieces = [piece] * (300_000 if video_id == "segments000" else 1)

@@ -99,6 +99,12 @@ def test_a_surprise_is_told_with_its_traceback_and_the_next_video_is_asked_for()
     assert check_video("ordinary000", SOURCE, PATIENT)["status"] == "ok"
 
 
+def test_what_the_engine_runs_for_the_site_keeps_nothing_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert check_video("program0000", SOURCE, PATIENT)["status"] == "ok"
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_worker_ends_with_whoever_started_it_and_ended_before_hearing_that_it_is_ready():
     ours, theirs = Pipe()
     with theirs:

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 from typer.testing import CliRunner
 
 from datasets.tables import record_run
@@ -154,6 +155,22 @@ def test_credentials_are_found_and_never_shown(config, monkeypatch):
     findings = [checks.check_hub(config), checks.check_s3(config)]
     assert [finding.severity for finding in findings] == [Severity.OK, Severity.OK]
     assert "planted" not in repr(findings)
+
+
+def test_a_machines_own_role_is_asked_for_only_where_s3_is_used(config, monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_EC2_METADATA_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    asked = []
+
+    def refuse(_, request):
+        asked.append(request.url)
+        raise ConnectTimeoutError(endpoint_url=request.url)
+
+    monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", refuse)
+    assert severity_of(checks.check_s3, config) is Severity.WARNING and not asked
+    assert severity_of(checks.check_s3, config.model_copy(update={"root": "s3://bucket/root"})) is Severity.WARNING
+    assert asked
 
 
 PLACES = (
