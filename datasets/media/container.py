@@ -23,6 +23,7 @@ import av.filter
 import av.sidedata.sidedata
 from av.codec.hwaccel import HWAccel
 
+from datasets.media.avi_chunks import find_damage
 from datasets.media.containers import NOT_OPENED, PICTURE_BRANDS, SAFETY
 from datasets.media.ogg_chains import find_links
 from datasets.media.packet_times import timed
@@ -32,6 +33,8 @@ OPEN_TIMEOUT_S = 60.0
 MediaFault = av.FFmpegError
 """What PyAV raises where a file cannot be read on."""
 _NAMED_LATE = frozenset({"mpegts", "mpeg", "flv"})
+_LEAST_INDEXED = 8
+"""Packets: libavformat puts the first ones that it reads into the index of an AVI that has none."""
 _GENPTS = 0x1
 """Of libavformat, set by PyAV and not by ffmpeg: H.264 in AVI would have the times of the packets behind."""
 _MOST_BYTES = 1 << 30
@@ -72,6 +75,7 @@ def open_media(path: str | Path, decoder: str = "cpu") -> Iterator[Any]:
                 container.close()
                 container = whole
         with container:
+            _check_avi(container)
             yield container
     except MediaFault as error:
         if ran_out(error):
@@ -109,6 +113,17 @@ def _may_have_late_streams(container: Any) -> bool:
     if container.format.name not in _NAMED_LATE or (container.streams.video and container.streams.audio):
         return False
     return _has_late_streams(*identify(container))
+
+
+def _check_avi(container: Any) -> None:
+    """MediaError for a damaged AVI that has no index: nothing says when is seen and heard what lies behind."""
+    if container.format.name != "avi" or sum(len(s.index_entries) for s in container.streams) >= _LEAST_INDEXED:
+        return
+    if (damage := find_damage(*identify(container))) is not None:
+        name = Path(container.name).name
+        raise MediaError(
+            "decode_failed", f"{name} is damaged at byte {damage}, and no index says when the rest is shown"
+        )
 
 
 def identify(container: Any) -> tuple[str, int, int]:

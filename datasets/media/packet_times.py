@@ -1,8 +1,11 @@
 """When packets begin, where libavformat guesses it and they or their container know better."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+from datasets.media.avi_chunks import CHUNK_HEAD
 
 _ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350, 0, 0, 0)
 
@@ -14,6 +17,8 @@ def timed(container: Any, packets: Iterable[Any]) -> Iterator[Any]:
             return _counted(packets)
         case "mpegts":
             return _unguessed(packets)
+        case "avi":
+            return _indexed(packets)
     return iter(packets)
 
 
@@ -42,6 +47,25 @@ def _unguessed(packets: Iterable[Any]) -> Iterator[Any]:
             if ticks and abs(ticks - packet.duration) > 1:
                 off[index] += ticks - packet.duration
                 packet.duration = ticks
+        yield packet
+
+
+def _indexed(packets: Iterable[Any]) -> Iterator[Any]:
+    """AVI, of which libavformat counts the packets that it finds: behind damage the index says how many are lost."""
+    lost: defaultdict[int, int] = defaultdict(int)
+    units: dict[int, int] = {}
+    for packet in packets:
+        index, entries = packet.stream_index, packet.stream.index_entries
+        if packet.dts is not None and packet.pos is not None:
+            chunk = packet.pos - CHUNK_HEAD
+            at = bisect_left(entries, chunk, key=lambda entry: entry.pos)
+            if at < len(entries) and entries[at].pos == chunk:
+                # Of sound the index may count bytes, and the packets blocks of them.
+                unit = units.setdefault(index, entries[at].timestamp // packet.dts) if packet.dts > 0 else 1
+                lost[index] = max(0, entries[at].timestamp // max(1, unit) - packet.dts)
+        if lost[index] and packet.dts is not None:
+            packet.dts += lost[index]
+            packet.pts = None if packet.pts is None else packet.pts + lost[index]
         yield packet
 
 
