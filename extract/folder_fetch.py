@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -15,7 +14,7 @@ from datasets.numbers import read_number
 from datasets.outcomes import OK, MediaError, TransientError, failed, ran_out
 from extract.container import probe_media
 from extract.folder import open_folder, read_beside, read_rows
-from extract.media_store import DiskFullError, check_room, media_path, prepare_media_root, remove_media
+from extract.media_store import DiskFullError, check_room, media_path, partial_path, prepare_media_root, remove_media
 from extract.selection import SelectionSettings, select, select_by_speech
 from extract.site.metadata import clean_metadata
 from extract.site.rows import Row, make_media, make_video
@@ -102,8 +101,9 @@ def _bring(name: str, path: Path, source: SourceSettings, download: DownloadSett
     fs, base = fsspec.core.url_to_fs(source.folder or "")
     original = f"{str(base).rstrip('/')}/{name}"
     path.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        partial = Path(folder, path.name)
+    partial = partial_path(path.parents[1], path.stem, name)
+    partial.unlink(missing_ok=True)
+    try:
         if is_local(fs) and not source.copy_files:
             partial.symlink_to(Path(original).resolve(strict=True))
         else:
@@ -113,6 +113,8 @@ def _bring(name: str, path: Path, source: SourceSettings, download: DownloadSett
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
         partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_metadata(name: str, folder: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,12 @@ def keep_network(facts: list[Any], code: Path, write: Callable[[Path], object]) 
     with (folder / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / key).is_dir():
-            with tempfile.TemporaryDirectory(dir=folder) as new:
-                write(Path(new))
-                Path(new).rename(folder / key)
+            new = folder / f"{key}.part"
+            shutil.rmtree(new, ignore_errors=True)  # what a process left that was killed
+            new.mkdir()
+            try:
+                write(new)
+                new.rename(folder / key)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
     return folder / key

@@ -6,6 +6,7 @@ what is written is whole or absent. A thread that was there before the signal se
 signal's handler may wait for what the interrupted code holds.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from uuid import UUID
 
@@ -93,6 +95,10 @@ def _watch(told: int) -> None:
                 for kill in (os.killpg, os.kill):  # most lead a group of what they started
                     with suppress(ProcessLookupError):
                         kill(int(child), signal.SIGKILL)
+    for held in gc.get_objects():  # of batches that go on, such as a video's sound
+        if type(held) is TemporaryDirectory:
+            with suppress(OSError):
+                held.cleanup()
     os._exit(128 + signal.SIGINT)
 
 

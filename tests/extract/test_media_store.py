@@ -1,5 +1,8 @@
 """Names, records and room of media files."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,8 @@ from extract.media_store import (
     remove_media,
 )
 from extract.mp4 import IncompleteMediaError
+
+TOP = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("video_id", ["", "../x", "a/b", "a.b", "x" * 65, "a\nb", "ａ"])
@@ -101,3 +106,29 @@ def test_text_is_no_media(head: bytes, tmp_path: Path) -> None:
     path.write_bytes(head)
     with pytest.raises(IncompleteMediaError, match="not a media file"):
         check_media_start(path)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fsspec.implementations.local import LocalFileSystem
+from extract import folder_fetch
+from extract.sources import SourceSettings
+def copy(self, original, partial):
+    Path(partial).write_bytes(bytes(9))
+    os.kill(os.getpid(), signal.SIGKILL)
+LocalFileSystem.get_file = copy
+source = SourceSettings(name="folder", folder=sys.argv[1], copy_files=True)
+download = folder_fetch.DownloadSettings(min_free_bytes=0)
+folder_fetch._bring("film.mp4", folder_fetch.media_path(sys.argv[2], "abc"), source, download)
+"""
+
+
+def test_what_a_killed_copy_left_goes_with_the_video(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(bytes(9))
+    (media_root := tmp_path / "media").mkdir()
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(media_root)], cwd=TOP, check=False)
+    left = [path for path in media_root.rglob("*") if path.is_file()]
+    assert done.returncode == -signal.SIGKILL and len(left) == 1
+    remove_media(media_root, "abc")
+    assert not left[0].exists()

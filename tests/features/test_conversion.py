@@ -1,6 +1,10 @@
 """A network is converted once a machine, whoever asks and however often; what is kept is whole or not there."""
 
+import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,3 +92,22 @@ def test_openvinos_maker_is_not_told_of_a_conversion(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     path, _, _ = conversion.convert("torchvision/squeezenet1_1", "untrained", tmp_path)
     assert path.is_file() and not (tmp_path / "told").exists()
+
+
+KILLED = """
+import os, signal
+from features.encoders import conversion
+def write(name, weights, folder):
+    (folder / "network.bin").write_bytes(bytes(9))
+    os.kill(os.getpid(), signal.SIGKILL)
+conversion.convert = write
+with conversion.converted("net", None):
+    pass
+"""
+
+
+def test_what_a_killed_conversion_left_goes_with_the_next(cache, written):
+    done = subprocess.run([sys.executable, "-c", KILLED], cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == -signal.SIGKILL and list(cache.glob("*/network.bin"))
+    assert ask() == "net"
+    assert not list(cache.glob("*/network.bin")) and len(list(cache.iterdir())) == 2  # the network, and its lock

@@ -17,7 +17,7 @@ __all__ = ["prepared"]  # the fixture: a root of six clips
 TOP = Path(__file__).parents[2]
 # A batch that nobody can ask to end, in a thread, and a child of it.
 STUBBORN = """
-import subprocess, sys, threading, time
+import subprocess, sys, tempfile, threading, time
 from concurrent.futures import ThreadPoolExecutor
 import typer
 from flows.commands.shared import one_line_errors
@@ -26,8 +26,9 @@ end_soon_when_told()
 tell_left("featurize clips", lambda: 3, 40)
 def batch():
     child = subprocess.Popen(["sleep", "70"])
-    print(child.pid, flush=True)
-    time.sleep(60)
+    with tempfile.TemporaryDirectory():
+        print(child.pid, flush=True)
+        time.sleep(60)
 try:
     with one_line_errors(), ThreadPoolExecutor() as threads:
         threads.submit(batch).result()
@@ -37,7 +38,8 @@ except typer.Exit as told:  # as typer does; told while the thread began, the po
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stubborn_batch_and_its_child_end_within_ten_seconds_in_one_line(number):
+def test_a_stubborn_batch_its_child_and_its_folder_end_within_ten_seconds_in_one_line(number, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     process = subprocess.Popen(
         [sys.executable, "-c", STUBBORN], cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -48,7 +50,7 @@ def test_a_stubborn_batch_and_its_child_end_within_ten_seconds_in_one_line(numbe
     assert told == (
         "error: interrupted, 37 of 40 left to featurize clips; the same command goes on where this one stopped\n"
     )
-    assert not runs(child)
+    assert not runs(child) and not list(tmp_path.iterdir())
 
 
 # As within a flow of Prefect, which at SIGTERM waits for the batches that run.
