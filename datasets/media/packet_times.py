@@ -8,6 +8,8 @@ from typing import Any
 from datasets.media.avi_chunks import CHUNK_HEAD
 
 _ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350, 0, 0, 0)
+_REORDERED = frozenset({"h264", "hevc"})
+"""Codecs of which program streams do not tell each picture's time."""
 
 
 def timed(container: Any, packets: Iterable[Any]) -> Iterator[Any]:
@@ -19,6 +21,10 @@ def timed(container: Any, packets: Iterable[Any]) -> Iterator[Any]:
             return _unguessed(packets)
         case "avi":
             return _indexed(packets)
+        case "mxf":
+            return _unordered(packets)
+        case "mpeg":
+            return _without_first_time(packets)
     return iter(packets)
 
 
@@ -66,6 +72,31 @@ def _indexed(packets: Iterable[Any]) -> Iterator[Any]:
         if lost[index] and packet.dts is not None:
             packet.dts += lost[index]
             packet.pts = None if packet.pts is None else packet.pts + lost[index]
+        yield packet
+
+
+def _unordered(packets: Iterable[Any]) -> Iterator[Any]:
+    """MXF, whose index may not say in which order pictures are shown: then when they are decoded, as in AVI."""
+    is_unordered = False
+    for packet in packets:
+        if packet.stream.type == "video" and packet.dts is not None:
+            if packet.is_keyframe:
+                is_unordered = packet.pts == packet.dts and packet.stream.codec_context.has_b_frames
+            packet.pts = None if is_unordered else packet.pts
+        yield packet
+
+
+def _without_first_time(packets: Iterable[Any]) -> Iterator[Any]:
+    """Program streams, where the time of a pack is that of the first picture that begins in it.
+
+    To libavformat the first one after a seek is that, though it may have begun before.
+    """
+    is_first = True
+    for packet in packets:
+        if packet.stream.type == "video" and is_first:
+            is_first = False
+            if packet.pts != packet.stream.start_time and packet.stream.codec_context.name in _REORDERED:
+                packet.pts = packet.dts = None
         yield packet
 
 

@@ -17,6 +17,8 @@ _INTERLEAVED_MS = 10_000
 """Streams of one file are stored no further apart (libavformat's own max_interleave_delta)."""
 _HELD_BACK = frozenset({"mpegts", "mpeg"})
 """Formats whose reader gives a picture only when it has found the next one, however late that is."""
+_MOST_DELAY_MS = 500
+"""A picture comes on no later after it is decoded."""
 
 
 class Demuxer:
@@ -36,6 +38,8 @@ class Demuxer:
         self.num_damaged = 0
         self._first_pts: int | None = None
         """Of the key frame after a seek: what is shown before it refers to pictures that were not decoded."""
+        self._untimed: list[Any] | None = None
+        """Pictures after a seek to a key frame without time, until one has a time: theirs are counted back from it."""
 
     def close(self, stream: Any) -> None:
         """Decode no more of a stream."""
@@ -60,6 +64,7 @@ class Demuxer:
             self.num_damaged += 1
         for stream in self.streams:
             yield from self._decode(stream, None)
+        yield from ((self.video, frame) for frame in self._untimed or ())
 
     def _decode(self, stream: Any, packet: Any) -> Iterator[tuple[Any, Any]]:
         """The frames of a packet, or those that a decoder still holds."""
@@ -70,9 +75,21 @@ class Demuxer:
         except MediaFault:
             self.num_damaged += 1
             return
-        for frame in frames:
+        for frame in self._count_back(frames) if stream is self.video else frames:
             if stream is not self.video or None in (frame.pts, self._first_pts) or frame.pts >= self._first_pts:
                 yield stream, frame
+
+    def _count_back(self, frames: Iterable[Any]) -> Iterator[Any]:
+        """Pictures, those that come before the first one with a time at times of their own."""
+        for frame in frames:
+            time = frame.dts if frame.pts is None else frame.pts
+            if self._untimed is not None and time is None:
+                self._untimed.append(frame)
+                continue
+            for number, held in enumerate(reversed(self._untimed or ()), 1):
+                held.pts = time - number * frame.duration
+            yield from [*(self._untimed or ()), frame]
+            self._untimed = None
 
     def _ms_after_cut(self, packet: Any, ticks: int | None) -> float:
         """Minus infinity for a packet without time, which some containers give only to the first."""
@@ -99,7 +116,7 @@ class Demuxer:
         if not is_moved:
             yield from demux(self.container, *self.streams)
             return
-        self._first_pts = None
+        self._first_pts = self._untimed = None
         # Not by a seek: an index may lack its beginning, as that of Matroska below time 0.
         with open_media(self.container.name.removeprefix("file:")) as again:
             for packet in demux(again, *(again.streams[stream.index] for stream in self.streams)):
@@ -130,20 +147,26 @@ class Demuxer:
         return True
 
     def _skip_to_key(self, packets: Iterator[Any]) -> list[Any] | None:
-        """Packets up to the video's first key frame, if that is on the screen before the cut; sound among them kept."""
-        sound: list[Any] = []
+        """Packets up to the video's first key frame, if that is on the screen before the cut; sound among them kept.
+
+        Program streams have a time for some packets only: where the key frame has none, up to the next that has one.
+        """
+        kept: list[Any] = []
+        has_key, self._untimed = False, None
         for packet in packets:
             if _is_flush(packet):
                 return None
             is_video = packet.stream is self.video
             time_ms = self._ms_after_cut(packet, packet.dts if packet.pts is None else packet.pts)
-            if is_video and packet.is_keyframe:
-                self._first_pts = packet.pts
-                return [*sound, packet] if time_ms <= 0 else None
+            if is_video and packet.is_keyframe and not has_key:
+                has_key, self._first_pts = True, packet.pts
+                self._untimed = [] if time_ms == -inf else None
+            if is_video and has_key and time_ms > -inf:
+                return [*kept, packet] if time_ms <= (0 if self._untimed is None else -_MOST_DELAY_MS) else None
             if time_ms > (0 if is_video else _LEAD_MS):
                 return None
-            if not is_video:
-                sound.append(packet)
+            if has_key or not is_video:
+                kept.append(packet)
         return None
 
 
