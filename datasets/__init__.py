@@ -7,6 +7,7 @@ SILENCE = {
     "ORT_DISABLE_TELEMETRY": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_REPORT_URL": "none",  # Ray tells its makers of each cluster whose statistics are switched off
 }
 """What keeps libraries from telling their makers of each use, by the variables that they look at when they are loaded.
 

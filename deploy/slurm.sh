@@ -13,7 +13,7 @@ PATH="$(cd "$(dirname "$1")" 2>/dev/null && pwd):$PATH" # ray and prefect beside
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 port=$((20000 + SLURM_JOB_ID % 20000))
-export RAY_ADDRESS="${nodes[0]}:$port" RAY_USAGE_STATS_ENABLED=0
+export RAY_ADDRESS="${nodes[0]}:$port" RAY_USAGE_STATS_ENABLED=0 RAY_USAGE_STATS_REPORT_URL=none
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT # srun takes its nodes' processes with it
 
 if [ -z "${PREFECT_API_URL:-}" ]; then
@@ -24,7 +24,6 @@ if [ -z "${PREFECT_API_URL:-}" ]; then
     prefect server start --host "${nodes[0]}" --port "$((port + 1))" &
 fi
 
-export RAY_USAGE_STATS_ENABLED=0
 start=(ray start --block --num-cpus="${SLURM_CPUS_PER_TASK:-$(nproc)}" --num-gpus="${SLURM_GPUS_ON_NODE:-0}")
 srun --overlap --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" "${start[@]}" --head --port="$port" &
 for _ in $(seq 60); do

@@ -174,6 +174,13 @@ def test_every_prefect_server_that_we_name_is_started_without_telling_its_makers
             assert "PREFECT_SERVER_ANALYTICS_ENABLED" in near, f"{path.name}: {start[0]}"
 
 
+def test_every_ray_cluster_that_we_name_is_started_without_telling_its_makers():
+    pages = [path.read_text(encoding="utf-8") for path in (*(TOP / "docs").glob("*.md"), *(TOP / "deploy").iterdir())]
+    starts = [text for text in pages if "ray start" in text]
+    assert len(starts) == 2
+    assert all("RAY_USAGE_STATS_ENABLED=0 RAY_USAGE_STATS_REPORT_URL=none" in text for text in starts)
+
+
 def test_every_environment_is_installed_by_hash():
     recipes = ((TOP / "Makefile").read_text() + (TOP / "Dockerfile").read_text()).replace("\\\n", " ")
     installed = [line for line in recipes.splitlines() if re.search(r"\b(pip|uv) (install|sync)\b", line)]

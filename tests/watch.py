@@ -64,5 +64,8 @@ def watch(thread: int | None = None) -> Iterator[Seen]:
     finally:
         _watchers.remove(seen)
         if thread is None:
-            told = (line.rsplit(" ", 1) for line in _told_by_children.read().splitlines())
-            seen.connections += [(host, int(port)) for host, port in told]
+            for host, port in (line.rsplit(" ", 1) for line in _told_by_children.read().splitlines()):
+                if port == "-":
+                    seen.names.append(host)
+                else:
+                    seen.connections.append((host, int(port)))

@@ -1,5 +1,8 @@
 """Which stages go to a cluster, with what set aside, and what a run there needs."""
 
+import threading
+from contextlib import suppress
+
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -7,6 +10,7 @@ from flows.config import ConfigError, load_config
 from flows.machinery.checks import Severity, check_runner
 from flows.machinery.doctor import require
 from flows.machinery.runners import stages_on_ray
+from tests.watch import watch
 
 
 def test_everything_stays_on_this_machine_unless_it_is_told_otherwise(tmp_path):
@@ -41,3 +45,12 @@ def test_a_run_on_ray_without_a_real_prefect_server_is_refused_in_one_line(tmp_p
         require("featurize", config)
     assert str(refused.value).startswith('task runner: run.runner = "ray" needs a Prefect server')
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_rays_makers_are_not_told_even_that_they_are_told_nothing():
+    from ray._common.usage import usage_lib
+
+    with watch(threading.get_ident()) as seen, suppress(ValueError):
+        told = usage_lib.generate_disabled_report_data()
+        usage_lib.UsageReportClient().report_usage_data(usage_lib._usage_stats_report_url(), told)
+    assert (seen.names, seen.connections) == ([], [])
