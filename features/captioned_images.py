@@ -30,6 +30,8 @@ CROP = 224
 MAX_BYTES = 50_000_000
 """Larger image or sound files are refused unread."""
 MAX_PIXELS = 100_000_000
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""What is opened, by its bytes: of PIL's others one is a program (EPS), which Ghostscript would carry out."""
 _PAIRS_PER_GROUP = 64
 _NO_3D = Problem("no_video", "an image has no 3D feature")
 
@@ -77,7 +79,7 @@ def read_image(path: str | Path) -> UInt8:
     path = Path(path)
     _check_size(path)
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
             warnings.simplefilter("ignore")  # of metadata that PIL finds odd
             if image.width * image.height > MAX_PIXELS:
                 raise MediaError("decode_failed", f"{path.name} has {image.width}x{image.height} pixels")

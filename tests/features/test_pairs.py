@@ -1,10 +1,11 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from datasets.outcomes import MediaError
 from datasets.tables import add_common_columns, check_table
@@ -30,6 +31,18 @@ def test_what_is_no_image_is_a_reason(tmp_path: Path, content: bytes | None) -> 
         path.write_bytes(content)
     with pytest.raises(MediaError, match="media_missing" if content is None else "decode_failed"):
         read_image(path)
+
+
+def test_an_image_that_is_a_program_is_not_carried_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/called\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # found once a process
+    path = tmp_path / "image.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(MediaError, match="decode_failed"):
+        read_image(path)
+    assert not (tmp_path / "called").exists()
 
 
 def test_pairs_give_a_row_each_with_a_reason_where_something_is_wrong(
