@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
-
 from datasets.files import is_local, sha256_of, store_errors
 from datasets.numbers import read_number
 from datasets.outcomes import OK, MediaError, TransientError, failed, ran_out
@@ -98,8 +96,8 @@ def _judge(
 
 def _bring(name: str, path: Path, source: SourceSettings, download: DownloadSettings) -> None:
     """The file under the name that all stages know: a link to where it lies, or a copy; whole or not at all."""
-    fs, base = fsspec.core.url_to_fs(source.folder or "")
-    original = f"{str(base).rstrip('/')}/{name}"
+    fs, base = open_folder(source.folder or "")
+    original = f"{base}/{name}"
     path.parent.mkdir(exist_ok=True)
     partial = partial_path(path.parents[1], path.stem, name)
     partial.unlink(missing_ok=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from datasets.media import END_TOLERANCE_MS
 from datasets.outcomes import OK, VIDEO_REASONS, Policy, Status, failed
-from extract.clip_lists import SPLITS, ClipListError, read_list
+from extract.clip_lists import ClipListError, read_list
+from extract.lists.trees import SPLITS
 
 Row = dict[str, Any]
 

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from datasets.ids import check_video_id
 from datasets.settings import OUTSIDE_RECIPE, Settings, without_secrets
@@ -38,7 +39,9 @@ class SourceSettings(Settings):
     folder: media files of your own."""
     search_prefix: Annotated[str, OUTSIDE_RECIPE] = Field(default="ytsearch", pattern=r"^[a-z][a-z0-9]*$")
     """Search key of the extractor: `{search_prefix}{depth}:{query}`."""
-    watch_url: Annotated[str, OUTSIDE_RECIPE] = "https://www.youtube.com/watch?v={video_id}"
+    watch_url: Annotated[str, AfterValidator(partial(check_address, "watch_url")), OUTSIDE_RECIPE] = (
+        "https://www.youtube.com/watch?v={video_id}"
+    )
     """Address of one video; `{video_id}` is replaced."""
     extractors: tuple[str, ...] = ()
     """Extractor classes "module:Class", asked before the source's own; the source `site` has only these."""
@@ -56,11 +59,6 @@ class SourceSettings(Settings):
     `metadata.csv`, whose column `file_name` names it."""
     copy_files: Annotated[bool, OUTSIDE_RECIPE] = False
     """Copy the files of a local folder into the media root; else they are read where they lie, through links."""
-
-    @field_validator("watch_url")
-    @classmethod
-    def _check_watch_url(cls, value: str) -> str:
-        return check_address("watch_url", value)
 
     @field_validator("extractors")
     @classmethod
@@ -93,15 +91,11 @@ def _find_by_id(query: str, depth: int, settings: SourceSettings) -> str | list[
     return f"{query.rstrip('/')}/videos" if _CHANNEL.search(query) else query
 
 
-def _find_in_folder(query: str, depth: int, settings: SourceSettings) -> str | list[dict[str, Any]]:
-    return find_file(query, settings.folder or "")
-
-
 SOURCES: Mapping[str, Source] = {
     "youtube": Source(_find_by_search, YOUTUBE_EXTRACTORS, YOUTUBE_HOSTS),
     "site": Source(_find_by_search, (), ()),
     "ids": Source(_find_by_id, YOUTUBE_EXTRACTORS, YOUTUBE_HOSTS),
-    "folder": Source(_find_in_folder, (), ()),
+    "folder": Source(lambda query, _, settings: find_file(query, settings.folder or ""), (), ()),
 }
 
 

@@ -79,7 +79,7 @@ def transcribe_clip(
         samples = read_audio(clip["media_path"], clip["start_ms"], clip["end_ms"], clip["audio_track"])
     except RowError as error:
         return {**row, **failed(error.reason, error.detail)}
-    said = transcribe(join_speech(samples, parts), language and base_language(language))
+    said = transcribe(join_speech(samples, parts), base_language(language))
     if said is None:
         return {**row, **dropped("no_words", "no words were recognised, or one phrase again and again")}
     return {**row, "text": said.text, "language": said.language, "confidence": said.confidence, **OK}

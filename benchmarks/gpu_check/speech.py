@@ -47,10 +47,10 @@ def speech(place: Place, found: Found) -> None:
 def parity(place: Place, found: Found, on_cpu: SpeechNetwork, network: SpeechNetwork) -> None:
     """Each precision beside the CPU's fp32, on groups of the first pass."""
     groups = np.random.default_rng(0).normal(size=(8, 68 + 2 * 46, 21)).astype(np.float32)
-    expected = on_cpu.predict(groups, 4)
+    expected = next(on_cpu.predict([groups], 4, False))
 
     def error_of(is_rough: bool) -> float:
-        return float(np.linalg.norm(network.predict(groups, 4, is_rough) - expected) / np.linalg.norm(expected))
+        return float(np.linalg.norm(next(network.predict([groups], 4, is_rough)) - expected) / np.linalg.norm(expected))
 
     for name in ("fp32", "tf32", "bf16") if place.is_gpu else ("fp32", "bf16"):
         is_rough = name == "bf16"

@@ -1,9 +1,10 @@
 """How permission to train is asked for, and what follows from the answers."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from datasets.settings import OUTSIDE_RECIPE, Settings
 from extract.sources import YOUTUBE_HOSTS, SourceSettings, check_address, is_allowed_url
@@ -20,7 +21,7 @@ class PermissionSettings(Settings):
     else is fetched."""
     parties: tuple[str, ...] = ()
     """Names under which an owner may have permitted you, where the answer is a list of parties."""
-    trainability_url: str | None = None
+    trainability_url: Annotated[str, AfterValidator(partial(check_address, "trainability_url"))] | None = None
     """Address that answers as videoTrainability does, with one `{video_id}`; None: YouTube's, for YouTube's videos."""
     key_file: Annotated[Path | None, OUTSIDE_RECIPE] = None
     """File with an API key, sent in a header to that address alone. YouTube documents that none is needed."""
@@ -30,11 +31,6 @@ class PermissionSettings(Settings):
     """Seconds between two questions of a thread (`download.num_threads`)."""
     timeout_s: Annotated[float, OUTSIDE_RECIPE] = Field(default=20.0, gt=0)
     """Seconds for one answer."""
-
-    @field_validator("trainability_url")
-    @classmethod
-    def _check_trainability_url(cls, value: str | None) -> str | None:
-        return value if value is None else check_address("trainability_url", value)
 
 
 def trainability_address(settings: PermissionSettings, source: SourceSettings) -> str | None:

@@ -173,8 +173,6 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
     def download_media(self, metadata: dict[str, Any]) -> Row:
         """Fetch the formats chosen from `metadata` into `partial`; columns of `media` without the outcome."""
         metadata = {**metadata, "is_live": False, "live_status": "not_live"}
-        for name in ("section_start", "section_end"):  # yt-dlp would hand the address to ffmpeg
-            metadata.pop(name, None)
         for i, item in enumerate(metadata.get("formats") or []):
             item["source_format_id"] = str(item.get("format_id") or i)
             item["format_id"] = f"f{i}"  # becomes part of a file name

@@ -24,9 +24,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
 
+from datasets.wheels import CHECKOUT
 from extract.site.answers import Answer, Step, answer
 
-CHECKOUT = Path(__file__).parents[2]
 GRACE_S = 1.0
 """Beyond the time limit, for the limits within the session, which end a transfer in better order."""
 

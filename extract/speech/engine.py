@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.speech.front_end import SpeechFeatures
-from extract.speech.labels import decode_states, find_runs, gate_energy, label_margins
+from extract.speech.labels import decode_states, find_runs, find_true_runs, gate_energy, label_margins
 from extract.speech.network import SpeechNetwork
 from extract.speech.patches import Patches, measure_patches, patch_of_labels, score_patches
 
@@ -126,7 +126,7 @@ def _patches_in_doubt(sound: _Sound, scores: NDArray[np.float32], exponent: floa
     """Patches of labels that could fall otherwise if the scores were off by as much as `step` allows for."""
     in_doubt = np.zeros(len(scores), bool)
     patch_of_label = patch_of_labels(len(sound.has_energy), len(scores))
-    for start, stop in _energy_runs(sound.has_energy):
+    for start, stop in find_true_runs(sound.has_energy):
         patch = patch_of_label[start:stop]
         unsure = label_margins(scores[patch], exponent, step.error_per_label) < step.doubt_nats
         in_doubt[patch[unsure]] = True
@@ -144,15 +144,11 @@ def _decode_labels(
 ) -> list[Segment]:
     """Silence as it is; each stretch with energy decoded on its own."""
     patch_of_label = patch_of_labels(len(has_energy), len(scores))
-    stretches = [(start, stop, "no_energy") for start, stop in find_runs(has_energy) if not has_energy[start]]
-    for start, stop in _energy_runs(has_energy):
+    stretches = [(start, stop, "no_energy") for start, stop in find_true_runs(~has_energy)]
+    for start, stop in find_true_runs(has_energy):
         states = decode_states(scores[patch_of_label[start:stop]], exponent)
         stretches += [(start + first, start + last, labels[states[first]]) for first, last in find_runs(states)]
     return [(label, start * LABEL_MS, stop * LABEL_MS) for start, stop, label in sorted(stretches)]
-
-
-def _energy_runs(has_energy: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    return [(start, stop) for start, stop in find_runs(has_energy) if has_energy[start]]
 
 
 _threads_lock = threading.Lock()

@@ -158,3 +158,8 @@ def find_runs(values: NDArray[np.generic]) -> list[tuple[int, int]]:
         return []
     edges = np.flatnonzero(values[1:] != values[:-1]) + 1
     return list(pairwise([0, *edges.tolist(), len(values)]))
+
+
+def find_true_runs(values: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The runs of [n] that are True."""
+    return [(start, stop) for start, stop in find_runs(values) if values[start]]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from datasets.devices import NoRoomError, device_errors
 from datasets.outcomes import DeviceError
-from extract.speech.layers import PATCH_STEP, Convolution, Dense, Layer, Pool, run_layers
+from extract.speech.layers import Convolution, Dense, Layer, Pool, run_layers
 
 if TYPE_CHECKING:
     import torch
@@ -49,14 +49,7 @@ class SpeechNetwork:
         """Frames of all groups that `predict` should get at once."""
         return FRAMES_PER_BATCH if self.device == "cpu" else GPU_FRAMES_PER_BATCH
 
-    def predict(self, groups: Groups, step: int = PATCH_STEP, rough: bool = False) -> NDArray[np.float32]:
-        """`predict_all` of one batch."""
-        (scores,) = self.predict_all([groups], step, rough)
-        return scores
-
-    def predict_all(
-        self, batches: Iterable[Groups], step: int = PATCH_STEP, rough: bool = False
-    ) -> Iterator[NDArray[np.float32]]:
+    def predict(self, batches: Iterable[Groups], step: int, rough: bool) -> Iterator[NDArray[np.float32]]:
         """Class probabilities of the patches of groups, batch by batch; a GPU computes one while the next is cut.
 
         Args:

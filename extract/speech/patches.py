@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from datasets.full_batches import share_batches
 from extract.speech.front_end import SpeechFeatures
-from extract.speech.labels import find_runs
+from extract.speech.labels import find_true_runs
 from extract.speech.layers import PATCH_BANDS, PATCH_FRAMES, PATCH_STEP
 from extract.speech.network import SpeechNetwork
 
@@ -104,7 +104,7 @@ def score_patches(
         )
         for batch in batches
     )
-    for batch, scores in zip(batches, network.predict_all(cut, PATCH_STEP * every, rough), strict=True):
+    for batch, scores in zip(batches, network.predict(cut, PATCH_STEP * every, rough), strict=True):
         rows = iter(scores.repeat(every, axis=1))
         for number, starts, sizes in batch:
             for start, size in zip(starts, sizes, strict=True):
@@ -120,9 +120,7 @@ def _group_frames(group_size: int, every: int) -> int:
 def _group_runs(wanted: NDArray[np.bool_], group_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First patch and size of groups that cover each run of wanted patches, as even in size as can be."""
     starts, sizes = [], []
-    for first, stop in find_runs(wanted):
-        if not wanted[first]:
-            continue
+    for first, stop in find_true_runs(wanted):
         num_groups = -(-(stop - first) // group_size)
         bounds = first + np.arange(num_groups + 1) * (stop - first) // num_groups
         starts.append(bounds[:-1])

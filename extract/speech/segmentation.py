@@ -16,13 +16,14 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from datasets.media.waveforms import SAMPLING_RATE
 from datasets.outcomes import OK, MediaError, failed
+from datasets.wheels import CHECKOUT, WEIGHTS_DIR
 from extract.media import ffmpeg_path, last_line, make_fingerprint
 from extract.sound import audio_chunks
 from extract.speech.engine import Segment, segment_features
 from extract.speech.front_end import SpeechFeatures, compute_features
 from extract.speech.network import check_device, load_network, read_weights
 from extract.speech.settings import SpeechSettings
-from extract.speech.weights import CHECKOUT, WEIGHTS, WEIGHTS_DIR
+from extract.speech.weights import WEIGHTS
 
 T = TypeVar("T")
 Video = tuple[str, str | Path, int | None]
@@ -85,11 +86,6 @@ def check_speech(settings: SpeechSettings) -> None:
     read_weights(*_weights_of(settings))
     if settings.engine == "fast":
         check_device(settings.device)
-
-
-def segment_video(video_id: str, media_path: str | Path, settings: SpeechSettings) -> SegmentedVideo:
-    """Segment one video for the tables: `segment_videos` of one, which chooses its sound track."""
-    return segment_videos([(video_id, media_path, None)], settings)[0]
 
 
 def segment_videos(videos: Sequence[Video], settings: SpeechSettings) -> list[SegmentedVideo]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from datasets.outcomes import CLIP_REASONS
-from extract.clip_lists import ClipListError, read_clip_list, read_list, read_video_ids
+from extract.clip_lists import ClipListError, read_list
 from extract.regeneration import read_listing
 
 A, B = "nVbIUDjzWY4", "-QOlSCBRm_Y"
@@ -198,8 +198,8 @@ def write(folder: Path, name: str, content: Any) -> Path:
 def test_a_published_layout_is_read_whole(layout: str, tmp_path: Path) -> None:
     name, content, clips = CLIPS[layout]
     path = write(tmp_path, name, content)
-    assert [(row["video_id"], row["start_ms"], row["end_ms"]) for row in read_clip_list(path, "train")] == clips
-    assert read_video_ids(path) == list(dict.fromkeys(clip[0] for clip in clips))
+    assert [(row["video_id"], row["start_ms"], row["end_ms"]) for row in read_list(path, "train").clips] == clips
+    assert list(read_list(path).video_ids) == list(dict.fromkeys(clip[0] for clip in clips))
 
 
 VIDEOS: dict[str, tuple[str, Any]] = {
@@ -214,8 +214,8 @@ VIDEOS: dict[str, tuple[str, Any]] = {
 @pytest.mark.parametrize("layout", VIDEOS)
 def test_a_list_of_videos_names_videos_and_no_clips(layout: str, tmp_path: Path) -> None:
     path = write(tmp_path, *VIDEOS[layout])
-    assert read_video_ids(path) == [A, B]
-    assert read_clip_list(path) == []
+    assert read_list(path).video_ids == (A, B)
+    assert read_list(path).clips == ()
 
 
 def test_a_clip_may_say_its_own_split(tmp_path: Path) -> None:
@@ -382,7 +382,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
 def test_what_is_not_understood_is_refused_by_name(what: str, tmp_path: Path) -> None:
     name, content, message = REFUSED[what]
     with pytest.raises(ClipListError, match=message) as refused:
-        read_clip_list(write(tmp_path, name, content), None)
+        read_list(write(tmp_path, name, content))
     assert "<class" not in str(refused.value) and "Error" not in str(refused.value)
 
 

@@ -11,18 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from extract.clip_lists import ClipListError, read_clip_list, read_video_ids
+from extract.clip_lists import ClipListError, read_list
 
 
 def spans(path: Path, **options: str) -> list[tuple]:
-    return [(row["video_id"], row["start_ms"], row["end_ms"], row["split"]) for row in read_clip_list(path, **options)]
+    return [(row["video_id"], row["start_ms"], row["end_ms"], row["split"]) for row in read_list(path, **options).clips]
 
 
 def test_csv_in_seconds(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("end,start,task,video_id,split\n60,47.25,226,xHr8X2Wpmno,eval\n89,67,226,xHr8X2Wpmno,eval\n")
     assert spans(path) == [("xHr8X2Wpmno", 47250, 60000, "test"), ("xHr8X2Wpmno", 67000, 89000, "test")]
-    assert read_video_ids(path) == ["xHr8X2Wpmno"]
+    assert read_list(path).video_ids == ("xHr8X2Wpmno",)
 
 
 def test_youcook2_annotations(tmp_path: Path) -> None:
@@ -30,20 +30,20 @@ def test_youcook2_annotations(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"database": {"GLd3aX16zBg": video}}))
     assert spans(path) == [("GLd3aX16zBg", 90_000, 102_000, "train")]
-    assert read_clip_list(path)[0]["clip_id"] == "GLd3aX16zBg_000090000_000102000"
+    assert read_list(path).clips[0]["clip_id"] == "GLd3aX16zBg_000090000_000102000"
 
 
 def test_list_of_video_ids(tmp_path: Path) -> None:
     path = tmp_path / "youcook_japanese_v1.json"
     for ids in (["GLd3aX16zBg", "-abcdefghi_", "GLd3aX16zBg"], {"GLd3aX16zBg": {"url": "x"}, "-abcdefghi_": {}}):
         path.write_text(json.dumps(ids))
-        assert read_video_ids(path) == ["GLd3aX16zBg", "-abcdefghi_"]
+        assert read_list(path).video_ids == ("GLd3aX16zBg", "-abcdefghi_")
 
 
 def test_lists_of_videos_or_segments_by_split(tmp_path: Path) -> None:
     path = tmp_path / "youcook_japanese_v1.json"
     path.write_text(json.dumps({"train": ["GLd3aX16zBg"], "val": [], "eval": ["-abcdefghi_"]}))
-    assert read_video_ids(path) == ["GLd3aX16zBg", "-abcdefghi_"]
+    assert read_list(path).video_ids == ("GLd3aX16zBg", "-abcdefghi_")
     path.write_text(json.dumps({"eval": [{"video_id": "GLd3aX16zBg", "start": 1, "end": 9.5}]}))
     assert spans(path) == [("GLd3aX16zBg", 1000, 9500, "test")]
 
@@ -70,15 +70,15 @@ def test_pickle_runs_nothing(tmp_path: Path) -> None:
 
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps([{"video_id": "GLd3aX16zBg", "start": 1, "end": 2, "x": Evil()}]))
-    assert len(read_clip_list(path)) == 1
+    assert len(read_list(path).clips) == 1
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.media
 def test_real_lists(shared_media: Path) -> None:
     # 3,350 lines; one clip stands in it twice.
-    assert len(read_clip_list(shared_media / "text" / "milnce_validation_youcook.csv")) == 3349
-    assert len(read_video_ids(shared_media / "text" / "youcook2_segments_en.json")) == 1739
+    assert len(read_list(shared_media / "text" / "milnce_validation_youcook.csv").clips) == 3349
+    assert len(read_list(shared_media / "text" / "youcook2_segments_en.json").video_ids) == 1739
 
 
 def test_a_releases_clips_are_those_of_its_manifest_and_a_withdrawn_one_has_none(tmp_path: Path) -> None:
@@ -92,4 +92,4 @@ def test_a_releases_clips_are_those_of_its_manifest_and_a_withdrawn_one_has_none
     assert spans(tmp_path) == [("GLd3aX16zBg", 0, 6000, "train")]
     (tmp_path / "WITHDRAWN.json").write_text(json.dumps({"why": "taken down", "use_instead": "1.1.0"}))
     with pytest.raises(ClipListError, match=r"was withdrawn \(taken down\): use 1.1.0"):
-        read_clip_list(tmp_path)
+        read_list(tmp_path)

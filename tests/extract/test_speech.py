@@ -8,21 +8,26 @@ import numpy as np
 import pytest
 
 from datasets.settings import recipe_of
+from datasets.wheels import WEIGHTS_DIR, check_sha256
 from extract.media import ffmpeg_path
 from extract.speech import segmentation as speech
 from extract.speech.segmentation import (
     SpeechSettings,
     check_speech,
     segment_speech,
-    segment_video,
     segment_videos,
     speech_weights_sha256,
 )
-from extract.speech.weights import WEIGHTS, WEIGHTS_DIR, check_sha256
+from extract.speech.weights import WEIGHTS
 from tests.long_sound import peak_of_long_file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "speech"
 LABEL_OF = {"male": "speech", "female": "speech", "noEnergy": "no_energy"}
+
+
+def segment_video(video_id, path):
+    return segment_videos([(video_id, path, None)], SpeechSettings())[0]
+
 
 needs_weights = pytest.mark.skipif(not (WEIGHTS_DIR / WEIGHTS["smn"][0]).is_file(), reason="needs `make weights`")
 
@@ -54,7 +59,7 @@ def test_media_get_the_librarys_labels(shared_media, name, network):
 @needs_weights
 @pytest.mark.media
 def test_row_of_a_video(shared_media):
-    row, segments = segment_video("video", shared_media / "audio" / "ina_musanmix.mp3", SpeechSettings())
+    row, segments = segment_video("video", shared_media / "audio" / "ina_musanmix.mp3")
     assert len(row.pop("fingerprint")) == 2320
     assert row == {
         "video_id": "video",
@@ -109,7 +114,7 @@ ODD_SOUNDS = {
 @pytest.mark.parametrize("name", ODD_SOUNDS)
 def test_odd_sound_gives_labels_that_cover_it(tmp_path, name):
     samples, rate = ODD_SOUNDS[name]
-    row, segments = segment_video("video", write_wav(tmp_path / "sound.wav", samples, rate), SpeechSettings())
+    row, segments = segment_video("video", write_wav(tmp_path / "sound.wav", samples, rate))
     assert row["status"] == "ok"
     assert row["num_segments"] == len(segments)
     assert abs(row["duration_ms"] - len(samples) * 1000 / rate) <= 2
@@ -132,7 +137,7 @@ def test_bad_media_become_a_failed_row(tmp_path, content, reason):
     path = tmp_path / "video.mp4"
     if content is not None:
         path.write_bytes(content)
-    row, segments = segment_video("video", path, SpeechSettings())
+    row, segments = segment_video("video", path)
     assert (row["status"], row["reason"], row["num_segments"], segments) == ("failed", reason, 0, [])
     assert "\n" not in row["detail"]
 
@@ -141,7 +146,7 @@ def test_video_without_sound_becomes_a_failed_row(tmp_path):
     path = tmp_path / "mute.mp4"
     source = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=5:duration=1"]
     subprocess.run([ffmpeg_path(), "-nostdin", "-v", "error", *source, str(path)], check=True, timeout=60)
-    assert segment_video("video", path, SpeechSettings())[0]["reason"] == "no_audio"
+    assert segment_video("video", path)[0]["reason"] == "no_audio"
 
 
 @needs_weights
@@ -153,7 +158,7 @@ def test_a_cut_off_mp4_fails_where_its_index_is_lost(tmp_path, index_first):
     command = [ffmpeg_path(), "-nostdin", "-v", "error", "-i", str(sound), "-c:a", "aac", *flags, str(whole)]
     subprocess.run(command, check=True, timeout=60)
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    row, segments = segment_video("video", cut, SpeechSettings())
+    row, segments = segment_video("video", cut)
     if index_first:
         assert row["status"] == "ok"
         assert 3000 < row["duration_ms"] < 7000
@@ -177,7 +182,7 @@ def test_videos_segmented_together_give_each_its_rows(tmp_path):
     videos = [(name, write_wav(tmp_path / f"{name}.wav", sound), None) for name, sound in sounds.items()]
     videos.insert(2, ("c", tmp_path / "none.wav", None))
     found = segment_videos(videos, SpeechSettings())
-    assert found == [segment_video(*video[:2], SpeechSettings()) for video in videos]
+    assert found == [segment_video(*video[:2]) for video in videos]
     assert [row["video_id"] for row, _ in found if row["status"] == "ok"] == ["a", "b", "d"]
 
 

@@ -20,6 +20,7 @@ from extract.speech import patches as speech_patches
 from extract.speech.engine import _torch_threads, segment_features
 from extract.speech.front_end import SpeechFeatures, compute_features
 from extract.speech.labels import decode_states, find_runs, gate_energy, label_margins
+from extract.speech.layers import PATCH_STEP
 from extract.speech.network import check_device, load_network
 from extract.speech.patches import measure_patches, patch_of_labels, score_patches
 from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
@@ -198,9 +199,9 @@ def test_a_batch_for_which_a_device_has_no_room_is_halved_and_nothing_of_it_is_k
         return run(layers, x, step)
 
     groups = np.random.default_rng(4).normal(size=(6, 100, 21)).astype(np.float32)
-    expected = load("smn").predict(groups)
+    expected = next(load("smn").predict([groups], PATCH_STEP, rough=False))
     monkeypatch.setattr(speech_network, "run_layers", run_in_little_room)
-    np.testing.assert_allclose(load("smn").predict(groups), expected, atol=1e-5)
+    np.testing.assert_allclose(next(load("smn").predict([groups], PATCH_STEP, rough=False)), expected, atol=1e-5)
     assert sizes[0] == 6 and max(sizes[1:]) == 3
 
 
@@ -249,7 +250,7 @@ def test_sounds_that_end_at_once_get_the_labels_of_the_exact_setting(seed):
 def test_rough_scores_are_near_the_exact_ones(name):
     network = load(name)
     groups = np.random.default_rng(4).normal(size=(6, 100, 21)).astype(np.float32)
-    rough, exact = (network.predict(groups, rough=rough) for rough in (True, False))
+    rough, exact = (next(network.predict([groups], PATCH_STEP, rough)) for rough in (True, False))
     np.testing.assert_allclose(rough, exact, atol=0.03)
 
 

@@ -12,9 +12,9 @@ def peak_mb() -> int:
 def read(kind: str, path: Path) -> None:
     """The parser that a file of this kind is given to."""
     if kind == "clip list":
-        from extract.clip_lists import read_clip_list
+        from extract.clip_lists import read_list
 
-        read_clip_list(path)
+        read_list(path)
     elif kind == "checkpoint":
         from model.checkpoints import load_avlnet
 

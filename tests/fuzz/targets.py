@@ -26,7 +26,7 @@ from datasets.releases.layout import ReleaseError, read_shards, release_path
 from datasets.releases.verify import verify_release
 from datasets.tables import make_table
 from datasets.tombstones import hash_id
-from extract.clip_lists import ClipListError, read_clip_list, read_list
+from extract.clip_lists import ClipListError, read_list
 from extract.clips import ClipSettings, cut_clips
 from extract.media import MediaInfo
 from extract.mp4 import IncompleteMediaError, list_boxes, read_header
@@ -299,7 +299,7 @@ ENTRY = {"video_id": "abc", "start": 1.5, "end": 9.0, "split": "train", "speech_
 def read_any_list(given: tuple[str, bytes]) -> None:
     path = put(*given)
     assert isinstance(read_list(path).describe(), str)
-    for row in read_clip_list(path, "test"):
+    for row in read_list(path, "test").clips:
         same_row("clips", {key: row[key] for key in ("clip_id", "video_id", "start_ms", "end_ms")})
         assert row.get("speech_ms") is None or isinstance(row["speech_ms"], int)
         assert 0 <= row["start_ms"] < row["end_ms"] < 10**9
