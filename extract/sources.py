@@ -20,6 +20,8 @@ YOUTUBE_EXTRACTORS = tuple(
 YOUTUBE_HOSTS = ("youtube.com", "youtube-nocookie.com", "youtu.be", "googlevideo.com", "googleapis.com", "ytimg.com")
 
 
+_NO_VIDEOS = ("videoseries", "live_stream")
+"""In place of an id in addresses that embed a playlist or a channel's broadcast."""
 _CHANNEL = re.compile(r"^https?://[\w.-]+/(@[^/?#]+|(channel|c|user)/[^/?#]+)/?$")
 
 
@@ -150,9 +152,10 @@ def video_id_of(text: str) -> str | None:
     if not parts.scheme:
         return text if re.fullmatch(r"[A-Za-z0-9_-]{11}", text) else None
     asked = parse_qs(parts.query).get("v", [])
-    if parts.hostname == "youtu.be" or parts.path.startswith(("/shorts/", "/embed/", "/live/")):
+    if parts.hostname == "youtu.be" or parts.path.startswith(("/shorts/", "/embed/", "/live/", "/v/")):
         asked = [parts.path.rstrip("/").rsplit("/", 1)[-1]]
-    return asked[0] if asked and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", asked[0]) else None
+    is_id = asked and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", asked[0]) and asked[0] not in _NO_VIDEOS
+    return asked[0] if is_id else None
 
 
 def read_ids_file(path: str | Path) -> list[str]:
