@@ -82,7 +82,7 @@ def select(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str
         return dropped("private", "availability is private")
     if (metadata.get("age_limit") or 0) >= 18 and not settings.allow_age_restricted:
         return dropped("age_restricted", f"age limit is {metadata['age_limit']}")
-    if outcome := _check_length(metadata, settings) or _check_views(metadata, settings):
+    if outcome := _check_figures(to_ms(metadata.get("duration")), metadata.get("view_count"), settings):
         return outcome
     license_name = str(metadata.get("license") or "")
     if settings.creative_commons_only and not license_name.lower().startswith(("creative commons", "cc-by", "cc by")):
@@ -142,27 +142,20 @@ def preselect(discovery: Mapping[str, Any], settings: SelectionSettings) -> dict
     """The rules that a search result answers without a request for the video: known elsewhere, length and views."""
     if discovery.get("video_id") in read_known(settings.known_lists):
         return dropped("already_known", "named by selection.known_lists")
-    duration_ms = discovery.get("duration_ms")
-    known = {
-        "duration": None if duration_ms is None else duration_ms / 1000,
-        "view_count": discovery.get("view_count"),
-    }
-    return _check_length(known, settings) or _check_views(known, settings)
+    return _check_figures(discovery.get("duration_ms"), discovery.get("view_count"), settings)
 
 
-def _check_length(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
-    if metadata.get("duration") is None:
-        return None
-    duration_ms = round(float(metadata["duration"]) * 1000)
-    if duration_ms < settings.min_duration_ms:
+def to_ms(seconds: Any) -> int | None:
+    """Seconds, as yt-dlp gives them, to whole milliseconds; None stays None."""
+    return None if seconds is None else round(float(seconds) * 1000)
+
+
+def _check_figures(duration_ms: int | None, views: int | None, settings: SelectionSettings) -> dict[str, Any] | None:
+    """The rules of length and views; what is not known passes."""
+    if duration_ms is not None and duration_ms < settings.min_duration_ms:
         return dropped("video_too_short", f"{duration_ms} ms")
-    if duration_ms > settings.max_duration_ms:
+    if duration_ms is not None and duration_ms > settings.max_duration_ms:
         return dropped("video_too_long", f"{duration_ms} ms")
-    return None
-
-
-def _check_views(metadata: Mapping[str, Any], settings: SelectionSettings) -> dict[str, Any] | None:
-    views = metadata.get("view_count")
     if views is not None and views < settings.min_views:
         return dropped("too_few_views", f"{views} views")
     return None

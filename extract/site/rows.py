@@ -9,7 +9,7 @@ from typing import Any
 from datasets.outcomes import OK
 from extract.container import MediaInfo
 from extract.language import gather_evidence
-from extract.selection import SelectionSettings
+from extract.selection import SelectionSettings, to_ms
 from extract.site.formats import Format
 from extract.sources import SourceSettings, public_url
 
@@ -39,11 +39,6 @@ def make_video(video_id: str, metadata: Mapping[str, Any], source: SourceSetting
     if selection.language is not None:
         row |= asdict(gather_evidence(metadata, selection.language))
     return row
-
-
-def to_ms(seconds: Any) -> int | None:
-    """Seconds, as yt-dlp gives them, to whole milliseconds; None stays None."""
-    return None if seconds is None else round(float(seconds) * 1000)
 
 
 def make_media(
