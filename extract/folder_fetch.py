@@ -53,7 +53,7 @@ def fetch_file(
     except ValueError as error:
         return {**identity, **failed("bad_answer", str(error))}, None
     except DiskFullError as error:
-        return {**identity, **failed("disk_full", str(error))}, None
+        return {**identity, **failed(error.reason, error.detail)}, None
     except store_errors() as error:
         remove_media(media_root, video_id)
         if ran_out(error):

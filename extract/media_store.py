@@ -17,12 +17,13 @@ from typing import Any
 
 from datasets.files import read_json, sha256_of, write_json
 from datasets.ids import check_video_id
+from datasets.outcomes import RowError
 from extract.mp4 import IncompleteMediaError
 
 SHORT_COUNT_S = 0.01
 
 
-class DiskFullError(Exception):
+class DiskFullError(RowError):
     """Too little room for another video: the disk, or the ceiling for all media."""
 
 
@@ -97,7 +98,8 @@ def check_room(media_root: str | Path, num_bytes: int, min_free_bytes: int, max_
     """Raise DiskFullError unless `num_bytes` more fit on the disk and below the ceiling for all media."""
     free = shutil.disk_usage(media_root).free
     if free - num_bytes < min_free_bytes:
-        raise DiskFullError(f"{free} bytes are free, {num_bytes} needed beside the {min_free_bytes} to be left free")
+        told = f"{free} bytes are free, {num_bytes} needed beside the {min_free_bytes} to be left free"
+        raise DiskFullError("disk_full", told)
     # A million files take seconds to count, and every video asks twice: where counting takes long, it is not done again
     # before twenty times as long has passed.
     with _COUNTING:
@@ -107,7 +109,8 @@ def check_room(media_root: str | Path, num_bytes: int, min_free_bytes: int, max_
             used = total_bytes(media_root)
             _COUNTS[str(media_root)] = used, begun, monotonic()
     if used + num_bytes > max_total_bytes:
-        raise DiskFullError(f"media take {used} bytes of the {max_total_bytes} allowed, {num_bytes} more needed")
+        told = f"media take {used} bytes of the {max_total_bytes} allowed, {num_bytes} more needed"
+        raise DiskFullError("disk_full", told)
 
 
 _COUNTING = threading.Lock()
@@ -133,4 +136,4 @@ def check_media_start(path: Path) -> None:
     is_mp4 = head[4:8] in (b"ftyp", b"styp", b"moov", b"moof", b"sidx")
     is_matroska, is_mpeg_ts = head[:4] == b"\x1aE\xdf\xa3", head[:1] == head[188:] == b"\x47"
     if not (is_mp4 or is_matroska or is_mpeg_ts):
-        raise IncompleteMediaError(f"not a media file, it begins with {head[:12]!r}")
+        raise IncompleteMediaError("network", f"not a media file, it begins with {head[:12]!r}")

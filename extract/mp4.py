@@ -11,6 +11,7 @@ from struct import error as StructError
 from struct import unpack_from
 from typing import NamedTuple
 
+from datasets.outcomes import RowError
 from extract.container import MediaInfo
 
 MAX_HEADER_BYTES = 64 << 20
@@ -23,7 +24,7 @@ _EMPTY_BOXES = frozenset((b"free", b"skip", b"wide"))
 _AAC = re.compile(rb"esds.{4}\x03(?:\x80{3})?.{4}\x04(?:\x80{3})?.\x40", re.DOTALL)
 
 
-class IncompleteMediaError(Exception):
+class IncompleteMediaError(RowError):
     """A file that ends before its own structure does."""
 
 
@@ -64,7 +65,8 @@ def list_boxes(path: Path) -> list[Box]:
                 others = TOP_LEVEL_BOXES if b"moof" in kinds else TOP_LEVEL_BOXES - _EMPTY_BOXES
                 if kinds >= {b"moov", b"mdat"} and kind not in others and not is_cut_header:
                     break
-                raise IncompleteMediaError(f"box {kind!r} at byte {position} of {size} is {length} bytes long")
+                told = f"box {kind!r} at byte {position} of {size} is {length} bytes long"
+                raise IncompleteMediaError("network", told)
             boxes.append(Box(kind, position, position + length))
             position += length
     return boxes

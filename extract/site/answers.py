@@ -82,14 +82,10 @@ def _try(session: Session, step: Step) -> tuple[Any, str | None, str]:
     do: Callable[[Any], Any] = getattr(session, step.name)
     try:
         return do(step.argument), None, ""
-    except (LimitError, NoFormatError) as error:
+    except (LimitError, NoFormatError, DiskFullError, IncompleteMediaError) as error:
         return None, error.reason, error.detail
     except MediaError as error:
         return None, error.reason, clean_detail(str(error))
-    except DiskFullError as error:
-        return None, "disk_full", str(error)
-    except IncompleteMediaError as error:
-        return None, "network", str(error)
     except RecursionError:
         return None, "bad_answer", "the site's answer is nested too deeply to be read"
     except (EngineError, OSError) as error:

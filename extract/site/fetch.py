@@ -207,7 +207,7 @@ def _lack_of_room(media_root: str | Path, download: DownloadSettings) -> Row | N
     try:
         check_room(media_root, 0, download.min_free_bytes, download.max_total_bytes)
     except DiskFullError as error:
-        return failed("disk_full", str(error))
+        return failed(error.reason, error.detail)
     return None
 
 

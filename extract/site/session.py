@@ -183,7 +183,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
             self.process_ie_result(metadata, download=True)
             partial, chosen = self.partial, self._chosen
             if partial is None or not partial.is_file():
-                raise IncompleteMediaError("yt-dlp ended without a file")
+                raise IncompleteMediaError("network", "yt-dlp ended without a file")
             language = next((item["language"] for item in chosen if item.get("language")), None)
             found = read_header(partial, list_boxes(partial)) or probe_media(partial, language)
             if found.audio_codec is None:

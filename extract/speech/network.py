@@ -212,11 +212,10 @@ def _read_weights(weights: Any, spec: dict[str, Any], following: dict[str, Any] 
 def _arrays_of(group: Any) -> dict[str, NDArray[np.float64]]:
     """The arrays of one layer by their own name: `conv2d_12/kernel:0` is `kernel`."""
     arrays: dict[str, NDArray[np.float64]] = {}
-    group.visititems(
-        lambda name, item: (
-            arrays.__setitem__(name.split("/")[-1].split(":")[0], np.asarray(item, np.float64))
-            if hasattr(item, "shape")
-            else None
-        )
-    )
+
+    def keep(name: str, item: Any) -> None:
+        if hasattr(item, "shape"):
+            arrays[name.split("/")[-1].split(":")[0]] = np.asarray(item, np.float64)
+
+    group.visititems(keep)
     return arrays
