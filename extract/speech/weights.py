@@ -4,13 +4,11 @@
 ships them, without installing it. Digests: the registry's files of that release.
 """
 
-import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from datasets.wheels import CHECKOUT, WEIGHTS_DIR, check_sha256, fetch_from_wheel
-
-__all__ = ["CHECKOUT", "WEIGHTS", "WEIGHTS_DIR", "check_sha256", "fetch_weights"]
+from datasets.wheels import fetch_from_command_line, fetch_from_wheel
 
 WHEEL = "inaSpeechSegmenter==0.6.8"
 WHEEL_SHA256 = "16303a0b4f7e71b823b7f281e620ab399f9c1b26526e0f0c9e135bc70d313250"
@@ -24,35 +22,22 @@ WEIGHTS = {
 """Network name to (file name, sha256)."""
 
 
-def fetch_weights(directory: Path = WEIGHTS_DIR) -> list[Path]:
-    """Put the networks' files into `directory`; files that are there and right are left alone.
+def fetch_weights(directory: Path) -> Iterator[str]:
+    """Put the networks' files into a folder; files that are there and right are left alone.
 
-    Returns:
-        The files written.
+    Yields:
+        What was done, a line a file.
 
     Raises:
         ValueError: pip cannot get the wheel, or a digest is not the expected one.
     """
     files = {f"inaSpeechSegmenter/{name}": sha256 for name, sha256 in WEIGHTS.values()}
-    return fetch_from_wheel(WHEEL, WHEEL_SHA256, files, directory)
-
-
-def main() -> int:
-    """Fetch the weights from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m extract.speech.weights", description=fetch_weights.__doc__)
-    parser.add_argument("directory", nargs="?", type=Path, default=WEIGHTS_DIR)
-    directory = parser.parse_args().directory
-    try:
-        written = fetch_weights(directory)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
+    written = fetch_from_wheel(WHEEL, WHEEL_SHA256, files, directory)
     for path in written:
-        print(f"wrote {path} ({path.stat().st_size:,} bytes, sha256 checked)")
+        yield f"wrote {path} ({path.stat().st_size:,} bytes, sha256 checked)"
     if not written:
-        print(f"segmentation weights are in {directory}")
-    return 0
+        yield f"segmentation weights are in {directory}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fetch_from_command_line("extract.speech.weights", fetch_weights))

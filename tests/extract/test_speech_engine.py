@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from datasets.outcomes import DeviceError
+from datasets.wheels import WEIGHTS_DIR
 from extract.speech import network as speech_network
 from extract.speech import patches as speech_patches
 from extract.speech.engine import _torch_threads, segment_features
@@ -23,7 +24,7 @@ from extract.speech.labels import decode_states, find_runs, gate_energy, label_m
 from extract.speech.layers import PATCH_STEP
 from extract.speech.network import check_device, load_network
 from extract.speech.patches import measure_patches, patch_of_labels, score_patches
-from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
+from extract.speech.weights import WEIGHTS
 from tests import fake_cuda
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "speech"

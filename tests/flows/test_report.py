@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK, failed
 from datasets.tables import record_run
-from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
+from datasets.wheels import WEIGHTS_DIR
+from extract.speech.weights import WEIGHTS
 from flows.__main__ import app
 from flows.config import Config
 from flows.report.build import build_report

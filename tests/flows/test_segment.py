@@ -10,8 +10,9 @@ from scipy.io import wavfile
 
 from datasets.outcomes import OK
 from datasets.tables import make_table, read_table, table_digest, write_part
+from datasets.wheels import WEIGHTS_DIR
 from extract.speech.segmentation import SpeechSettings
-from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
+from extract.speech.weights import WEIGHTS
 from flows.commands.shared import one_line_errors
 from flows.config import Config, RunSettings
 from flows.machinery.run import Run

@@ -10,11 +10,12 @@ import pytest
 
 from datasets.media.container import make_graph
 from datasets.outcomes import MediaError
+from datasets.wheels import WEIGHTS_DIR
 from extract.container import probe_media
 from extract.media import encode_speech
 from extract.sound import audio_chunks, read_audio
 from extract.speech.segmentation import SpeechSettings, segment_video
-from extract.speech.weights import WEIGHTS, WEIGHTS_DIR
+from extract.speech.weights import WEIGHTS
 from features.frames import decode_clip
 from features.frames.sound import read_waveform
 from tests.media.render import ffmpeg, film
