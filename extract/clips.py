@@ -83,15 +83,14 @@ def cut_clips(
     """
     by_label = _group_by_label(segments, duration_ms)
     stretches = _bridge_pauses(by_label, settings.bridge_gap_ms)
-    if stretches and settings.whole_videos:
+    if settings.whole_videos or not stretches:
+        last_ms = max((end for intervals in by_label.values() for _, end in intervals), default=0)
+        end_ms = last_ms if duration_ms is None else duration_ms
         speech_ms = sum(end - start for start, end in by_label["speech"])
-        whole = {"start_ms": 0, "end_ms": _end_of_video(by_label, duration_ms), "speech_ms": speech_ms}
-        return [_make_row(video_id, whole, _outcome_of_length(whole["end_ms"], settings))]
+        outcome = _outcome_of_length(end_ms, settings) if stretches else dropped("no_speech")
+        return [_make_row(video_id, {"start_ms": 0, "end_ms": end_ms, "speech_ms": speech_ms}, outcome)]
     if settings.too_long == "cut":
         stretches = [piece for stretch in stretches for piece in _cut_at_pauses(stretch, settings.max_ms)]
-    if not stretches:
-        whole = {"start_ms": 0, "end_ms": _end_of_video(by_label, duration_ms), "speech_ms": 0}
-        return [_make_row(video_id, whole, dropped("no_speech"))]
     return [
         _make_row(
             video_id,
@@ -151,11 +150,6 @@ def _cut_at_pauses(stretch: _Stretch, max_ms: int) -> list[_Stretch]:
     cut = max(range(len(gaps)), key=lambda index: (gaps[index][1] - gaps[index][0], -abs(sum(gaps[index]) - middle)))
     pieces = (_Stretch(stretch.parts[: cut + 1]), _Stretch(stretch.parts[cut + 1 :]))
     return [part for piece in pieces for part in _cut_at_pauses(piece, max_ms)]
-
-
-def _end_of_video(by_label: dict[str, list[Interval]], duration_ms: int | None) -> int:
-    last_ms = max([0, *(end for intervals in by_label.values() for _, end in intervals)])
-    return last_ms if duration_ms is None else duration_ms
 
 
 def _outcome_of_length(length_ms: int, settings: ClipSettings) -> dict[str, Any]:
