@@ -59,7 +59,7 @@ def build_world(
             if not (root / "splits" / "_run.json").exists():
                 clips.append(_make_clip(clip_id, plan, step, kind, plans, encoders, rng))
     if clips:
-        tables = build_tables(clips, encoders.dims, lambda _, num_rows: [1000 * row for row in range(num_rows)])
+        tables = build_tables(clips, encoders.dims)
         test = {plan.video_id for plan in plans[num_videos - num_test :]}
         rows = [
             {"clip_id": c.clip_id, "video_id": c.video_id, "split": "test" if c.video_id in test else "train", **OK}

@@ -2,7 +2,6 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,18 +9,19 @@ from PIL import Image
 
 from datasets.outcomes import MediaError, ran_out
 from features.clip_features import Encoders, recipes_of
+from features.encoders.encoder import Encoder
 from features.feature_tables import (
     ClipFeatures,
     Float16,
     Float32,
     Problem,
     build_tables,
-    normalise_rows,
     sound_rows,
     spectrogram,
 )
 from features.frames.decoded import UInt8
 from features.frames.sound import read_waveform
+from features.window_queue import WindowQueue
 
 CODE_VERSION = 1
 """Part of every recipe: raise it when the code changes what comes out."""
@@ -32,7 +32,6 @@ MAX_BYTES = 50_000_000
 MAX_PIXELS = 100_000_000
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """What is opened, by its bytes: of PIL's others one is a program (EPS), which Ghostscript would carry out."""
-_PAIRS_PER_GROUP = 64
 _NO_3D = Problem("no_video", "an image has no 3D feature")
 
 
@@ -47,10 +46,24 @@ def featurize_pairs(pairs: pa.Table, encoders: Encoders) -> dict[str, pa.Table]:
         Tables features_2d, features_sound (if there is such an encoder), log_mel and pooled (pooled_3d null), clip_id
         and video_id being the pair's id, in the order of `pairs`, without recipe, attempt, run_id.
     """
-    done: list[ClipFeatures] = []
+    queue = WindowQueue(encoders.encoder_2d)
     rows = pairs.select(["pair_id", "image_path", "audio_path"]).to_pylist()
-    for start in range(0, len(rows), _PAIRS_PER_GROUP):
-        done += _encode(rows[start : start + _PAIRS_PER_GROUP], encoders)
+    seen = [_see(row["image_path"], queue) for row in rows]
+    heard = [_hear(Path(row["audio_path"]), encoders.encoder_sound) for row in rows]
+    queue.finish()
+    done = [
+        ClipFeatures(
+            clip_id=row["pair_id"],
+            video_id=row["pair_id"],
+            start_ms=0,
+            rows_2d=image if isinstance(image, Problem) else image[0],
+            rows_3d=_NO_3D,
+            num_valid_frames=0,
+            mel=mel,
+            rows_sound=rows_sound,
+        )
+        for row, image, (mel, rows_sound) in zip(rows, seen, heard, strict=True)
+    ]
     return _to_tables(done, encoders)
 
 
@@ -67,7 +80,7 @@ def pair_recipes(encoders: Encoders) -> dict[str, str]:
 
 
 def _to_tables(done: list[ClipFeatures], encoders: Encoders) -> dict[str, pa.Table]:
-    return build_tables(done, encoders.dims, lambda _, n: [1000 * row for row in range(n)])
+    return build_tables(done, encoders.dims)
 
 
 def read_image(path: str | Path) -> UInt8:
@@ -101,32 +114,22 @@ def _check_size(path: Path) -> None:
         raise MediaError("decode_failed", f"{path.name} has {path.stat().st_size} bytes, at most {MAX_BYTES}")
 
 
-def _encode(rows: list[dict[str, Any]], encoders: Encoders) -> list[ClipFeatures]:
-    images: list[UInt8 | Problem] = []
-    sounds: list[tuple[Float32 | Problem, Float16 | Problem | None]] = []
-    for row in rows:
-        try:
-            images.append(read_image(row["image_path"]))
-        except MediaError as error:
-            images.append(Problem(error.reason, error.detail))
-        try:
-            _check_size(Path(row["audio_path"]))
-            waveform = read_waveform(row["audio_path"])
-            sounds.append((spectrogram(waveform), sound_rows(waveform, encoders.encoder_sound)))
-        except MediaError as error:
-            sounds.append((Problem(error.reason, error.detail),) * 2)
-    frames = [image[None] for image in images if not isinstance(image, Problem)]
-    encoded = iter(encoders.encoder_2d.encode_many(frames))
-    return [
-        ClipFeatures(
-            clip_id=row["pair_id"],
-            video_id=row["pair_id"],
-            start_ms=0,
-            rows_2d=image if isinstance(image, Problem) else normalise_rows(next(encoded)),
-            rows_3d=_NO_3D,
-            num_valid_frames=0,
-            mel=mel,
-            rows_sound=rows_sound,
-        )
-        for row, image, (mel, rows_sound) in zip(rows, images, sounds, strict=True)
-    ]
+def _see(path: str, queue: WindowQueue) -> list[Float16] | Problem:
+    """Where the row of an image will be once the queue has been finished."""
+    rows: list[Float16] = []
+    try:
+        queue.put(rows, read_image(path)[None])
+    except MediaError as error:
+        return Problem(error.reason, error.detail)
+    return rows
+
+
+def _hear(path: Path, encoder: Encoder | None) -> tuple[Float32 | Problem, Float16 | Problem | None]:
+    """The log-mel frames of a caption, and its rows by an encoder of sound."""
+    try:
+        _check_size(path)
+        waveform = read_waveform(path)
+    except MediaError as error:
+        problem = Problem(error.reason, error.detail)
+        return problem, problem
+    return spectrogram(waveform), sound_rows(waveform, encoder)

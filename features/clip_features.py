@@ -15,7 +15,6 @@ from features.encoders.encoder import Encoder, load_encoder
 from features.encoders.engines import has_gpu, num_cores
 from features.feature_tables import ClipFeatures, Float16, Float32, Problem, build_tables, sound_rows, spectrogram
 from features.frames.decoded import DecodedClip
-from features.frames.filters import FPS_3D
 from features.frames.processes import ClipRange, Decoders, decode_here
 from features.settings import NO_ENCODER, FeatureSettings
 from features.window_queue import WindowQueue
@@ -185,18 +184,11 @@ def fail_clips(clips: pa.Table, encoders: Encoders, settings: FeatureSettings, p
 
 
 def _to_tables(done: list[ClipFeatures], encoders: Encoders, settings: FeatureSettings) -> dict[str, pa.Table]:
-    return build_tables(done, encoders.dims, lambda table, n: row_starts_ms(table, n, settings))
+    return build_tables(done, encoders.dims, settings.window_step_3d)
 
 
 def _without_values(keys: dict[str, Any], problem: Problem) -> ClipFeatures:
     return ClipFeatures(**keys, rows_2d=problem, rows_3d=problem, num_valid_frames=0, mel=problem, rows_sound=problem)
-
-
-def row_starts_ms(table: str, num_rows: int, settings: FeatureSettings) -> list[int]:
-    """Start of each row of a table of features, in whole milliseconds from the clip's start."""
-    if table == "features_3d":
-        return [row * settings.window_step_3d * 1000 // FPS_3D for row in range(num_rows)]
-    return [row * 1000 for row in range(num_rows)]
 
 
 @dataclass

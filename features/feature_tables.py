@@ -1,6 +1,6 @@
 """Encoded clips to rows of the feature tables, column by column from NumPy."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from datasets.outcomes import MAX_DETAIL_CHARS, Status
 from datasets.schemas import list_of_vectors
 from features.audio import NUM_MELS, log_mel
 from features.encoders.encoder import Encoder
+from features.frames.filters import FPS_3D
 
 Float16 = npt.NDArray[np.float16]
 Float32 = npt.NDArray[np.float32]
@@ -79,9 +80,7 @@ def sound_rows(waveform: Float32, encoder: Encoder | None) -> Float16 | Problem 
 
 
 def build_tables(
-    clips: Sequence[ClipFeatures],
-    dims: Mapping[str, int],
-    steps_ms: Callable[[str, int], list[int]],
+    clips: Sequence[ClipFeatures], dims: Mapping[str, int], window_step_3d: int = 16
 ) -> dict[str, pa.Table]:
     """The feature tables, one row per clip in each.
 
@@ -89,13 +88,16 @@ def build_tables(
         clips: encoded clips.
         dims: of the encoder of each table that there is beside log_mel and pooled: without features_3d pooled_3d is
             null.
-        steps_ms: (table, number of rows) -> start of each row in milliseconds from the clip's start.
+        window_step_3d: frames from one row of features_3d to the next; in the other tables a row is a second.
     """
     tables = {}
     for name, dim in dims.items():
         rows = [getattr(clip, name.replace("features", "rows")) for clip in clips]
+        num_frames = window_step_3d if name == "features_3d" else FPS_3D
         starts = [
-            None if isinstance(row, Problem) else [clip.start_ms + step for step in steps_ms(name, len(row))]
+            None
+            if isinstance(row, Problem)
+            else [clip.start_ms + number * num_frames * 1000 // FPS_3D for number in range(len(row))]
             for clip, row in zip(clips, rows, strict=True)
         ]
         columns = {

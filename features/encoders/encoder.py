@@ -3,7 +3,6 @@
 The table of networks is features.encoders.table.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,26 +43,8 @@ class Encoder:
 
         A 3D window that is not full is filled with black frames, as in the reference.
         """
-        return self.encode_many([frames])[0]
-
-    def encode_many(self, clips: Sequence[UInt8], step: int | None = None) -> list[Float32]:
-        """Frames of several clips, in batches across them; the result of each is independent of the others.
-
-        Args:
-            clips: frames as in a call.
-            step: frames from one 3D window to the next; 16 when not given.
-        """
-        windows = [self.windows(frames, step) for frames in clips]
-        rows: list[Float32] = [np.zeros((0, self.dim), np.float32)] * len(clips)
-        for shape in dict.fromkeys(window.shape[1:] for window in windows):
-            chosen = [index for index, window in enumerate(windows) if window.shape[1:] == shape and len(window)]
-            if not chosen:
-                continue
-            encoded = self.run(np.concatenate([windows[index] for index in chosen]))
-            ends = np.cumsum([len(windows[index]) for index in chosen])
-            for index, part in zip(chosen, np.split(encoded, ends[:-1]), strict=True):
-                rows[index] = part
-        return rows
+        windows = self.windows(frames)
+        return self.run(windows) if len(windows) else np.zeros((0, self.dim), np.float32)
 
     def run(self, windows: npt.NDArray[Any]) -> Float32:
         """Windows [U, ...] of one shape, as `windows` gives them -> float32 [U, dim].

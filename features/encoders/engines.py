@@ -86,6 +86,15 @@ def has_bf16() -> bool:
     return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
+def cpu_options(num_threads: int, precision: str = "fp32") -> dict[str, Any]:
+    """OpenVINO's, for so many callers, a core each.
+
+    Pinned, the threads of every process would share the first cores: two processes would be as slow as one.
+    """
+    threads = {"NUM_STREAMS": num_threads, "INFERENCE_NUM_THREADS": num_threads, "ENABLE_CPU_PINNING": False}
+    return {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision], **threads}
+
+
 class OpenvinoEngine:
     """One window a request, one request a caller: callers in several threads run side by side, a core each.
 
@@ -102,14 +111,11 @@ class OpenvinoEngine:
         core = openvino.Core()
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")  # of these, BF16 may be made up
         self.precision = precision if precision == "fp32" or ("BF16" in capabilities and has_bf16()) else "fp32"
-        hint = {"fp32": "f32", "bf16": "bf16"}[self.precision]
-        # Pinned, the threads of every process would share the first cores: two processes would be as slow as one.
-        threads = {"NUM_STREAMS": num_threads, "INFERENCE_NUM_THREADS": num_threads, "ENABLE_CPU_PINNING": False}
         with path.with_suffix(".bin").open("r+b") as file:
             pages = mmap.mmap(file.fileno(), 0)
         self.weights = openvino.Tensor(np.frombuffer(pages, np.uint8), shared_memory=True)
         model = core.read_model(path.read_bytes(), self.weights)
-        self.compiled: Any = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint, **threads})
+        self.compiled: Any = core.compile_model(model, "CPU", cpu_options(num_threads, self.precision))
         self.run(example)  # packs the weights
         pages.madvise(mmap.MADV_DONTNEED)
 

@@ -47,7 +47,7 @@ class ResNeXt3D(nn.Module):
     `fc` (400 Kinetics classes) is kept so that released files load as they are; the features are what feeds it.
     """
 
-    def __init__(self, num_classes: int = 400) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv3d(3, 64, 7, stride=(1, 2, 2), padding=3, bias=False)
         self.bn1 = nn.BatchNorm3d(64)
@@ -57,7 +57,7 @@ class ResNeXt3D(nn.Module):
         self.layer2 = _stage(256, 256, 4, stride=2)
         self.layer3 = _stage(512, 512, 23, stride=2)
         self.layer4 = _stage(1024, 1024, 3, stride=2)
-        self.fc = nn.Linear(FEATURE_DIM, num_classes)
+        self.fc = nn.Linear(FEATURE_DIM, 400)
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """Clips [N, 3, 16, 112, 112] -> features [N, 2048]."""

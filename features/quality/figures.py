@@ -5,7 +5,7 @@ here finds, counts or compares people.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ Gray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Qualities:
-    """Figures of one clip; shares from 0 to 1, None where there is nothing to take them of."""
+    """Figures of one clip, columns of `qualities`; shares from 0 to 1, None where there is nothing to take them of."""
 
     still_share: float | None
     """Of the steps from second to second: how many change almost no pixel. High in stills and slide shows."""
@@ -48,10 +48,6 @@ class Qualities:
     """Of the samples: at full scale."""
     floor_db: float | None
     """The quiet tenth of the sound against its loud twentieth, dB: near 0 where music or noise fills the pauses."""
-
-    def columns(self) -> dict[str, Any]:
-        """As columns of the table `qualities`."""
-        return asdict(self)
 
 
 def measure_clip(pieces: Iterable[DecodedClip]) -> Qualities:

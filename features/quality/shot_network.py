@@ -3,24 +3,20 @@
 Architecture: Soucek and Lokoc, "TransNet V2" (2020). python -m features.quality.shot_network WEIGHTS NETWORK.xml
 """
 
-import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from features.encoders.weights import load_into, read_weights
+from features.kept_networks import end_with_parent
 from features.tracing import save_traced
 
 HEIGHT, WIDTH = 27, 48
-NETWORK_FILE = "network.xml"
 _REACH = 50
 """Frames before and after one that it is compared with."""
-_TIMEOUT_S = 900
 
 
 class _Separable(nn.Module):
@@ -104,22 +100,8 @@ def _histograms(frames: torch.Tensor) -> torch.Tensor:
     return torch.zeros(1, frames.shape[1], 512).scatter_add(2, colours, torch.ones_like(colours, dtype=torch.float32))
 
 
-def convert_apart(weights: Path, folder: Path) -> None:
-    """Have the network written for OpenVINO as `NETWORK_FILE` in `folder`, for any number of frames.
-
-    Raises:
-        RuntimeError: the process that converts did not end well.
-    """
-    command = [sys.executable, "-m", "features.quality.shot_network", str(weights), str(folder / NETWORK_FILE)]
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    given: dict[str, Any] = {"env": {**os.environ, "PYTHONPATH": path}, "stdin": subprocess.DEVNULL}
-    done = subprocess.run(command, **given, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"the process that converts {weights.name} ended badly: {done.stderr[-500:]}")
-
-
 def main(weights: str, target: str) -> None:
-    """Convert in this process."""
+    """Write the network for OpenVINO, for any number of frames."""
     network = ShotNetwork().eval()
     load_into(network, read_weights(weights), weights)
     frames = torch.zeros(1, 60, HEIGHT, WIDTH, 3, dtype=torch.uint8)
@@ -127,4 +109,5 @@ def main(weights: str, target: str) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(*sys.argv[1:])

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from features.encoders.engines import num_cores
+from datasets.outcomes import MAX_DETAIL_CHARS
+from features.encoders.engines import cpu_options, num_cores
 from features.frames.decoded import DecodedClip
-from features.kept_networks import keep_network
+from features.kept_networks import keep_network, run_apart
 from features.quality.faces import FaceCount
 from features.quality.packaged import MODELS
 from features.quality.shots import ShotCuts
@@ -19,6 +20,8 @@ from features.quality.voice import VoiceQuality
 
 CODE_VERSION = 1
 """Part of the recipe where there are models: raise it when the code changes what comes out."""
+_CONVERTED = "network.xml"
+_TIMEOUT_S = 900
 
 
 class Watcher(Protocol):
@@ -40,8 +43,7 @@ class Network:
         core = openvino.Core()
         model = core.read_model(path)
         model.reshape(list(shape))
-        threads = {"NUM_STREAMS": num_cores(), "INFERENCE_NUM_THREADS": num_cores(), "ENABLE_CPU_PINNING": False}
-        self._compiled: Any = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **threads})
+        self._compiled: Any = core.compile_model(model, "CPU", cpu_options(num_cores()))
 
     def __call__(self, values: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
         """The outputs for one input."""
@@ -60,13 +62,17 @@ def load_networks(found: Mapping[str, Path]) -> dict[str, Network]:
 
 
 def _readable(name: str, path: Path) -> Path:
-    """The file as OpenVINO reads it."""
+    """The file as OpenVINO reads it; a process of its own converts TransNet V2, so that this one needs no torch."""
     if name != "shots":
         return path
-    from features.quality.shot_network import NETWORK_FILE, convert_apart
+
+    def convert(folder: Path) -> None:
+        done = run_apart("features.quality.shot_network", str(path), str(folder / _CONVERTED), timeout_s=_TIMEOUT_S)
+        if done.returncode != 0:
+            raise RuntimeError(f"the process that converts {path.name} ended badly: {done.stderr[-500:]}")
 
     facts = [MODELS[name].sha256, version("openvino"), version("torch")]
-    return keep_network(facts, Path(__file__).parent, lambda folder: convert_apart(path, folder)) / NETWORK_FILE
+    return keep_network(facts, Path(__file__).parent, convert) / _CONVERTED
 
 
 class Watched:
@@ -89,7 +95,7 @@ class Watched:
         for name, watcher in self._watchers.items():
             columns |= self._attempt(name, watcher.columns) or {}
         if self._problems:
-            columns["detail"] = "; ".join(f"{name}: {told}" for name, told in self._problems.items())[:500]
+            columns["detail"] = "; ".join(f"{name}: {told}" for name, told in self._problems.items())[:MAX_DETAIL_CHARS]
         return columns
 
     def _attempt(self, name: str, work: Any, *args: Any) -> Any:

@@ -89,6 +89,6 @@ def _measure(clip: Row, networks: dict[str, Network]) -> Row:
     times = clip["start_ms"], clip["end_ms"], _FRAMES_PER_PIECE
     try:
         pieces = Watched(decode_pieces(clip["media_path"], *times, audio_track=clip["audio_track"]), networks)
-        return {**measure_clip(pieces).columns(), **OK, **pieces.columns()}
+        return {**vars(measure_clip(pieces)), **OK, **pieces.columns()}
     except RowError as error:
         return failed(error.reason, error.detail)

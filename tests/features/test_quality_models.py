@@ -1,5 +1,7 @@
 """What packaged models find in clips: planted cuts, faces, text and noise, and nothing where there is nothing."""
 
+import sys
+
 import matplotlib.cbook
 import numpy as np
 import pytest
@@ -53,6 +55,13 @@ def test_planted_cuts_are_found_and_a_pan_has_none(networks):
         "longest_shot_share": pytest.approx(9 / 25, abs=0.02),
     }
     assert columns_of(ShotCuts(networks["shots"]), clip(frames_3d=shots[3]))["cuts_per_minute"] == 0
+
+
+@needs_models
+def test_what_converts_a_network_is_loaded_by_a_process_of_its_own(monkeypatch):
+    monkeypatch.delitem(sys.modules, "features.quality.shot_network", raising=False)
+    load_networks({"shots": find_models()["shots"]})
+    assert "features.quality.shot_network" not in sys.modules, "it holds torch"
 
 
 @needs_models

@@ -43,7 +43,7 @@ def write_retrieval_root(root, sizes, seed=0, ids=None, is_3d=True, num_hidden=N
         mel = np.clip(-40 + 15 * topic[:40] + 3 * noise, -80, 0)
         rows_3d = rows_3d if is_3d else Problem("no_video", "an image has no 3D feature")
         done.append(ClipFeatures(clip_id, clip_id.split("_")[0], 0, rows_2d, rows_3d, 16, mel))
-    tables = build_tables(done, {"features_2d": DIM} | ({"features_3d": DIM} if is_3d else {}), lambda _, n: [0] * n)
+    tables = build_tables(done, {"features_2d": DIM} | ({"features_3d": DIM} if is_3d else {}))
     for name in ("log_mel", "pooled"):
         write_part(root, name, add_common_columns(tables[name], **COMMON))
     rows = [
