@@ -1,6 +1,7 @@
 """The project as a whole: pins, container, names, deployments."""
 
 import ast
+import getpass
 import importlib.metadata
 import itertools
 import os
@@ -149,20 +150,42 @@ def test_what_tells_openvinos_maker_of_each_use_is_in_no_environment():
     assert "openvino-telemetry" not in read_pins("", "gpu", *GROUPS, "dev", "audit", "tensorflow", "readers")
 
 
-def test_what_our_doors_load_tells_nobody_and_writes_nothing_at_home(tmp_path):
-    """onnxruntime, for one, numbers each machine there, and tells its maker of each use from then on."""
-    home, temporary = tmp_path / "home", tmp_path / "temporary"
+LOADED = """
+import importlib, sys
+from pathlib import Path
+from flows.exporting.cuts import write_cuts
+write_cuts(Path(), Path(), {})
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+def load_apart(folder, names):
+    """Files that libraries leave in the user's home and in the temporary folder when they are loaded after our code."""
+    home, temporary = folder / "home", folder / "temporary"
     home.mkdir()
     temporary.mkdir()
     switches = ("DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
     environment = {name: value for name, value in os.environ.items() if name not in switches}
-    subprocess.run(
-        [sys.executable, "-c", "import extract.whisper, onnxruntime, faster_whisper, huggingface_hub"],
-        check=True,
-        cwd=TOP,
-        env=environment | {"HOME": str(home), "TMPDIR": str(temporary)},
-    )
-    assert not [*home.iterdir(), *temporary.iterdir()]
+    environment |= {"HOME": str(home), "TMPDIR": str(temporary)}
+    environment |= {"PREFECT_HOME": str(folder / "prefect"), "MPLCONFIGDIR": str(folder / "of the tests' own")}
+    command = [sys.executable, "-W", "ignore", "-c", LOADED, *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOP, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [path.relative_to(folder).as_posix() for path in (*home.iterdir(), *temporary.iterdir())]
+
+
+def test_what_tells_its_maker_of_each_use_is_silent_and_numbers_no_machine(tmp_path):
+    assert load_apart(tmp_path, ["onnxruntime", "faster_whisper", "lhotse"]) == []
+
+
+@pytest.mark.slow  # it imports everything
+def test_no_library_that_we_use_leaves_anything_at_home_when_it_is_loaded(tmp_path):
+    wanted = declared("", *GROUPS)
+    packages = importlib.metadata.packages_distributions().items()
+    names = [name for name, (found, *_) in packages if normalised(found) in wanted and re.fullmatch(r"[a-z]\w*", name)]
+    assert len(names) > 40
+    assert load_apart(tmp_path, sorted(names)) == [f"temporary/torchinductor_{getpass.getuser()}"]  # empty, and torch's
 
 
 def test_every_prefect_server_that_we_name_is_started_without_telling_its_makers():

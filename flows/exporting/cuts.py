@@ -1,8 +1,10 @@
 """Lhotse Shar: a list of cuts a shard, and beside it an archive a feature; no recordings, for media are not ours."""
 
 import gzip
+import sys
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -18,10 +20,15 @@ _FIELDS = {
     **{name: name for name in ("features_2d", "features_3d", "features_sound", "pooled_2d", "pooled_3d")},
 }
 """{field of a cut: vectors of a sample}; lhotse's own field for frames of sound has our log-mel."""
+_NO_TOOLS: Any = SimpleNamespace(
+    add_tools_to_path=lambda: None, add_macos_homebrew_lib_paths=lambda: None, default_tools_cachedir=None
+)
+"""In place of lhotse's module that makes a folder in the user's home, for programs that are not used here."""
 
 
 def write_cuts(release: Path, folder: Path, splits: dict[str, int]) -> None:
     """Write data/{split}/cuts.000000.jsonl.gz and FIELD.000000.tar for each shard of a release."""
+    sys.modules.setdefault("lhotse.tools.env", _NO_TOOLS)
     for split in splits:
         (folder / "data" / split).mkdir(parents=True)
         for number in range(count_shards(release, split)):
