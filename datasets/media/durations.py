@@ -1,7 +1,7 @@
 """How long the pictures and the sound of a file last, whatever its header says of subtitles beside them.
 
 Matroska announces one duration, that of its longest track, counted from time 0 even where the file starts before it,
-and often where it starts after it; so do FLV and fragments of mp4 whose first ones are not there.
+and often where it starts after it; so do FLV, Opus in Ogg and fragments of mp4 whose first ones are not there.
 It and FLV's is a number that somebody wrote, maybe before all was recorded: the file may go on.
 Of ASF each stream has the whole file's duration, which libavformat counts from where the stream begins. Bare sound
 announces none: libavformat reckons it from the size of the first frames, in which somebody may be silent.
@@ -16,7 +16,7 @@ from datasets.media.container import identify, read_packets
 
 _BESIDE = frozenset({"subtitle", "data"})
 _WRITTEN = frozenset({"matroska,webm", "flv"})
-_FROM_ZERO = ("matroska", "mov", "flv")
+_FROM_ZERO = ("matroska", "mov", "flv", "ogg")
 _BARE = frozenset({"aac", "ac3", "amr", "eac3", "mp3"})
 MOST_OFF_US = 1_000_000
 """What is reckoned or said so stands unless it is off by more."""

@@ -65,6 +65,16 @@ def test_bare_aac_may_change_its_rate(tmp_path: Path) -> None:
         assert misfit(found, right[:16_000], 2 * PRIMING) < 0.2
 
 
+def test_opus_that_was_recorded_from_its_middle_on_is_as_long_as_it_is(tmp_path: Path) -> None:
+    content, path = ffmpeg(*chirp(9, 48000), "-c:a", "libopus", "-f", "ogg", "-"), tmp_path / "radio.opus"
+    pages = [i for i in range(len(content)) if content[i : i + 4] == b"OggS"]
+    path.write_bytes(content[: pages[2]] + content[pages[2 + (len(pages) - 2) // 3] :])
+    assert probe_media(path).duration_ms == pytest.approx(6000, abs=600)
+    with audio_chunks(path) as chunks:
+        list(chunks)
+    assert chunks.describe() is None
+
+
 def test_a_late_stream_does_not_lengthen_an_asf_file(tmp_path: Path) -> None:
     picture, path = film(tmp_path / "picture.mkv", 6, "-c:v", "wmv2", size=(64, 48)), tmp_path / "late.wmv"
     late = ("-itsoffset", 2, *chirp(4), "-map", 0, "-map", 1)
