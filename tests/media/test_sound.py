@@ -14,7 +14,7 @@ from datasets.wheels import WEIGHTS_DIR
 from extract.container import probe_media
 from extract.media import encode_speech
 from extract.sound import audio_chunks, read_audio
-from extract.speech.segmentation import SpeechSettings, segment_video
+from extract.speech.segmentation import SpeechSettings, segment_videos
 from extract.speech.weights import WEIGHTS
 from features.frames import decode_clip
 from features.frames.sound import read_waveform
@@ -240,7 +240,7 @@ def test_a_clip_is_as_long_as_asked_where_the_sound_ends_or_begins_within(folder
 
 @pytest.mark.skipif(not (WEIGHTS_DIR / WEIGHTS["smn"][0]).is_file(), reason="needs `make weights`")
 def test_the_row_of_a_video_says_how_much_sound_is_missing(folder: Path) -> None:
-    row, _ = segment_video("video", make_gap(folder, "mkv"), SpeechSettings())
+    [(row, _)] = segment_videos([("video", make_gap(folder, "mkv"), None)], SpeechSettings())
     assert row["status"] == "ok" and row["detail"].endswith("of 6.0 s of sound missing")
 
 
