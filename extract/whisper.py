@@ -26,6 +26,9 @@ SILENT = 0.001
 """Sound whose loudest sample is below (-60 dB) has neither words nor a language."""
 _REPETITIVE = 2.4
 """Whisper's own limit of gzip's ratio, above which a text is a phrase said again and again."""
+_ISO_CODES = {"jw": "jv"}
+"""Whisper's name of Javanese, a code that ISO 639 has withdrawn."""
+_OWN_CODES = {iso: code for code, iso in _ISO_CODES.items()}
 Classifier = Callable[[NDArray[np.float32]], Mapping[str, float]]
 """float32 [N] at 16 kHz to the probability of each language, by its ISO 639-1 code."""
 
@@ -36,7 +39,7 @@ class Transcript:
 
     text: str
     language: str
-    """As the model names it: an ISO 639-1 code, for few languages one of three letters."""
+    """An ISO 639-1 code, for few languages one of three letters."""
     confidence: float
     """Geometric mean of the probability of its tokens, (0, 1]."""
 
@@ -88,7 +91,7 @@ def make_classifier(folder: Path) -> Classifier:
 
     def classify(samples: NDArray[np.float32]) -> dict[str, float]:
         _, _, probabilities = model.detect_language(samples[:WINDOW_SAMPLES])
-        return dict(probabilities)
+        return {_ISO_CODES.get(code, code): probability for code, probability in probabilities}
 
     return classify
 
@@ -105,7 +108,11 @@ def make_transcriber(folder: Path, num_threads: int = 0, num_workers: int = 1, b
         if np.abs(samples).max(initial=0.0) <= SILENT:
             return None
         pieces, info = model.transcribe(
-            samples, language=language, beam_size=beam_size, temperature=0.0, condition_on_previous_text=False
+            samples,
+            language=language and _OWN_CODES.get(language, language),
+            beam_size=beam_size,
+            temperature=0.0,
+            condition_on_previous_text=False,
         )
         said = [piece for piece in pieces if piece.text.strip() and piece.compression_ratio <= _REPETITIVE]
         num_tokens = sum(len(piece.tokens) for piece in said)
@@ -113,6 +120,6 @@ def make_transcriber(folder: Path, num_threads: int = 0, num_workers: int = 1, b
             return None
         log_probability = sum(piece.avg_logprob * len(piece.tokens) for piece in said) / num_tokens
         text = " ".join(piece.text.strip() for piece in said)
-        return Transcript(text, info.language, math.exp(min(log_probability, 0.0)))
+        return Transcript(text, _ISO_CODES.get(info.language, info.language), math.exp(min(log_probability, 0.0)))
 
     return transcribe

@@ -1,5 +1,8 @@
 """What is said in a clip, by a real Whisper on real synthetic speech."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -9,7 +12,7 @@ from demo.sound import SAMPLING_RATE as VOICE_RATE
 from demo.voices import speak
 from extract import whisper
 from extract.transcripts import GAP_MS, TranscriptSettings, join_speech, speech_of_clip, transcribe_clip
-from extract.whisper import Transcript, make_transcriber
+from extract.whisper import Transcript, make_classifier, make_transcriber
 
 ENGINE = "faster-whisper"
 SENTENCE = "次に、玉ねぎを薄く切ります。"
@@ -87,3 +90,18 @@ def test_a_model_that_cannot_be_loaded_is_refused_with_what_to_do(tmp_path, monk
     monkeypatch.setattr(whisper, "find_spec", lambda name: None)
     with pytest.raises(ValidationError, match="run `make setup-whisper`"):
         TranscriptSettings(model=tmp_path)
+
+
+def test_javanese_which_whisper_calls_by_a_withdrawn_code_is_asked_for_and_told_by_its_own(monkeypatch):
+    asked = []
+
+    def transcribe(samples, language, **_):
+        asked.append(language)
+        piece = SimpleNamespace(text="mangan", compression_ratio=1.0, tokens=[1], avg_logprob=-0.1)
+        return [piece], SimpleNamespace(language="jw")
+
+    model = SimpleNamespace(transcribe=transcribe, detect_language=lambda _: ("jw", 0.9, [("jw", 0.9), ("id", 0.1)]))
+    monkeypatch.setattr(whisper, "load_whisper", lambda *_: model)
+    said = make_transcriber(Path("model"))(np.ones(16_000, np.float32), "jv")
+    assert asked == ["jw"] and said is not None and said.language == "jv"
+    assert make_classifier(Path("model"))(np.ones(16_000, np.float32)) == {"jv": 0.9, "id": 0.1}
