@@ -206,10 +206,11 @@ def _features_of_transformers(network: nn.Module) -> nn.Module:
 
     config: Any = network.config
     match config.model_type:
-        case "vjepa2":
-            return _MeanOfTokens(network)
-        case "pe_video_encoder":
-            return _ClassToken(network)
+        case "vjepa2":  # the mean of all tokens of its encoder; its predictor is not asked
+            encoder: Any = network.encoder
+            return _Asked(encoder, lambda asked, windows: asked(windows.transpose(1, 2)).last_hidden_state.mean(1))
+        case "pe_video_encoder":  # what its network of frames says of each window as a whole, before its head
+            return _Asked(network, lambda asked, windows: asked(windows.transpose(1, 2).contiguous()).pooler_output)
         case "pe_audio_encoder":
             return SecondsOfSound(network, PeAudioFeatureExtractor(), frames_a_second=25)
         case "whisper":
@@ -218,38 +219,15 @@ def _features_of_transformers(network: nn.Module) -> nn.Module:
             return SecondsOfSound(network, Wav2Vec2FeatureExtractor())
 
 
-class _ClassToken(nn.Module):
-    """Windows [N, 3, T, H, W] -> what PE-AV's network of frames says of each whole [N, D], before its head."""
+class _Asked(nn.Module):
+    """A network that is asked for its features in a way of its own: frames or windows in, features [N, D] out."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, ask: Callable[[Any, torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
-        self.network = network
-
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(self.network(windows.transpose(1, 2).contiguous()).pooler_output)
-
-
-class _MeanOfTokens(nn.Module):
-    """Windows [N, 3, T, H, W] -> mean of all tokens of V-JEPA 2's encoder [N, D]; its predictor is not asked."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.encoder = network.encoder
-
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        tokens = self.encoder(windows.transpose(1, 2)).last_hidden_state  # type: ignore[operator]
-        return torch.as_tensor(tokens).mean(1)
-
-
-class _EfficientNetFeatures(nn.Module):
-    """Global mean of the last convolution of `efficientnet_lite_pytorch`."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
+        self.network, self.ask = network, ask
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(self.network.extract_features(frames)).mean((2, 3))  # type: ignore[operator]
+        return torch.as_tensor(self.ask(self.network, frames))
 
 
 def _build_lite(name: str) -> nn.Module:
@@ -279,6 +257,10 @@ LIBRARIES: dict[str, Library] = {
         keys=_keys_of_transformers,
         download=_download_safetensors,
     ),
-    "efficientnet_lite": Library(build=_build_lite, features=_EfficientNetFeatures, download=_lite0_file),
+    "efficientnet_lite": Library(
+        build=_build_lite,
+        features=lambda network: _Asked(network, lambda asked, frames: asked.extract_features(frames).mean((2, 3))),
+        download=_lite0_file,
+    ),
     "avlnet": Library(build=lambda _: ResNeXt3D(), features=lambda network: network),
 }
