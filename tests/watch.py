@@ -4,6 +4,7 @@ What a library does in C++ raises no event. Python processes that this one start
 (`watched/sitecustomize.py`); others are not seen, nor any with an environment that has neither variable below.
 """
 
+import atexit
 import os
 import sys
 import tempfile
@@ -47,6 +48,7 @@ def _tell(event: str, args: tuple[Any, ...]) -> None:
 sys.addaudithook(_tell)
 # From the first import on: a process that is started before a block may be used within it.
 _told_by_children = tempfile.NamedTemporaryFile("r", prefix="connections")  # noqa: SIM115 - as long as this process
+atexit.register(_told_by_children.close)  # the hook keeps this module to the end, when nobody deletes what it holds
 os.environ["WATCHED_CONNECTIONS"] = _told_by_children.name
 _WATCHED = str(Path(__file__).parent / "watched")
 sys.path.append(_WATCHED)  # those that ask the site are given this process's path

@@ -210,7 +210,7 @@ def run_library(media_paths: list[Path], settings: SpeechSettings) -> list[dict[
                 text=True,
                 timeout=settings.timeout_s,
                 check=False,
-                env={**os.environ, "KERAS_HOME": scratch, "CUDA_VISIBLE_DEVICES": ""},
+                env={**os.environ, "KERAS_HOME": scratch, "MPLCONFIGDIR": scratch, "CUDA_VISIBLE_DEVICES": ""},
             )
         except subprocess.TimeoutExpired as error:
             complaint = f"the library was stopped after {settings.timeout_s:.0f} s"

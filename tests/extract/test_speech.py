@@ -77,9 +77,12 @@ def test_row_of_a_video(shared_media):
 @pytest.mark.media
 @pytest.mark.slow
 @pytest.mark.skipif(not speech.LIBRARY_PYTHON.is_file(), reason="needs `make setup-tensorflow`")
-def test_the_package_itself_gives_the_same_labels(shared_media):
+def test_the_package_itself_gives_the_same_labels_and_keeps_nothing_at_home(shared_media, tmp_path, monkeypatch):
     path = shared_media / "audio" / "ina_lamartine.wav"
-    assert segment_speech(path, engine="library") == segment_speech(path, settings=SpeechSettings(exact=True))
+    expected = segment_speech(path, settings=SpeechSettings(exact=True))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert segment_speech(path, engine="library") == expected
+    assert not list(tmp_path.iterdir())
 
 
 def write_wav(path, samples, rate=16000, codec="f32le"):
