@@ -116,14 +116,18 @@ def _may_have_late_streams(container: Any) -> bool:
 
 
 def _check_avi(container: Any) -> None:
-    """MediaError for a damaged AVI that has no index: nothing says when is seen and heard what lies behind."""
-    if container.format.name != "avi" or sum(len(s.index_entries) for s in container.streams) >= _LEAST_INDEXED:
+    """MediaError for a damaged AVI of which no index says when is seen and heard what lies behind.
+
+    The index counts its bytes from the first packet: where that is lost it says nothing, either.
+    """
+    if container.format.name != "avi":
         return
-    if (damage := find_damage(*identify(container))) is not None:
-        name = Path(container.name).name
-        raise MediaError(
-            "decode_failed", f"{name} is damaged at byte {damage}, and no index says when the rest is shown"
-        )
+    indices = [stream.index_entries for stream in container.streams]
+    is_indexed = sum(map(len, indices)) >= _LEAST_INDEXED
+    first = min(index[0].pos for index in indices if len(index)) if is_indexed else None
+    if (damage := find_damage(*identify(container), first)) is not None:
+        told = f"{Path(container.name).name} is damaged at byte {damage}, and no index says when the rest is shown"
+        raise MediaError("decode_failed", told)
 
 
 def identify(container: Any) -> tuple[str, int, int]:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from datasets.media.avi_chunks import CHUNK_HEAD
@@ -59,20 +59,30 @@ def _unguessed(packets: Iterable[Any]) -> Iterator[Any]:
 def _indexed(packets: Iterable[Any]) -> Iterator[Any]:
     """AVI, of which libavformat counts the packets that it finds: behind damage the index says how many are lost."""
     lost: defaultdict[int, int] = defaultdict(int)
-    units: dict[int, int] = {}
+    places: defaultdict[int, int] = defaultdict(int)
+    units: defaultdict[int, int] = defaultdict(int)
     for packet in packets:
         index, entries = packet.stream_index, packet.stream.index_entries
         if packet.dts is not None and packet.pos is not None:
             chunk = packet.pos - CHUNK_HEAD
-            at = bisect_left(entries, chunk, key=lambda entry: entry.pos)
+            at = places[index] + 1  # nearly always the next one, found without a search
+            if at >= len(entries) or entries[at].pos != chunk:
+                at = bisect_left(entries, chunk, key=lambda entry: entry.pos)
+            places[index] = at
             if at < len(entries) and entries[at].pos == chunk:
-                # Of sound the index may count bytes, and the packets blocks of them.
-                unit = units.setdefault(index, entries[at].timestamp // packet.dts) if packet.dts > 0 else 1
-                lost[index] = max(0, entries[at].timestamp // max(1, unit) - packet.dts)
+                units[index] = units[index] or _unit(entries, entries[at].timestamp, packet.dts)
+                lost[index] = max(0, entries[at].timestamp // units[index] - packet.dts) if units[index] else 0
         if lost[index] and packet.dts is not None:
             packet.dts += lost[index]
             packet.pts = None if packet.pts is None else packet.pts + lost[index]
         yield packet
+
+
+def _unit(entries: Sequence[Any], time: int, dts: int) -> int:
+    """What the index of an AVI counts in a tick: of sound maybe the bytes of a block; 0 where it is not yet known."""
+    if len(entries) < 2 or entries[1].timestamp - entries[0].timestamp != entries[0].size:
+        return 1
+    return max(1, time // dts) if dts > 0 else 0
 
 
 def _unordered(packets: Iterable[Any]) -> Iterator[Any]:

@@ -48,6 +48,16 @@ def test_behind_a_hole_in_an_avi_all_is_at_its_time(codec: str, tmp_path: Path) 
     assert np.array_equal(spanning.frames_3d[-24:], twin.frames_3d[-24:])
 
 
+def test_an_avi_whose_beginning_is_lost_is_refused(tmp_path: Path) -> None:
+    _, path = with_hole(tmp_path / "hole.avi", "libmp3lame", has_index=True)
+    content = bytearray(path.read_bytes())
+    first = content.index(b"movi") + 4
+    content[first : first + 2000] = bytes(2000)
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match=r"decode_failed: .* is damaged at byte"):
+        probe_media(path)
+
+
 def test_a_hole_in_an_avi_without_index_is_refused(tmp_path: Path) -> None:
     whole, path = with_hole(tmp_path / "hole.avi", "libmp3lame", has_index=False)
     with pytest.raises(MediaError, match=r"decode_failed: .* is damaged at byte"):
