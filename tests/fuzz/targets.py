@@ -3,10 +3,12 @@
 Each `read_*` returns normally or raises one of its target's own error types; anything else is a fault.
 """
 
+import atexit
 import hashlib
 import json
 import pickle
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -61,7 +63,9 @@ class Target:
 @cache
 def scratch() -> Path:
     """One folder for the file that a parser is given; overwritten by each input."""
-    return Path(tempfile.mkdtemp(prefix="fuzz-"))
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def put(name: str, content: bytes) -> Path:
