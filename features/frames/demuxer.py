@@ -17,6 +17,8 @@ _INTERLEAVED_MS = 10_000
 """Streams of one file are stored no further apart (libavformat's own max_interleave_delta)."""
 _HELD_BACK = frozenset({"mpegts", "mpeg"})
 """Formats whose reader gives a picture only when it has found the next one, however late that is."""
+_OF_PALETTE = "pal8"
+"""Colours that libavformat gives with the first packet only, and not behind a seek: animations of QuickTime, AVI."""
 _MOST_DELAY_MS = 500
 """A picture comes on no later after it is decoded."""
 
@@ -104,6 +106,8 @@ class Demuxer:
         for back_ms in _SEEK_BACK_MS:
             if self.video is None or self.container.start_time is None or self.times.start_ms <= back_ms:
                 break  # a file without times (a bare stream) has nothing to seek by
+            if self.video.codec_context.pix_fmt == _OF_PALETTE:
+                break
             is_moved = True
             if not self._seek(self.times.start_ms - back_ms):
                 break

@@ -157,6 +157,15 @@ def test_what_the_container_cuts_away_is_not_seen(name: str, tmp_path: Path, bas
     assert not np.array_equal(decode_clip(path, *CUT).frames_3d, decode_clip(base, *CUT).frames_3d)
 
 
+@pytest.mark.parametrize("name", ["qtrle.mov", "rawvideo.avi"])
+def test_colours_of_a_palette_are_seen_in_every_clip(name: str, tmp_path: Path, base: Path) -> None:
+    path = tmp_path / name
+    ffmpeg("-t", 2, "-i", base, "-c:v", path.stem, "-pix_fmt", {"qtrle": "gray"}.get(path.stem, "pal8"), path)
+    whole = decode_clip(path).frames_3d
+    assert whole.max() > 200
+    assert np.array_equal(decode_clip(path, 1000, 2000).frames_3d, whole[24:48])
+
+
 def test_a_matrix_that_comes_with_single_pictures_turns_those(tmp_path: Path, base: Path) -> None:
     path, mirrored = tmp_path / "sei.mp4", tmp_path / "mirrored.mp4"
     ffmpeg("-i", base, "-c", "copy", "-bsf:v", "h264_metadata=display_orientation=insert:flip=horizontal", path)
