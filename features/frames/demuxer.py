@@ -19,6 +19,10 @@ _HELD_BACK = frozenset({"mpegts", "mpeg"})
 """Formats whose reader gives a picture only when it has found the next one, however late that is."""
 _OF_PALETTE = "pal8"
 """Colours that libavformat gives with the first packet only, and not behind a seek: animations of QuickTime, AVI."""
+_INDEXED_WHOLE = ("mov", "avi")
+"""Formats that have every packet in their index, by the beginning of their name."""
+_NOT_DECEIVED = frozenset({"h264", "hevc", "vp8", "vp9", "libdav1d", "ffv1", "cfhd", "png"})
+"""Decoders that give no picture before a true key frame, or of which each picture is one."""
 _MOST_DELAY_MS = 500
 """A picture comes on no later after it is decoded."""
 
@@ -106,7 +110,7 @@ class Demuxer:
         for back_ms in _SEEK_BACK_MS:
             if self.video is None or self.container.start_time is None or self.times.start_ms <= back_ms:
                 break  # a file without times (a bare stream) has nothing to seek by
-            if self.video.codec_context.pix_fmt == _OF_PALETTE:
+            if _is_sought_in_vain(self.video):
                 break
             is_moved = True
             if not self._seek(self.times.start_ms - back_ms):
@@ -172,6 +176,23 @@ class Demuxer:
             if has_key or not is_video:
                 kept.append(packet)
         return None
+
+
+def _is_sought_in_vain(video: Any) -> bool:
+    """Whether pictures can be decoded from the file's beginning on only: what they need is there and nowhere else.
+
+    So it is where an index calls all pictures key frames of a codec that has others.
+    """
+    codec = video.codec_context
+    if codec.pix_fmt == _OF_PALETTE:
+        return True
+    if (
+        codec.codec.intra_only
+        or codec.name in _NOT_DECEIVED
+        or not video.container.format.name.startswith(_INDEXED_WHOLE)
+    ):
+        return False
+    return len(video.index_entries) > 1 and all(entry.is_keyframe for entry in video.index_entries)
 
 
 def _is_flush(packet: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures of H.264 and HEVC in containers that have times for some of them only, or none of display."""
+"""Pictures of which a container tells too little: no times, no times of display, key frames that are none."""
 
 from pathlib import Path
 
@@ -28,3 +28,12 @@ def test_a_clip_shows_what_the_whole_file_does_at_its_time(name: str, tmp_path: 
     for start_s in (2, 3, 4):
         rows = slice(24 * start_s, 24 * start_s + 24)
         assert np.array_equal(decode_clip(path, 1000 * start_s, 1000 * start_s + 1000).frames_3d, whole[rows])
+
+
+def test_an_index_that_calls_all_pictures_key_frames_is_not_believed(tmp_path: Path) -> None:
+    path = film(tmp_path / "camera.avi", 4, "-c:v", "msmpeg4", "-g", 100, "-sc_threshold", 10**9, size=(96, 64))
+    whole, content = decode_clip(path).frames_3d, bytearray(path.read_bytes())
+    for at in range(content.rindex(b"idx1") + 12, len(content) - 3, 16):
+        content[at] |= 0x10
+    path.write_bytes(content)
+    assert np.array_equal(decode_clip(path, 2000, 3000).frames_3d, whole[48:72])
