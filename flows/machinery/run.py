@@ -151,8 +151,13 @@ def code_version() -> str:
     git = shutil.which("git")
     if git is None:
         return "unknown"
-    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    # describe --dirty would lock the checkout's index and write it anew, beside whoever commits there.
+    command = [git, "--no-optional-locks", "-C", str(Path(__file__).parent)]
+    commit, changed = (
+        subprocess.run([*command, *words], capture_output=True, text=True, check=False).stdout.strip()
+        for words in (["describe", "--always"], ["status", "--porcelain", "--untracked-files=no"])
+    )
+    return f"{commit}-dirty" if commit and changed else commit or "unknown"
 
 
 def media_table(run: Run) -> pa.Table:

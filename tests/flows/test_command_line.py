@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import typer
 
 from flows.commands.shared import one_line_errors
+from flows.machinery import run
 
 TOP = Path(__file__).parents[2]
 
@@ -40,3 +42,23 @@ def test_what_is_not_installed_is_told_with_what_brings_it(monkeypatch, capsys):
 def test_a_package_of_ours_that_lacks_keeps_its_traceback():
     with pytest.raises(ModuleNotFoundError, match="no_such_package"), one_line_errors():
         importlib.import_module("no_such_package")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git, a program of the system")
+def test_the_version_is_read_from_a_checkout_without_writing_there(tmp_path, monkeypatch):
+    def git(*words):
+        who = ["-c", "user.name=x", "-c", "user.email=x"]
+        return subprocess.run(["git", *who, "-C", tmp_path, *words], check=True, capture_output=True, text=True).stdout
+
+    git("init")
+    (tmp_path / "code.py").write_text("1")
+    git("add", "code.py")
+    git("commit", "-m", "x")
+    monkeypatch.delenv("CODE_VERSION", raising=False)
+    monkeypatch.setattr(run, "__file__", str(tmp_path / "code.py"))
+    os.utime(tmp_path / "code.py", (0, 0))  # as a checkout or a copy leaves it: the index would be written anew
+    index = (tmp_path / ".git" / "index").read_bytes()
+    commit = git("describe", "--always").strip()
+    assert run.code_version() == commit and (tmp_path / ".git" / "index").read_bytes() == index
+    (tmp_path / "code.py").write_text("2")
+    assert run.code_version() == f"{commit}-dirty"
