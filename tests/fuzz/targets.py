@@ -498,8 +498,8 @@ TARGETS: dict[str, Target] = {
         (),
         (
             "extract/site/metadata.py",
-            "extract/selection.py:select,preselect,_check_length,_check_views",
-            "extract/site/rows.py:make_discovery,make_video,to_ms",
+            "extract/selection.py:select,preselect,_check_figures,to_ms",
+            "extract/site/rows.py:make_discovery,make_video",
         ),
     ),
     "formats": Target(FORMAT_INPUTS, read_formats, (NoFormatError,), ("extract/site/formats.py",)),
