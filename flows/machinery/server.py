@@ -28,7 +28,10 @@ _CHEAP = {
 }
 _END_S = 5
 START_A_SERVER = "PREFECT_SERVER_ANALYTICS_ENABLED=false prefect server start"
-"""What a person types; without the switch the server, its pages and its clients tell Prefect's makers of their use."""
+"""What a person types, with --host 127.0.0.1, or for other machines with PREFECT_SERVER_API_AUTH_STRING set.
+
+Without the switch the server, its pages and its clients tell Prefect's makers of their use.
+"""
 
 
 def server_address() -> str | None:
