@@ -185,7 +185,8 @@ def test_no_library_that_we_use_leaves_anything_at_home_when_it_is_loaded(tmp_pa
     packages = importlib.metadata.packages_distributions().items()
     names = [name for name, (found, *_) in packages if normalised(found) in wanted and re.fullmatch(r"[a-z]\w*", name)]
     assert len(names) > 40
-    assert load_apart(tmp_path, sorted(names)) == [f"temporary/torchinductor_{getpass.getuser()}"]  # empty, and torch's
+    torchs = f"temporary/torchinductor_{getpass.getuser()}"  # empty; not made where an earlier test has set its folder
+    assert set(load_apart(tmp_path, sorted(names))) <= {torchs}
 
 
 def test_every_prefect_server_that_we_name_is_started_without_telling_its_makers():
