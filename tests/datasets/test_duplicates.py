@@ -167,7 +167,7 @@ def flip_bits(rng, items, share):
     return items ^ flips
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.integers(2, 25), st.randoms(use_true_random=False))
 def test_pairs_do_not_depend_on_the_order_of_rows_or_on_chunks(seed, num_videos, shuffler):
     rng = np.random.default_rng(seed)
@@ -186,7 +186,7 @@ def test_pairs_do_not_depend_on_the_order_of_rows_or_on_chunks(seed, num_videos,
     assert find_duplicates(chunked, DEFAULTS).to_pylist() == expected.to_pylist()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**31), st.integers(0, 200), st.integers(-150, 150), st.floats(0, 0.5))
 def test_the_bit_error_rate_is_symmetric(seed, num_items, shift, noise):
     rng = np.random.default_rng(seed)

@@ -98,7 +98,7 @@ def test_a_split_of_size_zero_is_empty(clips):
     assert counts(draw_splits(clips, {"train": 10, "val": 0, "test": 5}, seed=0)) == {"train": 10, "val": 0, "test": 5}
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.integers(1, 20), min_size=12, max_size=80),
     st.integers(0, 2**31),
@@ -213,7 +213,7 @@ def test_pinned_without_new_videos_gives_the_same_again(clips):
     assert draw_splits(clips, PAPER_SHAPE, seed=99, pinned=first).sort_by("clip_id") == first.sort_by("clip_id")
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 1000), st.lists(st.integers(1, 9), max_size=40), st.integers(0, 40))
 def test_adding_videos_never_moves_one(seed, new_videos, growth):
     old = make_clips([4] * 60)

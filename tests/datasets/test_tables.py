@@ -289,7 +289,7 @@ def test_a_column_of_another_type_is_refused():
 # Digests
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.text(max_size=5), st.integers(0, 10**9), st.sampled_from([None, "no_speech"])),
@@ -512,7 +512,7 @@ def test_what_lies_beside_the_parts_is_no_part(root):
     st.lists(st.tuples(st.text("ab\0é", max_size=9), st.integers(-1, 1), st.integers(0, 2), st.integers(0, 9))),
     st.integers(1, 4),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_of_each_key_the_first_row_of_its_highest_attempt_is_kept(rows, num_chunks):
     columns = ("video_id", "start_ms", "attempt", "end_ms")
     table = pa.table([*zip(*rows, strict=True)] or [[]] * 4, columns)

@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -157,7 +157,6 @@ def lay_out(timeline):
     return segments
 
 
-@settings(deadline=None)
 @given(TIMELINES, SETTINGS)
 def test_kept_clips_are_within_bounds_disjoint_and_hold_no_other_sound(timeline, settings):
     segments = lay_out(timeline)
@@ -169,7 +168,6 @@ def test_kept_clips_are_within_bounds_disjoint_and_hold_no_other_sound(timeline,
     assert all(before["end_ms"] <= after["start_ms"] for before, after in pairwise(kept))
 
 
-@settings(deadline=None)
 @given(TIMELINES, SETTINGS)
 def test_no_speech_is_lost_and_every_dropped_row_has_a_reason(timeline, settings):
     segments = lay_out(timeline)
@@ -182,7 +180,6 @@ def test_no_speech_is_lost_and_every_dropped_row_has_a_reason(timeline, settings
     assert len({row["clip_id"] for row in rows}) == len(rows) > 0
 
 
-@settings(deadline=None)
 @given(TIMELINES, SETTINGS, st.randoms())
 def test_the_order_of_segments_does_not_matter(timeline, settings, random):
     segments = lay_out(timeline)

@@ -85,7 +85,7 @@ def brute_force(scores, exponent):
     return paths, totals
 
 
-@settings(max_examples=40, deadline=None)  # the first example compiles
+@settings(max_examples=40)
 @given(
     arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(2, 3)), elements=st.floats(-20, 0, width=32)),
     st.floats(0, 5),
@@ -97,7 +97,7 @@ def test_decoded_path_is_the_best_of_all(scores, exponent):
     assert score == pytest.approx(totals.max())
 
 
-@settings(max_examples=40, deadline=None)  # the first example compiles
+@settings(max_examples=40)
 @given(
     arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(2, 3)), elements=st.floats(-20, 0, width=32)),
     st.floats(0, 5),

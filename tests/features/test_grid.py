@@ -45,7 +45,7 @@ def rows_of_grid(times: list[int], end: int, fps: int) -> list[int]:
     return [int(row[0, 0, 0]) for row in grid.take(grid.num_waiting)]
 
 
-@settings(deadline=None, derandomize=True, database=None)
+@settings(derandomize=True, database=None)
 @given(
     gaps=st.lists(st.integers(1, 900), min_size=1, max_size=16), first=st.integers(0, 700), fps=st.sampled_from([1, 24])
 )
@@ -55,7 +55,7 @@ def test_rows_are_those_of_libavfilters_fps(gaps: list[int], first: int, fps: in
     assert rows_of_grid(times, end, fps) == rows_of_libavfilter(times, end, fps)
 
 
-@settings(deadline=None, derandomize=True, database=None)
+@settings(derandomize=True, database=None)
 @given(counts=st.lists(st.integers(1, 5), min_size=1), piece=st.integers(1, 7))
 def test_rows_taken_piece_by_piece_are_the_rows(counts: list[int], piece: int) -> None:
     grid = Grid(1, (1, 1), lambda number: np.full((1, 1, 3), number, np.uint8))

@@ -121,7 +121,7 @@ def check(pieces: list[Piece], turn: tuple[int, bool, bool], ending: str) -> Non
 TURNS = st.tuples(st.sampled_from([0, 90, 180, 270]), st.booleans(), st.booleans())
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(pieces=PIECES, turn=TURNS, ending=st.sampled_from(["mp4", "mov"]))
 def test_a_few_joined_streams_hold_what_was_put_in(
     pieces: list[Piece], turn: tuple[int, bool, bool], ending: str
@@ -130,7 +130,7 @@ def test_a_few_joined_streams_hold_what_was_put_in(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(pieces=PIECES, turn=TURNS, ending=st.sampled_from(["mp4", "mov", "mkv"]))
 def test_joined_streams_hold_what_was_put_in(pieces: list[Piece], turn: tuple[int, bool, bool], ending: str) -> None:
     check(pieces, turn, ending)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -18,7 +18,6 @@ def ranks(better: np.ndarray) -> Ranks:
     return Ranks(better, np.zeros_like(better))
 
 
-@settings(deadline=None)
 @given(hits)
 def test_the_interval_holds_the_difference_and_turns_round_with_the_models(pair):
     first, second = pair
