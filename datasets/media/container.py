@@ -37,6 +37,8 @@ _LEAST_INDEXED = 8
 """Packets: libavformat puts the first ones that it reads into the index of an AVI that has none."""
 _GENPTS = 0x1
 """Of libavformat, set by PyAV and not by ffmpeg: H.264 in AVI would have the times of the packets behind."""
+_KEPT: list[Any] = []
+"""What holds the GPU's context for as long as this process lives."""
 _MOST_BYTES = 1 << 30
 """What is looked at is held in memory: a stream that first appears later is not found."""
 
@@ -63,8 +65,7 @@ def open_media(path: str | Path, decoder: str = "cpu") -> Iterator[Any]:
     file = existing_file(path)
     hwaccel = None
     if decoder == "nvdec":
-        check_nvdec()
-        hwaccel = HWAccel("cuda", allow_software_fallback=False)
+        hwaccel = HWAccel("cuda", allow_software_fallback=False, options=check_nvdec())
     try:
         container = _open_by(hwaccel, file)
         if _may_have_late_streams(container):
@@ -245,12 +246,35 @@ def write_header(stream: Any, muxer: str, **options: str) -> bytes:
 
 
 @cache
-def check_nvdec() -> None:
+def check_nvdec() -> dict[str, str]:
     """Decode a picture of our own by the GPU: what fails before any file is seen is no file's fault.
+
+    A CUDA context costs more than many a clip, so that the device's primary one is asked for, which this process then
+    keeps. Where torch has it with other flags, FFmpeg refuses to share it, and makes one for each file.
+
+    Returns:
+        Options for `HWAccel`.
 
     Raises:
         DeviceError: no such decoder, driver or memory.
     """
+    picture = _made_up_picture()
+    complaint = ""
+    for options in ({"primary_ctx": "1"}, {}):
+        try:
+            hwaccel = HWAccel("cuda", allow_software_fallback=False, options=options)
+            container = av.open(io.BytesIO(picture), "r", hwaccel=hwaccel)
+            next(container.decode(video=0))
+        except (MediaFault, NotImplementedError, StopIteration) as error:
+            complaint = getattr(error, "strerror", None) or str(error) or "no picture came out"
+        else:
+            _KEPT.append(container)
+            return options
+    raise nvdec_lacks(f"({complaint})")
+
+
+def _made_up_picture() -> bytes:
+    """An mp4 of black."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as written:
         stream = written.add_stream("libx264", rate=25)
@@ -258,13 +282,7 @@ def check_nvdec() -> None:
         for _ in range(2):
             written.mux(stream.encode(av.VideoFrame(256, 256, "yuv420p")))
         written.mux(stream.encode())
-    file.seek(0)
-    try:
-        with av.open(file, "r", hwaccel=HWAccel("cuda", allow_software_fallback=False)) as container:
-            next(container.decode(video=0))
-    except (MediaFault, NotImplementedError, StopIteration) as error:
-        complaint = getattr(error, "strerror", None) or str(error) or "no picture came out"
-        raise nvdec_lacks(f"({complaint})") from error
+    return file.getvalue()
 
 
 def nvdec_lacks(what: str) -> DeviceError:

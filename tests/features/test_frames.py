@@ -207,6 +207,20 @@ def test_a_gpu_that_has_no_decoder_left_is_the_machines_fault_and_what_is_no_med
         next(decode_pieces(tmp_path / "text.mp4", decoder="nvdec"))
 
 
+@pytest.mark.parametrize("shares_context", [True, False])
+def test_files_decoded_by_nvdec_share_the_devices_context_where_ffmpeg_allows_it(
+    monkeypatch: pytest.MonkeyPatch, shares_context: bool
+) -> None:
+    def make_accelerator(*_: Any, options: dict[str, str], **__: Any) -> None:
+        if options and not shares_context:
+            raise container.MediaFault(95, "Primary context already active with incompatible flags.")
+
+    monkeypatch.setattr(container, "HWAccel", make_accelerator)
+    monkeypatch.setattr(container, "_KEPT", [])
+    assert container.check_nvdec.__wrapped__() == ({"primary_ctx": "1"} if shares_context else {})
+    assert len(container._KEPT) == 1
+
+
 @pytest.fixture
 def nvdec_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "check_nvdec", lambda: None)
