@@ -131,6 +131,28 @@ def read_list(path: str | Path, split: str | None = None, video_column: str | No
     return _settle(str(path), listed, layout, reader, split)
 
 
+def read_clip_list(path: str | Path, split: str | None = None) -> list[Row]:
+    """Clips of a list: clip_id, video_id, start_ms, end_ms, split, the outcome columns, and what a release says more.
+
+    Returns:
+        Each clip once, in the order of the list; none where the list names videos but no times. From a release also
+        `speech_ms`, `format_id` and `media_sha256`.
+
+    Raises:
+        ClipListError: what is not understood, by name of the entry.
+    """
+    return list(read_list(path, split).clips)
+
+
+def read_video_ids(path: str | Path) -> list[str]:
+    """Videos of a list, each once: of its clips, or of a list of videos.
+
+    Raises:
+        ClipListError: what is not understood, by name of the entry.
+    """
+    return list(read_list(path).video_ids)
+
+
 def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
     """The layout in words, and the entries, still to be read."""
     try:
