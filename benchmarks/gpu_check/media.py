@@ -20,7 +20,8 @@ from features.window_queue import WindowQueue
 def decoding(place: Place, found: Found) -> None:
     """Video-seconds a second, and a CPU-second, by threads and by processes."""
     num_files = 2 if place.is_quick else 3
-    counts = (1, 2) if place.is_quick else tuple(n for n in (1, 4, 8, 16) if n <= num_cores())
+    most = min(16, num_cores())
+    counts = (1, 2) if place.is_quick else sorted({1, most, *(n for n in (4, 8) if n < most)})
     for decoder in ("cpu", "nvdec") if place.is_gpu else ("cpu",):
         for count in counts:
             given = [ranges(place.video, decoder) for _ in range(count * num_files)]
