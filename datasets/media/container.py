@@ -246,7 +246,7 @@ def write_header(stream: Any, muxer: str, **options: str) -> bytes:
 
 
 @cache
-def check_nvdec() -> dict[str, str]:
+def check_nvdec() -> dict[str, object]:
     """Decode a picture of our own by the GPU: what fails before any file is seen is no file's fault.
 
     A CUDA context costs more than many a clip, so that the device's primary one is asked for, which this process then
@@ -259,8 +259,8 @@ def check_nvdec() -> dict[str, str]:
         DeviceError: no such decoder, driver or memory.
     """
     picture = _made_up_picture()
-    complaint = ""
-    for options in ({"primary_ctx": "1"}, {}):
+    complaint, sharing = "", dict[str, object](primary_ctx="1")
+    for options in (sharing, {}):
         try:
             hwaccel = HWAccel("cuda", allow_software_fallback=False, options=options)
             container = av.open(io.BytesIO(picture), "r", hwaccel=hwaccel)
