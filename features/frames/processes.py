@@ -1,7 +1,8 @@
 """Clips decoded by processes beside this one, which the interpreter's lock does not hold up; for Linux.
 
 A process is asked for one clip at a time and answers with its pieces, each in memory of its own that both then hold; it
-decodes two pieces ahead of whoever takes them. It ends when the line to it does, so none outlives who asked.
+decodes two pieces ahead of whoever takes them. It ends when the line to it does, so none outlives who asked. What the
+machine lacks (memory, files, a GPU that decodes) is told as it would be here, and is no clip's fault.
 
 python -m features.frames.processes FD   # what each of them runs
 """
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.outcomes import DeviceError, MediaError
+from datasets.outcomes import DeviceError, MediaError, ran_out
 from features.frames.decoded import DecodedClip
 from features.frames.decoding import decode_pieces
 
@@ -69,7 +70,7 @@ class Decoders:
         """Pieces and ends of the clips by their number as they come: in order for each, those of several mixed.
 
         Raises:
-            DeviceError: as `decode_pieces`.
+            DeviceError: as `decode_pieces`; or the machine has no process, memory or file to give.
             RuntimeError: a process died of a clip.
         """
         todo = enumerate(clips)
@@ -105,7 +106,13 @@ class Decoders:
             process = self._idle.get(block=may_wait)
         except Empty:
             return None
-        return process if process is not None and process.is_alive() else _Process()
+        if process is not None and process.is_alive():
+            return process
+        try:
+            return _Process()
+        except OSError as error:
+            self._idle.put(None)  # else who asks next would wait for it for ever
+            raise DeviceError(f"no process that decodes can be started here: {error}") from error
 
 
 class _Process:
@@ -115,9 +122,12 @@ class _Process:
         self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = [sys.executable, "-m", "features.frames.processes", str(theirs.fileno())]
-            self._process = subprocess.Popen(
-                command, cwd=_CHECKOUT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
-            )
+            given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "pass_fds": [theirs.fileno()]}
+            try:
+                self._process = subprocess.Popen(command, cwd=_CHECKOUT, **given)
+            except OSError:
+                self.line.close()
+                raise
         self._asked: ClipRange = {}
         self.end = weakref.finalize(self, _end, self.line, self._process)
 
@@ -137,7 +147,7 @@ class _Process:
         except ConnectionError:
             message = b""
         if not message:
-            raise RuntimeError(f"the process that decodes {self._asked['path']} ended with {self._process.wait()}")
+            raise self._died()
         with suppress(ConnectionError):  # of its end the next answer tells
             self.line.send(b"taken")
         answer = json.loads(message)
@@ -145,7 +155,16 @@ class _Process:
             raise DeviceError(answer["device_error"])
         if "reason" in answer:
             return MediaError(**answer)
+        if answer and not fds:  # the system leaves it out of the message
+            raise DeviceError("this process may open no more files: raise the limit (ulimit -n)")
         return _read_piece(fds[0], answer) if answer else None
+
+    def _died(self) -> Exception:
+        told, status = f"the process that decodes {self._asked['path']} ended with", self._process.wait()
+        if status != -signal.SIGKILL:
+            return RuntimeError(f"{told} {status}")
+        # A decoder that errs does not end so: Linux picks a process, whatever it decodes.
+        return DeviceError(f"{told} {status}, as where memory runs out: lower features.decode_processes")
 
 
 def _end(line: socket.socket, process: subprocess.Popen[bytes]) -> None:
@@ -200,7 +219,11 @@ def _answers(clip: ClipRange) -> Iterator[tuple[dict[str, Any], list[int]]]:
                 yield told, [memory]
             else:
                 yield ({} if answer is None else {"reason": answer.reason, "detail": answer.detail}), []
-    except DeviceError as error:
+    except (DeviceError, MemoryError) as error:
+        yield {"device_error": str(error) or f"there is no memory to decode {clip['path']}"}, []
+    except OSError as error:
+        if not ran_out(error):
+            raise
         yield {"device_error": str(error)}, []
 
 

@@ -1,7 +1,9 @@
 """Clips decoded by processes: the same pieces, in order, and none that outlives who asked for it."""
 
+import errno
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from datasets.outcomes import DeviceError, MediaError
+from features.frames import processes
 from features.frames.decoded import DecodedClip
 from features.frames.processes import Answer, Decoders, decode_here
 
@@ -61,8 +64,8 @@ def test_a_process_that_dies_of_a_clip_is_told_and_the_next_clip_has_a_new_one(g
     answers = pool.decode([clip])
     next(answers)
     (child,) = children() - before
-    os.kill(child, signal.SIGKILL)
-    with pytest.raises(RuntimeError, match=r"the process that decodes .*g1_426x240_2997.mp4 ended with -9"):
+    os.kill(child, signal.SIGSEGV)
+    with pytest.raises(RuntimeError, match=r"the process that decodes .*g1_426x240_2997.mp4 ended with -11"):
         list(answers)
     answers = pool.decode([clip])
     assert isinstance(next(answers)[1], DecodedClip)
@@ -80,3 +83,52 @@ def test_a_fault_of_the_machine_in_a_process_is_one_here(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(DeviceError, match=r"features\.decoder = 'nvdec': the GPU does not decode"):
         list(decoders.decode([{"path": golden_clip, "decoder": "nvdec"}]))
+
+
+def test_a_process_that_the_system_killed_is_the_machines_fault_and_no_clips(golden_clip: Path) -> None:
+    before, pool = children(), Decoders(1)
+    answers = pool.decode([{"path": golden_clip, "start_ms": 0, "end_ms": 3300, "frames_per_piece": 16}])
+    next(answers)
+    os.kill(*(children() - before), signal.SIGKILL)
+    with pytest.raises(DeviceError, match=r"ended with -9, as where memory runs out: lower features\.decode_processes"):
+        list(answers)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "Too many open files", "clip.mp4")])
+def test_what_the_machine_lacks_in_a_process_is_told_and_no_more_is_decoded(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(processes, "decode_pieces", run_out)
+    (told,) = processes._answers({"path": "clip.mp4"})
+    assert "clip.mp4" in told[0]["device_error"]
+
+
+def test_a_process_that_cannot_be_started_is_the_machines_fault_and_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    pool = Decoders(1)
+    monkeypatch.setattr(processes.subprocess, "Popen", refuse)
+    for _ in range(2):
+        with pytest.raises(DeviceError, match="no process that decodes can be started here: .*unavailable"):
+            list(pool.decode([{"path": "clip.mp4"}]))
+
+
+def test_a_piece_for_which_there_is_no_file_is_the_machines_fault(
+    decoders: Decoders, golden_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive = socket.recv_fds
+
+    def receive_none(*args: Any) -> Any:
+        message, fds, *others = receive(*args)
+        list(map(os.close, fds))
+        return message, [], *others
+
+    monkeypatch.setattr(processes.socket, "recv_fds", receive_none)
+    with pytest.raises(DeviceError, match=r"no more files: raise the limit \(ulimit -n\)"):
+        list(decoders.decode([{"path": golden_clip}]))
