@@ -115,7 +115,7 @@ def test_a_process_that_cannot_be_started_is_the_machines_fault_and_asked_for_ag
     pool = Decoders(1)
     monkeypatch.setattr(processes.subprocess, "Popen", refuse)
     for _ in range(2):
-        with pytest.raises(DeviceError, match="no process that decodes can be started here: .*unavailable"):
+        with pytest.raises(DeviceError, match=r"no process that decodes can be started here: .*unavailable"):
             list(pool.decode([{"path": "clip.mp4"}]))
 
 
