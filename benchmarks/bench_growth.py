@@ -33,8 +33,9 @@ from benchmarks.growth_root import CLIPS_PER_PART, CLIPS_PER_VIDEO, RECIPE, VIDE
 from benchmarks.limits import tell
 from datasets.compaction import COMPACTED, compact_table
 from datasets.releases.changes import compare_releases
+from datasets.resuming import subtract
 from datasets.splits.draw import draw_splits
-from datasets.tables import list_parts, read_table, subtract, table_digest
+from datasets.tables import list_parts, read_table, table_digest
 from flows.config import Config
 from flows.machinery.batches import cut_batches, left_to_do
 from flows.machinery.run import Run, media_table

@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.limits import peak_gigabytes, tell
+from datasets.resuming import subtract
 from datasets.schemas import TABLES
-from datasets.tables import add_common_columns, list_parts, subtract, table_digest, write_part
+from datasets.tables import add_common_columns, list_parts, table_digest, write_part
 
 VIDEOS_PER_PART = 20_000
 NUM_CLIPS, NUM_ROWS, NUM_DIMS = 2_000, 8, 2048

@@ -8,6 +8,8 @@ it is counted again; a root that nobody may write to is counted each time.
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import reduce
+from operator import or_
 
 import fsspec
 import pyarrow as pa
@@ -19,7 +21,7 @@ from datasets.files import describe_files, join_path, read_json, store_errors, w
 from datasets.outcomes import Status
 from datasets.schemas import TABLES
 from datasets.tables import current_recipe, keep_ok, list_parts, read_parts, read_table
-from datasets.wide import widen
+from datasets.wide import narrow, widen
 
 SUMMED = {
     "permissions": ("is_permitted",),
@@ -68,18 +70,19 @@ def count_drawn(root: str) -> Counts:
     spec, fs = TABLES["clips"], fsspec.core.url_to_fs(root)[0]
 
     def count() -> tuple[int, Counts]:
-        splits = widen(read_table(root, "splits", ["clip_id", "split"]))
+        splits = read_table(root, "splits", ["clip_id", "split"])
         if splits.num_rows == 0:
             return 0, []
+        ids = narrow(widen(splits.select(["clip_id"])).combine_chunks())["clip_id"].chunks
         columns = ["clip_id", "start_ms", "end_ms", "status", "attempt"]
-        is_drawn = pads.field("clip_id").isin(splits["clip_id"].combine_chunks())
+        is_drawn = reduce(or_, map(pads.field("clip_id").isin, ids))
 
         def read_drawn(paths: list[str]) -> pa.Table:
             clips = pads.dataset(paths, spec.schema, format="parquet", filesystem=fs) if paths else None
             return clips.to_table(columns, filter=is_drawn) if clips else spec.schema.empty_table().select(columns)
 
         clips = keep_highest_attempt(spec, read_parts(root, "clips", current_recipe(root, "clips"), read_drawn))
-        drawn = widen(keep_ok(clips)).join(splits, "clip_id", join_type="inner")
+        drawn = keep_ok(clips).join(splits, "clip_id", join_type="inner")
         drawn = drawn.append_column("ms", pc.subtract(drawn["end_ms"], drawn["start_ms"]))
         return sum(int(row["items"] or 0) for row in count_rows(root, "clips")), _sum_by(drawn, ["split"], ["ms"])
 

@@ -226,31 +226,6 @@ def list_parts(root: str | Path, name: str, recipe: str | None = None) -> list[s
     return paths
 
 
-def subtract(
-    keys: pa.Table, root: str | Path, name: str, recipe: str, again: Iterable[str] = ()
-) -> tuple[pa.Table, pa.Table]:
-    """What of `keys` the table `name` lacks under `recipe`: the one mechanism of resuming.
-
-    Args:
-        keys: a table whose columns include the join key of `name` (one column, its first key).
-        root: the dataset root.
-        name: the table to subtract.
-        recipe: rows of other recipes do not count.
-        again: reasons whose rows are to be done again.
-
-    Returns:
-        (rows never done, rows to be done again with the column `attempt` of the next attempt); both wide, in memory.
-    """
-    key, keys = TABLES[name].key[0], widen(keys)
-    done = widen(read_table(root, name, [key, "reason", "attempt"], recipe=recipe))
-    is_again = pc.fill_null(pc.is_in(done["reason"], pa.array(list(again), pa.large_string())), False)
-    retry = done.filter(is_again).group_by(key).aggregate([("attempt", "max")])
-    new = keys.filter(pc.invert(pc.is_in(keys[key], done[key])))
-    again_keys = keys.join(retry, keys=key, join_type="inner")
-    attempt = pc.cast(pc.add(again_keys["attempt_max"], 1), pa.int32())
-    return new, again_keys.drop_columns("attempt_max").append_column("attempt", attempt)
-
-
 def current_recipe(root: str | Path, name: str) -> str | None:
     """The recipe whose rows a reader gets by default; None before the first recorded run."""
     run = read_run(root, name)

@@ -1,8 +1,12 @@
 """Tables in memory that hold more than 2 GiB of text.
 
 pyarrow counts what an array of strings, bytes or lists holds in 32 bits, so chunks of more than 2 GiB cannot be put
-together, which `take`, `sort_by` and `combine_chunks` do: 69 million clip ids, 3 million titles. Whoever orders or
-joins the rows of a whole root widens them first. Files on disk, and the batches that stages are handed, stay narrow.
+together, which `take`, `sort_by` and `combine_chunks` do: 69 million clip ids, 3 million titles, the pooled features of
+a million clips. `is_in` and `unique` cannot hold as much, either. Whoever orders the rows of a whole root, or looks
+them up, widens them first. Files on disk, and the batches that stages are handed, stay narrow.
+
+`join` and `group_by` are the other way round: for narrow text Arrow has ways that count in 64 bits, for wide text only
+one whose own offsets have 32, and past 2 GiB of keys that ends the process.
 """
 
 import numpy as np

@@ -237,7 +237,7 @@ def read_yields(root: str, facet: str) -> pd.DataFrame:
 
 
 def _keep_known(found: pa.Table, known: pa.Table) -> pa.Table:
-    return found.filter(pc.is_in(found["video_id"], known["video_id"].combine_chunks()))
+    return found.filter(pc.is_in(found["video_id"], known["video_id"]))
 
 
 def _count(found: pa.Table) -> pa.Table:

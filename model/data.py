@@ -207,7 +207,8 @@ def _ids(table: pa.Table) -> pa.Array:
 
 def normalised(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
     """Vectors of one size as an array, each of length 1 (0 stays 0)."""
-    if not (pa.types.is_list(column.type) and pa.types.is_floating(column.type.value_type)):
+    is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    if not (is_list and pa.types.is_floating(column.type.value_type)):
         raise ValueError(f"{name} must hold lists of numbers, is {column.type}: no shard of a release")
     sizes = pc.list_value_length(column).unique().to_pylist()
     if name == "pooled_3d" and sizes == [None]:

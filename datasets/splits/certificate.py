@@ -17,7 +17,7 @@ from datasets.splits.duplicates import DuplicateSettings, find_duplicates
 from datasets.splits.pins import PINS_FILE, read_pins
 from datasets.splits.pool import DrawRequest, SplitError, drawable_clips
 from datasets.tables import read_ok, read_table
-from datasets.wide import widen
+from datasets.wide import narrow, widen
 
 CERTIFICATE_FILE = "splits.certificate.json"
 CERTIFICATE_VERSION = 2
@@ -204,8 +204,8 @@ def check_assignment(splits: pa.Table, clips: pa.Table, request: DrawRequest) ->
 
     Args: as those of `split_certificate`.
     """
-    sizes, pinned = request.sizes, widen(request.pinned) if request.pinned is not None else None
-    splits, pool = widen(splits), widen(drawable_clips(clips))
+    sizes, pinned = request.sizes, narrow(request.pinned) if request.pinned is not None else None
+    splits, pool = narrow(splits), narrow(drawable_clips(clips))
     found = count_values(splits["split"])
     wrong = {name: n for name, n in found.items() if sizes.get(name) != n}
     wrong |= {name: 0 for name, size in sizes.items() if size and name not in found}
@@ -219,7 +219,7 @@ def check_assignment(splits: pa.Table, clips: pa.Table, request: DrawRequest) ->
         "no video in two splits": _first(_torn(splits, "video_id"), "videos in two splits"),
     }
     for name, pairs in request.group_pairs.items():
-        joined = splits.select(["video_id", "split"]).join(widen(pairs), "video_id", join_type="inner")
+        joined = splits.select(["video_id", "split"]).join(narrow(pairs), "video_id", join_type="inner")
         checks[f"no {name} in two splits"] = _first(_torn(joined, "group_id"), f"{name}s in two splits")
     if request.max_per_video is not None:
         counts = splits.group_by("video_id").aggregate([("clip_id", "count")])
@@ -227,7 +227,7 @@ def check_assignment(splits: pa.Table, clips: pa.Table, request: DrawRequest) ->
         checks[f"at most {request.max_per_video} clips of a video"] = _first(above, "videos above the limit")
     if pinned is not None:
         # Those that the pool still has, and that are not where they were.
-        still = pinned.filter(pc.is_in(pinned["clip_id"], pool["clip_id"]))
+        still = pinned.filter(pc.is_in(widen(pinned)["clip_id"], pool["clip_id"]))
         moved = still.join(splits.select(["clip_id", "split"]), ["clip_id", "split"], join_type="left anti")["clip_id"]
         checks["pinned clips keep their split"] = _first(moved, "pinned clips moved")
     return checks

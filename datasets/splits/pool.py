@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from datasets.seeded_order import Hashes, is_change, mix, unique_hashes
 from datasets.tables import keep_ok
-from datasets.wide import widen
+from datasets.wide import narrow
 
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
@@ -189,7 +189,7 @@ def _read_pins(
     unknown = set(pinned["split"].unique().to_pylist()) - set(names)
     if unknown:
         raise SplitError(f"splits: pinned has splits that sizes does not name: {sorted(unknown)}")
-    by_video = widen(pinned).group_by("video_id").aggregate([("split", "min"), ("split", "max")])
+    by_video = narrow(pinned).group_by("video_id").aggregate([("split", "min"), ("split", "max")])
     torn = by_video.filter(pc.not_equal(by_video["split_min"], by_video["split_max"]))["video_id"]
     if len(torn):
         raise SplitError(f"splits: pinned has videos in two splits: {sorted(torn.to_pylist())[:3]}")
@@ -212,11 +212,10 @@ def _check_pinned_groups(
     if groups is None:
         return
     is_pinned = pa.array(video_split >= 0)
-    splits = pa.table(
-        {"video_id": videos.cast(pa.large_string()).filter(is_pinned), "split": video_split[video_split >= 0]}
-    )
+    columns = {"video_id": videos.cast(pa.large_string()).filter(is_pinned), "split": video_split[video_split >= 0]}
+    splits = narrow(pa.table(columns))
     for pairs in group_pairs(groups):
-        by_group = _as_text(pairs).join(splits, "video_id", join_type="inner").group_by("group_id")
+        by_group = narrow(_as_text(pairs)).join(splits, "video_id", join_type="inner").group_by("group_id")
         by_group = by_group.aggregate([("split", "min"), ("split", "max")])
         torn = by_group.filter(pc.not_equal(by_group["split_min"], by_group["split_max"]))
         if torn.num_rows:

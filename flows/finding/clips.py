@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from datasets.releases.layout import read_manifest, read_shards
 from datasets.releases.shards import ReleaseError
+from datasets.wide import widen
 from flows.finding.words import WordIndex
 from flows.report.links import keep_web_address
 
@@ -51,7 +52,7 @@ def read_clips(release: str) -> list[Clip]:
         said = read_shards(release, "transcripts", columns=["clip_id", "text"])
         words = dict(zip(said["clip_id"].to_pylist(), said["text"].to_pylist(), strict=True))
     titles = ["title"] if "title" in families["metadata"]["columns"] else []
-    rows = read_shards(release, columns=[*_COLUMNS, *titles]).sort_by("clip_id").to_pylist()
+    rows = widen(read_shards(release, columns=[*_COLUMNS, *titles])).sort_by("clip_id").to_pylist()
     return [
         Clip(
             clip_id=row["clip_id"],

@@ -10,6 +10,7 @@ from datasets.outcomes import RowError
 from datasets.releases.layout import read_manifest, read_shards
 from datasets.releases.shards import ReleaseError
 from datasets.suggestions import did_you_mean
+from datasets.wide import widen
 from extract.sound import read_audio
 from features.audio import log_mel
 from features.captioned_images import read_image
@@ -108,7 +109,7 @@ def embed_release(release: str, checkpoint: Path) -> tuple[list[Clip], AVLNet, N
     names = [name for name in ("pooled_2d", "pooled_3d") if name in columns]
     if not names:
         raise ReleaseError(f"{release} has no pooled features to search in")
-    rows = read_shards(release, "pooled", columns=["clip_id", *names]).sort_by("clip_id")
+    rows = widen(read_shards(release, "pooled", columns=["clip_id", *names])).sort_by("clip_id")
     halves = [normalised(rows[name], name) for name in names if rows[name].null_count < len(rows)]
     if len(halves) == 2 and halves[0].shape[1] == model.video_dim:  # of a model that sees pictures alone
         halves = halves[:1]

@@ -12,8 +12,8 @@ from prefect.tasks import Task
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from datasets.outcomes import DeviceError, TransientError, failed, ran_out
+from datasets.resuming import subtract
 from datasets.seeded_order import hash_strings
-from datasets.tables import subtract
 from datasets.wide import narrow
 from flows.config import RunSettings
 from flows.machinery.progress import logger, track

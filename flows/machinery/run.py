@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.tables import add_common_columns, current_recipe, make_table, read_ok, read_table, record_run, write_part
-from datasets.wide import widen
+from datasets.wide import narrow, widen
 from flows.config import Config
 from flows.machinery import stopping
 from flows.machinery.locks import hold_root
@@ -166,6 +166,11 @@ def media_table(run: Run) -> pa.Table:
     # Not Path.resolve for each: of a million videos that was half of all planning.
     paths = pc.binary_join_element_wise(str(run.config.media_root.resolve()), media["media_path"], "/")
     return pa.table({"video_id": media["video_id"], "media_path": paths, "audio_track": media["audio_track"]})
+
+
+def with_media(clips: pa.Table, run: Run) -> pa.Table:
+    """Clips with the file that each is cut from; wide, and sorted, so that clips of a video are neighbours."""
+    return widen(narrow(clips).join(media_table(run), keys="video_id", join_type="left outer")).sort_by("clip_id")
 
 
 def read_labels(run: Run, video_ids: pa.ChunkedArray) -> dict[str, list[tuple[str, int, int]]]:

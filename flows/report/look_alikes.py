@@ -39,9 +39,10 @@ class LookAlike:
 
 def find_look_alikes(root: str, num_pairs: int = NUM_PAIRS) -> list[LookAlike]:
     """The most alike first, each two videos once; none without features of clips in more than one split."""
-    splits = widen(read_ok(root, "splits", ["clip_id", "video_id", "split"]))
+    splits = read_ok(root, "splits", ["clip_id", "video_id", "split"])
     pooled = widen(read_ok(root, "pooled", ["clip_id", "pooled_2d"]))
-    clips = splits.join(widen(read_ok(root, "clips", ["clip_id", "start_ms", "end_ms"])), "clip_id", join_type="inner")
+    clips = splits.join(read_ok(root, "clips", ["clip_id", "start_ms", "end_ms"]), "clip_id", join_type="inner")
+    clips = widen(clips)
     clips = clips.filter(pc.is_in(clips["clip_id"], pooled["clip_id"])).sort_by("clip_id")
     if not 0 < clips.num_rows <= _MOST_CLIPS or len(clips["split"].unique()) < 2:
         return []

@@ -11,7 +11,6 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from datasets.outcomes import OK, RowError, failed
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe, read_ok
-from datasets.wide import widen
 from features.encoders.engines import num_cores
 from features.frames.decoding import decode_pieces
 from features.quality.figures import CODE_VERSION, measure_clip, share_labels
@@ -22,7 +21,7 @@ from flows.config import Config
 from flows.machinery.batches import TASK_OPTIONS, attempt_of, cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
-from flows.machinery.run import Run, media_table, open_run, read_labels
+from flows.machinery.run import Run, open_run, read_labels, with_media
 
 Row = dict[str, Any]
 _READS = ("clips", "segments", "media")
@@ -49,8 +48,7 @@ def describe_clips(run: Run) -> None:
         logger.info("described without the models %s; make weights-describe fetches them", ", ".join(missing))
     by_models = [models, WATCHING_VERSION] if models else []  # tables without models have no such part
     recipe = recipe_of("qualities", CODE_VERSION, [current_recipe(run.root, table) for table in _READS], *by_models)
-    clips = widen(read_ok(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]))
-    clips = clips.join(widen(media_table(run)), keys="video_id", join_type="left outer").sort_by("clip_id")
+    clips = with_media(read_ok(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]), run)
     todo = left_to_do(clips, run, "qualities", recipe)
     if todo.num_rows:
         run.begin()

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from prefect import task
 
 from datasets.outcomes import dropped
+from datasets.resuming import subtract
 from datasets.settings import recipe_of
-from datasets.tables import read_table, subtract
+from datasets.tables import read_table
 from datasets.tombstones import is_tombstoned, read_tombstones
 from datasets.wide import widen
 from extract.folder_fetch import fetch_file

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.places_audio import locate_pairs
+from datasets.resuming import next_attempts
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe, list_parts, read_table
 from datasets.wide import widen
@@ -34,13 +36,12 @@ from flows.machinery.batches import (
     attempt_of,
     cut_batches,
     keep_part,
-    left_to_do,
     may_record,
     run_batches,
     settle_row,
 )
 from flows.machinery.prepare import prepared
-from flows.machinery.run import Run, media_table, open_run
+from flows.machinery.run import Run, open_run, with_media
 from flows.machinery.runners import open_runner, stages_on_ray
 
 Row = dict[str, Any]
@@ -77,16 +78,14 @@ def compute_features(run: Run) -> None:
         else:
             drawn = read_table(run.root, "splits", ["clip_id"])["clip_id"]
             clips = widen(read_table(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]))
-            clips = clips.filter(pc.is_in(clips["clip_id"], drawn))
-            # With the file each is cut from; sorted, so that clips of a video are neighbours.
-            clips = clips.join(widen(media_table(run)), keys="video_id", join_type="left outer")
-            clips = clips.sort_by("clip_id")
+            clips = with_media(clips.filter(pc.is_in(clips["clip_id"], drawn)), run)
         # The recipes are the tables' own settings' and that of the table that names the files.
         recipes = {table: recipe_of(recipe, current_recipe(run.root, source)) for table, recipe in own.items()}
         whole, clips = clips, keep_part(clips, "pair_id" if has_pairs else "video_id", run.config.run.part)
-        missing = pa.concat_tables([left_to_do(clips, run, table, recipe) for table, recipe in recipes.items()])
-        attempts = missing.group_by("clip_id").aggregate([("attempt", "max")]).rename_columns(["clip_id", "attempt"])
-        todo = clips.join(attempts, keys="clip_id", join_type="inner").sort_by("clip_id")
+        of_tables = [next_attempts(clips["clip_id"], run.root, *table, run.retry) for table in recipes.items()]
+        attempts = np.max(of_tables, axis=0)
+        is_left = attempts >= 0
+        todo = clips.filter(pa.array(is_left)).append_column("attempt", pa.array(attempts[is_left]))
         batches = cut_batches(todo, run.config.run.clips_per_batch, 1 if stages_on_ray(run.config) else num_cores())
         run_batches(featurize_batch, batches, run, source, own, recipes, description="featurize")
         if may_record(run, whole, recipes):

@@ -11,6 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe, read_ok
+from datasets.wide import widen
 from extract.language import base_language
 from extract.transcripts import transcribe_clip
 from extract.whisper import describe_whisper, make_transcriber
@@ -27,7 +28,7 @@ from flows.machinery.batches import (
     settle_row,
 )
 from flows.machinery.prepare import prepared
-from flows.machinery.run import Run, media_table, open_run, read_labels
+from flows.machinery.run import Run, open_run, read_labels, with_media
 
 Row = dict[str, Any]
 
@@ -60,10 +61,9 @@ def transcribe_root(run: Run) -> None:
     recipe = recipe_of(
         settings, encoder, language, *(current_recipe(run.root, table) for table in ("media", "segments"))
     )
-    drawn = read_ok(run.root, "splits", ["clip_id"])["clip_id"].combine_chunks()
-    clips = read_ok(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"])
-    clips = clips.filter(pc.is_in(clips["clip_id"], drawn))
-    clips = clips.join(media_table(run), keys="video_id", join_type="left outer").sort_by("clip_id")
+    drawn = read_ok(run.root, "splits", ["clip_id"])["clip_id"]
+    clips = widen(read_ok(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]))
+    clips = with_media(clips.filter(pc.is_in(clips["clip_id"], drawn)), run)
     todo = left_to_do(keep_part(clips, "video_id", run.config.run.part), run, "transcripts", recipe)
     batches = cut_batches(todo, run.config.run.clips_per_batch)
     run_batches(transcribe_batch, batches, run, recipe, language, encoder["engine"], description="transcribe")

@@ -8,7 +8,8 @@ import pytest
 from datasets.compaction import COMPACTED, JOURNAL, compact_table
 from datasets.erasure import rewrite_tables
 from datasets.outcomes import OK, failed
-from datasets.tables import list_parts, make_table, read_table, subtract, table_digest, write_part
+from datasets.resuming import subtract
+from datasets.tables import list_parts, make_table, read_table, table_digest, write_part
 from tests.kill_at_writes import kill_at_each_write
 from tests.small_tables import make_root
 

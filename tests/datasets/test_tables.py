@@ -24,6 +24,7 @@ from datasets.attempts import keep_highest_attempt
 from datasets.files import read_json, write_bytes, write_json
 from datasets.outcomes import MAX_DETAIL_CHARS, OK, dropped, failed
 from datasets.parts import parquet_bytes
+from datasets.resuming import subtract
 from datasets.schemas import SCHEMA_VERSION, TABLES, list_of_vectors
 from datasets.tables import (
     TableError,
@@ -34,7 +35,6 @@ from datasets.tables import (
     make_table,
     read_table,
     record_run,
-    subtract,
     table_digest,
     write_part,
 )

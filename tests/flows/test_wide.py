@@ -3,14 +3,24 @@
 import mmap
 
 import pyarrow as pa
+import pyarrow.acero
 import pytest
 
+from datasets.counts import count_drawn
+from datasets.resuming import next_attempts
 from datasets.schemas import TABLES
+from datasets.splits.certificate import check_assignment
+from datasets.splits.draw import draw_splits
+from datasets.splits.pool import DrawRequest
+from datasets.tables import read_table
 from datasets.wide import narrow, widen
 from flows.config import Config
 from flows.machinery.batches import cut_batches, left_to_do
-from flows.machinery.run import Run
+from flows.machinery.run import Run, with_media
+from flows.report.look_alikes import find_look_alikes
 from flows.stages import download
+from model.data import normalised
+from tests.small_tables import make_root
 
 ROW_BYTES = 64 << 20
 
@@ -63,3 +73,41 @@ def test_titles_of_2_gib_are_ranked(monkeypatch, tmp_path):
     monkeypatch.setattr(download, "read_table", lambda *_: found)
     ranked = download.rank_videos(Run(Config(root=str(tmp_path)), "x"))
     assert ranked["rank"].to_pylist() == sorted(ranks)
+
+
+def test_what_is_joined_and_grouped_is_narrow_as_arrow_ends_the_process_over_2_gib_of_wide_keys(monkeypatch, tmp_path):
+    join, group, given = pyarrow.acero._perform_join, pyarrow.acero._group_by, []
+
+    def spy_join(kind, left, left_keys, right, right_keys, **others):
+        given.extend([left, right])
+        return join(kind, left, left_keys, right, right_keys, **others)
+
+    def spy_group(table, aggregates, keys, **others):
+        given.append(table)
+        return group(table, aggregates, keys, **others)
+
+    monkeypatch.setattr(pyarrow.acero, "_perform_join", spy_join)
+    monkeypatch.setattr(pyarrow.acero, "_group_by", spy_group)
+    root = make_root(tmp_path)
+    clips, splits = (widen(read_table(root, name)) for name in ("clips", "splits"))
+    groups = pa.table({"video_id": clips["video_id"], "channel": clips["video_id"]})
+    request = DrawRequest({"train": 1, "val": 1}, 1, groups, splits, max_per_video=3)
+    check_assignment(splits, clips, request)
+    draw_splits(clips, {"train": 3, "val": 1}, 1, groups, splits.slice(0, 2))
+    with_media(clips, Run(Config(root=root), "x"))
+    next_attempts(clips["clip_id"], root, "clips", "r", ["no_speech"])
+    count_drawn(root)
+    find_look_alikes(root)
+    assert len(given) > 20
+    assert not any(field.type in (pa.large_string(), pa.large_binary()) for table in given for field in table.schema)
+
+
+def test_clips_with_their_media_are_wide(tmp_path):
+    config = Config(root=make_root(tmp_path))
+    assert are_wide(with_media(read_table(config.root, "clips"), Run(config, "x")))
+
+
+def test_vectors_of_a_release_are_sorted_wide_and_read_all_the_same():
+    column = pa.chunked_array([pa.array([[3.0, 4.0], [0.0, 2.0]], pa.list_(pa.float32()))])
+    rows = widen(pa.table({"clip_id": ["b", "a"], "pooled_2d": column})).sort_by("clip_id")
+    assert normalised(rows["pooled_2d"], "pooled_2d").tolist() == [[0.0, 1.0], [pytest.approx(0.6), pytest.approx(0.8)]]
