@@ -6,7 +6,8 @@ If-None-Match), once the last one was given back or was not renewed in time. Nob
 may still hold.
 
 A run over one part of a root (`--part 3/16`) holds a lease of that part. Such runs work side by side; a run over the
-whole root and one over a part keep each other off: each looks for the other's lease once it has its own.
+whole root and one over a part keep each other off: each looks for the other's lease once it has its own, and again when
+it renews one that had ended meanwhile (a machine that slept, a store that was away), by which the other saw nobody.
 
 The object holds a word that this run alone knows. Read back, it says whose the lease is: when the store granted it and
 its answer was lost, and where a store ignores the condition and grants the same number twice.
@@ -56,12 +57,8 @@ def hold_lease(root: str, part: str | None = None) -> Iterator[None]:
     keeper = threading.Thread(target=_keep, args=(lease, ended), name="lease", daemon=True)
     try:
         lease.take()
-        fs, parts = fsspec.core.url_to_fs(join_path(root, _OF_PARTS))
-        fs.invalidate_cache()  # others write here
-        of_parts = {f"{_OF_PARTS}/{Path(path).parent.name}" for path in fs.glob(f"{parts}/*/*.json")}
-        for other in (_Lease(root, name) for name in ([_FOLDER] if part else sorted(of_parts))):
-            if other.is_held():
-                raise RootBusyError(other.explain("works on the root"))
+        if rival := lease.find_rival():
+            raise RootBusyError(rival.explain("works on the root"))
         if not _grants_once(root):
             logger.warning(
                 "the object store of %s grants a conditional write (If-None-Match) more than once: of two runs that "
@@ -78,7 +75,8 @@ def hold_lease(root: str, part: str | None = None) -> Iterator[None]:
             keeper.join()
     except KeyboardInterrupt as error:
         if lease.is_lost:
-            raise RootBusyError(lease.explain("has taken the root, as this one did not renew its lease")) from error
+            told = (lease.rival or lease).explain("has taken the root, as this one did not renew its lease")
+            raise RootBusyError(told) from error
         raise
     finally:
         lease.give_back()
@@ -119,7 +117,10 @@ class _Lease:
         self.root = root.rstrip("/")
         self._folder = folder
         self.is_lost = False
+        self.rival: _Lease | None = None
+        """To whom it was lost, if not to another run over the same."""
         self._number = 0
+        self._ends = datetime.max.replace(tzinfo=UTC)
         self._me = {"machine": socket.gethostname(), "process": os.getpid(), "nonce": uuid4().hex}
 
     def take(self) -> None:
@@ -142,10 +143,22 @@ class _Lease:
             with suppress(FileNotFoundError):
                 fs.rm_file(fs._strip_protocol(self._path(number)))
 
+    def find_rival(self) -> "_Lease | None":
+        """The lease beside which this one may not be, if a run holds it: of a part the root's, of the root a part's."""
+        names = {_FOLDER}
+        if self._folder == _FOLDER:
+            fs, parts = fsspec.core.url_to_fs(join_path(self.root, _OF_PARTS))
+            fs.invalidate_cache()  # others write here
+            names = {f"{_OF_PARTS}/{Path(path).parent.name}" for path in fs.glob(f"{parts}/*/*.json")}
+        return next((other for name in sorted(names) if (other := _Lease(self.root, name)).is_held()), None)
+
     def is_held(self) -> bool:
-        """Whether a run, this or another, holds it now."""
+        """Whether a run, this or another, holds it now; one that says nothing is believed to."""
         numbers = self._numbers()
-        return bool(numbers) and self._still_holds(numbers[-1])
+        try:
+            return bool(numbers) and self._still_holds(numbers[-1])
+        except RootBusyError:
+            return True
 
     def _still_holds(self, number: int) -> bool:
         last = self._read(number)
@@ -161,11 +174,14 @@ class _Lease:
             raise RootBusyError(f"{path} is no lease: delete it if no other run works on {self.root}") from error
 
     def renew(self) -> None:
-        """Hold for as long again, unless another run has written this number or a higher one."""
+        """Hold for as long again, unless another run has written this number or a higher one, or came meanwhile."""
         self.is_lost = not self._is_mine()
         if not self.is_lost:
+            began = datetime.now(UTC)
             write_json(self._path(self._number), self._until(LEASE))
-            self.is_lost = self._numbers()[-1] != self._number
+            self.rival = self.find_rival() if began >= self._ends else None
+            self.is_lost = self._numbers()[-1] != self._number or self.rival is not None
+            self._ends = began + LEASE
 
     def _is_mine(self) -> bool:
         try:
@@ -177,7 +193,7 @@ class _Lease:
     def give_back(self) -> None:
         """Let the next run in at once; where that fails, the lease ends by itself. Another's is not touched."""
         with suppress(*store_errors()):
-            if self.is_lost or not self._number or not self._is_mine():
+            if (self.is_lost and not self.rival) or not self._number or not self._is_mine():
                 return
             write_json(self._path(self._number), self._until(timedelta(0)))
 

@@ -145,6 +145,28 @@ def test_a_run_whose_lease_ended_stops_when_another_takes_the_root(root):
     assert "RootBusyError" in told and "has taken the root" in told
 
 
+@pytest.mark.parametrize(("part", "other"), [("'1/2'", "None"), ("None", "'1/2'")])
+def test_a_run_over_a_part_and_one_over_the_root_keep_off_where_a_lease_ended_meanwhile(root, part, other):
+    told = lose(
+        root,
+        "lease.LEASE, lease.RENEW_S = timedelta(0), 0.5\n"
+        f"with lease.hold_root(root, {part}):\n"
+        "    lease.LEASE = timedelta(minutes=5)\n"
+        f"    with lease.hold_root(root, {other}):\n"
+        "        threading.Event().wait(120)\n",
+    )
+    assert "RootBusyError" in told and "has taken the root" in told
+
+
+def test_a_lease_that_ended_and_that_nobody_took_meanwhile_holds_again(root, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(lease, "LEASE", timedelta(0))
+        claim = lease._Lease(root, lease._folder_of("1/2"))
+        claim.take()
+    claim.renew()
+    assert not claim.is_lost and claim.is_held()
+
+
 def test_a_lease_lost_as_the_work_ends_is_told_as_a_lost_lease(root):
     told = lose(
         root,

@@ -57,11 +57,13 @@ def compute(root, part=None):
         featurize.compute_features(Run(config, "test"))
 
 
-def test_three_parts_at_once_end_with_the_digests_of_one_run(tmp_path):
+@pytest.mark.parametrize("parts", [("1/3", "2/3", "3/3"), ("1/2", "3/3", "2/2", "2/3")])
+def test_parts_at_once_end_with_the_digests_of_one_run_also_where_two_divisions_do_some_twice(tmp_path, parts):
     whole, divided = prepare(tmp_path / "whole"), prepare(tmp_path / "divided")
     compute(whole)
-    with ThreadPoolExecutor(3) as threads:
-        list(threads.map(partial(compute, divided), ("1/3", "2/3", "3/3")))
+    with ThreadPoolExecutor(len(parts)) as threads:
+        list(threads.map(partial(compute, divided), parts))
+    assert all(current_recipe(divided, name) == current_recipe(whole, name) for name in NAMES)
     assert {name: table_digest(divided, name) for name in NAMES} == {name: table_digest(whole, name) for name in NAMES}
     assert len(list_parts(divided, "pooled")) >= 4, "no part took the name of another"
 
