@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.usage import OneLineGroup
+from flows.commands.usage import OnceCommand, OneLineGroup
 
 app = typer.Typer(
     cls=OneLineGroup, add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False
@@ -25,7 +25,7 @@ def one_line_errors() -> Iterator[None]:
         raise typer.Exit(2 if isinstance(error, ValueError) else 3) from error
 
 
-@app.command()
+@app.command(cls=OnceCommand)
 def render(
     out: Annotated[Path, typer.Option(help="Folder of the channel.")],
     media: Annotated[Path | None, typer.Option(help="Folder with images/grocery; without it food is drawn.")] = None,
@@ -55,7 +55,7 @@ def render(
     typer.echo(f"{len(catalog['items'])} items in {out / 'catalog.json'}; next: python -m demo serve --dir {out}")
 
 
-@app.command()
+@app.command(cls=OnceCommand)
 def captions(
     out: Annotated[Path, typer.Option(help="Folder of the captions.")],
     photos: Annotated[
@@ -85,7 +85,7 @@ def captions(
             typer.echo(str(path))
 
 
-@app.command()
+@app.command(cls=OnceCommand)
 def remove(
     dir: Annotated[Path, typer.Option(help="Folder of a rendered channel.")],
     id: Annotated[str, typer.Option(help="Of a video, or of a channel: all of its videos.")],
@@ -100,7 +100,7 @@ def remove(
         typer.echo(f"{remove_items(dir, id)} items removed from {dir / 'catalog.json'}")
 
 
-@app.command()
+@app.command(cls=OnceCommand)
 def serve(
     dir: Annotated[Path, typer.Option(help="Folder of a rendered channel.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: the system chooses.")] = 0,

@@ -13,7 +13,7 @@ from datasets.wheels import CHECKOUT
 from flows.commands import curation, finding, operating, releases, training
 from flows.commands.demo import demo
 from flows.commands.shared import one_line_errors
-from flows.commands.usage import OneLineGroup
+from flows.commands.usage import OnceCommand, OneLineGroup
 from flows.machinery.console import show_everything
 from flows.machinery.run import code_version
 from flows.machinery.stopping import end_soon_when_told
@@ -54,7 +54,7 @@ app = typer.Typer(cls=OneLineGroup, no_args_is_help=True, add_completion=False, 
 for command in COMMANDS:
     # The id of a video may begin with a dash.
     settings = {"ignore_unknown_options": command is operating.inspect}
-    app.command(context_settings=settings)(one_line_errors()(command))
+    app.command(cls=OnceCommand, context_settings=settings)(one_line_errors()(command))
 
 
 def show_version(is_asked: bool) -> None:

@@ -141,7 +141,7 @@ def regenerate(
 
 def takedown(
     why: Annotated[str, typer.Option(help="the reason, for people; without the id")],
-    video: Annotated[str | None, typer.Option(help="id of a video")] = None,
+    video: Annotated[str | None, typer.Option(help="id of a video, or its watch address")] = None,
     channel: Annotated[str | None, typer.Option(help="id of a channel: all of its videos")] = None,
     config: ConfigOption = None,
     root: RootOption = None,
@@ -154,14 +154,13 @@ def takedown(
     """
     from pydantic import SecretStr
 
-    from datasets.ids import check_video_id
     from datasets.tombstones import Kind, check_why
 
     settings = load_config(config, root, overrides)
     if (video is None) == (channel is None):
         raise ConfigError("give either --video ID or --channel ID")
     if video is not None:
-        check_video_id(video)
+        video = _read_video_id(video)
     check_why(why, [video or channel or ""])  # before Prefect keeps it as a parameter
     refuse_mistyped(settings)
     start = reserve_server()
@@ -177,9 +176,17 @@ def takedown(
         raise typer.Exit(ExitCode.STOPPED)
 
 
+def _read_video_id(text: str) -> str:
+    """The id that an owner means; what is none is an error, as "no" would be believed."""
+    from datasets.ids import check_video_id
+    from extract.sources import video_id_of
+
+    return check_video_id(video_id_of(text.strip()) or text.strip())
+
+
 def am_i_in(
     release: Annotated[str, typer.Argument(help="folder or URL of a release")],
-    video: Annotated[str, typer.Option(help="id of a video")],
+    video: Annotated[str, typer.Option(help="id of a video, or its watch address")],
 ) -> None:
     """Say whether a release holds clips of a video.
 
@@ -188,6 +195,7 @@ def am_i_in(
     from datasets.releases.layout import find_video, read_shards
     from datasets.suggestions import did_you_mean
 
+    video = _read_video_id(video)
     clips, was_removed = find_video(release, video)
     meant = did_you_mean(video, read_shards(release, columns=["video_id"])["video_id"].unique().to_pylist())
     for clip in clips:

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from datasets.outside_text import one_line
 
@@ -24,3 +24,20 @@ class OneLineGroup(TyperGroup):
                 print(f"error: {told}: see `{help_of} --help`", file=sys.stderr)
             code = error.exit_code
         sys.exit(code)
+
+
+class OnceCommand(TyperCommand):
+    """A command none of whose words is lost: the last of two roots is not taken silently, nor nothing for a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of a shell, and refuse an option that is there twice, and an empty value."""
+        if not ctx.resilient_parsing:
+            values, _, named = self.make_parser(ctx).parse_args(args=list(args))
+            for param in self.params:
+                name, value = param.opts[0], values.get(str(param.name))
+                takes_one = not param.multiple and not getattr(param, "is_flag", False) and param.nargs == 1
+                if takes_one and named.count(param) > 1:
+                    ctx.fail(f"{name} is given twice, and takes one value")
+                if param.default != "" and "" in (value if isinstance(value, list | tuple) else [value]):
+                    ctx.fail(f"{name} needs a value, got ''")
+        return super().parse_args(ctx, args)

@@ -21,7 +21,7 @@ from extract.speech.segmentation import check_speech
 from features.settings import NO_ENCODER, UNPUBLISHED, UNTRAINED
 from flows.config import Config, ConfigError
 from flows.machinery.forecast import forecast_curation
-from flows.machinery.places import nearest_folder, why_not_writable
+from flows.machinery.places import nearest_folder, why_not_published_to, why_not_writable
 from flows.machinery.runners import stages_on_ray
 from flows.machinery.server import START_A_SERVER, server_address
 
@@ -176,9 +176,10 @@ def check_clock(config: Config) -> Finding:
 def check_destinations(config: Config) -> Finding:
     """Can the places be written that releases are sent to? Of URLs only the form is looked at."""
     found = partial(Finding, "destinations")
-    if problems := [problem for place in config.schedules.publish_to if (problem := why_not_writable(place))]:
+    places = config.schedules.publish_to
+    if problems := [problem for place in places if (problem := why_not_published_to(place, config.root))]:
         return found(Severity.ERROR, "; ".join(problems), "choose another --to, or chmod u+w it")
-    return found(Severity.OK, ", ".join(config.schedules.publish_to) or "none")
+    return found(Severity.OK, ", ".join(places) or "none")
 
 
 def check_hub(config: Config) -> Finding:

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from datasets.files import check_place
+from datasets.releases.layout import SUMS_FILE
 
 _HUB = re.compile(r"hf://datasets/[\w.-]+/[\w.-]+")
 
@@ -34,3 +35,13 @@ def why_not_writable(place: str) -> str | None:
             return None
     except OSError as error:
         return f"{folder} cannot be written ({error.strerror})"
+
+
+def why_not_published_to(place: str, root: str) -> str | None:
+    """What keeps releases of a root from being sent to a place, in words; None where nothing does."""
+    if (problem := why_not_writable(place)) or "://" in place:
+        return problem
+    folder = Path(place).resolve()
+    if "://" not in root and folder.is_relative_to(Path(root).resolve()):
+        return f"{place} lies in the root {root}, whose tables and releases it would change"
+    return f"{place} is a release, which never changes" if (folder / SUMS_FILE).exists() else None

@@ -64,8 +64,8 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
         ValueError: the root belongs to a search.
     """
     release = find_release(lists)
+    check_source(config, lists)  # before the root is made
     if release is not None:
-        check_source(config, release)  # before the root is made
         require("featurize", config)
     with open_run(config, retry) as run:
         is_of_release = keep_listed(run, lists)
@@ -75,13 +75,14 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
             compare_shards(run, lists[0])
 
 
-def check_source(config: Config, release: str) -> None:
-    """Raise ConfigError where a release has videos of another source than the configuration asks."""
-    told = (read_manifest(release).get("config") or {}).get("source")
-    name = told.get("name") if isinstance(told, dict) else None
-    if name != config.source.name:
-        asked = f"its videos come from the source {name!r}, and source.name is {config.source.name!r}"
-        raise ConfigError(f"{release}: {asked}: give the --config that it was made with")
+def check_source(config: Config, lists: Sequence[str]) -> None:
+    """Raise ConfigError where a listed release has videos of another source than the configuration asks."""
+    for release in filter(_is_release, lists):
+        told = (read_manifest(release).get("config") or {}).get("source")
+        name = told.get("name") if isinstance(told, dict) else None
+        if name != config.source.name:
+            asked = f"its videos come from the source {name!r}, and source.name is {config.source.name!r}"
+            raise ConfigError(f"{release}: {asked}: give the --config that it was made with")
 
 
 def regenerate_root(run: Run, lists: tuple[str, ...]) -> None:
@@ -94,9 +95,8 @@ def regenerate_root(run: Run, lists: tuple[str, ...]) -> None:
 def keep_listed(run: Run, lists: tuple[str, ...]) -> bool:
     """Everything up to the splits; True where the list is a release, and has clips whose features can be compared."""
     config, release = run.config, find_release(lists)
-    if release is not None:
-        check_source(config, release)
-    listing = read_listing(lists)
+    check_source(config, lists)
+    listing = read_listing(dict.fromkeys(lists))
     for description in listing.descriptions:
         logger.info("%s", description)
     everything = config.run.model_copy(update={"max_videos": None})
@@ -116,7 +116,11 @@ def keep_listed(run: Run, lists: tuple[str, ...]) -> bool:
 
 def find_release(lists: Sequence[str]) -> str | None:
     """The release that is listed, if one is and nothing else; a folder of metadata shards alone is a clip list."""
-    return lists[0] if len(lists) == 1 and Path(lists[0], MANIFEST_FILE).is_file() else None
+    return lists[0] if len(set(lists)) == 1 and _is_release(lists[0]) else None
+
+
+def _is_release(place: str) -> bool:
+    return Path(place, MANIFEST_FILE).is_file()
 
 
 def read_release_settings(release: str) -> dict[str, dict[str, Any]]:

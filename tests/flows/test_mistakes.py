@@ -61,7 +61,7 @@ def test_a_mistyped_root_is_told_with_the_nearest_one(root, words):
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ("", "root: a folder or an address is needed, got ''"),
+        (" ", "root: a folder or an address is needed, got ' '"),
         ("s4://x/y", "root: no such kind of place as s4://, but s3://"),
         ("s3:/x/y", "root: an address has two slashes: s3://x/y, got 's3:/x/y'"),
     ],
@@ -99,7 +99,7 @@ def test_a_list_whose_videos_are_not_found_names_its_columns(tmp_path, list_, wo
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ("", "--from: a folder or an address is needed, got ''"),
+        (" ", "--from: a folder or an address is needed, got ' '"),
         ("https://www.youtube.com/@somebody", "neither folder nor list: write addresses into a .txt, one a line"),
         ("s3://bucket/list.csv", "a list is a file of this machine: copy it here first"),
     ],
@@ -227,12 +227,16 @@ def test_a_mistyped_reason_is_told_before_any_work(words):
         ("/proc/nope", "/proc cannot be written"),
         ("s4://bucket", "no such kind of place as s4://, but s3://"),
         ("s3:/bucket", "an address has two slashes: s3://bucket"),
-        ("", "a folder or an address is needed"),
+        (" ", "a folder or an address is needed"),
         ("hf://cook/small", "hf://datasets/OWNER/NAME"),
+        ("{root}/releases", "lies in the root"),
+        ("{release}", "is a release, which never changes"),
     ],
 )
-def test_a_dry_run_of_publish_looks_at_its_destination(root, place, why, monkeypatch):
+def test_a_dry_run_of_publish_looks_at_its_destination(root, place, why, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_TOKEN", "planted")
+    (tmp_path / "SHA256SUMS").touch()
+    place = place.format(root=root, release=tmp_path)
     assert why in told("publish", "--root", root, "--to", place, "--dry-run", code=2)
 
 
@@ -253,13 +257,20 @@ def test_what_every_command_cannot_do_without_is_told_in_one_line():
         (["verify", "here", "there"], "Got unexpected extra argument(s) (there)"),
         (["publish", "--format", "zip"], "Invalid value for '--format': 'zip' is not one of 'webdataset'"),
         (["status", "--root"], "Option '--root' requires an argument"),
+        (["status", "--root", "a", "--root=b"], "--root is given twice, and takes one value"),
+        (["search", "release", "onion", "-n", "3", "--num-results=4"], "--num-results is given twice"),
+        (["export-original", "--out", ""], "--out needs a value, got ''"),
+        (["verify", ""], "place needs a value, got ''"),
     ],
 )
 def test_a_wrong_line_of_the_shell_is_told_in_one_line(words, why):
     assert told(*words, code=2).startswith(why)
 
 
-@pytest.mark.parametrize("words", [["--nope"], ["serve", "--dir"], ["remove", "--dir", "x"], ["rendre"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--nope"], ["serve", "--dir"], ["serve", "--dir", "a", "--dir", "b"], ["remove", "--dir", "x"], ["rendre"]],
+)
 def test_the_small_world_tells_a_wrong_line_as_the_flows_do(words):
     result = CliRunner().invoke(demo_app, words, prog_name="python -m demo")
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
@@ -271,6 +282,10 @@ def test_an_id_that_a_release_or_a_catalog_lacks_is_told_with_the_nearest(tmp_pa
     build_release(root, PublishSettings(), RUN, date(2026, 11, 28), FACTS)
     asked = CliRunner().invoke(app, ["am-i-in", f"{root}/releases/1.0.0", "--video", "vidoe-00001"])
     assert (asked.exit_code, asked.stdout) == (0, "no; did you mean 'video-00001'?\n")
+    # "No" to what cannot be an id would be believed.
+    assert "got 'my video'" in told("am-i-in", f"{root}/releases/1.0.0", "--video", "my video", code=3)
+    address = ["am-i-in", f"{root}/releases/1.0.0", "--video", " https://x.org/?v=video-00001 "]
+    assert "yes: " in CliRunner().invoke(app, address).stdout
     (tmp_path / "catalog.json").write_text('{"items": [{"id": "onion", "channel_id": "UCcook"}]}')
     removed = CliRunner().invoke(demo_app, ["remove", "--dir", str(tmp_path), "--id", "onoin"])
     assert removed.exit_code == 2 and removed.stderr.endswith("did you mean 'onion'?\n"), removed.output
