@@ -4,6 +4,7 @@ docs/lists.md tabulates what is read. A list is read whole or refused by name of
 that cannot be, such as one without length, is left out, as a row that says so.
 """
 
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -163,7 +164,7 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
             rows: list[Row] = []
             for shard in shards:
                 names = [name for name in pq.read_schema(shard).names if role_of(name) or name in _RELEASE_NAMES]
-                rows += _open_table(Path(shard)).read(columns=names).to_pylist()
+                rows += _list_rows(_open_table(Path(shard)).read(columns=names))
             return "a release", _read_all(rows, reader)
         content = path.read_bytes()
         match path.suffix.lower():
@@ -175,13 +176,14 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
             case ".jsonl" | ".ndjson":
                 return "lines of JSON", read_tree(_parse_lines(content), reader)
             case ".parquet":
-                return "a Parquet table", _read_all(_open_table(path).read().to_pylist(), reader)
+                return "a Parquet table", _read_all(_list_rows(_open_table(path).read()), reader)
             case ".pkl" | ".pickle":
                 return "a pickle", read_tree(read_plain_pickle(content), reader)
     except RecursionError as error:
         raise ClipListError(f"{path}: cannot be read: is nested too deeply") from error
     except UnicodeDecodeError as error:
-        raise ClipListError(f"{path}: cannot be read: is not UTF-8 text, at byte {error.start}") from error
+        told = f"is not {error.encoding.upper()} text, at byte {error.start}"
+        raise ClipListError(f"{path}: cannot be read: {told}") from error
     except FileNotFoundError as error:
         beside = map(str, path.parent.iterdir()) if path.parent.is_dir() else ()
         mend = "; before = stands train, val or test" if "=" in str(path) else did_you_mean(str(path), beside)
@@ -196,14 +198,25 @@ def _open_table(path: Path) -> pq.ParquetFile:
     table, num_bytes = pq.ParquetFile(path), path.stat().st_size
     groups = [table.metadata.row_group(number) for number in range(table.num_row_groups)]
     num_values = [sum(group.column(i).num_values for group in groups) for i in range(table.metadata.num_columns)]
+    names = table.schema_arrow.names
+    if len(set(names)) < len(names):
+        raise ValueError(f"has two columns of one name: {', '.join(names)[:200]}")
     if max(num_values, default=0) > _MOST_VALUES_PER_BYTE * num_bytes:
         raise ValueError(f"claims {max(num_values):,} values in {num_bytes:,} bytes: made to fill memory")
     return table
 
 
+def _list_rows(table: pa.Table) -> list[Row]:
+    try:
+        rows: list[Row] = table.to_pylist()
+    except (LookupError, ArithmeticError) as error:  # of another time zone, of the year 300,000
+        raise ValueError(f"has a date or time that cannot be: {error}") from error
+    return rows
+
+
 def _parse_lines(content: bytes) -> list[Any]:
-    parsed = []
-    for number, line in enumerate(content.splitlines(), start=1):
+    text, parsed = content.decode(json.detect_encoding(content)).removeprefix("\ufeff"), []
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if line.strip():
             try:
                 parsed.append(_parse_json(line))
@@ -212,7 +225,7 @@ def _parse_lines(content: bytes) -> list[Any]:
     return parsed
 
 
-def _parse_json(content: bytes) -> Any:
+def _parse_json(content: bytes | str) -> Any:
     """JSON in which no name stands twice in an object: the last would be kept without a word."""
 
     def take_once(pairs: list[tuple[str, Any]]) -> Row:

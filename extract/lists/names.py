@@ -22,6 +22,7 @@ _ROLES = (
 # Where only such a name says when, nobody knows what would be left out.
 _TIMELIKE = re.compile(
     r"start|begin|stop|finish|onset|offset|time|stamp|frame|segment|window|interval|\b(end|seconds?|secs?|ms|from|to|[se]|t\d)\b"
+    r"|^(tc |mark )?(in|out)( tc| point)?$"
     r"|\b(inicio|fin|début|anfang|ende|von|bis|inizio)\b|[開开]始|[終终]了|[結结]束|시작|종료"
 )
 # Charades: a class, its start and its end, and so on in one cell.

@@ -14,8 +14,11 @@ def read_plain_pickle(content: bytes) -> Any:
     Raises:
         ValueError: no such pickle.
     """
+    file = io.BytesIO(content)
     try:
-        check_opcodes(io.BytesIO(content))
+        check_opcodes(file)
+        if file.read(1):
+            raise ValueError("holds more after the end of its pickle: put all of it into one")
     except (ValueError, EOFError) as error:
         raise ValueError(str(error)[:200] or "the pickle ends too soon") from error
     except UNREADABLE as error:

@@ -12,6 +12,9 @@ from extract.lists.times import is_time
 from extract.lists.trees import SPLITS
 from extract.lists.videos import youtube_id
 
+# What a spreadsheet makes of an id such as -QOlSCBRm_Y, which it takes for a formula; no comment.
+_SPREADSHEET_ERROR = re.compile(r'#(?:[A-ZÀ-Þ/0]+[!?]|N/A)(?=["\t,;\n]|$)')
+
 
 def read_rows(content: bytes, video_column: str | None = None) -> tuple[str, list[dict[str, str]]]:
     """What kind of table it is, in words, and its rows by column name; a row that has `video_column` is the header.
@@ -20,10 +23,7 @@ def read_rows(content: bytes, video_column: str | None = None) -> tuple[str, lis
         ValueError: not text, no header nor a known layout without, or a row of another length.
     """
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        text = io.StringIO(content.decode(encoding), newline=None).read()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"is not UTF-8 text, at byte {error.start}") from error
+    text = io.StringIO(content.decode(encoding), newline=None).read()
     comments, lines = _split_comments(text)
     first = next((line for line in lines.splitlines() if line.strip()), "")
     delimiter = next((char for char in "\t,;" if char in first), ",")
@@ -45,6 +45,8 @@ def _split_comments(text: str) -> tuple[list[str], str]:
     """Lines that begin with #, without it, and all other text; within quotes no line is a comment."""
     comments, lines, is_quoted = [], [], False
     for line in re.findall(r".*\n|.+", text):
+        if not is_quoted and (error := _SPREADSHEET_ERROR.match(line)):
+            raise ValueError(f"has {error[0]}, a spreadsheet's error, where an id was: save its column as text")
         if line.startswith("#") and not is_quoted:
             comments.append(line.lstrip("# "))
         else:

@@ -251,6 +251,8 @@ def read_data(path: str | Path) -> Any:
             if content[: len(_TORCH_MAGIC)] == _TORCH_MAGIC:
                 return _read_torch_stream(content, deadline)
             check_opcodes(content, deadline)
+            if content.tell() < len(content):
+                raise LegacyError("holds more after the end of its pickle: put all of it into one")
             content.seek(0)
             return _DataUnpickler(content, deadline).load()
     except LegacyError as error:

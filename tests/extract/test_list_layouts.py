@@ -6,6 +6,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from datasets.outcomes import CLIP_REASONS
@@ -134,6 +136,11 @@ CLIPS: dict[str, tuple[str, Any, list[tuple[str, int, int]]]] = {
     "semicolons": ("a.csv", f"video_id;start;end\n{A};1;2\n", [(A, 1000, 2000)]),
     "a spreadsheet's": ("a.csv", f"\ufeffvideo_id,start,end\r\n{A},1,2\r\n\r\n", [(A, 1000, 2000)]),
     "UTF-16": ("a.csv", f"video_id\tstart\tend\n{A}\t1\t2\n".encode("utf-16"), [(A, 1000, 2000)]),
+    "UTF-16, lines of JSON": (
+        "a.jsonl",
+        f'{{"id": "{A}", "start": 1, "end": 2}}\n{{"id": "{B}", "start": 3, "end": 4}}\n'.encode("utf-16"),
+        [(A, 1000, 2000), (B, 3000, 4000)],
+    ),
     "an index without a name": ("a.csv", f",video_id,start,end\n0,{A},1,2\n", [(A, 1000, 2000)]),
     "clocks": (
         "a.csv",
@@ -183,7 +190,7 @@ CLIPS: dict[str, tuple[str, Any, list[tuple[str, int, int]]]] = {
 
 def as_bytes(name: str, content: Any) -> bytes:
     """What the file of a list holds; shared with the fuzz tests."""
-    if name.endswith(".pkl"):
+    if name.endswith(".pkl") and not isinstance(content, bytes):
         return pickle.dumps(content)
     text = content if isinstance(content, str | bytes) else json.dumps(content)
     return text if isinstance(text, bytes) else text.encode()
@@ -271,6 +278,8 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "t0 and t1": ("a.csv", f"video_id,t0,t1\n{A},1,11\n", "t0, t1"),
     "times of another name": ("a.csv", f"video_id,onset,offset\n{A},1,2\n", "not understood: onset, offset"),
     "frames": ("a.csv", f"video_id,start_frame,end_frame\n{A},1,2\n", "not understood: start_frame, end_frame"),
+    "marks of an editor": ("a.csv", f"video_id,TC In,TC Out\n{A},0:01,0:02\n", "not understood: TC In, TC Out"),
+    "an id that a spreadsheet took for a formula": ("a.csv", f"id,start,end\n{A},1,2\n#NAME?,3,4\n", "has #NAME?"),
     "windows": ("a.json", {A: {"relevant_windows": [[1, 2]]}}, "not understood: relevant_windows"),
     "windows beyond their clip": (
         "a.jsonl",
@@ -366,6 +375,8 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "a number as a split": ("a.json", [{"id": A, "start": 1, "end": 2, "split": 3}], "a split is a name, got 3"),
     "a number": ("a.json", 5, "must hold a list or an object, got 5"),
     "no text": ("a.csv", b"video_id,start,end\n\xff\xfe", "not UTF-8 text"),
+    "UTF-16 cut short": ("a.csv", f"video_id,start,end\n{A},1,2\n".encode("utf-16")[:-1], "not UTF-16-LE text"),
+    "two pickles in a file": ("a.pkl", 2 * pickle.dumps([{"id": A, "start": 1, "end": 2}]), "more after the end"),
     "deep JSON": ("a.json", "[" * 200_000, "nested too deeply"),
     "no pickle": ("a.pickle", b"\x80\x04N.", "must hold a list or an object, got nothing"),
     "reversed only": ("a.csv", f"video_id,start,end\n{A},9,1\n", "start must be before end"),
@@ -434,3 +445,19 @@ def test_a_clip_of_two_lists_in_two_splits_is_refused(tmp_path: Path) -> None:
     first, second = (write(tmp_path, name, [{"id": A, "start": 1, "end": 2}]) for name in ("a.json", "b.json"))
     with pytest.raises(ClipListError, match="in two splits, train and test"):
         read_listing([f"train={first}", f"test={second}"])
+
+
+@pytest.mark.parametrize(
+    ("names", "made", "message"),
+    [
+        (["video_id", "video_id"], pa.array([B]), "two columns of one name: video_id, video_id"),
+        (["video_id", "made"], pa.array([10**17], pa.timestamp("ms")), "a date or time that cannot be"),
+        (["video_id", "made"], pa.array([1], pa.timestamp("ms", "Nope/Zone")), "a date or time that cannot be"),
+    ],
+)
+def test_a_parquet_table_that_python_cannot_hold_as_it_stands_is_refused(
+    names: list[str], made: pa.Array, message: str, tmp_path: Path
+) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array([A]), made], names), tmp_path / "a.parquet")
+    with pytest.raises(ClipListError, match=message):
+        read_list(tmp_path / "a.parquet")
