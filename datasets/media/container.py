@@ -20,8 +20,8 @@ from typing import Any
 
 import av
 import av.filter
-import av.sidedata.sidedata
 from av.codec.hwaccel import HWAccel
+from av.sidedata.sidedata import Type
 
 from datasets.media.avi_chunks import find_damage
 from datasets.media.containers import NOT_OPENED, PICTURE_BRANDS, SAFETY
@@ -232,8 +232,18 @@ def usual_layout(num_channels: int) -> Any | None:
 
 def display_matrix(picture: Any) -> tuple[int, ...] | None:
     """The nine numbers by which a picture is turned and mirrored where it is shown; None where it is shown as it is."""
-    matrix = picture.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
+    matrix = picture.side_data.get(Type.DISPLAYMATRIX)
     return None if matrix is None else struct.unpack("9i", bytes(matrix))
+
+
+def _unnamed(kind: type[Type], value: Any) -> Type:
+    """What may lie beside a picture and has no name in PyAV 18, which would refuse to show any of it: EXIF, views."""
+    member = object.__new__(kind)
+    member._name_, member._value_ = f"UNNAMED_{value}", value
+    return member
+
+
+Type._missing_ = classmethod(_unnamed)  # type: ignore[assignment]  # the enumeration's own way, set from outside
 
 
 def write_header(stream: Any, muxer: str, **options: str) -> bytes:

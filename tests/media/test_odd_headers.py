@@ -1,16 +1,18 @@
 """Files whose headers are odd: titles in another script's bytes, streams that appear while a file is read."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from extract.container import probe_media, probe_sound
 from extract.mp4 import list_boxes
 from extract.sound import audio_chunks, read_audio
 from features.frames import decode_clip
 from features.frames.sound import read_waveform
-from tests.media.render import X264, ffmpeg, film
+from tests.media.render import X264, ffmpeg, film, reference_rows
 from tests.media.test_sound import PRIMING, TIMED, chirp, misfit
 
 # 10 s, the first half silent: of a size of frames that says nothing of the rest
@@ -33,6 +35,22 @@ def test_a_title_that_is_no_utf8_costs_no_file(ending: str, tmp_path: Path) -> N
     assert probe_media(path).video_codec == "mpeg4"
     assert len(decode_clip(path, 500, 1500).frames_2d) == 1
     assert abs(len(read_audio(path)) - len(read_waveform(path))) == 0
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (160, 90)), (6, (90, 160))])
+def test_pictures_of_a_camera_are_turned_as_their_exif_says(
+    orientation: int, size: tuple[int, int], tmp_path: Path
+) -> None:
+    exif, photograph = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    pixels = np.zeros((90, 160, 3), np.uint8)
+    pixels[:45, :80] = 250
+    Image.fromarray(pixels).save(photograph, "JPEG", exif=exif)
+    path = tmp_path / "camera.avi"
+    ffmpeg("-f", "image2pipe", "-c:v", "mjpeg", "-i", "-", "-c", "copy", path, data=50 * photograph.getvalue())
+    clip = decode_clip(path, 400, 1600)
+    for found, right in zip((clip.frames_2d, clip.frames_3d), reference_rows(path, size, (400, 1600)), strict=True):
+        assert np.array_equal(found, right)
 
 
 def test_a_stream_that_appears_late_ends_no_reading(tmp_path: Path) -> None:
