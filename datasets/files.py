@@ -122,7 +122,7 @@ def read_json(path: str | Path) -> Any:
     try:
         # One request: an object store's file is opened by two, and is another one when it was written in between.
         return json.loads(fs.cat_file(local))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

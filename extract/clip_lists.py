@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from datasets.ids import make_clip_id
 from datasets.numbers import describe, read_number
@@ -22,6 +21,7 @@ from datasets.releases.layout import shards_of
 from datasets.suggestions import did_you_mean
 from extract.lists.entries import Entry, EntryReader, listed
 from extract.lists.names import role_of
+from extract.lists.parquet import read_rows_of
 from extract.lists.pickles import read_plain_pickle
 from extract.lists.tables import read_rows
 from extract.lists.trees import SPLITS, read_tree
@@ -89,7 +89,6 @@ class ClipList:
         return "; ".join(parts)
 
 
-_MOST_VALUES_PER_BYTE = 8
 MAX_CAPTION_CHARS = 10_000
 CAPTION_NAMES = (
     "caption",
@@ -163,9 +162,10 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
                 raise ValueError("holds no shards data/metadata/*.parquet, so it is no release")
             rows: list[Row] = []
             for shard in shards:
-                names = [name for name in pq.read_schema(shard).names if role_of(name) or name in _RELEASE_NAMES]
-                rows += _list_rows(_open_table(Path(shard)).read(columns=names))
+                rows += read_rows_of(shard, lambda name: role_of(name) is not None or name in _RELEASE_NAMES)
             return "a release", _read_all(rows, reader)
+        if path.exists() and not path.is_file():
+            raise ValueError("is a pipe or a device, and a list is a file")
         content = path.read_bytes()
         match path.suffix.lower():
             case ".csv" | ".tsv" | ".txt":
@@ -176,7 +176,7 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
             case ".jsonl" | ".ndjson":
                 return "lines of JSON", read_tree(_parse_lines(content), reader)
             case ".parquet":
-                return "a Parquet table", _read_all(_list_rows(_open_table(path).read()), reader)
+                return "a Parquet table", _read_all(read_rows_of(path), reader)
             case ".pkl" | ".pickle":
                 return "a pickle", read_tree(read_plain_pickle(content), reader)
     except RecursionError as error:
@@ -191,27 +191,6 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
     except (OSError, pa.ArrowException, ValueError) as error:
         raise ClipListError(f"{path}: cannot be read: {str(error)[:300]}: docs/lists.md shows what is read") from error
     raise ClipListError(f"{path}: must end in one of {', '.join(LIST_SUFFIXES)}, or be the folder of a release")
-
-
-def _open_table(path: Path) -> pq.ParquetFile:
-    """A Parquet file whose rows fit into it: a run of one value is a few bytes, and no list names one clip for ever."""
-    table, num_bytes = pq.ParquetFile(path), path.stat().st_size
-    groups = [table.metadata.row_group(number) for number in range(table.num_row_groups)]
-    num_values = [sum(group.column(i).num_values for group in groups) for i in range(table.metadata.num_columns)]
-    names = table.schema_arrow.names
-    if len(set(names)) < len(names):
-        raise ValueError(f"has two columns of one name: {', '.join(names)[:200]}")
-    if max(num_values, default=0) > _MOST_VALUES_PER_BYTE * num_bytes:
-        raise ValueError(f"claims {max(num_values):,} values in {num_bytes:,} bytes: made to fill memory")
-    return table
-
-
-def _list_rows(table: pa.Table) -> list[Row]:
-    try:
-        rows: list[Row] = table.to_pylist()
-    except (LookupError, ArithmeticError) as error:  # of another time zone, of the year 300,000
-        raise ValueError(f"has a date or time that cannot be: {error}") from error
-    return rows
 
 
 def _parse_lines(content: bytes) -> list[Any]:
@@ -264,7 +243,9 @@ def _settle(path: str, entries: list[Entry], layout: str, reader: EntryReader, s
         if (each := listed(caption)) is not None and entry.number < len(each):
             caption = each[entry.number]
         if isinstance(caption, str) and caption.strip():
-            captions.setdefault(row["clip_id"], caption.strip()[:MAX_CAPTION_CHARS])
+            # Half an emoji, where somebody cut a text by its UTF-16 units, is no character that can be written.
+            written = caption.encode(errors="replace").decode()
+            captions.setdefault(row["clip_id"], written.strip()[:MAX_CAPTION_CHARS])
         known = rows.setdefault(row["clip_id"], row)
         if known["split"] != row["split"]:
             two = f"in two splits, {known['split']} and {row['split']}"

@@ -55,6 +55,8 @@ def read_listing(lists: Iterable[str]) -> Listing:
                 raise ClipListError(
                     f"{path}: the clip {clip['clip_id']} is in two splits, {known} and {clip['split']}: keep it in one"
                 )
+    if not video_ids and not skipped:
+        raise ClipListError(f"{', '.join(names)}: names no video")
     name = "regenerate " + " ".join(names)
     return Listing(name, tuple(video_ids), tuple(clips.values()), tuple(skipped.values()), tuple(descriptions))
 

@@ -55,8 +55,11 @@ def plan_queries(config: Config) -> list[Query]:
     if config.source.ids_file is None:
         raise ValueError('source.ids_file is not set: with source.name = "ids", name a file with one id a line')
     path = config.source.ids_file
-    if path.suffix.lower() in TABLE_SUFFIXES:
-        addresses = list(read_list(path, video_column=config.source.column).video_ids)
+    if path.suffix.lower() in TABLE_SUFFIXES or config.clips.given:
+        found = read_list(path, video_column=config.source.column)
+        if config.clips.given and found.video_ids and not found.clips:  # told before the hours of download
+            raise ConfigError(f"{path} names videos but no times of clips ({found.layout}): leave out --clips given")
+        addresses = list(found.video_ids)
     else:
         addresses = read_ids_file(path)
     if not addresses:

@@ -17,15 +17,13 @@ def cut_given_clips(run: Run) -> None:
     """Tables clips and, where the list has captions, transcripts.
 
     Raises:
-        ConfigError: no list is the source, or it names no times.
+        ConfigError: no list is the source.
         ClipListError: a list that cannot be read.
     """
     path = run.config.source.ids_file
     if run.config.source.name != "ids" or path is None:
         raise ConfigError("clips.given cuts what a list names: give `curate --from LIST --clips given`")
     found = read_list(path, video_column=run.config.source.column)
-    if not found.clips:
-        raise ConfigError(f"{path} names videos but no times of clips ({found.layout}): leave out --clips given")
     logger.info("%s", found.describe())
     listing = hide_tombstoned(run, Listing(path.name, found.video_ids, found.clips, found.skipped))
     cut_listed_clips(run, listing, read_outcomes(run))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,17 @@ def test_a_cell_that_begins_as_a_list_is_read_as_json_or_taken_as_it_stands(
     found = read_list(path, "train")
     assert list(found.captions.values()) == (captions or [cell, cell])
     assert all(text.encode() for text in found.captions.values())
+
+
+def test_half_an_emoji_in_a_caption_is_a_mark_that_can_be_written(tmp_path: Path) -> None:
+    text = f'[{{"id": "{A}", "start": 1, "end": 2, "caption": "hot \\ud83d"}}]'
+    assert list(read_list(write(tmp_path, "a.json", text)).captions.values()) == ["hot ?"]
+
+
+def test_a_pipe_in_the_place_of_a_list_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    with pytest.raises(ClipListError, match="is a pipe or a device"):
+        read_list(tmp_path / "a.csv")
 
 
 REFUSED: dict[str, tuple[str, Any, str]] = {

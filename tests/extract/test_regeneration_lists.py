@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from extract.clip_lists import ClipListError, read_list
+from extract.regeneration import read_listing
 
 
 def spans(path: Path, **options: str) -> list[tuple]:
@@ -93,3 +94,9 @@ def test_a_releases_clips_are_those_of_its_manifest_and_a_withdrawn_one_has_none
     (tmp_path / "WITHDRAWN.json").write_text(json.dumps({"why": "taken down", "use_instead": "1.1.0"}))
     with pytest.raises(ClipListError, match=r"was withdrawn \(taken down\): use 1.1.0"):
         read_list(tmp_path)
+
+
+def test_lists_that_name_nothing_are_refused_before_a_root_is_made(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("video_id,start,end\n")
+    with pytest.raises(ClipListError, match=r"a\.csv: names no video"):
+        read_listing([f"train={tmp_path}/a.csv"])

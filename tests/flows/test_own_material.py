@@ -275,18 +275,10 @@ def test_options_of_a_list_without_a_list_are_bad_usage(words):
     assert result.exit_code == 2 and result.stderr.count("\n") == 1 and "--from LIST" in result.stderr
 
 
-def test_given_clips_of_a_list_without_times_are_told(tmp_path, prefect_server):
+def test_given_clips_of_a_list_without_times_are_told_before_anything_is_fetched(tmp_path):
     (tmp_path / "mine.csv").write_text("video_id\nabcdefghij1\n")
-    words = [
-        "--from",
-        str(tmp_path / "mine.csv"),
-        "--clips",
-        "given",
-        "--set",
-        "source.watch_url=http://127.0.0.1:9/{video_id}",
-    ]
-    result = curate(tmp_path / "root", *words, "--set", "run.max_tries=1", "--set", "pacer.enabled=false")
-    assert "names videos but no times of clips" in result.output and result.exit_code == 2
+    result = CliRunner().invoke(app, ["curate", "--from", str(tmp_path / "mine.csv"), "--clips", "given", "--dry-run"])
+    assert "names videos but no times of clips" in result.stderr and result.exit_code == 2
 
 
 SENTENCES = {
