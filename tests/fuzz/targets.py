@@ -270,7 +270,7 @@ def read_segments(given: Any) -> None:
 
 # ---- clip lists
 
-LIST_PARTS = ("entries", "trees", "tables", "times", "videos", "pickles")
+LIST_PARTS = ("entries", "trees", "tables", "parquet", "times", "videos", "pickles")
 LISTS: dict[str, bytes] = {
     "list.csv": b"video_id,start,end,split\nabc,1.5,12.25,train\nabd,0,9,validation\n",
     "times.csv": b"id,start_ms,end_ms,speech_ms\nabc,1500,12250,900\n",
