@@ -17,7 +17,7 @@ from benchmarks.gpu_check.judge import judge
 from benchmarks.gpu_check.place import Place, attempt
 from benchmarks.limits import tell
 from benchmarks.run_all import list_figures
-from datasets.outcomes import DeviceError
+from datasets.outcomes import DeviceError, MediaError
 
 TOP = Path(__file__).parents[1]
 WORST_EXPONENT = 1.6
@@ -123,14 +123,24 @@ def test_the_check_of_a_gpu_names_the_limits_that_hold():
     }
 
 
-def test_a_step_of_the_check_that_fails_leaves_the_others_theirs(tmp_path, monkeypatch):
+FAILURES = [
+    TypeError("an argument that another torch does not know"),
+    ArithmeticError("resnet152 gives numbers that are not finite"),
+    MediaError("no_audio"),
+    torch.cuda.DeferredCudaCallError("CUDA call failed lazily"),
+    subprocess.CalledProcessError(1, "cc"),
+]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_a_step_of_the_check_that_fails_leaves_the_others_theirs(tmp_path, monkeypatch, error):
     def refuse():
         raise DeviceError("cuda:0 fails")
 
     def parity(_place, found):
         found["resnet152"] = {"fp32": 2e-7}
         attempt(found["resnet152"], "bf16", refuse)
-        raise TypeError("an argument that another torch does not know")
+        raise error
 
     monkeypatch.setattr(gpu_check.signal, "signal", lambda *_: None)  # pytest's own time limit goes by it
     monkeypatch.setattr(gpu_check.signal, "setitimer", lambda *_: None)
@@ -140,8 +150,37 @@ def test_a_step_of_the_check_that_fails_leaves_the_others_theirs(tmp_path, monke
     gpu_check.run(Place(torch.device("cpu"), True, tmp_path), given, time.monotonic())
     found = json.loads(given.out.read_text())
     assert found["steps"]["parity"]["found"]["resnet152"]["bf16"] == {"error": "DeviceError: cuda:0 fails"}
-    assert found["steps"]["parity"]["error"].startswith("TypeError: an argument")
+    assert found["steps"]["parity"]["error"] == f"{type(error).__name__}: {error}"
     assert found["holds"] == {"resnet152 in fp32": True, "no forward is another's": True}
+
+
+@pytest.mark.slow  # each loads torch
+@pytest.mark.parametrize(("hangs", "seconds", "status"), [("everywhere", 6, 1), ("in a thread", 30, 0)])
+def test_a_step_of_the_check_that_hangs_leaves_what_was_found_and_the_time_limit_holds(
+    tmp_path, hangs, seconds, status
+):
+    program = f"""
+import signal, threading
+import benchmarks.gpu_check as package, runpy, sys, time
+from benchmarks.gpu_check import speech, networks, place
+def hang(place, found):
+    found["first"] = 1.0
+    if {hangs == "everywhere"}:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])  # as in a kernel that never ends
+        threading.Event().wait()
+    threading.Thread(target=threading.Event().wait).start()
+    raise TimeoutError
+networks.flag_race = hang
+package.BEGIN = time.monotonic()
+runpy.run_module("benchmarks.gpu_check", run_name="__main__")
+"""
+    given = ["--quick", "--device", "cpu", "--seconds", str(seconds), "--out", str(tmp_path / "check.json")]
+    given += ["--video", "none.mp4", "--steps", "environment", "flag_race"]
+    done = subprocess.run([sys.executable, "-c", program, *given], cwd=TOP, check=False, timeout=120)
+    steps = json.loads((tmp_path / "check.json").read_text())["steps"]
+    assert done.returncode == status
+    assert steps["flag_race"]["found"] == {"first": 1.0} and "error" in steps["flag_race"]
+    assert steps["environment"]["found"]["torch"] and "error" in steps["environment"]["found"]["video"]
 
 
 def test_what_loading_took_is_part_of_the_time_of_the_check(tmp_path, monkeypatch):

@@ -11,8 +11,11 @@ its published weights, Lightning and TensorBoard the training loop. It runs on a
 import argparse
 import faulthandler
 import json
+import os
 import signal
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +44,8 @@ STEPS: dict[str, Callable[[Place, Found], None]] = {
     "training_loop": training_loop,
 }
 """In the order of what is most wanted should time run out."""
+LAST_S = 5
+"""Before the end of the time: then a step that heard nothing of its own is given up, and so is what would follow."""
 SHARES = {"networks": 6.0, "decoding": 3.0}
 """Of the time that is left, beside 1 of each other step that is still to come."""
 
@@ -65,14 +70,29 @@ def main() -> None:
         video = given.video
         if video is None:
             video = Path(folder) / "video.mp4"
-            render(video, seconds=2 if given.quick else 20)
+            try:
+                render(video, seconds=2 if given.quick else 20)
+            except FAILURES as error:  # most steps need none
+                print(f"no video: {error}", flush=True)
         run(Place(choose_device(given.device), given.quick, video), given, BEGIN)
     faulthandler.cancel_dump_traceback_later()
 
 
 def run(place: Place, given: argparse.Namespace, begin: float) -> None:
     done: dict[str, dict[str, Any]] = {}
+
+    def write() -> None:
+        write_json(given.out, {"steps": done, "holds": judge(done)})
+
+    def give_up() -> None:
+        done[name]["error"] = "it did not end, and nothing could end it"
+        write()
+        os._exit(1)
+
     signal.signal(signal.SIGALRM, _out_of_time)
+    at_last = threading.Timer(max(1.0, begin + given.seconds - LAST_S - time.monotonic()), give_up)
+    at_last.daemon = True
+    at_last.start()
     for number, name in enumerate(given.steps):
         start, found = time.monotonic(), Found()
         left_s = given.seconds - 10 - (start - begin)
@@ -88,10 +108,13 @@ def run(place: Place, given: argparse.Namespace, begin: float) -> None:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         done[name]["seconds"] = round(time.monotonic() - start, 1)
-        write_json(given.out, {"steps": done, "holds": judge(done)})
+        write()
         print(name, json.dumps(done[name]), flush=True)
+    at_last.cancel()
     print("holds", json.dumps(judge(done)))
 
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    os._exit(0)  # a thread of a step that was ended may never end

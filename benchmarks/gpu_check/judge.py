@@ -20,8 +20,8 @@ def judge(done: dict[str, dict[str, Any]]) -> dict[str, bool]:
         held |= {
             f"{name} in {word}": errors[word] <= limit for word, limit in most.items() if is_figure(errors.get(word))
         }
-    if race := found.get("flag_race"):
-        held["no forward is another's"] = race["wrong"] == 0
+    if "wrong" in found.get("flag_race", {}):
+        held["no forward is another's"] = found["flag_race"]["wrong"] == 0
     gemm = found.get("ceilings", {}).get("gemm_bf16_tflops")
     fastest = {name: best(ways, "tflops", without="grouped") for name, ways in found.get("networks", {}).items()}
     held |= {

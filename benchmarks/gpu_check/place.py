@@ -6,21 +6,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any
 
 import av
 import numpy as np
 import torch
 
+from datasets.outcomes import RowError
 from features.encoders.engines import has_bf16, num_cores
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 Found = dict[str, Any]
 """What a step finds, filled in as it goes: a step that is ended leaves what it has."""
 FAILURES = (
-    AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError, OSError, RuntimeError,
+    TypeError, ValueError, RowError, SubprocessError, torch.cuda.DeferredCudaCallError,
 )  # fmt: skip
-"""What a card, its driver or another torch may answer: the next figure is asked for all the same."""
+"""What a card, its driver, another torch or what it compiles with may answer, and a file without sound: the next figure
+is asked for all the same."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ def environment(place: Place, found: Found) -> None:
     """What was measured on."""
     found |= {"python": sys.version.split()[0], "torch": torch.__version__, "cores": num_cores()}
     found |= {"machine": platform.machine(), "device": str(place.device), "cuda": torch.version.cuda}
-    found |= {"cpu_has_bf16": has_bf16(), "av": av.__version__, "video": describe(place.video)}
+    found |= {"cpu_has_bf16": has_bf16(), "av": av.__version__}
+    attempt(found, "video", lambda: describe(place.video))
     if place.is_gpu:
         properties = torch.cuda.get_device_properties(place.device)
         found |= {"gpu": properties.name, "gpu_gb": properties.total_memory / 1e9}
