@@ -1,4 +1,4 @@
-"""The door to the ffmpeg program: pictures and sound for people to look at and listen to, and fingerprints.
+"""The door to the ffmpeg program: sound for people to listen to, and fingerprints.
 
 Media come from strangers: ffmpeg may open plain files only (no network, no playlists that name other files),
 reads no keys, and is killed when it passes its time limit. What a file holds, and its samples, come through PyAV
@@ -31,16 +31,6 @@ def ffmpeg_path() -> str:
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def encode_thumbnail(path: str | Path, at_ms: int, width: int = 240) -> bytes:
-    """A JPEG picture of the frame at `at_ms`, for people to look at.
-
-    Raises:
-        MediaError: "media_missing" or "decode_failed".
-    """
-    picture = {"format": "image2pipe", "vcodec": "mjpeg", "vframes": 1, "vf": f"scale={width}:-2", "q:v": 6}
-    return _encode(_open_input(path, ss=f"{at_ms / 1000:.3f}"), picture | _REPEATABLE, Path(path).name)
-
-
 def encode_speech(path: str | Path, start_ms: int, end_ms: int, audio_track: int | None = None) -> bytes:
     """[start_ms, end_ms) of a file's sound as MP3, 24 kbit/s mono, which every browser plays.
 
@@ -64,11 +54,14 @@ def make_fingerprint(path: str | Path, length_ms: int, audio_track: int, channel
         audio_track: index of the stream.
         channel: the one to hear alone; all are mixed when not given.
     """
+    import ffmpeg
+
+    safety = {"protocol_whitelist": "file,pipe", "format_whitelist": CONTAINERS}
     options = {"format": "chromaprint", "fp_format": "raw", "ac": 1, "ar": 11025, "t": f"{length_ms / 1000:.3f}"}
     if channel is not None:
         options["af"] = f"pan=mono|c0=c{channel}"
     try:
-        source = _open_input(path)[str(audio_track)]
+        source = ffmpeg.input(f"file:{existing_file(path)}", threads=1, **safety)[str(audio_track)]
         return _encode(source, options, Path(path).name, timeout_s=FINGERPRINT_TIMEOUT_S)
     except MediaError:
         return None
@@ -88,13 +81,6 @@ def _encode(
     if not done.stdout:
         raise MediaError("decode_failed", f"{name}: {last_line(done.stderr.decode(errors='replace'))}")
     return done.stdout
-
-
-def _open_input(path: str | Path, **options: Any) -> Any:
-    import ffmpeg
-
-    safety = {"protocol_whitelist": "file,pipe", "format_whitelist": CONTAINERS}
-    return ffmpeg.input(f"file:{existing_file(path)}", threads=1, **safety, **options)
 
 
 def last_line(text: str) -> str:

@@ -18,8 +18,9 @@ from datasets.seeded_order import drawn_by
 from datasets.settings import recipe_of
 from datasets.tables import current_recipe, list_parts, read_ok
 from datasets.wording import format_clock
-from extract.media import encode_speech, encode_thumbnail
+from extract.media import encode_speech
 from features.captioned_images import read_image
+from features.frames.thumbnails import encode_thumbnail
 from flows.config import GALLERY_FILE, Config
 from flows.report.heading import read_heading
 from flows.report.page import data_address, render_template

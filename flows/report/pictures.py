@@ -47,7 +47,7 @@ def make_pictures(wanted: Mapping[str, Frame], page: Path, num_workers: int) -> 
     Args:
         wanted: name to frame, the most wanted first.
         page: where the page is written: what it holds is not made again.
-        num_workers: programs that make pictures at once.
+        num_workers: pictures that are made at once.
     """
     known = dict(_MADE.findall(page.read_text(encoding="utf-8"))) if page.is_file() else {}
     chosen = dict(list(wanted.items())[:MOST_PICTURES])
@@ -63,7 +63,7 @@ def _encode(frame: Frame) -> str:
     """The picture as a data: address; empty where there is none."""
     # Loads PyAV, which a page without media does not need.
     from datasets.outcomes import MediaError
-    from extract.media import encode_thumbnail
+    from features.frames.thumbnails import encode_thumbnail
 
     try:
         content = encode_thumbnail(frame.path, frame.at_ms, WIDTH)

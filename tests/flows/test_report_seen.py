@@ -45,7 +45,8 @@ def test_videos_and_clips_that_are_here_are_seen(shown):
 def test_pictures_are_made_once_and_anew_for_another_file(shown, monkeypatch):
     first = build(shown)
     made = []
-    monkeypatch.setattr("extract.media.encode_thumbnail", lambda path, at_ms, width: made.append(at_ms) or b"new")
+    called = "features.frames.thumbnails.encode_thumbnail"
+    monkeypatch.setattr(called, lambda path, at_ms, width: made.append(at_ms) or b"new")
     assert build(shown) == first and made == []
     media = {"video_id": "-a", "media_path": "0f/-a.mp4", "sha256": "another", "duration_ms": 24000, **OK}
     write_part(shown, "media", make_table("media", [media], recipe="r", run_id="x", attempt=1))
