@@ -1,27 +1,30 @@
 """What a device of this machine does not do is the machine's fault, whatever it was given."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from datasets.outcomes import DeviceError
 
-_NO_ROOM = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "unable to find an engine")
-"""What CUDA, cuBLAS and cuDNN say, which have no error of their own for it; and what torch says of a convolution where
-none of cuDNN's ways of computing it found room to work in."""
+_NO_ROOM = (
+    "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "unable to find an engine", "can't allocate memory"
+)  # fmt: skip
+"""What CUDA, cuBLAS and cuDNN say, which have no error of their own for it; what torch says of a convolution where
+none of cuDNN's ways of computing it found room to work in, and of the memory of a CPU."""
 
 
 class NoRoomError(DeviceError):
     """A device has no room for what it was given: half as much may fit."""
 
 
-def has_gpu(init: Callable[[], None]) -> bool:
-    """Whether torch can use a GPU, tried by `torch.cuda.init`.
+def has_gpu(cuda: Any) -> bool:
+    """Whether torch can use a GPU, tried by `init` of torch.cuda.
 
     With Lightning loaded `torch.cuda.is_available` asks the driver alone, and one too old counts its GPUs, too.
     """
     try:
-        init()
-    except (RuntimeError, AssertionError):
+        cuda.init()
+    except (RuntimeError, AssertionError, cuda.DeferredCudaCallError):  # the last is none of the others
         return False
     return True
 

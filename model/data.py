@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from datasets.devices import device_errors
 from datasets.releases.layout import read_shard, shards_of
 from datasets.splits.drawn import read_drawn
 from datasets.tables import current_recipe, read_ok, read_parts
@@ -39,8 +40,13 @@ class Batch:
     """[B, video_dim] float32."""
 
     def pinned(self) -> "Batch":
-        """The same in memory that a GPU reads beside its work."""
-        return Batch(self.audio.pin_memory(), self.num_frames, self.video.pin_memory())
+        """The same in memory that a GPU reads beside its work.
+
+        Raises:
+            DeviceError: there is none, or no GPU that works.
+        """
+        with device_errors("cuda", "the machine has no memory to pin for a batch; lower its size"):
+            return Batch(self.audio.pin_memory(), self.num_frames, self.video.pin_memory())
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from model.checkpoints import load_avlnet
 from model.data import Batch, ClipSet, padded_length
 from model.finite import find_spoilt
 from model.metrics import (
+    WITHOUT_ROOM,
     best_candidates,
     bootstrap_recall,
     chance_metrics,
@@ -63,9 +64,10 @@ def retrieval_reports(audio: Tensor, video: Tensor, settings: EvaluateSettings) 
         if settings.num_shuffles:
             report["shuffled"] = shuffled_metrics(query, gallery, settings.num_shuffles, settings.seed)
     if settings.metrics == "upstream":
-        scores = audio @ video.T  # one matrix for both directions, as there: another product may round ties apart
-        for report, rows in zip(reports.values(), (scores, scores.T), strict=True):
-            report["metrics"] = upstream_metrics(rows)
+        with device_errors(str(audio.device), WITHOUT_ROOM):
+            scores = audio @ video.T  # one matrix for both directions, as there: another product may round ties apart
+            for report, rows in zip(reports.values(), (scores, scores.T), strict=True):
+                report["metrics"] = upstream_metrics(rows)
     return reports
 
 
@@ -145,7 +147,7 @@ def embed_clips(model: AVLNet, clips: ClipSet, settings: EvaluateSettings) -> tu
     """
     name = settings.device
     if name == "auto":
-        name = "cuda" if has_gpu(torch.cuda.init) else "cpu"
+        name = "cuda" if has_gpu(torch.cuda) else "cpu"
     device = torch.device(name)
     # Torch's own default for convolutions, and that of NVIDIA's images for products, is off by 1e-3: no fp32.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False

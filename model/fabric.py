@@ -33,7 +33,7 @@ def make_fabric(settings: TrainSettings, folder: Path) -> Fabric:
             raise ValueError(
                 "train.wandb_project needs the package wandb: pip install wandb, or leave it out"
             ) from error
-    is_useless = settings.device == "auto" and torch.cuda.device_count() > 0 and not has_gpu(torch.cuda.init)
+    is_useless = settings.device == "auto" and torch.cuda.device_count() > 0 and not has_gpu(torch.cuda)
     fabric = Fabric(
         accelerator="cpu" if is_useless else settings.device,
         devices=local_size,

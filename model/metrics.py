@@ -13,9 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from datasets.devices import device_errors
 from model.ranks import RECALL_AT, Ranks
 
 QUERIES_PER_CHUNK = 1024
+WITHOUT_ROOM = "set evaluate.device, in training train.device, to cpu"
 _DRAWS_AT_ONCE = 64
 Array = npt.NDArray[np.float32] | Tensor
 
@@ -72,13 +74,14 @@ def rank_embeddings(
         raise ValueError(f"need at least one query and a gallery as large, got {len(query)} and {len(gallery)}")
     columns = torch.arange(len(query)) if matches is None else torch.as_tensor(matches)
     parts = []
-    for start in range(0, len(query), chunk):
-        scores = query[start : start + chunk] @ gallery.T
-        _refuse_nan(scores)
-        own = columns[start : start + chunk]
-        # Two computations of one dot product lie no further apart than 8 units of the product of the norms.
-        norms = query[start : start + chunk].norm(dim=1, keepdim=True) * gallery[own].norm(dim=1, keepdim=True)
-        parts.append(_rank_rows(scores, own, 8 * torch.finfo(query.dtype).eps * norms))
+    with device_errors(str(query.device), WITHOUT_ROOM):
+        for start in range(0, len(query), chunk):
+            scores = query[start : start + chunk] @ gallery.T
+            _refuse_nan(scores)
+            own = columns[start : start + chunk]
+            # Two computations of one dot product lie no further apart than 8 units of the product of the norms.
+            norms = query[start : start + chunk].norm(dim=1, keepdim=True) * gallery[own].norm(dim=1, keepdim=True)
+            parts.append(_rank_rows(scores, own, 8 * torch.finfo(query.dtype).eps * norms))
     return Ranks(np.concatenate([part.better for part in parts]), np.concatenate([part.tied for part in parts]))
 
 
@@ -86,8 +89,9 @@ def best_candidates(query: Array, gallery: Array, num_best: int = 5) -> npt.NDAr
     """Indices [num_queries, num_best] of the candidates with the highest scores, best first."""
     query, gallery = torch.as_tensor(query), torch.as_tensor(gallery)
     num_best = min(num_best, len(gallery))
-    parts = [torch.topk(some @ gallery.T, num_best).indices for some in torch.split(query, QUERIES_PER_CHUNK)]
-    best: npt.NDArray[np.int64] = torch.cat(parts).cpu().numpy()
+    with device_errors(str(query.device), WITHOUT_ROOM):
+        parts = [torch.topk(some @ gallery.T, num_best).indices for some in torch.split(query, QUERIES_PER_CHUNK)]
+        best: npt.NDArray[np.int64] = torch.cat(parts).cpu().numpy()
     return best
 
 

@@ -73,8 +73,10 @@ def train(
             sizes, or a folder that holds another training.
     """
     folder = Path(checkpoint_dir)
-    run = _Run(train_set, val_set, settings, folder, make_fabric(settings, folder), made_from)
-    run.restore()
+    fabric = make_fabric(settings, folder)
+    with device_errors(str(fabric.device), "free it of others, or name another by train.device"):
+        run = _Run(train_set, val_set, settings, folder, fabric, made_from)
+        run.restore()
     while not is_done([epoch.val_recall or 0.0 for epoch in run.history], settings):
         run.train_epoch(on_step)
     for log in run.fabric.loggers:

@@ -134,7 +134,7 @@ def check_device(device: str) -> None:
 
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, torch.cuda.DeferredCudaCallError) as error:
         complaint = str(error).splitlines()[0]
         raise ValueError(f'speech.device = "{device}" cannot be used here ({complaint}): set "cpu"') from error
 

@@ -47,7 +47,7 @@ def torch_has_gpu() -> bool:
     """Whether torch can use a GPU (`datasets.devices.has_gpu`)."""
     import torch
 
-    return devices.has_gpu(torch.cuda.init)
+    return devices.has_gpu(torch.cuda)
 
 
 def choose_engine(engine: str, device: str) -> str:

@@ -37,7 +37,7 @@ def choose_device(device: str) -> torch.device:
         device = "cuda" if torch_has_gpu() else "cpu"
     try:
         return torch.empty(0, device=device).device  # "cuda" has a number now
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, torch.cuda.DeferredCudaCallError) as error:
         complaint = str(error).splitlines()[0]
         raise ValueError(f"device {device!r} cannot be used here ({complaint}): use cpu") from error
 

@@ -259,9 +259,18 @@ def test_a_device_that_is_not_here_is_told() -> None:
         choose_device("cuda:99")
 
 
-def test_a_gpu_that_only_the_driver_knows_of_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("The NVIDIA driver on your system is too old (found version 12040)."),
+        torch.cuda.DeferredCudaCallError("CUDA call failed lazily: CUDA error: uncorrectable ECC error"),
+    ],
+)
+def test_a_gpu_that_only_the_driver_knows_of_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
     def refuse() -> None:
-        raise RuntimeError("The NVIDIA driver on your system is too old (found version 12040).")
+        raise error
 
     monkeypatch.setattr(engines, "_GPU_NODES", (str(tmp_path),))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # as it is once Lightning is loaded

@@ -8,6 +8,7 @@ import small_clips as small
 import torch
 from pydantic import ValidationError
 
+import model.train as training
 from datasets.outcomes import DeviceError
 from datasets.settings import recipe_of
 from model.avlnet import AVLNet
@@ -16,6 +17,7 @@ from model.data import ClipSet
 from model.evaluate import evaluate
 from model.finite import NotFiniteError
 from model.history import is_trained
+from model.metrics import best_candidates, rank_embeddings
 from model.prefetch import prepare_ahead
 from model.schedules import make_optimizer, make_scheduler, take_up
 from model.settings import AUDIO_WIDTHS, RECIPES, TrainSettings
@@ -60,6 +62,37 @@ def test_a_device_without_room_ends_in_one_line_that_says_what_to_lower(clips: C
     ):
         with pytest.raises(DeviceError, match=rf"c\w+ has no room \(CUDA .* 2.00 GiB\.\): lower {lower}"):
             work()
+
+
+@pytest.mark.parametrize("where", ["begins", "resumes"])
+def test_a_device_without_room_for_what_a_training_begins_with_is_told(clips, tmp_path, monkeypatch, where):
+    def have_no_room(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    if where == "resumes":
+        train(clips, None, settings(epochs=1), tmp_path)
+    monkeypatch.setattr(training, "take_up" if where == "resumes" else "make_optimizer", have_no_room)
+    with pytest.raises(DeviceError, match=r"cpu has no room \(CUDA out of memory\): free it of others"):
+        train(clips, None, settings(epochs=1), tmp_path)
+
+
+def test_memory_that_cannot_be_pinned_is_the_machines_fault(clips, monkeypatch):
+    def have_none(_):
+        raise torch.AcceleratorError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", have_none)
+    with pytest.raises(DeviceError, match="has no memory to pin for a batch; lower its size"):
+        clips.batch([0]).pinned()
+
+
+@pytest.mark.parametrize("work", [rank_embeddings, best_candidates])
+def test_ranks_for_which_a_device_has_no_room_are_its_fault(work, monkeypatch):
+    def have_no_room(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", have_no_room)
+    with pytest.raises(DeviceError, match=r"has no room .*: set evaluate\.device, in training train\.device, to cpu"):
+        work(torch.ones(2, 3), torch.ones(2, 3))
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
