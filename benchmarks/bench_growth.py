@@ -40,7 +40,7 @@ from flows.config import Config
 from flows.machinery.batches import cut_batches, left_to_do
 from flows.machinery.run import Run, media_table
 from flows.stages.download import rank_videos
-from flows.status import read_failures, read_funnel, unexpected_share
+from flows.status import read_failures, read_frame, read_funnel, unexpected_share
 
 LIMITS = {
     "plan": (60.0, 6.0),
@@ -115,6 +115,7 @@ def measure(num_videos: int) -> dict[str, Cost]:
         del clips
         costs["status"] = cost_of(partial(status, str(root)), repeats=1)
         costs["status again"] = cost_of(partial(status, str(root)))
+        costs["a page's frame"] = cost_of(partial(read_frame, str(root), "clips", ["video_id", "start_ms"]), repeats=1)
         costs["listing"] = cost_of(partial(list_parts, root, "videos"))
         digest, before = table_digest(root, "videos"), len(list_parts(root, "videos"))
         costs["compaction"] = cost_of(partial(compact_table, root, "videos"), repeats=1)

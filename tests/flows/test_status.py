@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -11,7 +12,7 @@ from extract.site.pacer import Pacer, PacerSettings
 from flows.__main__ import app
 from flows.config import load_config
 from flows.machinery.forecast import forecast_curation, forecast_rest
-from flows.status import read_failures, read_funnel, read_pauses, transient_reasons, unexpected_share
+from flows.status import read_failures, read_funnel, read_pauses, to_frame, transient_reasons, unexpected_share
 
 
 def write_media(root, *reasons):
@@ -129,3 +130,15 @@ def test_the_rest_of_a_plan_is_forecast_from_the_roots_own_yields(tmp_path):
 def test_an_empty_root_forecasts_no_yield(tmp_path):
     rest = forecast_rest(load_config(None, str(tmp_path), ())).set_index("what")["amount"]
     assert rest["queries left"] == 5042 and rest[["GB of media to come", "clips in the end"]].isna().all()
+
+
+def test_a_frame_of_many_parts_takes_no_memory_by_the_square_of_their_number():
+    parts = [pa.table({"video_id": [f"{part:07d}{row:04d}" for row in range(50)]}) for part in range(400)]
+    pool, before = pa.system_memory_pool(), pa.default_memory_pool()  # the first is nobody else's
+    pa.set_memory_pool(pool)
+    try:
+        frame = to_frame(pa.concat_tables(parts))
+    finally:
+        pa.set_memory_pool(before)
+    assert frame["video_id"].tolist() == [name for part in parts for name in part["video_id"].to_pylist()]
+    assert pool.max_memory() < 10e6
