@@ -74,7 +74,7 @@ class Waveform:
         self._block_s = self._guessed_s = self._next_s = self._tick_s = 0.0
         self._tolerance_s = LATE_START_S
         self._is_placed = False
-        self._num_late = 0
+        self._num_late = self._num_guessed = 0
         self._chunks = [np.zeros(0, np.int16 if sample_format == "s16" else np.float32)]
         self.num_samples = 0
         self.num_silent = 0
@@ -100,18 +100,13 @@ class Waveform:
         self._guessed_s = self._guessed_s + length_s if off_s < -JUMP_S or (is_late and off_s > JUMP_S) else 0.0
         is_off = (off_s > JUMP_S and not is_late) or self._guessed_s > BLOCK_S
         if kind != self._kind or (is_off and abs(off_s) < LONGEST_JUMP_S):
-            self._end_block(is_end=True)
-            self._close_graph()
-            self._channel = self._channel if kind == self._kind else None
-            if self._kind is not None:
-                self._tolerance_s = LATE_START_S if kind != self._kind else 0.0
-                self._position = round(time_s * kind[0])
-            self._kind, self._next_s, self._guessed_s = kind, time_s, 0.0
+            self._begin_anew(kind, time_s, self._num_guessed if kind == self._kind and off_s < 0 else 0)
+        self._num_guessed = self._num_guessed + 1 if self._guessed_s else 0
         self._block.append(frame)
         self._times_s.append(time_s)
         self._next_s += length_s
         self._block_s += length_s
-        if self._block_s >= BLOCK_S:
+        if self._block_s >= BLOCK_S and not self._guessed_s:
             self._end_block()
 
     def finish(self, length_ms: int | None = None) -> None:
@@ -153,6 +148,25 @@ class Waveform:
         if self.lone_channel is None:
             return None
         return f"channels cancel out for {self.lone_channel_s:.1f} s: channel {self.lone_channel} is heard alone"
+
+    def _begin_anew(self, kind: tuple[int, str, str], time_s: float, num_behind: int) -> None:
+        """Frames of another kind, or at another time than those before follow.
+
+        Times that went back were not guessed, if they have not come to those before by now. So it is where a video was
+        cut at other places than key frames and joined: what was cut away is there still, at the one time of the joint.
+        Then the last `num_behind` frames end where this one begins, and what had its time before is not heard.
+        """
+        num_kept = len(self._block) - num_behind
+        behind, self._block = self._block[num_kept:], self._block[:num_kept]
+        self._end_block(is_end=True)
+        self._close_graph()
+        self._channel = self._channel if kind == self._kind else None
+        num_samples = sum(frame.samples for frame in behind)
+        if self._kind is not None:
+            self._tolerance_s = LATE_START_S if kind != self._kind else 0.0
+            self._position = round(time_s * kind[0]) - num_samples
+        self._block, self._block_s = behind, num_samples / kind[0]
+        self._kind, self._next_s, self._guessed_s = kind, time_s, 0.0
 
     def _end_block(self, is_end: bool = False) -> None:
         """Put the frames that were held back through graphs that make one channel of theirs."""

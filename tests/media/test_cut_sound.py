@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from extract.sound import read_audio
 from features.frames import decode_clip
 from features.frames.sound import read_waveform
 from tests.media.render import X264, ffmpeg, film
-from tests.media.test_sound import Samples, make_gap, timed
+from tests.media.test_sound import AAC, Samples, chirp, make_gap, misfit, packets, timed, with_picture
 
 SECONDS = 14
 CUTS = [(3333, 4500), (12_345, 13_500)]
@@ -96,3 +97,19 @@ def test_a_clip_that_begins_in_a_gap_goes_on_where_the_whole_file_does(tmp_path:
     right = timed(path)
     for found in (decode_clip(path, *cut).waveform, read_audio(path, *cut)):
         assert abs(lag(found, right, cut[0])) == 0
+
+
+def test_what_lies_at_the_one_time_of_a_joint_is_not_heard(tmp_path: Path) -> None:
+    def joined(packet: av.Packet, at: float) -> av.Packet:
+        """As if 2 to 4.6 s were cut away, but for what follows the key frame before 4.6 s."""
+        packet.pts = packet.dts = round((min(at, 2.0) if at < 4.6 else at - 2.6) / packet.time_base)
+        return packet
+
+    whole = with_picture(tmp_path, "whole.mkv", *chirp(9, 48000), *AAC, seconds=6.4)
+    path, right = packets(whole, tmp_path / "joined.mkv", joined), timed(whole)
+    right = np.concatenate([right[:32_000], right[73_600:]])
+    for found in (read_audio(path), decode_clip(path).waveform):
+        assert len(found) == pytest.approx(len(right), abs=MARGIN)
+        assert misfit(found[:32_000], right[:32_000]) < 0.02
+        assert misfit(found[34_000:], right[34_000:], MARGIN) < 0.02
+    assert misfit(read_audio(path, 2500, 4500), right[40_000:72_000], MARGIN) < 0.02
