@@ -4,7 +4,6 @@ import logging
 import os
 import shutil
 import subprocess
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.tables import add_common_columns, current_recipe, make_table, read_ok, read_table, record_run, write_part
+from datasets.tables import add_common_columns, current_recipe, make_table, read_ok, record_run, write_part
 from datasets.wide import narrow, widen
 from flows.config import Config
 from flows.machinery import stopping
@@ -171,13 +170,3 @@ def media_table(run: Run) -> pa.Table:
 def with_media(clips: pa.Table, run: Run) -> pa.Table:
     """Clips with the file that each is cut from; wide, and sorted, so that clips of a video are neighbours."""
     return widen(narrow(clips).join(media_table(run), keys="video_id", join_type="left outer")).sort_by("clip_id")
-
-
-def read_labels(run: Run, video_ids: pa.ChunkedArray) -> dict[str, list[tuple[str, int, int]]]:
-    """{video_id: (label, start_ms, end_ms) of its segments, in order of time}; of a video without segments nothing."""
-    segments = widen(read_table(run.root, "segments", ["video_id", "label", "start_ms", "end_ms"]))
-    own = segments.filter(pc.is_in(segments["video_id"], video_ids.combine_chunks())).sort_by("start_ms")
-    labels: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
-    for video_id, *span in zip(*own.to_pydict().values(), strict=True):
-        labels[video_id].append(tuple(span))
-    return labels

@@ -19,9 +19,10 @@ from features.quality.watching import CODE_VERSION as WATCHING_VERSION
 from features.quality.watching import Network, Watched, load_networks
 from flows.config import Config
 from flows.machinery.batches import TASK_OPTIONS, attempt_of, cut_batches, left_to_do, run_batches, settle_row
+from flows.machinery.labels import Labels
 from flows.machinery.prepare import prepared
 from flows.machinery.progress import logger
-from flows.machinery.run import Run, open_run, read_labels, with_media
+from flows.machinery.run import Run, open_run, with_media
 
 Row = dict[str, Any]
 _READS = ("clips", "segments", "media")
@@ -50,22 +51,23 @@ def describe_clips(run: Run) -> None:
     recipe = recipe_of("qualities", CODE_VERSION, [current_recipe(run.root, table) for table in _READS], *by_models)
     clips = with_media(read_ok(run.root, "clips", ["clip_id", "video_id", "start_ms", "end_ms"]), run)
     todo = left_to_do(clips, run, "qualities", recipe)
+    cost = {}
     if todo.num_rows:
         run.begin()
         load_models()  # before the threads ask for it
-    began = time.process_time()
-    batches = cut_batches(todo, run.config.run.clips_per_batch, num_cores())
-    run_batches(describe_batch, batches, run, recipe, description="describe clips")
-    # What `ablate` tells as the price of rules over these figures; a run that found nothing to do records nothing.
-    cost = {"cpu_s_a_clip": (time.process_time() - began) / todo.num_rows} if todo.num_rows else {}
+        began = time.process_time()
+        labels, batches = Labels(run.root), cut_batches(todo, run.config.run.clips_per_batch, num_cores())
+        run_batches(describe_batch, batches, run, recipe, labels, description="describe clips")
+        # What `ablate` tells as the price of rules over these figures; a run that found nothing to do records nothing.
+        cost = {"cpu_s_a_clip": (time.process_time() - began) / todo.num_rows}
     run.record("qualities", recipe, models={name: [MODELS[name].wheel, models[name]] for name in models}, **cost)
     load_models.cache_clear()
 
 
 @task(name="describe", **TASK_OPTIONS)
-def describe_batch(batch: pa.Table, run: Run, recipe: str) -> None:
+def describe_batch(batch: pa.Table, run: Run, recipe: str, labels: Labels) -> None:
     """Measure a batch of clips into one part."""
-    labelled, networks, rows = read_labels(run, batch["video_id"]), load_models(), []
+    labelled, networks, rows = labels.of(batch["video_id"]), load_models(), []
     for clip in batch.to_pylist():
         shares = share_labels(labelled[clip["video_id"]], clip["start_ms"], clip["end_ms"], ("speech", "music"))
         keys = {"clip_id": clip["clip_id"], "video_id": clip["video_id"]}

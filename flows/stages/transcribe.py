@@ -27,8 +27,9 @@ from flows.machinery.batches import (
     run_batches,
     settle_row,
 )
+from flows.machinery.labels import Labels
 from flows.machinery.prepare import prepared
-from flows.machinery.run import Run, open_run, read_labels, with_media
+from flows.machinery.run import Run, open_run, with_media
 
 Row = dict[str, Any]
 
@@ -66,7 +67,10 @@ def transcribe_root(run: Run) -> None:
     clips = with_media(clips.filter(pc.is_in(clips["clip_id"], drawn)), run)
     todo = left_to_do(keep_part(clips, "video_id", run.config.run.part), run, "transcripts", recipe)
     batches = cut_batches(todo, run.config.run.clips_per_batch)
-    run_batches(transcribe_batch, batches, run, recipe, language, encoder["engine"], description="transcribe")
+    if batches:
+        run.begin()
+        given = recipe, Labels(run.root), language, encoder["engine"]
+        run_batches(transcribe_batch, batches, run, *given, description="transcribe")
     if not may_record(run, clips, {"transcripts": recipe}):
         return
     # Of the settings and weights alone, as for features: a release made anew from other media has the same.
@@ -75,12 +79,12 @@ def transcribe_root(run: Run) -> None:
 
 
 @task(name="transcribe", **TASK_OPTIONS)
-def transcribe_batch(batch: pa.Table, run: Run, recipe: str, language: str | None, engine: str) -> None:
+def transcribe_batch(batch: pa.Table, run: Run, recipe: str, labels: Labels, language: str | None, engine: str) -> None:
     """One part of the table transcripts; the clips of a batch share the cores."""
     settings, workers = run.config.transcripts, run.config.run.num_workers
     assert settings.model is not None
     model = make_transcriber(settings.model, max(1, num_cores() // workers), workers, settings.beam_size)
-    labelled = read_labels(run, batch["video_id"])
+    labelled = labels.of(batch["video_id"])
 
     def settle(clip: Row) -> Row:
         speech = [(start_ms, end_ms) for label, start_ms, end_ms in labelled[clip["video_id"]] if label == "speech"]

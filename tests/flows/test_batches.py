@@ -19,6 +19,7 @@ from features.captioned_images import read_image
 from features.frames import decode_clip
 from flows.config import Config, RunSettings
 from flows.machinery.batches import cut_batches, left_to_do, settle_row
+from flows.machinery.labels import Labels
 from flows.machinery.locks import RootBusyError, hold_root
 from flows.machinery.run import Run
 from tests.flows.test_featurize_killed import GOLDEN_CLIP
@@ -157,3 +158,14 @@ def test_a_killed_run_leaves_its_root_free_and_clean(tmp_path):
     assert (tmp_path / "clips" / "r" / ".half.tmp").exists()
     with hold_root(str(tmp_path)):
         assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_the_segments_of_videos_are_found_in_order_of_time_and_of_others_none(tmp_path):
+    spans = [("b", "music", 900, 1000), ("a", "speech", 500, 900), ("a", "noise", 0, 500), ("c", "speech", 0, 70)]
+    rows = [dict(zip(("video_id", "label", "start_ms", "end_ms"), span, strict=True)) | OK for span in spans]
+    assert Labels(tmp_path).of(pa.chunked_array([["a"]])) == {}
+    write_part(tmp_path, "segments", make_table("segments", rows, recipe="r", run_id="x"))
+    labels = Labels(tmp_path)
+    found = labels.of(pa.chunked_array([["a", "c", "a"], ["d"]]))
+    assert found == {"a": [("noise", 0, 500), ("speech", 500, 900)], "c": [("speech", 0, 70)]} and found["d"] == []
+    assert labels.of(pa.chunked_array([["b"]])) == {"b": [("music", 900, 1000)]}
