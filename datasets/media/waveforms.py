@@ -157,7 +157,7 @@ class Waveform:
         Then the last `num_behind` frames end where this one begins, and what had its time before is not heard.
         """
         num_kept = len(self._block) - num_behind
-        behind, self._block = self._block[num_kept:], self._block[:num_kept]
+        behind, self._block, self._times_s = self._block[num_kept:], self._block[:num_kept], self._times_s[:num_kept]
         self._end_block(is_end=True)
         self._close_graph()
         self._channel = self._channel if kind == self._kind else None
