@@ -7,10 +7,11 @@ from typing import Any
 from datasets.outcomes import DeviceError
 
 _NO_ROOM = (
-    "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "unable to find an engine", "can't allocate memory"
+    "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "unable to find an engine", "can't allocate memory",
+    "Failed to allocate",
 )  # fmt: skip
 """What CUDA, cuBLAS and cuDNN say, which have no error of their own for it; what torch says of a convolution where
-none of cuDNN's ways of computing it found room to work in, and of the memory of a CPU."""
+none of cuDNN's ways of computing it found room to work in, and of the memory of a CPU; what OpenVINO says of that."""
 
 
 class NoRoomError(DeviceError):
@@ -31,9 +32,9 @@ def has_gpu(cuda: Any) -> bool:
 
 @contextmanager
 def device_errors(device: str, without_room: str = "") -> Iterator[None]:
-    """Tell torch's errors of a device, "cpu", "cuda" or "cuda:N", apart from those of what it is given.
+    """Tell torch's and OpenVINO's errors of a device, "cpu", "cuda" or "cuda:N", apart from those of what it is given.
 
-    Torch is not known here, its errors are RuntimeErrors; on a GPU all of these are the GPU's, as its inputs are ours.
+    Neither is known here, their errors are RuntimeErrors; on a GPU all of these are the GPU's, as its inputs are ours.
 
     Args:
         device: where is computed.
@@ -47,9 +48,10 @@ def device_errors(device: str, without_room: str = "") -> Iterator[None]:
         yield
     except RuntimeError as error:
         kinds = {kind.__name__ for kind in type(error).__mro__}
-        complaint = str(error).partition("\n")[0]
-        if "OutOfMemoryError" in kinds or any(words in complaint for words in _NO_ROOM):
-            told = f"{device} has no room ({complaint})"
+        complaint, *more = str(error).splitlines() or [""]
+        no_room = next((line for line in (complaint, *more) if any(words in line for words in _NO_ROOM)), None)
+        if "OutOfMemoryError" in kinds or no_room:
+            told = f"{device} has no room ({no_room or complaint})"
             raise NoRoomError(f"{told}: {without_room}" if without_room else told) from error
         if device == "cpu" and "AcceleratorError" not in kinds:
             raise

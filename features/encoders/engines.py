@@ -123,7 +123,8 @@ class OpenvinoEngine:
         """See `Engine.run`."""
         request = self.compiled.create_infer_request()
         rows = []
-        for index in range(len(windows)):
-            request.infer({0: windows[index : index + 1]}, share_inputs=True)
-            rows.append(request.get_output_tensor().data[0].copy())
+        with devices.device_errors("cpu", "lower features.num_threads"):
+            for index in range(len(windows)):
+                request.infer({0: windows[index : index + 1]}, share_inputs=True)
+                rows.append(request.get_output_tensor().data[0].copy())
         return np.stack(rows)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from datasets.devices import device_errors
 from datasets.outcomes import MAX_DETAIL_CHARS
 from features.encoders.engines import cpu_options, num_cores
 from features.frames.decoded import DecodedClip
@@ -48,7 +49,8 @@ class Network:
     def __call__(self, values: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
         """The outputs for one input."""
         request = self._compiled.create_infer_request()
-        request.infer({0: np.ascontiguousarray(values)}, share_inputs=True)
+        with device_errors("cpu"):
+            request.infer({0: np.ascontiguousarray(values)}, share_inputs=True)
         return [np.array(tensor.data) for tensor in request.output_tensors]
 
 

@@ -8,6 +8,7 @@ CUBLAS = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(hand
 CUDNN = "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
 NO_ENGINE = "GET was unable to find an engine to execute this computation"
 ON_A_CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+BY_OPENVINO = "Exception from infer_request.cpp:224:\n[CPU] Node\nFailed to allocate 53760000 bytes of memory\n\n"
 OUTSIDE = "CUDA error: out of memory\nCUDA ran out of memory outside PyTorch's allocator."
 
 
@@ -24,11 +25,14 @@ def test_whatever_a_gpu_complains_of_is_its_own_fault_and_what_a_cpu_does_is_not
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried"),
         torch.AcceleratorError(OUTSIDE),
-        *map(RuntimeError, (CUBLAS, CUDNN, NO_ENGINE, ON_A_CPU)),
+        *map(RuntimeError, (CUBLAS, CUDNN, NO_ENGINE, ON_A_CPU, BY_OPENVINO)),
     ],
 )
 def test_no_room_is_told_apart_whoever_says_it(error):
-    with pytest.raises(NoRoomError, match=r"cuda:0 has no room \((CUDA|cuDNN|GET|\[enforce) "), device_errors("cuda:0"):
+    with (
+        pytest.raises(NoRoomError, match=r"cuda:0 has no room \((CUDA|cuDNN|GET|\[enforce|Failed) "),
+        device_errors("cuda:0"),
+    ):
         raise error
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Lock
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from torch import nn
 from datasets.outcomes import DeviceError
 from features.encoders import engines, load_encoder, torch_engine
 from features.encoders.cuda_graphs import MOST_SHAPES
+from features.encoders.engines import OpenvinoEngine
 from features.encoders.torch_engine import (
     Normalised,
     SeveralGpus,
@@ -26,6 +28,7 @@ from features.encoders.torch_engine import (
     open_engine,
     precision_on,
 )
+from features.quality.watching import Network
 from tests import fake_cuda
 
 WINDOWS = np.arange(6 * 4 * 4 * 3, dtype=np.uint8).reshape(6, 4, 4, 3)
@@ -305,3 +308,15 @@ def test_bf16_that_the_processor_would_make_up_is_not_used(
     assert TorchEngine(Normalised(Spy(), 1.0, (0.0,), (1.0,)), torch.device("cpu"), "bf16").precision == (
         "bf16" if has else "fp32"
     )
+
+
+def test_memory_that_openvino_lacks_is_the_machines_fault() -> None:
+    class Request:
+        def infer(self, *_: object, **__: object) -> None:
+            raise RuntimeError("Exception from infer_request.cpp:224:\nFailed to allocate 53760000 bytes of memory")
+
+    engine, network = object.__new__(OpenvinoEngine), object.__new__(Network)
+    engine.compiled = network._compiled = SimpleNamespace(create_infer_request=Request)
+    for run in (engine.run, network):
+        with pytest.raises(DeviceError, match=r"cpu has no room \(Failed to allocate 53760000 bytes of memory\)"):
+            run(WINDOWS)
