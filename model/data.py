@@ -218,7 +218,8 @@ def normalised(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
         raise ValueError(f"{name} must hold lists of numbers, is {column.type}: no shard of a release")
     sizes = pc.list_value_length(column).unique().to_pylist()
     if name == "pooled_3d" and sizes == [None]:
-        raise ValueError("images have no 3D features: set train.features=2d (pretrain --features 2d makes its weights)")
+        told = "set train.features=2d (pretrain --features 2d makes its weights), or make them (features.encoder_3d)"
+        raise ValueError(f"there are no 3D features: {told}")
     if len(sizes) != 1 or not sizes[0]:
         raise ValueError(f"{name} must hold vectors of one size, got sizes {sizes}: recompute the features")
     vectors = np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks]).reshape(-1, sizes[0])

@@ -6,7 +6,7 @@ which is written last. All of it can be read in place from any fsspec URL.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets.files import join_path, read_json
+from datasets.files import is_local, join_path, read_json
 from datasets.outside_text import one_line
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import ReleaseError
@@ -54,6 +54,7 @@ MAX_TEXT_BYTES = 256 << 20
 _ONE_BY_ONE = {"PLAIN", "RLE", "BIT_PACKED"}
 # Of the columns that are compared and searched: with another type, that would fail in words of Arrow's.
 _TYPES = {name: pa.string() for name in ("clip_id", "video_id", "split", "channel_hash")}
+_NEVER_EMPTY = frozenset({"clip_id", "video_id", "split"})
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 Row = dict[str, Any]
@@ -107,6 +108,7 @@ def read_manifest(release: str | Path) -> Row:
 
 
 def _find_manifest(place: str | Path) -> Row | None:
+    _refuse_pipes(place, (STUB_FILE, MANIFEST_FILE, *LISTS))
     stub = _read_paper(place, STUB_FILE)
     if stub is not None:
         said = stub if isinstance(stub, dict) else {}
@@ -121,7 +123,16 @@ def _find_manifest(place: str | Path) -> Row | None:
         raise ReleaseError(f"{place}/{MANIFEST_FILE} is no list of files: {error!r:.200}") from error
     if outside:
         raise ReleaseError(f"{place}/{MANIFEST_FILE} names a file outside of the release: {outside[0][:100]!r}")
+    _refuse_pipes(place, [file["path"] for file in manifest["files"]])
     return manifest
+
+
+def _refuse_pipes(place: str | Path, names: Iterable[str]) -> None:
+    """Raise ReleaseError for what cannot be read to an end: a pipe waits for ever, /dev/zero fills the memory."""
+    fs, local = fsspec.core.url_to_fs(str(place))
+    for path in (Path(local, name) for name in (names if is_local(fs) else ())):
+        if path.exists() and not path.is_file():
+            raise ReleaseError(f"{path} is a pipe, a device or a folder, and a release holds files")
 
 
 def read_publish_settings(release: str | Path) -> PublishSettings:
@@ -245,6 +256,8 @@ def read_shard(opened: Any, path: str, columns: Sequence[str] | None) -> pa.Tabl
             raise ReleaseError(f"{path} must have one column {name[:100]!r}, has {rows.column_names.count(name)}")
         if rows.schema.field(name).type != _TYPES.get(name, rows.schema.field(name).type):
             raise ReleaseError(f"{path}: {name} must be {_TYPES[name]}, is {rows.schema.field(name).type}"[:300])
+        if name in _NEVER_EMPTY and rows[name].null_count:
+            raise ReleaseError(f"{path}: {name} is missing in {rows[name].null_count} rows")
     return rows
 
 
@@ -258,6 +271,6 @@ def find_video(release: str | Path, video_id: str) -> tuple[list[Row], bool]:
     clips = rows.filter(pc.equal(rows["video_id"], video_id)).drop_columns("video_id").to_pylist()
     hashed, removed = hash_id("video", video_id), False
     for name in (REMOVED_FILE, TOMBSTONES_FILE):
-        with fsspec.open(f"{release}/{name}", "rt") as file:
-            removed = removed or hashed in file.read()
+        with fsspec.open(f"{release}/{name}", "rb") as file:
+            removed = removed or hashed.encode() in file.read()
     return clips, removed

@@ -226,7 +226,9 @@ def export_original(
 ) -> None:
     """Write a root's or release's clips as pickles that the authors' own code reads, for runs beside it.
 
-    Example: python -m flows export-original --root data/demo --out data/demo/for_upstream
+    They hold 2D and 3D features; the demo has no 3D ones.
+
+    Example: python -m flows export-original --root data/original --out data/for_upstream
     """
     settings = load_config(config, root, overrides)
     start_server()

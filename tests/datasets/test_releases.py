@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from datetime import date
 from pathlib import Path
@@ -317,6 +318,24 @@ def test_one_place_knows_which_shards_a_release_has(release, tmp_path):
     shutil.copy(train[0], f"{release}/data/pooled/train-00099-of-00100.parquet")
     assert shards_of(release, "pooled", "train") == train, "a stray file is no shard"
     assert shards_of(tmp_path, "pooled") == [], "a root is no release"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "WITHDRAWN.json", "removed.tsv", "shard"])
+def test_a_pipe_in_a_release_is_not_waited_for(release, name):
+    path = release / name if name != "shard" else Path(shards_of(release, "metadata")[0])
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(ReleaseError, match=f"{path.name} is a pipe, a device or a folder"):
+        find_video(release, video_name(0))
+
+
+def test_a_row_without_its_video_is_no_row_of_a_release(release):
+    shard = shards_of(release, "metadata")[0]
+    rows = pq.read_table(shard)
+    names = pa.array([None] * rows.num_rows, pa.string())
+    pq.write_table(rows.set_column(rows.column_names.index("video_id"), "video_id", names), shard)
+    with pytest.raises(ReleaseError, match="video_id is missing in"):
+        find_video(release, video_name(0))
 
 
 def test_a_withdrawn_release_has_no_shards(release):

@@ -114,7 +114,7 @@ def test_images_with_spoken_captions_are_trained_on_and_evaluated_by_their_own_s
     rows = json.loads(result.stdout.splitlines()[-1])["retrieval"]
     assert {(row["split"], row["queries"]) for row in rows} == {("train", 12), ("test", 6)}
     refused = run("finetune", *words, "--set=train.features=2d+3d")
-    assert refused.exit_code == 3 and "images have no 3D features: set train.features=2d" in refused.stderr
+    assert refused.exit_code == 3 and "there are no 3D features: set train.features=2d" in refused.stderr
 
 
 @pytest.mark.slow  # torchrun, and Prefect's server in its first process

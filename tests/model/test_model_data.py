@@ -209,5 +209,5 @@ def test_pairs_load_by_their_own_split_with_the_2d_half_only(tmp_path):
     assert load_clips(root, "train", ["2d"]).clip_ids == ["b_2", "c_3"]
     assert load_clips(root, "test", ["2d"]).video_dim == 6
     assert (has_split(root, "test"), has_split(root, "val")) == (True, False)
-    with pytest.raises(ValueError, match=r"images have no 3D features: set train\.features=2d"):
+    with pytest.raises(ValueError, match=r"there are no 3D features: set train\.features=2d"):
         load_clips(root, "train")
