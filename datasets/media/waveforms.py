@@ -74,7 +74,8 @@ class Waveform:
         self._block_s = self._guessed_s = self._next_s = self._tick_s = 0.0
         self._tolerance_s = LATE_START_S
         self._is_placed = False
-        self._num_late = self._num_guessed = 0
+        self._num_late = self._num_behind = 0
+        self._off_s, self._behind_s = 0.0, JUMP_S
         self._chunks = [np.zeros(0, np.int16 if sample_format == "s16" else np.float32)]
         self.num_samples = 0
         self.num_silent = 0
@@ -97,11 +98,13 @@ class Waveform:
         # MPEG-TS has times for packets of many frames, and libavformat guesses those within: too early, for a while,
         # or, where they became shorter with another rate, too late.
         is_late = may_be_late(frame, self._tick_s)
-        self._guessed_s = self._guessed_s + length_s if off_s < -JUMP_S or (is_late and off_s > JUMP_S) else 0.0
+        is_guessed = off_s < -self._behind_s or (is_late and off_s > JUMP_S)
+        self._guessed_s = self._guessed_s + length_s if is_guessed else 0.0
         is_off = (off_s > JUMP_S and not is_late) or self._guessed_s > BLOCK_S
         if kind != self._kind or (is_off and abs(off_s) < LONGEST_JUMP_S):
-            self._begin_anew(kind, time_s, self._num_guessed if kind == self._kind and off_s < 0 else 0)
-        self._num_guessed = self._num_guessed + 1 if self._guessed_s else 0
+            self._begin_anew(kind, time_s, self._num_behind if kind == self._kind and off_s < 0 else 0)
+        is_behind = self._guessed_s or off_s < self._off_s - ROUNDED_S
+        self._num_behind, self._off_s = self._num_behind + 1 if is_behind else 0, time_s - self._next_s
         self._block.append(frame)
         self._times_s.append(time_s)
         self._next_s += length_s
@@ -156,7 +159,7 @@ class Waveform:
         cut at other places than key frames and joined: what was cut away is there still, at the one time of the joint.
         Then the last `num_behind` frames end where this one begins, and what had its time before is not heard.
         """
-        num_kept = len(self._block) - num_behind
+        num_kept = max(0, len(self._block) - num_behind)
         behind, self._block, self._times_s = self._block[num_kept:], self._block[:num_kept], self._times_s[:num_kept]
         self._end_block(is_end=True)
         self._close_graph()
@@ -165,6 +168,7 @@ class Waveform:
         if self._kind is not None:
             self._tolerance_s = LATE_START_S if kind != self._kind else 0.0
             self._position = round(time_s * kind[0]) - num_samples
+        self._behind_s = LATE_START_S if behind else self._behind_s
         self._block, self._block_s = behind, num_samples / kind[0]
         self._kind, self._next_s, self._guessed_s = kind, time_s, 0.0
 
