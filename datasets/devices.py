@@ -1,5 +1,6 @@
 """What a device of this machine does not do is the machine's fault, whatever it was given."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,21 @@ def has_gpu(cuda: Any) -> bool:
     except (RuntimeError, AssertionError, cuda.DeferredCudaCallError):  # the last is none of the others
         return False
     return True
+
+
+def refuse_killed(status: int, what: str, mend: str = "run fewer at once") -> None:
+    """Tell a program that Linux ended, as it does where memory runs out, from one that ended of what it was given.
+
+    Args:
+        status: what it ended with, negative for a signal.
+        what: the program and what it did.
+        mend: what a person can do.
+
+    Raises:
+        DeviceError: it was killed.
+    """
+    if status == -signal.SIGKILL:
+        raise DeviceError(f"{what} ended with {status}, as where memory runs out: {mend}")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from datasets.devices import refuse_killed
 from datasets.media.container import existing_file
 from datasets.media.containers import CONTAINERS
 from datasets.media.waveforms import SAMPLING_RATE as SAMPLING_RATE
@@ -78,6 +79,7 @@ def _encode(
         done = subprocess.run(command, input=data, capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:
         raise MediaError("decode_failed", f"ffmpeg was stopped at its time limit on {name}") from error
+    refuse_killed(done.returncode, f"ffmpeg on {name}", "lower run.num_workers")
     if not done.stdout:
         raise MediaError("decode_failed", f"{name}: {last_line(done.stderr.decode(errors='replace'))}")
     return done.stdout

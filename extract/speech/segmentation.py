@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from datasets.devices import refuse_killed
 from datasets.media.waveforms import SAMPLING_RATE
 from datasets.outcomes import OK, MediaError, failed
 from datasets.wheels import CHECKOUT, WEIGHTS_DIR
@@ -215,6 +216,7 @@ def run_library(media_paths: list[Path], settings: SpeechSettings) -> list[dict[
         except subprocess.TimeoutExpired as error:
             complaint = f"the library was stopped after {settings.timeout_s:.0f} s"
             raise MediaError("decode_failed", complaint) from error
+        refuse_killed(done.returncode, "the segmentation library", "lower run.num_workers")
         if done.returncode != 0:
             raise MediaError("decode_failed", last_line(done.stderr))
         results: list[dict[str, Any]] = json.loads(output.read_text())

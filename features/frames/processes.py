@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from datasets.devices import refuse_killed
 from datasets.outcomes import DeviceError, MediaError, ran_out
 from features.frames.decoded import DecodedClip
 from features.frames.decoding import decode_pieces
@@ -147,7 +148,9 @@ class _Process:
         except ConnectionError:
             message = b""
         if not message:
-            raise self._died()
+            told, status = f"the process that decodes {self._asked['path']}", self._process.wait()
+            refuse_killed(status, told, "lower features.decode_processes")
+            raise RuntimeError(f"{told} ended with {status}")
         with suppress(ConnectionError):  # of its end the next answer tells
             self.line.send(b"taken")
         answer = json.loads(message)
@@ -158,13 +161,6 @@ class _Process:
         if answer and not fds:  # the system leaves it out of the message
             raise DeviceError("this process may open no more files: raise the limit (ulimit -n)")
         return _read_piece(fds[0], answer) if answer else None
-
-    def _died(self) -> Exception:
-        told, status = f"the process that decodes {self._asked['path']} ended with", self._process.wait()
-        if status != -signal.SIGKILL:
-            return RuntimeError(f"{told} {status}")
-        # A decoder that errs does not end so: Linux picks a process, whatever it decodes.
-        return DeviceError(f"{told} {status}, as where memory runs out: lower features.decode_processes")
 
 
 def _end(line: socket.socket, process: subprocess.Popen[bytes]) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets.outcomes import DeviceError
 from datasets.settings import recipe_of
 from datasets.wheels import WEIGHTS_DIR, check_sha256
-from extract.media import ffmpeg_path
+from extract import media
+from extract.media import ffmpeg_path, make_fingerprint
 from extract.speech import segmentation as speech
 from extract.speech.segmentation import (
     SpeechSettings,
@@ -200,6 +202,18 @@ def test_library_engine_without_its_environment_names_the_command(tmp_path, monk
     path = write_wav(tmp_path / "sound.wav", noise(16000))
     with pytest.raises(ValueError, match="run `make setup-tensorflow`"):
         segment_speech(path, engine="library")
+
+
+def test_a_program_that_the_system_killed_is_the_machines_fault_and_no_files(tmp_path, monkeypatch):
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr(speech, "LIBRARY_PYTHON", killed)
+    monkeypatch.setattr(media, "ffmpeg_path", lambda: str(killed))
+    path = write_wav(tmp_path / "sound.wav", noise(16000))
+    for work in (lambda: segment_speech(path, engine="library"), lambda: make_fingerprint(path, 1000, 0)):
+        with pytest.raises(DeviceError, match=r"ended with -9, as where memory runs out: lower run\.num_workers"):
+            work()
 
 
 def test_what_only_changes_the_work_is_not_in_the_recipe(tmp_path):
