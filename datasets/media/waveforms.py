@@ -109,7 +109,8 @@ class Waveform:
         self._times_s.append(time_s)
         self._next_s += length_s
         self._block_s += length_s
-        if self._block_s >= BLOCK_S and not self._guessed_s:
+        # While it is open whether times went back nothing is given out; of those off by hours it is never told.
+        if self._block_s >= BLOCK_S and not 0 < self._guessed_s <= BLOCK_S:
             self._end_block()
 
     def finish(self, length_ms: int | None = None) -> None:

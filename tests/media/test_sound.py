@@ -1,6 +1,7 @@
 """Sound of every kind of file beside ffmpeg's own decode on the container's clock: tables of (file, truth)."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from datasets.media.container import make_graph
+from datasets.media.waveforms import Waveform
 from datasets.outcomes import MediaError
 from datasets.wheels import WEIGHTS_DIR
 from extract.container import probe_media
@@ -351,6 +353,16 @@ def test_a_forged_time_stamp_fills_no_memory(folder: Path) -> None:
 
     path = packets(with_picture(folder, "near.mp4", *chirp(4), *AAC), folder / "far.mkv", far)
     assert len(read_audio(path)) < 16000 * 10
+
+
+def test_sound_whose_times_go_back_by_hours_is_not_held_back_to_its_end() -> None:
+    waveform, frame_s = Waveform("s16"), 0.064
+    for number in range(200):
+        frame = av.AudioFrame.from_ndarray(np.full((1, 1024), 1000, np.int16), format="s16", layout="mono")
+        frame.sample_rate, frame.time_base = 16000, Fraction(1, 16000)
+        frame.pts = 1024 * number - (7200 * 16000 if number >= 50 else 0)
+        waveform.push(frame)
+    assert waveform.num_samples / 16000 > 200 * frame_s - 2.5
 
 
 def test_a_range_without_sound_says_so(folder: Path) -> None:
