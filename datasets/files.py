@@ -20,20 +20,29 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
+def no_room_is_of(path: str | Path) -> Iterator[None]:
+    """Say which file found no room: the system names none, or the one that is copied from. Other errors stay."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def open_whole(path: str | Path) -> Iterator[IO[bytes]]:
     """A local file to write, there when the block ends and not at all when it fails: temporary name, flush, rename."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with no_room_is_of(path), os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(descriptor)
-    except BaseException as error:
+    except BaseException:
         Path(name).unlink()
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            error.filename = str(path)  # the system does not say on which disk; other errors may be of what is read
         raise
     Path(name).chmod(0o644)
     Path(name).replace(path)

@@ -4,10 +4,17 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, field_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+)
 
 OUTSIDE_RECIPE = object()
 """Marks, by `Annotated`, a field that changes how work is done (threads, time limits, paths) but not what comes out."""
@@ -23,6 +30,15 @@ class Settings(BaseModel):
     """Frozen settings of one stage; unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        """True is no number, although Python takes it for 1."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and {annotation, *get_args(annotation)}.isdisjoint({bool, Any}):
+            raise ValueError(f"must not be {str(value).lower()}")
+        return value
 
     @field_serializer("*", when_used="json", mode="wrap")
     def _hide_secrets(self, value: Any, to_json: SerializerFunctionWrapHandler) -> Any:

@@ -247,6 +247,7 @@ def _describe(fault: Mapping[str, Any], path: Path | None, overrides: Sequence[s
         meant = did_you_mean(by_set[-1] if by_set else field, list_fields(Config))
         return f"{field}: no such field{got}{meant or '; docs/configuration.md lists them all'}"
     told = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    told = "must be a stage with fields" if fault["type"] == "model_type" else told
     told = told if "match pattern" not in told else "is not written as docs/configuration.md shows"
     return f"{field}: {without_secrets(told)}{where if ', got ' in told else got}"
 
@@ -263,7 +264,7 @@ def list_fields(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigError(f"no configuration file {path}: see configs/ for examples") from error
     except OSError as error:

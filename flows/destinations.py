@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile
 
-from datasets.files import sha256_of, store_errors, write_json
+from datasets.files import no_room_is_of, sha256_of, store_errors, write_json
 from datasets.releases.layout import LATEST_FILE, SIGNATURE_FILE, STUB_FILE, SUMS_FILE
 from datasets.releases.seals import read_sums, sum_files
 from datasets.releases.shards import ReleaseError
@@ -84,7 +84,8 @@ def _copy(release: Path, fs: Any, target: str) -> None:
         if fs.exists(remote) and sha256_of(remote, fs) == expected:
             continue
         fs.makedirs(remote.rpartition("/")[0], exist_ok=True)
-        fs.put_file(str(release / name), remote)
+        with no_room_is_of(remote):
+            fs.put_file(str(release / name), remote)
         if sha256_of(remote, fs) != expected:
             raise ReleaseError(f"{remote} does not read back as it was sent: publish again")
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from datasets.files import write_bytes, write_json
+from datasets.files import no_room_is_of, write_bytes, write_json
 from datasets.outside_text import one_line
 from datasets.releases.changes import describe_changes, is_empty
 from datasets.releases.croissant import describe_croissant
@@ -73,7 +73,8 @@ def write_papers(
     if settings.license_file is None:
         papers["LICENSE"] = "LICENSE.jinja"
     else:
-        shutil.copyfile(settings.license_file, folder / "LICENSE")
+        with no_room_is_of(folder / "LICENSE"):
+            shutil.copyfile(settings.license_file, folder / "LICENSE")
     for name, template in papers.items():
         write_bytes(folder / name, fill_template(Path(__file__).parent / "templates" / template, content))
     earlier = ""
@@ -85,7 +86,8 @@ def write_papers(
     changelog += f"{content['num_clips']:,} clips.\n{earlier}"
     write_bytes(folder / CHANGELOG_FILE, changelog.encode())
     for name, copy in (("LICENSE", "LICENSE-SOFTWARE"), ("RESPONSIBLE_USE.md", "RESPONSIBLE_USE.md")):
-        shutil.copyfile(CHECKOUT / name, folder / copy)
+        with no_room_is_of(folder / copy):
+            shutil.copyfile(CHECKOUT / name, folder / copy)
     fetched = pc.min_max(read_table(root, "media", ["fetched_at"])["fetched_at"]).as_py()
     write_json(folder / CROISSANT_FILE, describe_croissant(content, fetched["min"], fetched["max"]))
 

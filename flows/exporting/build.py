@@ -7,7 +7,7 @@ from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from pathlib import Path
 
-from datasets.files import name_folder, sha256_of, write_bytes
+from datasets.files import name_folder, no_room_is_of, sha256_of, write_bytes
 from datasets.releases.cards import fill_template
 from datasets.releases.exports import TERMS, export_path, seal_export, verify_export
 from datasets.releases.layout import CARD_FILE, SUMS_FILE, read_manifest, release_path
@@ -58,7 +58,8 @@ def export_release(root: str, version: str, form: ExportFormat, checkpoint: Path
         getattr(import_module(f"flows.exporting.{module}"), function)(release, folder, splits)
         library = {form: version_of(form)}
     for name in TERMS:
-        shutil.copyfile(release / name, folder / name)
+        with no_room_is_of(folder / name):
+            shutil.copyfile(release / name, folder / name)
     card = fill_template(Path(__file__).parent / "card.md.jinja", manifest | {"form": form, "splits": splits})
     write_bytes(folder / CARD_FILE, card)
     told = {"format": form, "name": manifest["name"], "version": version, "splits": splits, "made_with": library}

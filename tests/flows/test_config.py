@@ -27,6 +27,25 @@ def test_an_out_of_range_value_is_named(tmp_path):
         load_config(overrides=("clips.bridge_gap_ms=-5",))
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("clips.min_ms=true", "clips.min_ms: must not be true"),
+        ("run.max_videos=false", "run.max_videos: must not be false"),
+        ("clips=3", "clips: must be a stage with fields"),
+    ],
+)
+def test_a_value_of_another_kind_is_no_number_and_no_stage(given, why):
+    with pytest.raises(ConfigError, match=why):
+        load_config(overrides=(given,))
+    assert load_config(overrides=("splits.scale=true",)).splits.scale
+
+
+def test_a_file_that_windows_wrote_is_read(tmp_path):
+    (tmp_path / "c.toml").write_bytes(b'\xef\xbb\xbfroot = "a"\r\n')
+    assert load_config(tmp_path / "c.toml").root == "a"
+
+
 def test_a_missing_file_is_one_line():
     with pytest.raises(ConfigError, match=r"no configuration file nowhere\.toml"):
         load_config(Path("nowhere.toml"))

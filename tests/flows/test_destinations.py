@@ -1,5 +1,6 @@
 """Releases brought to folders, an S3-compatible server on this machine, and a fake of the Hub's interface."""
 
+import errno
 import json
 import shutil
 from datetime import date
@@ -107,6 +108,16 @@ def test_a_version_is_never_overwritten(release, tmp_path):
     build_release(other, SETTINGS, RUN, date(2026, 11, 24), FACTS)
     with pytest.raises(ReleaseError, match="immutable"):
         send_release(Path(release_path(other, "1.0.0")), "1.0.0", str(tmp_path / "away"))
+
+
+def test_a_full_disk_is_that_of_the_place_that_is_sent_to(release, tmp_path, monkeypatch):
+    def copy(source, target):  # as the system tells it where one file is copied into another
+        raise OSError(errno.ENOSPC, "No space left on device", source)
+
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.put_file", lambda _, a, b: copy(a, b))
+    with pytest.raises(OSError, match="No space left") as error:
+        send_release(release, "1.0.0", str(tmp_path / "away"))
+    assert error.value.filename.startswith(str(tmp_path / "away"))
 
 
 def test_a_damaged_release_is_not_sent(release, tmp_path):
