@@ -18,13 +18,13 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-import av
 import av.filter
 from av.codec.hwaccel import HWAccel
 from av.sidedata.sidedata import Type
 
 from datasets.media.avi_chunks import find_damage
 from datasets.media.containers import NOT_OPENED, PICTURE_BRANDS, SAFETY
+from datasets.media.layouts import take_usual_orders
 from datasets.media.ogg_chains import find_links
 from datasets.media.packet_times import timed
 from datasets.outcomes import DeviceError, MediaError, ran_out
@@ -107,6 +107,7 @@ def _open(path: str, options: Mapping[str, str], hwaccel: HWAccel | None = None)
     if container.metadata.get("major_brand") in PICTURE_BRANDS:
         container.close()
         raise refusal
+    take_usual_orders(container)
     return container
 
 
@@ -289,9 +290,8 @@ def _made_up_picture() -> bytes:
     with av.open(file, "w", format="mp4") as written:
         stream = written.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 256, 256, "yuv420p"
-        for _ in range(2):
-            written.mux(stream.encode(av.VideoFrame(256, 256, "yuv420p")))
-        written.mux(stream.encode())
+        picture = av.VideoFrame(256, 256, "yuv420p")
+        written.mux([packet for frame in (picture, picture, None) for packet in stream.encode(frame)])
     return file.getvalue()
 
 
