@@ -25,9 +25,7 @@ def take_usual_orders(container: Any) -> None:
             continue
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))  # for ever: freed, it would free the track's list
         names, places = [channel.name for channel in layout.channels], _places(type(layout))
-        usual = sorted({*names} & {*places}, key=lambda name: places[name])
-        if names == usual:  # an order without a name
-            continue
+        usual = sorted({*names} & {*places}, key=lambda name: places[name])  # its own, where that is a usual one
         if [_ALIKE.get(name, name) for name in names] != [_ALIKE.get(name, name) for name in usual]:
             container.close()
             raise MediaError("decode_failed", f"the order of its channels, {'+'.join(names)[:100]}, is not read")
