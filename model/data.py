@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from datasets.devices import device_errors
+from datasets.parts import open_parquet
 from datasets.releases.layout import read_shard, shards_of
 from datasets.splits.drawn import read_drawn
 from datasets.tables import current_recipe, read_ok, read_parts
@@ -164,7 +164,7 @@ def load_clips(
     if split is not None and shards:
         parts = []
         for path in shards_of(root, "pooled", split, bare=True):
-            with fsspec.open(path, "rb") as opened:
+            with open_parquet(path) as opened:
                 parts.append(read_shard(opened, path, columns))
         nothing = pa.table({name: pa.array([], pa.string()) for name in columns})
         pooled = wanted = pa.concat_tables(parts) if parts else nothing

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from datasets.attempts import keep_highest_attempt
 from datasets.files import open_whole
 from datasets.outcomes import Status
+from datasets.parts import open_parquet
 from datasets.releases.layout import check_groups
 from datasets.schemas import TABLES
 from datasets.wide import widen
@@ -83,7 +84,7 @@ def read_frames(paths: list[str], clip_ids: pa.Array, cache_dir: str | Path | No
 
 def _parquet_batches(path: str, clip_ids: pa.Array | None = None) -> Iterator[pa.RecordBatch]:
     """One record batch a row group, of `_COLUMNS`."""
-    with fsspec.open(path, "rb") as file:
+    with open_parquet(path) as file:
         parquet = pq.ParquetFile(file)
         check_groups(parquet)
         columns = [name for name in _COLUMNS if name in parquet.schema_arrow.names]

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from datasets.files import read_json
 from datasets.ids import make_clip_id
 from datasets.media import END_TOLERANCE_MS
+from datasets.parts import open_parquet
 from datasets.releases.layout import (
     CROISSANT_FILE,
     LISTS,
@@ -148,7 +149,7 @@ def _read_shard(release: str, file: Mapping[str, Any]) -> _Shard:
         "video_id",
         *(("split", "start_ms", "end_ms", "speech_ms", "channel_hash", "url") if is_metadata else ()),
     ]
-    with fs.open(path, "rb") as opened:
+    with open_parquet(f"{release.rstrip('/')}/{file['path']}") as opened:
         shard = pq.ParquetFile(opened)
         check_groups(shard)
         groups, odd, uneven, schema = [], set[str](), False, shard.schema_arrow

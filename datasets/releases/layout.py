@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from datasets.files import is_local, join_path, read_json
 from datasets.outside_text import one_line
+from datasets.parts import open_parquet
 from datasets.releases.settings import PublishSettings
 from datasets.releases.shards import ReleaseError
 from datasets.splits.certificate import CERTIFICATE_FILE
@@ -227,7 +228,7 @@ def read_shards(
     """
     tables = []
     for path in shards_of(release, family, tier=tier):
-        with fsspec.open(path, "rb") as opened:
+        with open_parquet(path) as opened:
             tables.append(read_shard(opened, path.removeprefix(f"{release}/"), columns))
     if not tables:
         read_manifest(release)  # where there is no release, this says so

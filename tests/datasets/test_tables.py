@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datasets import parts
 from datasets.attempts import keep_highest_attempt
 from datasets.files import read_json, write_bytes, write_json
 from datasets.outcomes import MAX_DETAIL_CHARS, OK, dropped, failed
@@ -527,3 +528,15 @@ def test_of_each_key_the_first_row_of_its_highest_attempt_is_kept(rows, num_chun
             best[row["video_id"], row["start_ms"]] = row
     found = keep_highest_attempt(TABLES["segments"], table).to_pylist()
     assert sorted(found, key=str) == sorted(best.values(), key=str)
+
+
+def test_what_arrows_threads_may_hold_to_the_end_of_a_process_is_no_file_of_python(monkeypatch, tmp_path):
+    opened, read = [], pq.ParquetFile
+    monkeypatch.setattr(parts.pq, "ParquetFile", lambda source: opened.append(source) or read(source))
+    monkeypatch.setattr(parts, "_READ_WHOLE_BYTES", 0)
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"number": [1, 2]}), path)
+    with parts.open_parquet(str(path)) as file:
+        opened.append(file)
+    assert parts.read_part(fsspec.filesystem("file"), str(path))["number"].to_pylist() == [1, 2]
+    assert [type(source) for source in opened] == [pa.OSFile, pa.OSFile]
