@@ -5,6 +5,7 @@ Each `read_*` returns normally or raises one of its target's own error types; an
 
 import atexit
 import hashlib
+import io
 import json
 import pickle
 import re
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from datasets.ids import check_video_id
@@ -317,6 +320,14 @@ def _as_pickle(value: Any) -> tuple[str, bytes]:
     return "list.pkl", pickle.dumps(value)
 
 
+def _as_parquet(*names: str, num_rows: int = 1) -> tuple[str, bytes]:
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.repeat("1", num_rows)] * len(names), names), file)
+    return "list.parquet", file.getvalue()
+
+
+# Not mutated: Arrow's own reading is fuzzed by its shards.
+TABLES = [_as_parquet("video_id", "start"), _as_parquet("id", "id"), _as_parquet("id", "start", num_rows=10**5)]
 LIST_FILES = ("extract/clip_lists.py", *(f"extract/lists/{name}.py" for name in LIST_PARTS))
 # Lists as published, and as refused: named in tests/extract/test_list_layouts.py.
 PUBLISHED = [
@@ -328,6 +339,7 @@ LIST_INPUTS = (
     | twisted([ENTRY, {**ENTRY, "start_ms": 5, "end_ms": 9}]).map(_as_json)
     | twisted({"database": {"abc": {"annotations": [{"segment": [1, 9]}]}}}).map(_as_json)
     | twisted([ENTRY, {"id": "x", "Time Stamp": "1-2"}]).map(_as_pickle)
+    | st.sampled_from(TABLES)
 )
 
 # ---- mp4
