@@ -176,8 +176,9 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
         for i, item in enumerate(metadata.get("formats") or []):
             item["source_format_id"] = str(item.get("format_id") or i)
             item["format_id"] = f"f{i}"  # becomes part of a file name
-            if item.get("available_at"):  # yt-dlp sleeps until then
-                item["available_at"] = min(item["available_at"], int(time.time() + self._limits.seconds_left))
+            if item.get("available_at"):  # yt-dlp sleeps until then, in whole seconds; here at most past the time limit
+                past_limit = int(time.time() + self._limits.seconds_left) + 2
+                item["available_at"] = min(item["available_at"], past_limit)
         self._body = None
         try:
             self.process_ie_result(metadata, download=True)
