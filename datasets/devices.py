@@ -31,7 +31,7 @@ def has_gpu(cuda: Any) -> bool:
     return True
 
 
-def refuse_killed(status: int, what: str, mend: str = "run fewer at once") -> None:
+def refuse_killed(status: int, what: str, mend: str) -> None:
     """Tell a program that Linux ended, as it does where memory runs out, from one that ended of what it was given.
 
     Args:

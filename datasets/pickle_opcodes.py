@@ -56,6 +56,13 @@ def check_opcodes(file: IO[bytes] | Any, deadline: float = math.inf) -> None:
             check_clock(deadline)
 
 
+def check_only_pickle(file: IO[bytes] | Any, deadline: float = math.inf) -> None:
+    """As `check_opcodes`, and refuse what follows the end: other pickles, which would be lost without a word."""
+    check_opcodes(file, deadline)
+    if file.read(1):
+        raise ValueError("holds more after the end of its pickle: put all of it into one")
+
+
 def check_clock(deadline: float) -> None:
     """Raise ValueError when `time.monotonic()` is past the deadline."""
     if time.monotonic() > deadline:

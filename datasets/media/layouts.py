@@ -21,7 +21,7 @@ def take_usual_orders(container: Any) -> None:
     """
     for stream in container.streams.audio:
         layout = stream.codec_context.layout
-        if "(" not in layout.name:  # it has a name, or its channels no places
+        if "(" not in layout.name:  # a name without the channels in it, or only how many there are
             continue
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))  # for ever: freed, it would free the track's list
         names, places = [channel.name for channel in layout.channels], _places(type(layout))

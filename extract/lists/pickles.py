@@ -5,7 +5,7 @@ import pickle
 import struct
 from typing import Any
 
-from datasets.pickle_opcodes import UNREADABLE, check_opcodes
+from datasets.pickle_opcodes import UNREADABLE, check_only_pickle
 
 
 def read_plain_pickle(content: bytes) -> Any:
@@ -14,11 +14,8 @@ def read_plain_pickle(content: bytes) -> Any:
     Raises:
         ValueError: no such pickle.
     """
-    file = io.BytesIO(content)
     try:
-        check_opcodes(file)
-        if file.read(1):
-            raise ValueError("holds more after the end of its pickle: put all of it into one")
+        check_only_pickle(io.BytesIO(content))
     except (ValueError, EOFError) as error:
         raise ValueError(str(error)[:200] or "the pickle ends too soon") from error
     except UNREADABLE as error:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from datasets.pickle_opcodes import UNREADABLE, check_clock, check_opcodes
+from datasets.pickle_opcodes import UNREADABLE, check_clock, check_only_pickle, check_opcodes
 
 READ_LIMIT_S = 900
 """For one file; the largest of the authors' have a few GB."""
@@ -250,9 +250,7 @@ def read_data(path: str | Path) -> Any:
                 return _read_torch_zip(file, len(content), deadline)
             if content[: len(_TORCH_MAGIC)] == _TORCH_MAGIC:
                 return _read_torch_stream(content, deadline)
-            check_opcodes(content, deadline)
-            if content.tell() < len(content):
-                raise LegacyError("holds more after the end of its pickle: put all of it into one")
+            check_only_pickle(content, deadline)
             content.seek(0)
             return _DataUnpickler(content, deadline).load()
     except LegacyError as error:

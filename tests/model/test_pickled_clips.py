@@ -127,6 +127,12 @@ def test_a_value_in_a_value_without_end_is_refused_before_it_is_hashed(tmp_path)
         read_pickle(tmp_path / "clips.pkl")
 
 
+def test_more_than_one_pickle_in_a_file_is_refused(tmp_path):
+    (tmp_path / "two.pkl").write_bytes(2 * pickle.dumps([]))
+    with pytest.raises(LegacyError, match="more after the end of its pickle"):
+        read_pickle(tmp_path / "two.pkl")
+
+
 def test_reading_ends_by_the_clock(tmp_path, monkeypatch):
     monkeypatch.setattr("model.originals.unpickler.READ_LIMIT_S", 0)
     with pytest.raises(LegacyError, match="reading takes longer than any such file needs"):
