@@ -1,6 +1,7 @@
 """What is left to do, in how large pieces, and how one row's failure stays one row."""
 
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from math import ceil
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
 from prefect.tasks import Task
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
@@ -89,10 +91,24 @@ def run_batches(batch_task: Task[..., None], batches: list[pa.Table], run: Run, 
     if not batches:
         return
     run.begin()
+    futures: list[PrefectFuture[Any]] = []
     with open_runner(batch_task.name, run.config) as submit:
-        futures = [submit(batch_task, batch, run, *args) for batch in batches]
-        for _ in track(futures, description, [batch.num_rows for batch in batches]):
-            pass
+        try:
+            for batch in batches:
+                futures.append(submit(batch_task, batch, run, *args))
+            for _ in track(futures, description, [batch.num_rows for batch in batches]):
+                pass
+        except Exception:  # raised again; after Ctrl-C nobody waits
+            _end(futures)
+            raise
+
+
+def _end(futures: list[PrefectFuture[Any]]) -> None:
+    """Let no batch of this process begin any more, and wait for those that have: they write to a root, which another
+    run may take as soon as this one has failed.
+    """
+    own = (getattr(future, "wrapped_future", None) for future in futures)
+    wait([future for future in own if isinstance(future, Future) and not future.cancel()])
 
 
 def settle_row(function: Callable[[], T], on_failure: Callable[[dict[str, Any]], F], settings: RunSettings) -> T | F:

@@ -5,12 +5,17 @@ import os
 import resource
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pyarrow as pa
 import pytest
 from PIL import Image
+from prefect.futures import PrefectConcurrentFuture
 
 from datasets.outcomes import OK, DeviceError, TransientError, failed
 from datasets.tables import make_table, write_part
@@ -18,7 +23,7 @@ from extract.media import probe_media
 from features.captioned_images import read_image
 from features.frames import decode_clip
 from flows.config import Config, RunSettings
-from flows.machinery.batches import cut_batches, left_to_do, settle_row
+from flows.machinery.batches import cut_batches, left_to_do, run_batches, settle_row
 from flows.machinery.labels import Labels
 from flows.machinery.locks import RootBusyError, hold_root
 from flows.machinery.run import Run
@@ -132,6 +137,27 @@ def test_batches_are_disjoint_and_of_one_attempt():
     todo = pa.table({"video_id": list("abcde"), "attempt": pa.array([0, 0, 0, 1, 1], pa.int32())})
     batches = [batch["video_id"].to_pylist() for batch in cut_batches(todo, 2)]
     assert batches == [["a", "b"], ["c"], ["d", "e"]]
+
+
+def test_a_run_that_fails_has_no_batch_at_work_when_it_lets_its_root_go(tmp_path):
+    begun, ended = [], []
+
+    def work(batch, *_):
+        begun.append(number := batch["number"][0].as_py())
+        if number == 0:
+            raise DeviceError("cuda:0 fails")
+        time.sleep(0.2)
+        ended.append(number)
+
+    batches, run = [pa.table({"number": [number]}) for number in range(4)], Run(Config(root=str(tmp_path)), "x")
+    with ThreadPoolExecutor(2) as threads:
+        task = SimpleNamespace(
+            name="work", submit=lambda *given: PrefectConcurrentFuture(uuid4(), threads.submit(work, *given))
+        )
+        with pytest.raises(DeviceError):
+            run_batches(task, batches, run, description="work")
+        at_the_end = sorted(ended)
+    assert at_the_end == sorted(ended) == sorted(begun)[1:]
 
 
 def test_a_root_in_use_refuses_a_second_run(tmp_path):
