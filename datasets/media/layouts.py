@@ -20,6 +20,8 @@ def take_usual_orders(container: Any) -> None:
         MediaError: "decode_failed", the order of a track cannot be told by a usual one.
     """
     for stream in container.streams.audio:
+        if stream.codec_context is None:  # no decoder
+            continue
         layout = stream.codec_context.layout
         if "(" not in layout.name:  # a name without the channels in it, or only how many there are
             continue

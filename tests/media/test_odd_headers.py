@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.outcomes import MediaError
 from extract.container import probe_media, probe_sound
 from extract.mp4 import list_boxes
 from extract.sound import audio_chunks, read_audio
@@ -35,6 +36,18 @@ def test_a_title_that_is_no_utf8_costs_no_file(ending: str, tmp_path: Path) -> N
     assert probe_media(path).video_codec == "mpeg4"
     assert len(decode_clip(path, 500, 1500).frames_2d) == 1
     assert abs(len(read_audio(path)) - len(read_waveform(path))) == 0
+
+
+def test_sound_that_nothing_decodes_costs_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "unknown.mkv"
+    ffmpeg(
+        "-i", film(tmp_path / "picture.mp4", 2), *chirp(2), "-map", 0, "-map", 1, "-c:v", "copy", "-c:a", "aac", path
+    )
+    path.write_bytes(path.read_bytes().replace(b"A_AAC", b"A_ZZZ"))
+    assert (probe_media(path).video_codec, probe_media(path).audio_codec) == ("h264", None)
+    assert len(decode_clip(path, 500, 1500).frames_2d) == 1
+    with pytest.raises(MediaError, match="no_audio"):
+        read_audio(path)
 
 
 @pytest.mark.parametrize(("orientation", "size"), [(1, (160, 90)), (6, (90, 160))])
