@@ -83,7 +83,8 @@ def one_line_errors() -> Iterator[None]:
         """Prefect logs with its traceback, and once for each task, what is about to be told in one line."""
         if record.levelno >= logging.ERROR and str(record.msg).startswith("Finished in state"):
             return False
-        return not (record.exc_info and isinstance(record.exc_info[1], (*expected, ImportError, *store_errors())))
+        told: tuple[type[Exception], ...] = (*expected, ImportError, MemoryError, *store_errors())
+        return not (record.exc_info and isinstance(record.exc_info[1], told))
 
     for run_logger in run_loggers:
         run_logger.addFilter(is_news)
@@ -102,6 +103,9 @@ def one_line_errors() -> Iterator[None]:
         _stop(str(error), ExitCode.STOPPED)
     except store_errors() as error:
         _stop(_tell(error), ExitCode.STOPPED)
+    except MemoryError as error:
+        told = f"memory ran out{f' ({error})' if str(error) else ''}"
+        _stop(f"{told}: stop what else runs here, or lower run.num_workers", ExitCode.STOPPED)
     except KeyboardInterrupt:
         tell_interruption()
         raise typer.Exit(ExitCode.INTERRUPTED) from None

@@ -39,6 +39,14 @@ def test_what_is_not_installed_is_told_with_what_brings_it(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: Install s3fs to access S3: run `make setup-s3`\n"
 
 
+def test_memory_that_ran_out_is_told_in_one_line_with_what_was_asked_for(capsys):
+    with pytest.raises(typer.Exit) as ended, one_line_errors():
+        raise MemoryError("Unable to allocate 8 EiB")
+    assert ended.value.exit_code == 3
+    told = "error: memory ran out (Unable to allocate 8 EiB): stop what else runs here, or lower run.num_workers\n"
+    assert capsys.readouterr().err == told
+
+
 def test_a_package_of_ours_that_lacks_keeps_its_traceback():
     with pytest.raises(ModuleNotFoundError, match="no_such_package"), one_line_errors():
         importlib.import_module("no_such_package")
