@@ -119,12 +119,15 @@ def test_who_holds_the_root_can_be_read_while_the_lease_is_being_renewed(root):
 
 
 def lose(root, script):
-    """What a process of its own, which the lost lease interrupts, ends with."""
+    """What a process of its own, which the lost lease interrupts, ends with; it renews once another has taken it."""
     head = (
         "import signal, threading\n"
         "from datetime import timedelta\n"
         "from flows.machinery import locks as lease\n"
         f"root = {root!r}\n"
+        "lease.LEASE, lease.RENEW_S = timedelta(0), 0.1\n"
+        "keep, taken = lease._keep, threading.Event()\n"
+        "lease._keep = lambda *given: taken.wait(100) and keep(*given)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", head + script], check=False, cwd=TOP, capture_output=True, text=True, timeout=200
@@ -135,11 +138,11 @@ def lose(root, script):
 def test_a_run_whose_lease_ended_stops_when_another_takes_the_root(root):
     told = lose(
         root,
-        "lease.LEASE, lease.RENEW_S = timedelta(0), 0.5\n"
         "other = lease._Lease(root)\n"
         "with lease.hold_root(root):\n"
         "    lease.LEASE = timedelta(minutes=5)\n"
         "    other.take()\n"
+        "    taken.set()\n"
         "    threading.Event().wait(120)\n",
     )
     assert "RootBusyError" in told and "has taken the root" in told
@@ -149,10 +152,10 @@ def test_a_run_whose_lease_ended_stops_when_another_takes_the_root(root):
 def test_a_run_over_a_part_and_one_over_the_root_keep_off_where_a_lease_ended_meanwhile(root, part, other):
     told = lose(
         root,
-        "lease.LEASE, lease.RENEW_S = timedelta(0), 0.5\n"
         f"with lease.hold_root(root, {part}):\n"
         "    lease.LEASE = timedelta(minutes=5)\n"
         f"    with lease.hold_root(root, {other}):\n"
+        "        taken.set()\n"
         "        threading.Event().wait(120)\n",
     )
     assert "RootBusyError" in told and "has taken the root" in told
