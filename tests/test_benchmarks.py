@@ -155,7 +155,7 @@ def test_a_step_of_the_check_that_fails_leaves_the_others_theirs(tmp_path, monke
 
 
 @pytest.mark.slow  # each loads torch
-@pytest.mark.parametrize(("hangs", "seconds", "status"), [("everywhere", 6, 1), ("in a thread", 30, 0)])
+@pytest.mark.parametrize(("hangs", "seconds", "status"), [("everywhere", 8, 1), ("in a thread", 30, 0)])
 def test_a_step_of_the_check_that_hangs_leaves_what_was_found_and_the_time_limit_holds(
     tmp_path, hangs, seconds, status
 ):
@@ -166,11 +166,12 @@ from benchmarks.gpu_check import speech, networks, place
 def hang(place, found):
     found["first"] = 1.0
     if {hangs == "everywhere"}:
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])  # as in a kernel that never ends
         threading.Event().wait()
     threading.Thread(target=threading.Event().wait).start()
     raise TimeoutError
 networks.flag_race = hang
+if {hangs == "everywhere"}:
+    signal.setitimer = lambda *_: None  # no step hears of its own time, as in a kernel that never ends
 package.BEGIN = time.monotonic()
 runpy.run_module("benchmarks.gpu_check", run_name="__main__")
 """
