@@ -194,7 +194,8 @@ def _open(path: Path, reader: EntryReader) -> tuple[str, Iterator[Entry]]:
 
 
 def _parse_lines(content: bytes) -> list[Any]:
-    text, parsed = content.decode(json.detect_encoding(content)).removeprefix("\ufeff"), []
+    # As json.loads decodes a whole file.
+    text, parsed = content.decode(json.detect_encoding(content), "surrogatepass").removeprefix("\ufeff"), []
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if line.strip():
             try:

@@ -271,9 +271,11 @@ def test_a_cell_that_begins_as_a_list_is_read_as_json_or_taken_as_it_stands(
     assert all(text.encode() for text in found.captions.values())
 
 
-def test_half_an_emoji_in_a_caption_is_a_mark_that_can_be_written(tmp_path: Path) -> None:
-    text = f'[{{"id": "{A}", "start": 1, "end": 2, "caption": "hot \\ud83d"}}]'
-    assert list(read_list(write(tmp_path, "a.json", text)).captions.values()) == ["hot ?"]
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+@pytest.mark.parametrize("half", [b"\\ud83d", "\ud83d".encode(errors="surrogatepass")])
+def test_half_an_emoji_in_a_caption_is_a_mark_that_can_be_written(name: str, half: bytes, tmp_path: Path) -> None:
+    text = b'{"id": "%s", "start": 1, "end": 2, "caption": "hot %s"}' % (A.encode(), half)
+    assert list(read_list(write(tmp_path, name, text)).captions.values()) == ["hot ?"]
 
 
 def test_a_pipe_in_the_place_of_a_list_is_not_waited_for(tmp_path: Path) -> None:
