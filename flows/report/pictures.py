@@ -14,6 +14,8 @@ WIDTH = 160
 MOST_PICTURES = 100
 MOST_BYTES = 16_384
 """Of one picture; a larger one is left out, so that all of a page are below 2.2 MB as text."""
+MADE_BY = "decode_clip"
+"""Of a page from before another way was taken, the pictures are made anew."""
 _MADE = re.compile(r'<img data-made="([0-9a-f]{16})" src="(data:image/jpeg;base64,[A-Za-z0-9+/=]+)"')
 
 
@@ -28,8 +30,9 @@ class Frame:
 
     @cached_property
     def made(self) -> str:
-        """What the picture was made of, in 16 hex digits."""
-        return hashlib.sha256(f"{self.sha256 or self.path.name} {self.at_ms} {WIDTH}".encode()).hexdigest()[:16]
+        """What the picture was made of, and how, in 16 hex digits."""
+        told = f"{self.sha256 or self.path.name} {self.at_ms} {WIDTH} {MADE_BY}"
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,17 @@ def test_pictures_are_made_once_and_anew_for_another_file(shown, monkeypatch):
     assert sorted(made) == [8000, 19500]  # the strip shows its first clip's
 
 
+def test_pictures_that_were_made_in_another_way_are_made_anew(shown, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr("flows.report.pictures.MADE_BY", "ffmpeg")
+        build(shown)
+    made = []
+    called = "features.frames.thumbnails.encode_thumbnail"
+    monkeypatch.setattr(called, lambda path, at_ms, width: made.append(at_ms) or b"new")
+    build(shown)
+    assert sorted(made) == [8000, 19500]
+
+
 def test_a_picture_that_is_too_large_is_left_out_and_so_is_the_hundred_and_first(shown, monkeypatch):
     monkeypatch.setattr("flows.report.pictures.MOST_PICTURES", 2)
     assert len(Page(build(shown)).all("img")) == 2
