@@ -238,6 +238,21 @@ def read_run(root: str | Path, name: str) -> dict[str, Any] | None:
     return run
 
 
+def refuse_mixed(root: str | Path, names: Iterable[str]) -> None:
+    """Refuse tables whose rows are of several recipes while none is current: nobody can tell which are meant.
+
+    Raises:
+        TableError: runs of different settings began to fill a table and none has ended, or parts computed otherwise.
+    """
+    for name in names:
+        recipes = (
+            {Path(path).parent.name for path in list_parts(root, name)} if current_recipe(root, name) is None else ()
+        )
+        if len(recipes) > 1:
+            told = f"{root}: the rows of {name} are of {len(recipes)} recipes, and no run over all of it has ended"
+            raise TableError(f"{told}: let one end; all parts of a root need the same settings, engine and precision")
+
+
 def record_run(root: str | Path, name: str, recipe: str, provenance: dict[str, Any]) -> None:
     """Make `recipe` current for the table and keep what made it; an unchanged recipe leaves the file as it is."""
     path = join_path(root, name, RUN_FILE)

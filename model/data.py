@@ -16,7 +16,7 @@ from datasets.devices import device_errors
 from datasets.parts import open_parquet
 from datasets.releases.layout import read_shard, shards_of
 from datasets.splits.drawn import read_drawn
-from datasets.tables import current_recipe, read_ok, read_parts
+from datasets.tables import current_recipe, read_ok, read_parts, refuse_mixed
 from datasets.wide import widen
 from model.avlnet import NUM_MELS
 from model.vectors import Frames, read_frames
@@ -154,7 +154,8 @@ def load_clips(
         cache_dir: local folder for memory-mapped copies of the log-mel parts; in memory when not given.
 
     Raises:
-        ValueError: an unknown family, no clip of that split has features, or features of several sizes.
+        ValueError: an unknown family, no clip of that split has features, or features of several sizes or of several
+            recipes of which none is current.
     """
     unknown = set(features) - set(FAMILIES)
     if unknown or not features:
@@ -170,6 +171,7 @@ def load_clips(
         pooled = wanted = pa.concat_tables(parts) if parts else nothing
         frames = read_frames(shards, _ids(wanted), cache_dir)
     else:
+        refuse_mixed(root, ("pooled", "log_mel"))
         pooled = read_ok(root, "pooled", columns)
         wanted = _in_split(root, split)
         read = partial(read_frames, clip_ids=_ids(wanted), cache_dir=cache_dir)

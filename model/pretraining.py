@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.tables import current_recipe, read_ok, read_parts, read_table
+from datasets.tables import current_recipe, read_ok, read_parts, read_table, refuse_mixed
 from datasets.wide import widen
 from model.data import FAMILIES, ClipSet
 from model.settings import WindowSettings
@@ -107,6 +107,7 @@ def load_videos(
     wanted = splits.filter(pc.equal(splits["split"], split))
     ids = widen(wanted).sort_by("clip_id")["clip_id"].combine_chunks()
     tables = {"log_mel": "log_mel", **{family: f"features_{family}" for family in features}}
+    refuse_mixed(root, tables.values())
     rows: dict[str, dict[str, npt.NDArray[np.float32]]] = {}
     for key, table in tables.items():
         read = partial(read_frames, clip_ids=ids, cache_dir=cache_dir)

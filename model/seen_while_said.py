@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.tables import read_ok
+from datasets.tables import read_ok, refuse_mixed
 from model.calibration import Booleans, Floats, fit_platt
 from model.data import ClipSet
 from model.settings import AgreeSettings
@@ -170,8 +170,9 @@ def read_heard(root: str | Path, clip_ids: Sequence[str]) -> Float32:
     """What an encoder of sound heard in clips, from features_sound: mean and maximum over time, [N, 2 D].
 
     Raises:
-        ValueError: a clip of which the table has nothing.
+        ValueError: a clip of which the table has nothing; or rows of several recipes, of which none is current.
     """
+    refuse_mixed(root, ["features_sound"])
     table = read_ok(root, "features_sound", ["clip_id", "values"])
     at = pc.index_in(pa.array(clip_ids, table["clip_id"].type), table["clip_id"])
     if at.null_count:

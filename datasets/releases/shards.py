@@ -25,7 +25,7 @@ from datasets.parts import parquet_bytes
 from datasets.releases.settings import PublishSettings
 from datasets.schemas import SCHEMA_VERSION, TABLES
 from datasets.settings import without_secrets
-from datasets.tables import current_recipe, keep_ok, read_ok, read_parts, read_run, read_table
+from datasets.tables import current_recipe, keep_ok, read_ok, read_parts, read_run, read_table, refuse_mixed
 from datasets.tombstones import hash_id
 from datasets.wide import narrow, widen
 
@@ -146,8 +146,10 @@ def write_shards(root: str | Path, folder: Path, metadata: pa.Table, settings: P
 
     Raises:
         ReleaseError: a family for whose clips there are no features at all.
+        TableError: a family of several recipes, of which none is current.
     """
     files, families = [], families_of(root)
+    refuse_mixed(root, [family for family in families if family != "metadata"])
     for split, num_clips in count_clips(metadata).items():
         rows = metadata.filter(pc.equal(metadata["split"], split))
         ends = plan_shards(num_clips, settings)

@@ -13,13 +13,16 @@ import flows.stages.featurize as featurize
 import flows.stages.transcribe as transcribe
 from datasets.ids import make_clip_id
 from datasets.outcomes import OK
-from datasets.tables import current_recipe, list_parts, make_table, record_run, table_digest, write_part
+from datasets.releases.shards import write_shards
+from datasets.tables import TableError, current_recipe, list_parts, make_table, record_run, table_digest, write_part
 from flows.config import ConfigError, load_config
 from flows.machinery.batches import keep_part
 from flows.machinery.doctor import require
 from flows.machinery.locks import RootBusyError, hold_root
 from flows.machinery.run import Run, WorkLeftError, look
-from tests.flows.featurize_and_die import NAMES, load_small, run_here, run_in_order
+from model.data import load_clips
+from model.pretraining import load_videos
+from tests.flows.featurize_and_die import NAMES, MeanEngine, load_small, run_here, run_in_order
 
 GOLDEN_CLIP = Path(__file__).parents[1] / "golden" / "features" / "g1_426x240_2997.mp4"
 VIDEOS = "abcdefg"
@@ -74,6 +77,16 @@ def test_features_become_current_with_the_part_that_ends_last(tmp_path):
     assert list_parts(root, "pooled") and current_recipe(root, "pooled") is None
     compute(root, "1/2")
     assert current_recipe(root, "pooled") is not None
+
+
+@pytest.mark.parametrize("read", [load_clips, load_videos, partial(write_shards, metadata=None, settings=None)])
+def test_parts_that_computed_otherwise_are_neither_trained_on_nor_published(tmp_path, monkeypatch, read):
+    root = prepare(tmp_path / "root")
+    compute(root, "1/2")
+    monkeypatch.setattr(MeanEngine, "precision", "another")
+    compute(root, "2/2")
+    with pytest.raises(TableError, match="of 2 recipes, and no run over all of it has ended: let one end; all parts"):
+        read(root, "train")
 
 
 @pytest.mark.parametrize("count", [1, 2, 16])
