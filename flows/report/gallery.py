@@ -24,6 +24,7 @@ from features.frames.thumbnails import encode_thumbnail
 from flows.config import GALLERY_FILE, Config
 from flows.report.heading import read_heading
 from flows.report.page import data_address, render_template
+from flows.report.pictures import MADE_BY
 from flows.report.query_groups import read_ranks
 from flows.report.spoken_words import read_words
 from model.ranks import RECALL_AT
@@ -98,15 +99,13 @@ def build_gallery(config: Config) -> None:
         write_bytes(path, render_template("gallery.html.jinja", **read_gallery(config)).encode())
 
 
-def shown_recipe(root: str) -> str | None:
-    """Of the evaluation that a page is of, and of the words on it where there are any."""
-    words = current_recipe(root, "transcripts")
-    evaluation = current_recipe(root, "ranks")
-    return recipe_of(evaluation, words) if words else evaluation
+def shown_recipe(root: str) -> str:
+    """Of the evaluation that a page is of, of the words on it where there are any, and of how its pictures are made."""
+    return recipe_of(current_recipe(root, "ranks"), current_recipe(root, "transcripts"), MADE_BY)
 
 
 def read_gallery_recipe(path: str) -> str | None:
-    """The evaluation that a page is of; None where there is none."""
+    """What a page says that it is of (`shown_recipe`); None where there is none."""
     try:
         with fsspec.open(path, "rb") as file:
             found = re.search(rb'<meta name="evaluation" content="([0-9a-f]+)">', file.read(_BEGINNING))
