@@ -186,6 +186,12 @@ def test_a_killed_run_leaves_its_root_free_and_clean(tmp_path):
         assert not list(tmp_path.rglob("*.tmp"))
 
 
+def test_a_file_that_a_report_or_status_ended_writing_meanwhile_stops_no_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "rglob", lambda folder, _: [folder / ".gone.tmp"])
+    with hold_root(str(tmp_path)):
+        pass
+
+
 def test_the_segments_of_videos_are_found_in_order_of_time_and_of_others_none(tmp_path):
     spans = [("b", "music", 900, 1000), ("a", "speech", 500, 900), ("a", "noise", 0, 500), ("c", "speech", 0, 70)]
     rows = [dict(zip(("video_id", "label", "start_ms", "end_ms"), span, strict=True)) | OK for span in spans]
