@@ -52,7 +52,7 @@ class RunSettings(Settings):
     """Local folder for memory-mapped copies of the features that training reads; in memory when not set."""
     max_videos: int | None = Field(default=None, ge=1)
     """Decide at most so many videos in this root, best-ranked first; the rest stays for when it is raised."""
-    part: str | None = Field(None, pattern=r"^[1-9]\d{0,3}/[1-9]\d{0,3}$")
+    part: str | None = Field(None, pattern=r"^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$")
     """3/16: only that sixteenth of the videos, beside runs over the others (`--part` of featurize and transcribe);
     all when not set."""
     num_workers: int = Field(default=2, ge=1)

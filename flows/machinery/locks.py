@@ -248,8 +248,9 @@ def hold_root(root: str, part: str | None = None) -> Iterator[None]:
             with _lock_folder(f"{root}/{_folder_of(part)}", f"{root}, part {part}", fcntl.LOCK_EX):
                 yield
             return
-        for leftover in Path(root).rglob(".*.tmp"):  # of a killed run: while the root is held only a report writes
-            leftover.unlink(missing_ok=True)  # or a status that keeps its counts
+        # Of a killed run: while the root is held only a report writes, or a status that keeps its counts.
+        for leftover in Path(root).rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
         yield
 
 

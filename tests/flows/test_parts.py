@@ -96,7 +96,7 @@ def test_parts_are_disjoint_and_together_the_whole(count):
     assert sorted(itertools.chain(*kept)) == sorted(rows["video_id"].to_pylist())
 
 
-@pytest.mark.parametrize("part", ["0/3", "3", "a/b", "3/0", "-1/2", "1/99999", "３/16"])
+@pytest.mark.parametrize("part", ["0/3", "3", "a/b", "3/0", "-1/2", "1/99999", "３/16", "1３/16"])
 def test_what_is_no_part_is_refused_by_its_field(part):
     with pytest.raises(ConfigError, match=r"run\.part"):
         load_config(None, None, (f"run.part={json.dumps(part)}",))
