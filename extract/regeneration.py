@@ -40,10 +40,8 @@ def read_listing(lists: Iterable[str]) -> Listing:
     skipped: dict[str, Row] = {}
     names, descriptions = [], []
     for item in lists:
-        split, separator, path = item.partition("=")
-        is_split = separator and split in (*SPLITS, *SPLITS.values()) and not Path(item).exists()
-        path = path if is_split else item
-        found = read_list(path, split if is_split else None)
+        split, path = take_split(item)
+        found = read_list(path, split)
         names.append(Path(path).name)
         descriptions.append(f"{path}: {found.describe()}")
         video_ids |= dict.fromkeys(found.video_ids)
@@ -59,6 +57,13 @@ def read_listing(lists: Iterable[str]) -> Listing:
         raise ClipListError(f"{', '.join(names)}: names no video")
     name = "regenerate " + " ".join(names)
     return Listing(name, tuple(video_ids), tuple(clips.values()), tuple(skipped.values()), tuple(descriptions))
+
+
+def take_split(item: str) -> tuple[str | None, str]:
+    """(split, path) of SPLIT=PATH; (None, path) of what is a path alone."""
+    split, separator, path = item.partition("=")
+    is_split = separator and split in (*SPLITS, *SPLITS.values()) and not Path(item).exists()
+    return (split, path) if is_split else (None, item)
 
 
 def settle_clip(clip: Mapping[str, Any], media: Mapping[str, Any] | None) -> Row | None:

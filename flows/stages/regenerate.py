@@ -25,7 +25,7 @@ from datasets.splits.pins import write_pins
 from datasets.splits.pool import DrawRequest
 from datasets.tables import current_recipe, list_parts, make_table, read_ok, read_table, write_part
 from datasets.tombstones import hide_id, is_tombstoned, read_tombstones
-from extract.regeneration import Listing, compare_media, read_listing, settle_clip
+from extract.regeneration import Listing, compare_media, read_listing, settle_clip, take_split
 from extract.selection import TAKE_ALL
 from extract.site.settings import DownloadSettings
 from features.settings import FeatureSettings
@@ -77,7 +77,7 @@ def regenerate(config: Config, lists: tuple[str, ...], retry: tuple[str, ...] = 
 
 def check_source(config: Config, lists: Sequence[str]) -> None:
     """Raise ConfigError where a listed release has videos of another source than the configuration asks."""
-    for release in filter(_is_release, lists):
+    for release in (path for _, path in map(take_split, lists) if _is_release(path)):
         told = (read_manifest(release).get("config") or {}).get("source")
         name = told.get("name") if isinstance(told, dict) else None
         if name != config.source.name:

@@ -167,11 +167,11 @@ def test_a_manifest_says_how_its_bytes_are_made_and_neither_what_code_runs_nor_w
     assert (config.features.window_step_3d, config.publish.tiny_clips, config.source.name) == (16, 4, "youtube")
 
 
-@pytest.mark.parametrize("beside", [(), ("told",), ("ids.txt",)], ids=["alone", "named twice", "beside a list"])
-def test_a_release_of_another_source_is_not_asked_of_youtube(told, tmp_path, beside):
+@pytest.mark.parametrize("lists", ["{told}", "{told} {told}", "{told} {ids}", "train={told}"])
+def test_a_release_of_another_source_is_not_asked_of_youtube(told, tmp_path, lists):
     (tmp_path / "ids.txt").write_text("nVbIUDjzWY4\n")
-    places = {"told": told, "ids.txt": tmp_path / "ids.txt"}
-    done = run("regenerate", told, *map(places.get, beside), "--root", tmp_path / "again")
+    words = [word.format(told=told, ids=tmp_path / "ids.txt") for word in lists.split()]
+    done = run("regenerate", *words, "--root", tmp_path / "again")
     assert done.exit_code == 2 and "from the source 'site', and source.name is 'youtube'" in done.stderr
     assert not (tmp_path / "again").exists()
 
