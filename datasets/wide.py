@@ -9,6 +9,8 @@ them up, widens them first. Files on disk, and the batches that stages are hande
 one whose own offsets have 32, and past 2 GiB of keys that ends the process.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 
@@ -25,10 +27,18 @@ def narrow(table: pa.Table) -> pa.Table:
     schema = pa.schema([field.with_type(_narrow(field.type)) for field in table.schema])
     if schema.types == table.schema.types:
         return table
-    rows = max(1, table.num_rows * _PIECE_BYTES // max(_PIECE_BYTES, table.nbytes))
-    pieces = [table.slice(start, rows) for start in range(0, max(1, table.num_rows), rows)]
     # Taken, a slice begins at 0 again: a cast keeps its offsets, and they may be past 32 bits.
-    return pa.concat_tables(piece.take(np.arange(piece.num_rows)).cast(schema) for piece in pieces)
+    return pa.concat_tables(piece.take(np.arange(piece.num_rows)).cast(schema) for piece in _cut(table))
+
+
+def _cut(table: pa.Table) -> Iterator[pa.Table]:
+    """The rows in order, in pieces that are small enough, or one row: long ones may be neighbours."""
+    if table.num_rows < 2 or table.nbytes <= _PIECE_BYTES:
+        yield table
+        return
+    middle = table.num_rows // 2
+    yield from _cut(table.slice(0, middle))
+    yield from _cut(table.slice(middle))
 
 
 def _wide(of: pa.DataType) -> pa.DataType:

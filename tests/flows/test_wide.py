@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.acero
 import pytest
 
+from datasets import wide as wide_tables
 from datasets.counts import count_drawn
 from datasets.resuming import next_attempts
 from datasets.schemas import TABLES
@@ -55,6 +56,14 @@ def test_a_few_rows_far_into_a_wide_array_become_narrow():
     batch = cut_batches(wide.slice(1), 2)[0]
     assert batch.schema.types == [pa.string()]
     assert batch["title"].to_pylist() == ["\0" * 3, "\0" * 5]
+
+
+def test_long_rows_that_are_neighbours_become_narrow_in_chunks_of_their_own(monkeypatch):
+    monkeypatch.setattr(wide_tables, "_PIECE_BYTES", 5000)
+    texts = ["a" * 4000, "b" * 4000, "c" * 4000, *map(str, range(60))]
+    found = narrow(widen(pa.table({"title": texts})))["title"]
+    assert found.type == pa.string() and found.to_pylist() == texts
+    assert max(chunk.nbytes for chunk in found.chunks) <= 5000
 
 
 def test_what_is_left_to_do_is_counted_in_64_bits_and_its_batches_as_files_are(tmp_path):
