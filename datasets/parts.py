@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -45,5 +46,7 @@ def open_parquet(path: str) -> Iterator[Any]:
     that aborts the process: its answer is complete, and its exit status 134. A file that Arrow opens needs no Python.
     """
     fs, local = fsspec.core.url_to_fs(path)
+    if is_local(fs):
+        Path(local).open("rb").close()  # what fails here names the file, as people are told; Arrow's error names none
     with pa.OSFile(local) if is_local(fs) else fs.open(local, "rb") as opened:
         yield opened

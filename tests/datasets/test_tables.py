@@ -540,3 +540,9 @@ def test_what_arrows_threads_may_hold_to_the_end_of_a_process_is_no_file_of_pyth
         opened.append(file)
     assert parts.read_part(fsspec.filesystem("file"), str(path))["number"].to_pylist() == [1, 2]
     assert [type(source) for source in opened] == [pa.OSFile, pa.OSFile]
+
+
+def test_a_shard_that_is_not_there_is_told_by_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as error, parts.open_parquet(str(tmp_path / "a.parquet")):
+        pass
+    assert error.value.filename == str(tmp_path / "a.parquet")
