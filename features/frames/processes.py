@@ -130,6 +130,8 @@ class _Process:
                 self.line.close()
                 raise
         self._asked: ClipRange = {}
+        self._is_ready = False
+        """Whether it has said that it can decode: until then it ends for want of something that no clip has."""
         self.end = weakref.finalize(self, _end, self.line, self._process)
 
     def is_alive(self) -> bool:
@@ -139,18 +141,15 @@ class _Process:
     def ask(self, clip: ClipRange) -> None:
         """For the pieces of a clip."""
         self._asked = {**clip, "path": str(Path(clip["path"]).absolute())}
-        self.line.send(json.dumps(self._asked).encode())
+        with suppress(ConnectionError):  # of its end the answer tells
+            self.line.send(json.dumps(self._asked).encode())
 
     def answer(self) -> Answer:
         """The next piece of the clip, or its end."""
-        try:
-            message, fds, _, _ = socket.recv_fds(self.line, _MOST_BYTES, 1)
-        except ConnectionError:
-            message = b""
-        if not message:
-            told, status = f"the process that decodes {self._asked['path']}", self._process.wait()
-            refuse_killed(status, told, "lower features.decode_processes")
-            raise RuntimeError(f"{told} ended with {status}")
+        message, fds = self._receive()
+        if not self._is_ready:
+            self._is_ready = True
+            message, fds = self._receive()
         with suppress(ConnectionError):  # of its end the next answer tells
             self.line.send(b"taken")
         answer = json.loads(message)
@@ -161,6 +160,19 @@ class _Process:
         if answer and not fds:  # the system leaves it out of the message
             raise DeviceError("this process may open no more files: raise the limit (ulimit -n)")
         return _read_piece(fds[0], answer) if answer else None
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        try:
+            message, fds, _, _ = socket.recv_fds(self.line, _MOST_BYTES, 1)
+        except ConnectionError:
+            message = b""
+        if message:
+            return message, fds
+        told, status = f"the process that decodes {self._asked['path']}", self._process.wait()
+        refuse_killed(status, told, "lower features.decode_processes")
+        if not self._is_ready:
+            raise DeviceError(f"no process that decodes can be started here: it ended with {status}")
+        raise RuntimeError(f"{told} ended with {status}")
 
 
 def _end(line: socket.socket, process: subprocess.Popen[bytes]) -> None:
@@ -192,6 +204,7 @@ def _read_piece(memory: int, fields: dict[str, Any]) -> DecodedClip:
 
 
 def _serve(line: socket.socket) -> None:
+    line.send(b"ready")
     while question := line.recv(_MOST_BYTES):
         num_ahead = 0
         for message, memory in _answers(json.loads(question)):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -117,6 +118,13 @@ def test_a_process_that_cannot_be_started_is_the_machines_fault_and_asked_for_ag
     for _ in range(2):
         with pytest.raises(DeviceError, match=r"no process that decodes can be started here: .*unavailable"):
             list(pool.decode([{"path": "clip.mp4"}]))
+
+
+def test_a_process_that_ends_before_it_can_decode_is_the_machines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.sys, "executable", shutil.which("false"))
+    for _ in range(3):  # it may have ended before or after it is asked
+        with pytest.raises(DeviceError, match=r"no process that decodes can be started here: it ended with 1"):
+            list(Decoders(1).decode([{"path": "clip.mp4"}]))
 
 
 def test_a_piece_for_which_there_is_no_file_is_the_machines_fault(
