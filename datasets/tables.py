@@ -245,9 +245,9 @@ def refuse_mixed(root: str | Path, names: Iterable[str]) -> None:
         TableError: runs of different settings began to fill a table and none has ended, or parts computed otherwise.
     """
     for name in names:
-        recipes = (
-            {Path(path).parent.name for path in list_parts(root, name)} if current_recipe(root, name) is None else ()
-        )
+        if current_recipe(root, name) is not None:
+            continue
+        recipes = {Path(path).parent.name for path in list_parts(root, name)}
         if len(recipes) > 1:
             told = f"{root}: the rows of {name} are of {len(recipes)} recipes, and no run over all of it has ended"
             raise TableError(f"{told}: let one end; all parts of a root need the same settings, engine and precision")

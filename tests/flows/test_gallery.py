@@ -14,7 +14,7 @@ from PIL import Image
 from datasets.outcomes import OK
 from datasets.tables import make_table, record_run, write_part
 from flows.config import Config
-from flows.report.gallery import build_gallery, choose_queries
+from flows.report.gallery import build_gallery, choose_queries, read_gallery_recipe, shown_recipe
 from flows.stages.pairs import fill_pairs
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>'\""
@@ -126,7 +126,7 @@ def test_the_page_holds_everything_and_loads_nothing(config):
 
 def test_a_page_is_made_anew_only_for_another_evaluation_or_way_to_make_pictures(config, monkeypatch):
     path = Path(config.root, "gallery.html")
-    before = path.stat().st_mtime_ns
+    before, of_the_first = path.stat().st_mtime_ns, read_gallery_recipe(str(path))
     build_gallery(config)
     assert path.stat().st_mtime_ns == before
     with monkeypatch.context() as another:
@@ -136,6 +136,7 @@ def test_a_page_is_made_anew_only_for_another_evaluation_or_way_to_make_pictures
     write_ranks(config.root, "beef", num_queries=3)
     try:
         build_gallery(config)
+        assert read_gallery_recipe(str(path)) == shown_recipe(config.root) != of_the_first
         assert len(Page(config).all("article")) == 3
     finally:
         (Path(config.root) / "ranks" / "_run.json").unlink()
